@@ -1,0 +1,47 @@
+"""The command line: one file a verb; what is heavy is imported inside the verb."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+import typer
+
+from larpbench.cli import dataset, describe, doctor, encode, list, plan, run, table
+from larpbench.errors import LarpbenchError
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="larpbench",
+    help="How good is a music encoder for tracks and playlists that nobody has played yet?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Start with: larpbench run    (the demo data set, no download)",
+)
+app.command(epilog=run.EPILOG)(run.run)
+app.command(epilog=plan.EPILOG)(plan.plan)
+app.command("list", epilog=list.EPILOG)(list.list_names)
+app.command(epilog=describe.EPILOG)(describe.describe)
+app.add_typer(dataset.app, name="dataset")
+app.command(epilog=encode.EPILOG)(encode.encode)
+app.command(epilog=table.EPILOG)(table.table)
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 fine, 1 failed cells, 2 usage, 3 missing parts, 130 interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        app()
+    except LarpbenchError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
+        raise

@@ -1,0 +1,172 @@
+"""``larpbench dataset build | check | stats``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from larpbench.cli import options
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from larpbench.datasets.schema import Dataset
+
+app = typer.Typer(help="Build, prove and describe data sets.", no_args_is_help=True)
+build = typer.Typer(help="Build a data set folder.", no_args_is_help=True)
+app.add_typer(build, name="build")
+
+_Output = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
+_Folder = Annotated[Path, typer.Argument(help="Folder of a data set.")]
+
+
+@build.command(
+    "csv",
+    epilog="""Examples:
+
+larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --output my-data
+
+larpbench dataset build csv --tracks t.parquet --playlists p.parquet --train-fraction 0 --min-length 2 --output D""",
+)
+def build_csv(
+    tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,title,artist,album[,split].")],
+    playlists: Annotated[Path, typer.Option(help="CSV or Parquet: playlist_id,track_id[,split,role].")],
+    output: _Output,
+    train_fraction: Annotated[
+        float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
+    ] = 0.7,
+    min_length: Annotated[
+        int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
+    ] = 5,
+    caption: Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")] = "paper",
+    seed: Annotated[int, typer.Option(min=0, help="Drives all draws of split, seeds and held-out tracks.")] = 0,
+    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
+) -> None:
+    """Build a data set from a table of tracks and one of playlists.
+
+    Columns split (train, valid, test) and role (seed, heldout) are taken as they are; without them the cold-start
+    split is drawn. Audio is not read by this version.
+    """
+    from larpbench.datasets.assemble import BuildOptions
+    from larpbench.datasets.csv import build_csv as build_from_tables
+
+    made = build_from_tables(
+        tracks,
+        playlists,
+        BuildOptions(
+            name=output.resolve().name,
+            source=f"tables {tracks.name} and {playlists.name}",
+            licence=licence,
+            caption_template=caption,
+            split_seed=seed,
+            train_fraction=train_fraction,
+            min_length=min_length,
+        ),
+        output,
+    )
+    _print_built(made)
+
+
+@build.command(
+    "demo",
+    epilog="""Examples:
+
+larpbench dataset build demo --output demo
+
+larpbench dataset build demo --seed 7 --no-private-noise --output second-world""",
+)
+def build_demo(
+    output: _Output,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another world; the default one is the data set demo.")] = None,
+    private_noise: Annotated[
+        bool, typer.Option("--private-noise/--no-private-noise", help="Whether audio and text have noise of their own.")
+    ] = True,
+) -> None:
+    """Build the demo data set, or another world of its kind."""
+    from larpbench.datasets.demo.build import build_demo as build_world
+    from larpbench.datasets.demo.world import WorldSpec
+
+    default = WorldSpec()
+    spec = WorldSpec(seed=default.seed if seed is None else seed, private_noise=private_noise)
+    _print_built(build_world(output, spec))
+
+
+@app.command(epilog="Example: larpbench dataset check my-data")
+def check(folder: _Folder, as_json: options.Json = False) -> None:
+    """Prove a data set: no shared ids, roles, digests, audio files; say how much the splits share otherwise."""
+    from larpbench.datasets.check import check_dataset, split_overlaps
+    from larpbench.datasets.files import read_dataset
+
+    findings = check_dataset(folder)
+    overlaps = split_overlaps(read_dataset(folder))
+    if as_json:
+        found = [{"what": each.what, "ok": each.ok, "detail": each.detail} for each in findings]
+        typer.echo(json.dumps({"findings": found, "overlaps": overlaps.to_dicts()}, indent=2))
+    else:
+        for each in findings:
+            typer.echo(f"{'ok ' if each.ok else 'BAD'}  {each.what}: {each.detail}")
+        typer.echo("\nWhat the splits share (share: of the second split's rows):")
+        _print_frame(overlaps)
+    if not all(each.ok for each in findings):
+        typer.echo("the data set is not what its manifest says: build it anew", err=True)
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: larpbench dataset stats my-data --json")
+def stats(folder: _Folder, as_json: options.Json = False) -> None:
+    """Print sizes, playlist lengths, and what chance and a perfect ranking would score."""
+    import polars as pl
+
+    from larpbench.datasets.files import read_dataset
+    from larpbench.datasets.stats import length_histogram, split_sizes
+    from larpbench.evaluation.bounds import ceiling, chance
+    from larpbench.evaluation.continuation import continuation
+
+    dataset = read_dataset(folder)
+    bounds: list[dict[str, object]] = []
+    for name in ("valid", "test"):
+        if dataset.manifest.counts[f"{name}.playlists"]:
+            question = continuation(dataset.split(name))
+            low = chance(question.candidates, question.heldout.lengths)
+            high = ceiling(question.candidates, question.heldout.lengths)
+            bounds += [
+                {"split": name, "metric": metric, "chance": float(low[metric].mean()), "ceiling": float(high[metric].mean())}
+                for metric in low
+            ]
+    sizes, lengths = split_sizes(dataset), length_histogram(dataset)
+    if as_json:
+        manifest = dataset.manifest.model_dump(mode="json")
+        found = {"sizes": sizes.to_dicts(), "lengths": lengths.to_dicts(), "bounds": bounds, "manifest": manifest}
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False).replace("NaN", "null"))
+        return
+    typer.echo(f"{dataset.name}: {dataset.manifest.source}; licence: {dataset.manifest.licence}")
+    _print_frame(sizes)
+    typer.echo("\nPlaylists by number of tracks:")
+    _print_frame(lengths)
+    typer.echo("\nChance and ceiling:")
+    _print_frame(pl.DataFrame(bounds))
+    for reason, count in dataset.manifest.left_out.items():
+        typer.echo(f"left out: {count} {reason}")
+
+
+def _print_built(dataset: Dataset) -> None:
+    counts, manifest = dataset.manifest.counts, dataset.manifest
+    for name in ("train", "valid", "test"):
+        typer.echo(f"{name:5}  {counts[f'{name}.playlists']:8} playlists  {counts[f'{name}.tracks']:8} tracks")
+    for reason, count in manifest.left_out.items():
+        typer.echo(f"left out: {count} {reason}")
+    typer.echo(f"fingerprint {manifest.fingerprint}")
+    typer.echo(f"{dataset.folder}   (prove it: larpbench dataset check {dataset.folder})")
+
+
+def _print_frame(frame: pl.DataFrame) -> None:
+    import polars as pl
+
+    with pl.Config(
+        tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
+        tbl_formatting="ASCII_MARKDOWN", tbl_width_chars=200, float_precision=4,
+    ):
+        typer.echo(str(frame))

@@ -1,0 +1,86 @@
+"""``larpbench describe``."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from larpbench.cli import options
+
+EPILOG = """Examples:
+
+larpbench describe encoder tfidf
+
+larpbench describe recommender itemknn
+
+larpbench describe encoder precomputed --json"""
+
+
+class Kind(StrEnum):
+    """What can be described."""
+
+    encoder = "encoder"
+    recommender = "recommender"
+    task = "task"
+
+
+def describe(
+    kind: Annotated[Kind, typer.Argument(help="What it is.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    as_json: options.Json = False,
+) -> None:
+    """Say all that is known of an encoder (its card), a recommender or a task."""
+    facts = _FACTS[kind](name)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
+
+
+def _encoder(name: str) -> dict[str, object]:
+    from larpbench.encoders import ENCODERS, base_name
+
+    spec = ENCODERS.get(base_name(name))
+    status = spec.status()
+    return {
+        **spec.card.model_dump(mode="json"),
+        "takes": spec.takes,
+        "status": status.state,
+        "next": status.next_step,
+        "origin": str(ENCODERS.origin(base_name(name))),
+    }
+
+
+def _recommender(name: str) -> dict[str, object]:
+    from larpbench.recommenders import RECOMMENDERS
+
+    found = RECOMMENDERS.get(name)
+    return {
+        "name": name,
+        "version": found.version,
+        "summary": found.summary,
+        "origin": str(RECOMMENDERS.origin(name)),
+    }
+
+
+def _task(name: str) -> dict[str, object]:
+    from larpbench.tasks import TASKS
+
+    found = TASKS.get(name)
+    return {
+        "name": name,
+        "version": found.version,
+        "summary": found.summary,
+        "protocol": found.protocol,
+        "metrics": [metric.column for metric in found.metrics],
+        "origin": str(TASKS.origin(name)),
+    }
+
+
+_FACTS = {Kind.encoder: _encoder, Kind.recommender: _recommender, Kind.task: _task}

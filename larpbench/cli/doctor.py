@@ -1,0 +1,52 @@
+"""``larpbench doctor``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import typer
+
+from larpbench.cli import options
+
+EPILOG = """Examples:
+
+larpbench doctor
+
+larpbench doctor --json"""
+
+
+def doctor(as_json: options.Json = False) -> None:
+    """Say what this installation runs on and what is wrong with it; exit code 3 if something is."""
+    from larpbench import storage
+    from larpbench.encoders import ENCODERS
+    from larpbench.errors import StorageError
+    from larpbench.recommenders import RECOMMENDERS
+    from larpbench.runtime import machine, versions
+    from larpbench.tasks import TASKS
+
+    problems = [
+        f"{problem.kind}: {problem.message}"
+        for registry in (ENCODERS, RECOMMENDERS, TASKS)
+        for problem in registry.problems()  # type: ignore[attr-defined]
+    ]
+    problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]
+    home, free = storage.home(), None
+    try:
+        storage.write_text(home / "doctor.txt", "this file may be deleted\n")
+        (home / "doctor.txt").unlink()
+        free = shutil.disk_usage(home).free
+    except StorageError as error:
+        problems.append(f"the home folder cannot be written: {error.what} ({home}); set LARPBENCH_HOME")
+    facts = {**versions(), **machine(), "home": str(home), "free_gib": None if free is None else round(free / 2**30, 1)}
+    if as_json:
+        typer.echo(json.dumps({**facts, "problems": problems}, indent=2))
+    else:
+        for key, value in facts.items():
+            typer.echo(f"{key:14} {value}")
+        for problem in problems:
+            typer.echo(f"PROBLEM  {problem}")
+        if not problems:
+            typer.echo("no problem found")
+    if any(not problem.startswith("clash") for problem in problems):
+        raise typer.Exit(3)

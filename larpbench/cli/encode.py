@@ -1,0 +1,42 @@
+"""``larpbench encode``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from larpbench.cli import options
+
+EPILOG = """Examples:
+
+larpbench encode --encoder tfidf
+
+larpbench encode --encoder random --dataset my-data --split train --seed 1"""
+
+
+def encode(
+    encoder: Annotated[str, typer.Option("--encoder", help="Encoder name: larpbench list encoders.")],
+    dataset: options.DatasetName = "demo",
+    split: Annotated[str, typer.Option("--split", help="train, valid or test.")] = "test",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives encoders that are random.")] = 0,
+) -> None:
+    """Compute and keep an encoder's vectors of one split, shard by shard; a later run finds them."""
+    from larpbench.datasets.catalogue import load_dataset
+    from larpbench.datasets.schema import SPLITS
+    from larpbench.encoders import get_encoder
+    from larpbench.errors import UsageError
+    from larpbench.planning import default_store
+
+    spec = get_encoder(encoder)
+    chosen = next((name for name in SPLITS if name == split), None)
+    if chosen is None:
+        raise UsageError(f"no split {split!r}", allowed=", ".join(SPLITS))
+    data = load_dataset(dataset)
+    if not data.split(chosen).tracks.height:
+        raise UsageError(f"the {chosen} split of {data.name} has no tracks")
+    store = default_store()
+    stored = store.embed(spec, data, chosen, seed if spec.card.stochastic else 0)
+    for warning in stored.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {store.folder(spec, stored.key)}")

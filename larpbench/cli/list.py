@@ -1,0 +1,132 @@
+"""``larpbench list``."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from larpbench.cli import options
+from larpbench.errors import LarpbenchError
+
+EPILOG = """Examples:
+
+larpbench list encoders
+
+larpbench list recommenders 'itemknn*'
+
+larpbench list encoders --json"""
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    encoders = "encoders"
+    recommenders = "recommenders"
+    datasets = "datasets"
+    tasks = "tasks"
+
+
+def list_names(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as wildcards.")] = "*",
+    as_json: options.Json = False,
+) -> None:
+    """List what is there, with one line on each and whether it can run here."""
+    rows = [row for row in _ROWS[kind]() if fnmatch.fnmatch(row["name"], pattern)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        state = "" if row.get("status", "ready") == "ready" else f"  [{row['status']}; next: {row['next']}]"
+        origin = "" if row.get("origin", "larpbench").startswith("larpbench") else f"  (from {row['origin']})"
+        typer.echo(f"{row['name']:{width}}  {row['summary']}{state}{origin}")
+    if not rows:
+        typer.echo(f"no {kind.value} match {pattern!r}", err=True)
+
+
+def _encoders() -> list[dict[str, str]]:
+    from larpbench.encoders import ENCODERS
+
+    for problem in ENCODERS.problems():
+        typer.echo(f"warning: {problem.message}", err=True)
+    rows = []
+    for name in ENCODERS.names():
+        origin = ENCODERS.origin(name)
+        try:
+            spec = ENCODERS.get(name)
+        except LarpbenchError as error:
+            rows.append(
+                {
+                    "name": name,
+                    "summary": "cannot be loaded",
+                    "status": "broken",
+                    "next": error.next_step or "",
+                    "origin": origin.distribution,
+                }
+            )
+            continue
+        status = spec.status()
+        rows.append(
+            {
+                "name": name if spec.takes is None else f"{name}:{spec.takes}",
+                "summary": spec.card.summary,
+                "modalities": "+".join(spec.card.modalities) or "none",
+                "licence": spec.card.licence,
+                "status": status.state,
+                "next": status.next_step or "",
+                "origin": origin.distribution,
+            }
+        )
+    return rows
+
+
+def _recommenders() -> list[dict[str, str]]:
+    from larpbench.recommenders import RECOMMENDERS
+
+    return _described(RECOMMENDERS)
+
+
+def _tasks() -> list[dict[str, str]]:
+    from larpbench.tasks import TASKS
+
+    return _described(TASKS)
+
+
+def _described(registry: object) -> list[dict[str, str]]:
+    from larpbench.registry import Registry
+
+    assert isinstance(registry, Registry)
+    for problem in registry.problems():
+        typer.echo(f"warning: {problem.message}", err=True)
+    broken = {problem.name for problem in registry.problems() if problem.kind == "broken"}
+    return [
+        {"name": name, "summary": registry.get(name).summary, "origin": registry.origin(name).distribution}
+        for name in registry.names()
+        if name not in broken
+    ]
+
+
+def _datasets() -> list[dict[str, str]]:
+    from larpbench.datasets.catalogue import DEMO, datasets_folder, list_datasets
+    from larpbench.datasets.files import read_dataset
+
+    rows = []
+    for name in list_datasets():
+        summary = "invented music and playlists, made on first use"
+        if name != DEMO:
+            summary = read_dataset(datasets_folder() / name).manifest.source
+        rows.append({"name": name, "summary": summary})
+    return rows
+
+
+_ROWS = {
+    Kind.encoders: _encoders,
+    Kind.recommenders: _recommenders,
+    Kind.datasets: _datasets,
+    Kind.tasks: _tasks,
+}

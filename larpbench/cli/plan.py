@@ -1,0 +1,132 @@
+"""``larpbench plan``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from larpbench.cli import options
+from larpbench.errors import MissingPartError
+
+if TYPE_CHECKING:
+    from larpbench.planning import Plan
+
+EPILOG = """Examples:
+
+larpbench plan --encoders all --recommenders all
+
+larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json"""
+
+
+def plan(
+    task: options.Task = "continuation",
+    encoders: options.Encoders = "default",
+    recommenders: options.Recommenders = "itemknn",
+    dataset: options.DatasetName = "demo",
+    seeds: options.Seeds = 3,
+    output: options.Output = Path("results"),
+    condition: options.If = options.Condition.missing,
+    as_json: options.Json = False,
+) -> None:
+    """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
+    made = planned(task, encoders, recommenders, dataset, seeds, output, condition)
+    if as_json:
+        typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
+    else:
+        for cell in made.cells:
+            todo = "to run" if cell.to_run else "kept"
+            typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode})")
+        print_unavailable(made)
+        typer.echo(
+            f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
+            f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
+        )
+    require_asked(made, encoders)
+
+
+def planned(
+    task: str,
+    encoders: str,
+    recommenders: str,
+    dataset: str,
+    seeds: int,
+    output: Path,
+    condition: options.Condition,
+) -> Plan:
+    """Return the plan that the options of `run` and `plan` ask for."""
+    from larpbench.datasets.catalogue import load_dataset
+    from larpbench.encoders import get_encoder
+    from larpbench.planning import make_plan
+    from larpbench.recommenders import RECOMMENDERS
+    from larpbench.tasks import TASKS
+
+    TASKS.origin(task)  # names first: a typing error must not cost the making of a data set
+    for name in options.names(encoders):
+        if name not in ("all", "default"):
+            try:
+                get_encoder(name)
+            except MissingPartError:
+                continue  # listed as unavailable, with the reason
+    for name in options.names(recommenders):
+        if name != "all":
+            RECOMMENDERS.origin(name)
+    return make_plan(
+        load_dataset(dataset),
+        encoders=options.names(encoders),
+        recommenders=options.names(recommenders),
+        task=task,
+        seeds=seeds,
+        output=output,
+        condition=condition.value,
+    )
+
+
+def print_unavailable(plan: Plan) -> None:
+    """List the encoders that cannot run here, with the reason."""
+    for each in plan.unavailable:
+        advice = f"; next: {each.next_step}" if each.next_step else ""
+        typer.echo(f"cannot run: {each.encoder}: {each.reason}{advice}", err=True)
+
+
+def require_asked(plan: Plan, encoders: str) -> None:
+    """Stop before any work if an encoder that was asked for by name cannot run.
+
+    Raises:
+        MissingPartError: Naming it.
+    """
+    asked = set(options.names(encoders)) - {"all", "default"}
+    absent = [each for each in plan.unavailable if each.encoder in asked]
+    if absent:
+        raise MissingPartError(
+            f"{len(absent)} of the encoders asked for cannot run: {', '.join(each.encoder for each in absent)}",
+            next_step=absent[0].next_step or "leave them out of --encoders",
+        )
+
+
+def _as_json(plan: Plan) -> dict[str, object]:
+    return {
+        "output": str(plan.output),
+        "estimated_seconds": plan.estimated_seconds(),
+        "estimated_bytes": plan.estimated_bytes(),
+        "cells": [
+            {
+                "task": each.cell.task,
+                "dataset": each.cell.dataset,
+                "encoder": each.cell.encoder,
+                "recommender": each.cell.recommender,
+                "seed": each.cell.seed,
+                "key": each.key,
+                "state": each.state,
+                "to_run": each.to_run,
+                "tracks_to_encode": each.tracks_to_encode,
+                "path": str(each.path),
+            }
+            for each in plan.cells
+        ],
+        "unavailable": [
+            {"encoder": each.encoder, "reason": each.reason, "next": each.next_step} for each in plan.unavailable
+        ],
+    }

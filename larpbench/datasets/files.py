@@ -1,0 +1,169 @@
+"""A data set folder on disk: written whole or not at all, read back through its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+from pydantic import ValidationError
+
+from larpbench.datasets.schema import (
+    AUDIO_FILE_COLUMNS,
+    PLAYLIST_COLUMNS,
+    SPLITS,
+    TRACK_COLUMNS,
+    Dataset,
+    Manifest,
+    SplitRule,
+)
+from larpbench.errors import DataError
+from larpbench.fingerprint import digest, digest_columns
+from larpbench.storage import atomic_folder, storage_errors
+
+MANIFEST = "dataset.json"
+TRACKS = "tracks.parquet"
+PLAYLISTS = "playlists.parquet"
+AUDIO_FILES = "audio-files.parquet"
+AUDIO_ROOT = "audio"
+
+
+def write_dataset(
+    output: Path,
+    tracks: pl.DataFrame,
+    playlists: pl.DataFrame,
+    *,
+    name: str,
+    source: str,
+    licence: str,
+    caption_template: str,
+    split: SplitRule,
+    left_out: Mapping[str, int],
+    notes: tuple[str, ...],
+    audio_files: pl.DataFrame | None,
+    attachments: Mapping[str, Path],
+) -> Dataset:
+    """Write a data set folder and return it as read back.
+
+    A folder that already holds the same data set (by fingerprint) is left as it is.
+
+    Raises:
+        DataError: If `output` holds something else.
+    """
+    missing = {column: pl.lit(None, dtype=kind) for column, kind in TRACK_COLUMNS.items() if column not in tracks.columns}
+    tracks = tracks.with_columns(**missing).select(TRACK_COLUMNS).sort("track_id")
+    playlists = playlists.select(PLAYLIST_COLUMNS).sort("playlist_id", "track_id")
+    digests = table_digests(tracks, playlists, audio_files)
+    manifest = Manifest(
+        name=name,
+        source=source,
+        licence=licence,
+        caption_template=caption_template,
+        split=split,
+        counts=_counts(tracks, playlists),
+        left_out=dict(left_out),
+        notes=notes,
+        digests=digests,
+        fingerprint=fingerprint_of(digests),
+    )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        return _same_or_refuse(output, manifest)
+    with atomic_folder(output) as folder:
+        tracks.write_parquet(folder / TRACKS)
+        playlists.write_parquet(folder / PLAYLISTS)
+        if audio_files is not None:
+            audio_files.select(AUDIO_FILE_COLUMNS).write_parquet(folder / AUDIO_FILES)
+        for name_inside, made in attachments.items():
+            made.rename(folder / name_inside)
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return read_dataset(output)
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a data set folder.
+
+    Raises:
+        DataError: If it is no data set, is damaged, or does not fit the schema.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(
+            f"{folder} is no data set folder: it has no {MANIFEST}",
+            next_step="larpbench dataset build --help, or larpbench list datasets",
+        )
+    try:
+        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise DataError(f"the manifest does not fit the schema: {error}", where=str(path)) from error
+    tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
+    playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
+    return Dataset(folder, manifest, tracks, playlists)
+
+
+def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """Read a Parquet file of the data set and check its columns.
+
+    Raises:
+        DataError: If it cannot be read or has other columns.
+    """
+    advice = "build the data set anew (larpbench dataset build), or restore the file"
+    with storage_errors(path, "read"):
+        try:
+            frame = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            first_line = str(error).splitlines()[0]
+            raise DataError(f"the file is damaged: {first_line}", where=str(path), next_step=advice) from error
+    if dict(frame.schema) != {name: kind() for name, kind in columns.items()}:
+        found = ", ".join(f"{name} {kind}" for name, kind in frame.schema.items())
+        allowed = ", ".join(f"{name} {kind.__name__}" for name, kind in columns.items())
+        raise DataError(f"the table has other columns: {found}", where=str(path), allowed=allowed, next_step=advice)
+    return frame
+
+
+def read_audio_files(folder: Path) -> pl.DataFrame | None:
+    """Return the digests of the audio files (`AUDIO_FILE_COLUMNS`), or None where there are none."""
+    path = folder / AUDIO_FILES
+    return read_table(path, AUDIO_FILE_COLUMNS) if path.is_file() else None
+
+
+def table_digests(
+    tracks: pl.DataFrame, playlists: pl.DataFrame, audio_files: pl.DataFrame | None
+) -> dict[str, str]:
+    """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
+    heard = tracks.select("track_id", "clip_start_s")
+    heard = heard.with_columns(sha256=pl.lit(None, dtype=pl.String)) if audio_files is None else heard.join(
+        audio_files.select("track_id", "sha256"), on="track_id", how="left", maintain_order="left"
+    )
+    return {
+        "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),
+        "tracks.audio": digest_columns(heard["track_id"], heard["sha256"], heard["clip_start_s"].cast(pl.String)),
+        "playlists": digest_columns(*(playlists[column] for column in PLAYLIST_COLUMNS)),
+        "split": digest_columns(tracks["track_id"], tracks["split"]),
+    }
+
+
+def fingerprint_of(digests: Mapping[str, str]) -> str:
+    """Return the fingerprint: the digest of all digests."""
+    return digest(dict(digests))
+
+
+def _counts(tracks: pl.DataFrame, playlists: pl.DataFrame) -> dict[str, int]:
+    counts = {}
+    for name in SPLITS:
+        counts[f"{name}.tracks"] = tracks.filter(pl.col("split") == name).height
+        entries = playlists.filter(pl.col("split") == name)
+        counts[f"{name}.playlists"] = entries["playlist_id"].n_unique()
+        counts[f"{name}.entries"] = entries.height
+    return counts
+
+
+def _same_or_refuse(output: Path, manifest: Manifest) -> Dataset:
+    if output.is_dir() and (output / MANIFEST).is_file():
+        existing = read_dataset(output)
+        if existing.manifest.fingerprint == manifest.fingerprint and existing.manifest.split == manifest.split:
+            return existing
+    raise DataError(
+        "the output folder is not empty and holds something else",
+        where=str(output),
+        next_step="choose another --output, or remove that folder first",
+    )

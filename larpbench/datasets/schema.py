@@ -1,0 +1,195 @@
+"""What a data set is: its manifest, its tables, and the arrays that the rest of larpbench works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from larpbench.errors import DataError
+from larpbench.fingerprint import digest_columns
+
+SCHEMA_VERSION = 1
+SplitName = Literal["train", "valid", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+ROLES = ("member", "seed", "heldout")
+
+TRACK_COLUMNS: dict[str, type[pl.DataType]] = {
+    "track_id": pl.String,
+    "title": pl.String,
+    "artist": pl.String,
+    "album": pl.String,
+    "caption": pl.String,
+    "audio": pl.String,
+    "clip_start_s": pl.Float64,
+    "duration_s": pl.Float64,
+    "split": pl.String,
+}
+PLAYLIST_COLUMNS: dict[str, type[pl.DataType]] = {
+    "playlist_id": pl.String,
+    "track_id": pl.String,
+    "split": pl.String,
+    "role": pl.String,
+}
+AUDIO_FILE_COLUMNS: dict[str, type[pl.DataType]] = {
+    "track_id": pl.String,
+    "sha256": pl.String,
+    "bytes": pl.Int64,
+    "modified_ns": pl.Int64,
+}
+
+
+class SplitRule(BaseModel):
+    """How the split came about."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Literal["cold-start", "given"]
+    """``cold-start``: drawn (protocol rule 2); ``given``: taken from the user's own columns."""
+    roles: Literal["drawn", "given"]
+    """Whether seeds and held-out tracks were drawn (rule 3) or given."""
+    seed: int
+    train_fraction: float | None = None
+    min_length: int | None = None
+
+
+class Manifest(BaseModel):
+    """The content of ``dataset.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    kind: Literal["playlists"] = "playlists"
+    name: str
+    source: str
+    """What it was built from, in words."""
+    licence: str
+    caption_template: str
+    split: SplitRule
+    counts: dict[str, int]
+    left_out: dict[str, int] = Field(default_factory=dict)
+    """Reason -> number of rows, tracks or playlists that did not come in."""
+    notes: tuple[str, ...] = ()
+    """What every table made on this data set has to say."""
+    digests: dict[str, str]
+    """``tracks.text``, ``tracks.audio``, ``playlists``, ``split``."""
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Playlists as sets of tracks, in compressed rows.
+
+    Attributes:
+        playlist_ids: (p,) str, sorted.
+        offsets: (p + 1,) int64; playlist i holds ``tracks[offsets[i]:offsets[i + 1]]``.
+        tracks: (entries,) int64 rows of the split's tracks, ascending within a playlist.
+    """
+
+    playlist_ids: np.ndarray
+    offsets: np.ndarray
+    tracks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.playlist_ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(p,) int64, the number of tracks of each playlist."""
+        return np.diff(self.offsets)
+
+    def select(self, rows: np.ndarray) -> Interactions:
+        """Return the playlists in `rows` (a boolean mask or row numbers), in that order."""
+        numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
+        lengths = self.lengths[numbers]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        return Interactions(
+            self.playlist_ids[numbers], offsets, self.tracks[np.repeat(self.offsets[numbers], lengths) + within]
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set: its tracks, and its playlists on these tracks.
+
+    Attributes:
+        name: Which split.
+        tracks: One row a track, sorted by ``track_id``.
+        entries: Columns of ``playlists.parquet``, the rows of this split.
+    """
+
+    name: SplitName
+    tracks: pl.DataFrame
+    entries: pl.DataFrame
+
+    @cached_property
+    def track_ids(self) -> np.ndarray:
+        """(n,) str, sorted."""
+        return self.tracks["track_id"].to_numpy().astype(str) if self.tracks.height else np.empty(0, dtype="<U1")
+
+    def interactions(self, role: str | None = None) -> Interactions:
+        """Return all playlists of the split with their tracks of one role (default: of any).
+
+        Playlists without such a track stay, empty: the rows are the same for every role.
+        """
+        playlists = self.entries["playlist_id"].unique().sort()
+        rows = self.entries if role is None else self.entries.filter(pl.col("role") == role)
+        numbered = (
+            rows.join(playlists.to_frame().with_row_index("p"), on="playlist_id")
+            .join(self.tracks.select("track_id").with_row_index("t"), on="track_id")
+            .sort("p", "t")
+        )
+        counts = np.bincount(numbered["p"].to_numpy(), minlength=len(playlists))
+        return Interactions(
+            playlists.to_numpy().astype(str) if len(playlists) else np.empty(0, dtype="<U1"),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            numbered["t"].to_numpy().astype(np.int64),
+        )
+
+    @cached_property
+    def text_digest(self) -> str:
+        """The digest of this split's ids and captions: all that a text encoder sees of it."""
+        return digest_columns(self.tracks["track_id"], self.tracks["caption"])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set folder, read and checked against its schema.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: Its ``dataset.json``.
+        tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``.
+        playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``.
+    """
+
+    folder: Path
+    manifest: Manifest
+    tracks: pl.DataFrame
+    playlists: pl.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The name in the manifest."""
+        return self.manifest.name
+
+    def split(self, name: SplitName) -> Split:
+        """Return one split.
+
+        Raises:
+            DataError: If `name` is no split.
+        """
+        if name not in SPLITS:
+            raise DataError(f"no split {name!r}", where=str(self.folder), allowed=", ".join(SPLITS))
+        return self._splits[name]
+
+    @cached_property
+    def _splits(self) -> dict[str, Split]:
+        of = {name: pl.col("split") == name for name in SPLITS}
+        return {name: Split(name, self.tracks.filter(of[name]), self.playlists.filter(of[name])) for name in SPLITS}

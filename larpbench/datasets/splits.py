@@ -1,0 +1,108 @@
+"""Cold-start splits: which playlists and tracks are train, valid and test, and which tracks are seeds.
+
+Protocol ``cold-start-v1``, rules 2 and 3. All draws are orders of sha256 digests of the split seed and the ids: they do
+not depend on the order of the rows, on a random generator's version, or on which other playlists there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import polars as pl
+
+from larpbench.errors import DataError
+
+TEST_SHARE_OF_HELD_BACK = 2 / 3  # 20 of the 30 % that are not train
+
+
+def draw_playlist_splits(playlist_ids: pl.Series, seed: int, train_fraction: float) -> pl.DataFrame:
+    """Draw each playlist to a split by a hash of (seed, playlist id).
+
+    Args:
+        playlist_ids: Unique ids.
+        seed: Split seed.
+        train_fraction: Share of train; of the rest two thirds are test, one third valid (0.7: 70 / 10 / 20 %).
+            0 puts every playlist in test.
+
+    Returns:
+        Columns ``playlist_id`` and ``split``.
+
+    Raises:
+        DataError: If `train_fraction` is not in [0, 1).
+    """
+    if not 0 <= train_fraction < 1:
+        raise DataError(f"the train fraction is {train_fraction}", allowed="0 <= fraction < 1")
+    test_below = 1.0 if train_fraction == 0 else (1 - train_fraction) * TEST_SHARE_OF_HELD_BACK
+    valid_below = 1 - train_fraction
+
+    def split_of(playlist_id: str) -> str:
+        drawn = _uniform(seed, playlist_id)
+        return "test" if drawn < test_below else "valid" if drawn < valid_below else "train"
+
+    return pl.DataFrame(
+        {"playlist_id": playlist_ids, "split": [split_of(each) for each in playlist_ids]},
+        schema={"playlist_id": pl.String, "split": pl.String},
+    )
+
+
+def claim_tracks(entries: pl.DataFrame, track_ids: pl.Series) -> pl.DataFrame:
+    """Give each track to one split: test playlists claim theirs first, valid ones what is left, train the rest.
+
+    Args:
+        entries: Columns ``track_id`` and ``split`` (the split of the playlist).
+        track_ids: All tracks, those in no playlist too.
+
+    Returns:
+        Columns ``track_id`` and ``split``, one row a track.
+    """
+    claimed = entries.group_by("track_id").agg(
+        pl.when((pl.col("split") == "test").any())
+        .then(pl.lit("test"))
+        .when((pl.col("split") == "valid").any())
+        .then(pl.lit("valid"))
+        .otherwise(pl.lit("train"))
+        .alias("split")
+    )
+    return track_ids.to_frame("track_id").join(claimed, on="track_id", how="left").with_columns(
+        pl.col("split").fill_null("train")
+    )
+
+
+def draw_roles(entries: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Draw seeds and held-out tracks of valid and test playlists (rule 3).
+
+    Of n tracks, round(n / 2) are seeds, half to even: 1 -> 0, 2 -> 1, 3 -> 2, 5 -> 2. They are the first in the order of
+    sha256(seed, playlist id, track id).
+
+    Args:
+        entries: Columns ``playlist_id``, ``track_id``, ``split``; no duplicates.
+        seed: Split seed.
+
+    Returns:
+        The same rows with ``role``: member in train, seed or heldout elsewhere.
+    """
+    train = entries.filter(pl.col("split") == "train").with_columns(role=pl.lit("member"))
+    asked = entries.filter(pl.col("split") != "train")
+    keys = [_key(seed, playlist, track) for playlist, track in asked.select("playlist_id", "track_id").iter_rows()]
+    length = pl.len().over("playlist_id").cast(pl.Int64)
+    half = length // 2
+    seeds = half + ((length % 2 == 1) & (half % 2 == 1)).cast(pl.Int64)
+    drawn = (
+        asked.with_columns(pl.Series("key", keys, dtype=pl.Binary))
+        .sort("playlist_id", "key")
+        .with_columns(
+            role=pl.when(pl.int_range(pl.len()).over("playlist_id") < seeds)
+            .then(pl.lit("seed"))
+            .otherwise(pl.lit("heldout"))
+        )
+        .drop("key")
+    )
+    return pl.concat([train, drawn])
+
+
+def _key(seed: int, *names: str) -> bytes:
+    return hashlib.sha256("\x1f".join([str(seed), *names]).encode()).digest()
+
+
+def _uniform(seed: int, name: str) -> float:
+    return int.from_bytes(_key(seed, name)[:7], "big") / 2**56

@@ -1,0 +1,107 @@
+"""Yardsticks: random vectors, on the demo the vector that draws the playlists, and the caption's n-grams."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.precomputed import VectorTable
+from larpbench.errors import MissingPartError
+from larpbench.fingerprint import digest_file
+
+_RANDOM_DIM = 128
+_ORACLE_FILE = "oracle.npz"
+
+
+class RandomEncoder:
+    """Gaussian vectors keyed by (seed, track id): the same whatever else is encoded."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, 128) float32 of independent standard normal numbers (Box-Muller of SHAKE-256 digests)."""
+        n_bytes = 4 * _RANDOM_DIM
+        raw = b"".join(hashlib.shake_256(f"{self._seed}\x1f{name}".encode()).digest(n_bytes) for name in batch.track_ids)
+        uniform = (np.frombuffer(raw, dtype="<u4").reshape(len(batch), 2, -1) + 0.5) / 2**32
+        radius, angle = np.sqrt(-2 * np.log(uniform[:, 0])), 2 * np.pi * uniform[:, 1]
+        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(np.float32)
+
+
+def build_random(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the random encoder of the run's seed."""
+    return RandomEncoder(context.seed)
+
+
+def build_oracle(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the demo's own vectors.
+
+    Raises:
+        MissingPartError: If the data set has none.
+    """
+    return VectorTable(_oracle_path(context))
+
+
+def oracle_digest(context: EncodeContext, argument: str | None) -> str:
+    """Return the digest of the demo's own vectors."""
+    return digest_file(_oracle_path(context))
+
+
+def _oracle_path(context: EncodeContext) -> Path:
+    path = context.dataset_folder / _ORACLE_FILE
+    if not path.is_file():
+        raise MissingPartError(
+            "this data set has no oracle: nobody knows the vector that drew its playlists",
+            where=str(path),
+            next_step="leave oracle out of --encoders",
+        )
+    return path
+
+
+RANDOM = EncoderSpec(
+    EncoderCard(
+        name="random",
+        version=1,
+        summary="Gaussian vectors that know nothing of the track: scores as chance",
+        modalities=(),
+        dim=_RANDOM_DIM,
+        weights="none",
+        licence="Apache-2.0",
+        stochastic=True,
+        control=True,
+        tracks_per_second=100_000,
+    ),
+    factory="larpbench.encoders.baselines:build_random",
+)
+ORACLE = EncoderSpec(
+    EncoderCard(
+        name="oracle",
+        version=1,
+        summary="the vector that draws the demo's playlists: what a perfect encoder could know",
+        modalities=(),
+        dim=None,
+        weights="none",
+        licence="CC0-1.0",
+        control=True,
+        tracks_per_second=1_000_000,
+    ),
+    factory="larpbench.encoders.baselines:build_oracle",
+    digest=oracle_digest,
+)
+TFIDF = EncoderSpec(
+    EncoderCard(
+        name="tfidf",
+        version=1,
+        summary="hashed character 3- to 5-grams of the caption, idf of the train captions",
+        modalities=("text",),
+        dim=1_024,
+        weights="none",
+        licence="Apache-2.0",
+        learns="statistics",
+        tracks_per_second=2_000,
+    ),
+    factory="larpbench.encoders.tfidf:build_tfidf",
+)

@@ -1,0 +1,72 @@
+"""The errors that a user meets: each says what is wrong, where, what is allowed and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LarpbenchError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        what: One sentence: what is wrong.
+        where: File, table, column or cell that it was found in.
+        allowed: What would have been right.
+        next_step: What to do, best as a command.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, where: str | None = None, allowed: str | None = None, next_step: str | None = None
+    ) -> None:
+        self.what, self.where, self.allowed, self.next_step = what, where, allowed, next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = (("", self.what), ("where: ", self.where), ("allowed: ", self.allowed), ("next: ", self.next_step))
+        return "\n  ".join(label + text for label, text in parts if text)
+
+
+class UsageError(LarpbenchError):
+    """The command or call makes no sense as it stands."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        super().__init__(
+            f"unknown {kind} {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""),
+            allowed=", ".join(names) or "(none)",
+            next_step=f"larpbench list {kind}s",
+        )
+
+
+class DataError(LarpbenchError):
+    """Input data that cannot be used: missing columns, broken files, ids in two splits."""
+
+    exit_code = 2
+
+
+class MissingPartError(LarpbenchError):
+    """Something that must be installed, fetched or built first."""
+
+    exit_code = 3
+
+
+class EmbeddingError(LarpbenchError):
+    """An encoder gave no usable vector for some track (protocol rule 4)."""
+
+
+class ProtocolError(LarpbenchError):
+    """A result that contradicts the protocol or arithmetic (rules 7 and 10)."""
+
+
+class StorageError(LarpbenchError):
+    """A file or folder that cannot be written or read back."""

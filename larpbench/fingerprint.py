@@ -1,0 +1,48 @@
+"""Digests: what makes two data sets, encoders or results the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CHUNK_BYTES = 1 << 22
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of `value`: sorted keys, no white space, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_columns(*columns: Iterable[str | None]) -> str:
+    """Return the sha256 of columns of text, in order. Cells hold no control characters; a missing cell is not an empty one."""
+    hasher = hashlib.sha256()
+    for column in columns:
+        hasher.update("\x1f".join("\x1e" if cell is None else cell for cell in column).encode())
+        hasher.update(b"\x1d")
+    return hasher.hexdigest()
+
+
+def digest_array(array: np.ndarray) -> str:
+    """Return the sha256 of an array's dtype, shape and bytes."""
+    hasher = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    return hasher.hexdigest()

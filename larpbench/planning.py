@@ -1,0 +1,251 @@
+"""What would run: cells, what is there already, what is missing, how long it may take. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from larpbench import storage
+from larpbench.datasets.schema import Dataset
+from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders.base import EncodeContext, EncoderSpec
+from larpbench.encoders.store import EmbeddingStore
+from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.fingerprint import digest
+from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
+from larpbench.recommenders.base import Recommender
+from larpbench.results.store import read_record, record_path
+from larpbench.runtime import versions
+from larpbench.tasks import TASKS
+from larpbench.tasks.base import Cell, Task
+
+Condition = Literal["missing", "stale", "always"]
+CellState = Literal["done", "missing", "failed", "stale"]
+_RANKED_PAIRS_PER_SECOND = 2e8
+_SECONDS_PER_CELL = 0.3
+_LIST_BYTES_PER_PLAYLIST = 600
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of a plan.
+
+    Attributes:
+        cell: Which.
+        key: Digest of all that its scores depend on.
+        state: ``done``: its record is there; ``failed``: it was tried and failed; ``stale``: its record was written by
+            other versions of larpbench or its libraries; ``missing``: no record.
+        path: Where its record lies or will lie.
+        spec: Its encoder.
+        recommender: Its recommender.
+        embedding_key: Key of the vectors that it needs.
+        tracks_to_encode: How many of them are not stored yet.
+        to_run: Whether a run would compute it.
+    """
+
+    cell: Cell
+    key: str
+    state: CellState
+    path: Path
+    spec: EncoderSpec
+    recommender: Recommender
+    embedding_key: str
+    tracks_to_encode: int
+    to_run: bool
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """An encoder that was asked for and cannot run here.
+
+    Attributes:
+        encoder: Its name.
+        reason: Why.
+        next_step: What mends it.
+    """
+
+    encoder: str
+    reason: str
+    next_step: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run, in the order in which they would run.
+
+    Attributes:
+        task: The task.
+        dataset: The data set.
+        output: The results folder.
+        cells: Cells, grouped by encoder.
+        unavailable: Encoders that cannot run here.
+    """
+
+    task: Task
+    dataset: Dataset
+    output: Path
+    cells: tuple[PlannedCell, ...]
+    unavailable: tuple[Unavailable, ...]
+
+    @property
+    def to_run(self) -> tuple[PlannedCell, ...]:
+        """The cells that a run would compute."""
+        return tuple(planned for planned in self.cells if planned.to_run)
+
+    def estimated_seconds(self) -> float:
+        """Return a rough time for all that is left, from the encoders' cards: right within a factor of a few."""
+        encode = {p.embedding_key: p.tracks_to_encode / p.spec.card.tracks_per_second for p in self.to_run}
+        pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
+        return sum(encode.values()) + len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+
+    def estimated_bytes(self) -> int:
+        """Return a rough size of all files that are left to write."""
+        vectors = {p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or 256) * 4 for p in self.to_run}
+        lists = self.dataset.manifest.counts["test.playlists"] * _LIST_BYTES_PER_PLAYLIST
+        return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
+
+
+def make_plan(
+    dataset: Dataset,
+    *,
+    encoders: Sequence[str] = DEFAULT_ENCODERS,
+    recommenders: Sequence[str] = DEFAULT_RECOMMENDERS,
+    task: str = "continuation",
+    seeds: int = 3,
+    output: Path,
+    condition: Condition = "missing",
+    store: EmbeddingStore | None = None,
+) -> Plan:
+    """Return the plan of a run.
+
+    Args:
+        dataset: What to test on.
+        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the default ones.
+        recommenders: Recommender names, or ``all``.
+        task: Task name.
+        seeds: How many seeds random and learned parts run over; the others run once.
+        output: Results folder.
+        condition: Which cells to run: those without a record (or with a failed one), also those whose record was
+            written by other versions, or all.
+        store: Where embeddings are kept; default under the home folder.
+
+    Raises:
+        UnknownNameError: If a name is unknown.
+        UsageError: If an argument makes no sense.
+    """
+    if seeds < 1:
+        raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
+    store = store or default_store()
+    chosen_task = TASKS.get(task)
+    specs, unavailable = _specs(encoders)
+    cells: list[PlannedCell] = []
+    for spec in specs:
+        try:
+            for seed in range(seeds if spec.card.stochastic else 1):
+                key = embedding_key(store, spec, dataset, chosen_task, seed)
+                for name in _recommender_names(recommenders):
+                    cells.append(_planned(chosen_task, dataset, spec, name, seed, key, output, condition, store))
+        except (MissingPartError, DataError) as error:
+            unavailable.append(Unavailable(spec.identity, error.what, error.next_step))
+    return Plan(chosen_task, dataset, output, tuple(cells), tuple(unavailable))
+
+
+def default_store() -> EmbeddingStore:
+    """Return the embedding store under the home folder."""
+    return EmbeddingStore(storage.home() / "embeddings")
+
+
+def embedding_key(store: EmbeddingStore, spec: EncoderSpec, dataset: Dataset, task: Task, seed: int) -> str:
+    """Return the joint key of the vectors that a task needs."""
+    return digest([store.key(spec, dataset, dataset.split(name), seed) for name in task.splits])
+
+
+def _planned(
+    task: Task,
+    dataset: Dataset,
+    spec: EncoderSpec,
+    recommender_name: str,
+    seed: int,
+    vectors_key: str,
+    output: Path,
+    condition: Condition,
+    store: EmbeddingStore,
+) -> PlannedCell:
+    recommender = RECOMMENDERS.get(recommender_name)
+    cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
+    key = digest(
+        {
+            "protocol": task.protocol,
+            "task": [task.name, task.version],
+            "dataset": dataset.manifest.fingerprint,
+            "encoder": spec.identity,
+            "embeddings": vectors_key,
+            "recommender": [recommender.name, recommender.version],
+            "seed": seed,
+        }
+    )[:32]
+    path = record_path(output, cell, key)
+    state = _state(path)
+    missing = sum(
+        store.missing_tracks(spec, store.key(spec, dataset, split, seed), len(split.track_ids))
+        for split in map(dataset.split, task.splits)
+    )
+    wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
+    to_run = wanted is None or state in wanted
+    return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, to_run)
+
+
+def _state(path: Path) -> CellState:
+    if not path.is_file():
+        return "missing"
+    try:
+        record = read_record(path)
+    except DataError:
+        return "missing"
+    if record.status == "failed":
+        return "failed"
+    return "done" if record.versions == versions() else "stale"
+
+
+def _specs(names: Sequence[str]) -> tuple[list[EncoderSpec], list[Unavailable]]:
+    """Resolve names; an encoder that is not ready is listed, not raised."""
+    specs: list[EncoderSpec] = []
+    unavailable: list[Unavailable] = []
+    for name in dict.fromkeys(_expanded(names)):
+        try:
+            spec = get_encoder(name)
+        except MissingPartError as error:  # a plug-in that breaks
+            unavailable.append(Unavailable(name, error.what, error.next_step))
+            continue
+        status = spec.status()
+        if status.state == "ready":
+            specs.append(spec)
+        else:
+            unavailable.append(Unavailable(name, status.state, status.next_step))
+    return specs, unavailable
+
+
+def _expanded(names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        if name == "all":
+            found.extend(each for each in ENCODERS.names() if not _takes_argument(each))
+        elif name == "default":
+            found.extend(DEFAULT_ENCODERS)
+        else:
+            found.append(name)
+    return found
+
+
+def _takes_argument(name: str) -> bool:
+    try:
+        return ENCODERS.get(name).takes is not None
+    except MissingPartError:
+        return False
+
+
+def _recommender_names(names: Sequence[str]) -> list[str]:
+    known = RECOMMENDERS.names()
+    return list(dict.fromkeys(each for name in names for each in (known if name == "all" else [name])))

@@ -1,0 +1,47 @@
+"""One progress bar a stage; plain lines when there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+@contextmanager
+def stage(name: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show the progress of one stage on standard error.
+
+    Args:
+        name: What is being done, such as ``encode tfidf``.
+        total: How many units there are.
+        unit: What is counted, such as ``tracks``.
+        done: How many were done before (a resumed stage).
+
+    Yields:
+        A function to call with the number of units just finished.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, initial=done, desc=name, unit=f" {unit}", leave=False, file=sys.stderr) as bar:
+            yield bar.update
+        return
+    started = last = time.monotonic()
+    count = done
+
+    def advance(step: int) -> None:
+        nonlocal count, last
+        count += step
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES and count < total:
+            last = now
+            left = (now - started) / max(count - done, 1) * (total - count)
+            sys.stderr.write(f"{name}: {count} of {total} {unit}, about {left:.0f} s left\n")
+            sys.stderr.flush()
+
+    yield advance
+    sys.stderr.write(f"{name}: {count} of {total} {unit} in {time.monotonic() - started:.1f} s\n")
+    sys.stderr.flush()

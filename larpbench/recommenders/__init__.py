@@ -1,0 +1,18 @@
+"""Recommenders: from embeddings to query vectors (playlists) and item vectors (tracks)."""
+
+from __future__ import annotations
+
+from larpbench.recommenders.base import Recommender
+from larpbench.registry import Registry
+
+RECOMMENDERS: Registry[Recommender] = Registry(
+    "recommender",
+    Recommender,
+    {
+        "itemknn": "larpbench.recommenders.itemknn:ITEMKNN",
+        "itemknn-cosine": "larpbench.recommenders.itemknn:ITEMKNN_COSINE",
+        "itemknn-dot": "larpbench.recommenders.itemknn:ITEMKNN_DOT",
+    },
+    group="larpbench.recommenders",
+)
+DEFAULT_RECOMMENDERS = ("itemknn",)

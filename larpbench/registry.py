@@ -1,0 +1,151 @@
+"""Names: one lazy table of built-ins, plus plug-ins by entry point.
+
+Listing names imports nothing. A plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a list
+and never an exception for anybody else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from larpbench.errors import MissingPartError, UnknownNameError
+
+T = TypeVar("T")
+_BUILT_IN = "larpbench"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a name comes from.
+
+    Attributes:
+        distribution: The package that brought it, as pip knows it.
+        version: That package's version.
+        target: ``module:attribute``.
+    """
+
+    distribution: str
+    version: str
+    target: str
+
+    @property
+    def built_in(self) -> bool:
+        """Whether larpbench itself brings it."""
+        return self.distribution == _BUILT_IN
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.target})"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a plug-in: `kind` is ``clash`` or ``broken``."""
+
+    kind: str
+    name: str
+    message: str
+
+
+class Registry(Generic[T]):
+    """Objects of one kind, by name.
+
+    Args:
+        kind: What it holds, in the singular, such as ``encoder``.
+        base: Class that every object must be an instance of.
+        builtins: name -> ``module:attribute``.
+        group: Entry-point group of the plug-ins.
+    """
+
+    def __init__(self, kind: str, base: type[T], builtins: Mapping[str, str], group: str) -> None:
+        self.kind, self.group = kind, group
+        self._base = base
+        self._builtins = dict(builtins)
+        self._loaded: dict[str, T] = {}
+        self._lock = threading.RLock()
+
+    def names(self) -> list[str]:
+        """Return all names, built-ins first, each part sorted."""
+        return [*sorted(self._builtins), *sorted(set(self._plugins()) - set(self._builtins))]
+
+    def origin(self, name: str) -> Origin:
+        """Return where `name` comes from.
+
+        Raises:
+            UnknownNameError: If nothing has that name.
+        """
+        if name in self._builtins:
+            try:
+                version = metadata.version(_BUILT_IN)
+            except metadata.PackageNotFoundError:
+                version = "uninstalled"
+            return Origin(_BUILT_IN, version, self._builtins[name])
+        if name in (plugins := self._plugins()):
+            return _origin_of(plugins[name][0])
+        raise UnknownNameError(self.kind, name, self.names())
+
+    def get(self, name: str) -> T:
+        """Import and return the object called `name`.
+
+        Raises:
+            UnknownNameError: If nothing has that name.
+            MissingPartError: If it is there but cannot be loaded.
+        """
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._load(name, self.origin(name))
+            return self._loaded[name]
+
+    def problems(self) -> list[Problem]:
+        """Return all clashes and all plug-ins that cannot be loaded. Imports the plug-ins, not the built-ins."""
+        found = []
+        for name, entries in sorted(self._plugins().items()):
+            origins = [str(_origin_of(entry)) for entry in entries]
+            if name in self._builtins:
+                message = f"{self.kind} {name!r} is built in; ignored: {', '.join(origins)}"
+                found.append(Problem("clash", name, message))
+                continue
+            if len(entries) > 1:
+                message = f"{self.kind} {name!r} is taken from {origins[0]}; ignored: {', '.join(origins[1:])}"
+                found.append(Problem("clash", name, message))
+            try:
+                self.get(name)
+            except MissingPartError as error:
+                found.append(Problem("broken", name, error.what))
+        return found
+
+    def _plugins(self) -> dict[str, list[metadata.EntryPoint]]:
+        """Return the entry points by name; of several, the distribution first in the alphabet counts."""
+        found: dict[str, list[metadata.EntryPoint]] = {}
+        for entry in metadata.entry_points(group=self.group):
+            found.setdefault(entry.name, []).append(entry)
+        return {name: sorted(set(entries), key=lambda e: str(_origin_of(e))) for name, entries in found.items()}
+
+    def _load(self, name: str, origin: Origin) -> T:
+        module, _, attribute = origin.target.partition(":")
+        try:
+            value = getattr(importlib.import_module(module), attribute)
+        except (Exception, SystemExit) as error:  # a plug-in may raise anything while it is imported
+            if origin.built_in:
+                raise
+            raise MissingPartError(
+                f"{self.kind} {name!r} of {origin} cannot be loaded: {type(error).__name__}: {error}",
+                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+            ) from error
+        if not isinstance(value, self._base):
+            raise MissingPartError(
+                f"{self.kind} {name!r} of {origin} is no {self._base.__name__} but a {type(value).__name__}",
+                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+            )
+        return value
+
+
+def _origin_of(entry: metadata.EntryPoint) -> Origin:
+    distribution = entry.dist
+    if distribution is None:
+        return Origin("unknown", "0", entry.value)
+    return Origin(distribution.name, distribution.version, entry.value)

@@ -1,0 +1,154 @@
+"""A table as Markdown, CSV, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+from jinja2 import Environment, PackageLoader
+
+from larpbench.results.tables import Row, Score, Table
+
+CSV_COLUMNS = (
+    "task",
+    "dataset",
+    "encoder",
+    "recommender",
+    "seed",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "chance",
+    "ceiling",
+    "n",
+)
+_NOT_APPLICABLE = "n/a"
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Return GitHub-flavoured Markdown: best bold, second best underlined."""
+    marks = {1: ("**", "**"), 2: ("<u>", "</u>"), 0: ("", "")}
+
+    def cell(score: Score | None) -> str:
+        before, after = marks[score.place if score else 0]
+        return f"{before}{_number(score)}{after}{_interval(score)}"
+
+    parts = []
+    for table in tables:
+        heads = ["Encoder", "Recommender", *(f"{_head(column)} ↑" for column in table.columns)]
+        lines = [heads, ["---", "---", *("--:" for _ in table.columns)]]
+        lines += [[_md(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
+        lines += [[name, "", *(_plain(values.get(c)) for c in table.columns)] for name, values in _bounds(table)]
+        title = f"## {_md(table.task)}: {_md(table.dataset)}"
+        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        notes = "\n".join(f"- {_md(text)}" for text in (*table.facts, *table.footnotes))
+        parts.append(f"{title}\n\n{body}\n\n{notes}\n")
+    return "\n".join(parts)
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Return long CSV, one line a cell and metric; a K that reaches the candidates is n/a."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for table in tables:
+        for record in table.records:
+            cell = record.cell
+            name = (cell.task, cell.dataset, cell.encoder, cell.recommender, cell.seed)
+            for metric in record.metrics:
+                numbers = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
+                shown = ["" if number is None else repr(number) for number in numbers]
+                if not metric.applicable:
+                    shown = [_NOT_APPLICABLE] * len(numbers)
+                writer.writerow([*name, metric.name, *shown, metric.n])
+    return stream.getvalue()
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    """Return LaTeX for the booktabs package: best bold, second best underlined."""
+
+    def cell(score: Score | None) -> str:
+        command = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}[score.place if score else 0]
+        return (command % _number(score)) + (rf" {{\scriptsize {_interval(score).strip()}}}" if score else "")
+
+    parts = []
+    for table in tables:
+        lines = [
+            rf"% {_tex(table.task)}: {_tex(table.dataset)}",
+            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
+            r"\toprule",
+            " & ".join(["Encoder", "Recommender", *map(_head, table.columns)]) + r" \\",
+            r"\midrule",
+        ]
+        lines += [" & ".join([*map(_tex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows]
+        lines.append(r"\midrule")
+        for name, values in _bounds(table):
+            lines.append(" & ".join([name, "", *(_plain(values.get(c)) for c in table.columns)]) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [f"% {_tex(text)}" for text in (*table.facts, *table.footnotes)]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def to_html(tables: Sequence[Table]) -> str:
+    """Return one self-contained page; every text from the data is escaped."""
+    environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
+    environment.filters.update(number=_number, interval=_interval, plain=_plain, head=_head)
+    return environment.get_template("tables.html").render(tables=tables, bounds=_bounds)
+
+
+FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "latex": to_latex,
+    "html": to_html,
+}
+
+
+def _labels(row: Row) -> list[str]:
+    seeds = f" ({row.seeds} seeds)" if row.seeds > 1 else ""
+    control = " (control)" if row.control else ""
+    return [f"{row.encoder}{control}{seeds}", row.recommender]
+
+
+def _cells(row: Row, table: Table, cell: Callable[[Score | None], str]) -> list[str]:
+    if row.failure:
+        return ["failed", *("" for _ in table.columns[1:])]
+    return [cell(row.scores[column]) for column in table.columns]
+
+
+def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:
+    return [("chance", table.chance), ("ceiling", table.ceiling)]
+
+
+def _head(column: str) -> str:
+    name, _, k = column.partition("@")
+    return f"{name.upper() if name == 'ndcg' else name.capitalize()}@{k}"
+
+
+def _number(score: Score | None) -> str:
+    return _NOT_APPLICABLE if score is None else f"{score.value:.4f}"
+
+
+def _interval(score: Score | None) -> str:
+    if score is None or score.low is None or score.high is None:
+        return ""
+    return f" [{score.low:.3f}, {score.high:.3f}]{'†' if score.few_hits else ''}"
+
+
+def _plain(value: float | None) -> str:
+    return _NOT_APPLICABLE if value is None else f"{value:.4f}"
+
+
+def _md(text: str) -> str:
+    for character in "\\`|<>*_[]":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
+
+
+def _tex(text: str) -> str:
+    table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\dag{}"}
+    table |= {character: f"\\{character}" for character in "&%$#_{}"}
+    return " ".join("".join(table.get(character, character) for character in text).split())

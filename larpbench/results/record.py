@@ -1,0 +1,141 @@
+"""The record of one cell: a self-contained file from which every number of a table can be recomputed.
+
+All but ``costs``, ``versions``, ``machine`` and ``created`` is a function of the key: two runs of the same cell write
+the same bytes there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CellName(_Model):
+    """Which cell this is."""
+
+    task: str
+    dataset: str
+    encoder: str
+    recommender: str
+    seed: int
+    """Drives encoder and recommender; 0 where nothing is random."""
+
+
+class Metric(_Model):
+    """One metric of one cell."""
+
+    name: str
+    """Such as ``recall@10``."""
+    value: float
+    """Mean over the counted playlists (or of all lists together, for coverage)."""
+    ci_low: float | None
+    """Lower end of the 95 % bootstrap interval over playlists; null where playlists have no value of their own."""
+    ci_high: float | None
+    chance: float | None
+    """Expected value of a random ranking on the same playlists; null where the metric is no measure of quality."""
+    ceiling: float | None
+    """Value of a perfect ranking on the same playlists."""
+    n: int
+    """Counted playlists."""
+    hits: int
+    """Hits in all lists cut at this K. An interval that rests on fewer than 20 is marked in tables."""
+    applicable: bool
+    """False where K reaches the number of candidates of some playlist: tables print n/a."""
+
+
+class DatasetPart(_Model):
+    """The data set that was tested on."""
+
+    name: str
+    fingerprint: str
+    digests: dict[str, str]
+    source: str
+    licence: str
+    caption_template: str
+    split: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+class EncoderPart(_Model):
+    """The encoder that was tested."""
+
+    identity: str
+    card: dict[str, Any]
+    embeddings_key: str
+    weights_digest: str | None
+    origin: dict[str, str]
+    """Distribution, version and import path that brought it."""
+
+
+class RecommenderPart(_Model):
+    """The recommender that was used."""
+
+    name: str
+    version: int
+    origin: dict[str, str]
+
+
+class Counts(_Model):
+    """What was counted and what was not."""
+
+    playlists: int
+    left_out: dict[str, int]
+    tracks: int
+    """Tracks of the test split."""
+    candidates_min: int
+    candidates_mean: float
+    heldout_mean: float
+    tie_share: dict[str, float]
+    """K -> share of the lists whose cut at K falls between equal scores."""
+
+
+class Costs(_Model):
+    """What it took, possibly in an earlier run for the embeddings."""
+
+    encode_wall_s: float
+    encode_cpu_s: float
+    tracks_per_second: float | None
+    score_wall_s: float
+    score_cpu_s: float
+    peak_memory_mb: float
+    """Largest resident size of the process up to the end of this cell."""
+    dim: int
+    dtype: Literal["float32"] = "float32"
+
+
+class Failure(_Model):
+    """Why a cell has no scores."""
+
+    kind: str
+    message: str
+
+
+class CellRecord(_Model):
+    """One cell and all that is needed to believe it."""
+
+    schema_version: Literal[1] = 1
+    protocol: str
+    key: str
+    cell: CellName
+    status: Literal["ok", "failed"]
+    failure: Failure | None = None
+    metrics: tuple[Metric, ...] = ()
+    counts: Counts | None = None
+    warnings: tuple[str, ...] = ()
+    dataset: DatasetPart
+    encoder: EncoderPart
+    recommender: RecommenderPart
+    playlists_file: str | None = None
+    """Name of the Parquet file beside this one: every metric of every playlist, and the ranked lists."""
+    costs: Costs | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    machine: dict[str, str | int] = Field(default_factory=dict)
+    created: str
+    """UTC, ISO 8601."""

@@ -1,0 +1,220 @@
+"""Carries a plan out: encode, rank, score, record; cell by cell, each written as soon as it is done."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from larpbench.datasets.schema import SplitName
+from larpbench.encoders import ENCODERS, base_name
+from larpbench.encoders.base import EncodeContext
+from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
+from larpbench.errors import LarpbenchError, StorageError
+from larpbench.evaluation.metrics import CUTOFFS, MetricSpec
+from larpbench.evaluation.statistics import bootstrap_interval
+from larpbench.planning import Plan, PlannedCell, default_store
+from larpbench.recommenders import RECOMMENDERS
+from larpbench.registry import Registry
+from larpbench.results.record import (
+    CellName,
+    CellRecord,
+    Costs,
+    Counts,
+    DatasetPart,
+    EncoderPart,
+    Failure,
+    Metric,
+    RecommenderPart,
+)
+from larpbench.results.store import cell_lock, read_record, write_record
+from larpbench.runtime import Cost, machine, measured, versions
+from larpbench.tasks.base import TaskResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did.
+
+    Attributes:
+        computed: Cells that were computed.
+        kept: Cells whose record was there already.
+        failed: Cells that failed, with the message.
+    """
+
+    computed: tuple[PlannedCell, ...]
+    kept: tuple[PlannedCell, ...]
+    failed: tuple[tuple[PlannedCell, str], ...]
+
+
+def carry_out(
+    plan: Plan, store: EmbeddingStore | None = None, report: Callable[[str], None] = logger.info
+) -> RunSummary:
+    """Run the cells of a plan that are to run.
+
+    A cell that fails is recorded as failed and the others go on; a file that cannot be written ends the run, with
+    everything finished in place.
+
+    Args:
+        plan: What to run.
+        store: Where embeddings are kept; default under the home folder.
+        report: Receives one line a cell.
+
+    Raises:
+        StorageError: If results or embeddings cannot be written.
+    """
+    store = store or default_store()
+    computed: list[PlannedCell] = []
+    failed: list[tuple[PlannedCell, str]] = []
+    kept = [planned for planned in plan.cells if not planned.to_run]
+    for number, planned in enumerate(plan.to_run, start=1):
+        with cell_lock(plan.output, planned.key):
+            if planned.state == "missing" and _done_meanwhile(planned):
+                kept.append(planned)
+                continue
+            report(f"[{number}/{len(plan.to_run)}] {planned.cell}")
+            failure = _run_cell(plan, planned, store)
+        if failure is None:
+            computed.append(planned)
+        else:
+            failed.append((planned, failure))
+            report(f"  failed: {failure}")
+    return RunSummary(tuple(computed), tuple(kept), tuple(failed))
+
+
+def _done_meanwhile(planned: PlannedCell) -> bool:
+    """Whether another run has finished the cell while this one waited for its lock."""
+    try:
+        return planned.path.is_file() and read_record(planned.path).status == "ok"
+    except LarpbenchError:
+        return False
+
+
+def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | None:
+    """Compute and record one cell; return the message of its failure, if any."""
+    try:
+        stored = {name: store.embed(planned.spec, plan.dataset, name, planned.cell.seed) for name in plan.task.splits}
+        vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
+        with measured() as cost:
+            result = plan.task.execute(plan.dataset, vectors, planned.recommender)
+            metrics = summarise(result, plan.task.metrics)
+        record = _record(plan, planned, status="ok").model_copy(
+            update={
+                "metrics": metrics,
+                "counts": _counts(result),
+                "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
+                "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
+                "costs": _costs(stored, cost),
+            }
+        )
+    except StorageError:
+        raise
+    except Exception as error:  # a plug-in may raise anything; the other cells must go on
+        logger.debug("cell failed", exc_info=True)
+        message = str(error) if isinstance(error, LarpbenchError) else f"{type(error).__name__}: {error}"
+        failure = Failure(kind=type(error).__name__, message=message)
+        failed = _record(plan, planned, status="failed").model_copy(update={"failure": failure})
+        write_record(planned.path, failed, None)
+        return message
+    write_record(planned.path, record, result)
+    return None
+
+
+def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric, ...]:
+    """Return the means of a cell with intervals, chance and ceiling."""
+    per_query = [spec for spec in specs if spec.per_query]
+    stacked = np.stack([result.values[spec.column] for spec in per_query], axis=1)
+    lows, highs = bootstrap_interval(stacked[None])
+    intervals = {spec.column: (float(lows[i]), float(highs[i])) for i, spec in enumerate(per_query)}
+    n = len(result.query_ids)
+    metrics = []
+    for spec in specs:
+        low, high = intervals.get(spec.column, (None, None))
+        value = result.totals.get(spec.column)
+        metrics.append(
+            Metric(
+                name=spec.column,
+                value=float(result.values[spec.column].mean()) if value is None else value,
+                ci_low=low,
+                ci_high=high,
+                chance=float(result.chance[spec.column].mean()) if spec.quality else None,
+                ceiling=float(result.ceiling[spec.column].mean()) if spec.quality else None,
+                n=n,
+                hits=result.hits_at[spec.k],
+                applicable=bool(spec.k < result.n_candidates.min()),
+            )
+        )
+    return tuple(metrics)
+
+
+def _counts(result: TaskResult) -> Counts:
+    return Counts(
+        playlists=len(result.query_ids),
+        left_out=dict(result.left_out),
+        tracks=len(result.item_ids),
+        candidates_min=int(result.n_candidates.min()),
+        candidates_mean=float(result.n_candidates.mean()),
+        heldout_mean=float(result.n_heldout.mean()),
+        tie_share={str(k): result.tie_share[k] for k in CUTOFFS},
+    )
+
+
+def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost) -> Costs:
+    encode_wall = sum(each.cost.wall_s for each in stored.values())
+    tracks = sum(len(each.vectors) for each in stored.values())
+    return Costs(
+        encode_wall_s=encode_wall,
+        encode_cpu_s=sum(each.cost.cpu_s for each in stored.values()),
+        tracks_per_second=tracks / encode_wall if encode_wall else None,
+        score_wall_s=score.wall_s,
+        score_cpu_s=score.cpu_s,
+        peak_memory_mb=score.peak_memory_mb,
+        dim=next(iter(stored.values())).vectors.shape[1],
+    )
+
+
+def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
+    manifest, spec, cell = plan.dataset.manifest, planned.spec, planned.cell
+    return CellRecord.model_validate(
+        {
+            "protocol": plan.task.protocol,
+            "key": planned.key,
+            "cell": CellName(**asdict(cell)),
+            "status": status,
+            "dataset": DatasetPart(
+                name=manifest.name,
+                fingerprint=manifest.fingerprint,
+                digests=manifest.digests,
+                source=manifest.source,
+                licence=manifest.licence,
+                caption_template=manifest.caption_template,
+                split=manifest.split.model_dump(mode="json"),
+                notes=manifest.notes,
+            ),
+            "encoder": EncoderPart(
+                identity=spec.identity,
+                card=spec.card.model_dump(mode="json"),
+                embeddings_key=planned.embedding_key,
+                weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
+                origin=_origin(ENCODERS, base_name(spec.identity)),
+            ),
+            "recommender": RecommenderPart(
+                name=planned.recommender.name,
+                version=planned.recommender.version,
+                origin=_origin(RECOMMENDERS, planned.recommender.name),
+            ),
+            "versions": versions(),
+            "machine": machine(),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+    )
+
+
+def _origin(registry: Registry[object], name: str) -> dict[str, str]:
+    origin = registry.origin(name)
+    return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

@@ -1,0 +1,64 @@
+"""What a computation costs, and on what it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+REPORTED_PACKAGES = ("larpbench", "torch", "numpy", "scipy", "scikit-learn", "polars")
+
+
+@dataclass
+class Cost:
+    """Wall and CPU seconds of a block, and the peak memory of the process up to its end.
+
+    Attributes:
+        wall_s: Wall-clock seconds.
+        cpu_s: CPU seconds, all threads.
+        peak_memory_mb: Largest resident size of the process so far, in MiB (not of the block alone).
+    """
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measure the block; the cost is complete when the block has ended."""
+    cost = Cost()
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield cost
+    finally:
+        cost.wall_s, cost.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        cost.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in REPORTED_PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """Return what the computation runs on; names no host and no user."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "device": "cpu",
+    }

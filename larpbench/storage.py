@@ -1,0 +1,120 @@
+"""Files that are either whole or absent: atomic writes, locks, the home folder. Never a pickle."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from larpbench.errors import StorageError
+
+_TEMPORARY_PREFIX = ".tmp-"
+_ADVICE = {
+    errno.ENOSPC: "free some space; everything finished is kept and the same command goes on from there",
+    errno.EDQUOT: "free some space; everything finished is kept and the same command goes on from there",
+    errno.EFBIG: "raise the file size limit (ulimit -f), or choose another folder",
+    errno.EACCES: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
+    errno.EPERM: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
+    errno.EROFS: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
+    errno.ENOTDIR: "choose a folder, not a file",
+    errno.EEXIST: "choose a folder, not a file",
+}
+
+
+def home() -> Path:
+    """Return the folder for data sets and embeddings: ``$LARPBENCH_HOME``, else the user's cache folder."""
+    chosen = os.environ.get("LARPBENCH_HOME")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("larpbench")
+
+
+def slug(name: str) -> str:
+    """Return `name` as a file name: as it is if it is harmless, else shortened with 8 hex digits of its sha256."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", name) and not name.endswith("."):
+        return name
+    readable = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")[-60:].strip("-.")
+    return f"{readable or 'name'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
+    """Turn an OSError inside the block into a StorageError that names `path` and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"cannot {verb}: {reason}", where=str(path), next_step=_ADVICE.get(error.errno or 0)
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents if need be, and return it."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it takes the place of `path` when the block ends well, and goes if it does not."""
+    make_folder(path.parent)
+    with storage_errors(path):
+        handle, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (UTF-8)."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill; it becomes `path` when the block ends well, and goes if it does not."""
+    make_folder(path.parent)
+    with storage_errors(path):
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; another process waits. A killed process leaves no lock behind."""
+    make_folder(path.parent)
+    with storage_errors(path), FileLock(path):
+        yield
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a killed process left half-written in `folder`. Call it with the folder's lock held."""
+    for leftover in folder.glob(f"{_TEMPORARY_PREFIX}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

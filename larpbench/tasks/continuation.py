@@ -1,0 +1,86 @@
+"""Cold-start playlist continuation, protocol ``cold-start-v1``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from larpbench import progress
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.evaluation.arithmetic import check_scores
+from larpbench.evaluation.bounds import ceiling, chance
+from larpbench.evaluation.continuation import Continuation, continuation
+from larpbench.evaluation.metrics import CUTOFFS, LIST_LENGTH, METRICS, find_hits, per_playlist
+from larpbench.evaluation.ranking import rank, tie_order
+from larpbench.recommenders.base import Recommender
+from larpbench.tasks.base import Task, TaskResult
+
+
+class ContinuationTask(Task):
+    """Given half of a test playlist, rank all other test tracks; the other half should come first."""
+
+    name = "continuation"
+    version = 1
+    summary = "continue playlists that nobody has seen with tracks that nobody has played"
+    protocol = "cold-start-v1"
+    metrics = METRICS
+    splits: tuple[SplitName, ...] = ("test",)
+
+    def execute(self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender) -> TaskResult:
+        """Score the test playlists."""
+        question = continuation(dataset.split("test"))
+        lists, scores, tied = _ranked(question, embeddings["test"], recommender)
+        n_heldout, n_candidates = question.heldout.lengths, question.candidates
+        hits = find_hits(lists, question.heldout, len(question.track_ids))
+        artists = np.where(lists >= 0, question.artists[lists], -1)
+        values = per_playlist(hits, n_heldout, artists)
+        best = ceiling(n_candidates, n_heldout)
+        check_scores(values, best, n_heldout)
+        return TaskResult(
+            query_ids=question.seeds.playlist_ids,
+            values=values,
+            totals={f"coverage@{k}": _coverage(lists[:, :k], len(question.track_ids)) for k in CUTOFFS},
+            chance=chance(n_candidates, n_heldout),
+            ceiling=best,
+            n_seeds=question.seeds.lengths,
+            n_heldout=n_heldout,
+            n_candidates=n_candidates,
+            lists=lists,
+            list_scores=scores,
+            item_ids=question.track_ids,
+            hits_at={k: int(hits[:, :k].sum()) for k in CUTOFFS},
+            tie_share={k: float(tied[:, k - 1].mean()) for k in CUTOFFS},
+            left_out=question.left_out,
+        )
+
+
+def _ranked(
+    question: Continuation, embeddings: np.ndarray, recommender: Recommender
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    queries = recommender.query_vectors(question.seeds, embeddings)
+    items = recommender.item_vectors(embeddings)
+    lists = np.empty((len(queries), LIST_LENGTH), dtype=np.int32)
+    scores = np.empty((len(queries), LIST_LENGTH), dtype=np.float32)
+    tied = np.empty((len(queries), LIST_LENGTH), dtype=bool)
+    blocks = rank(
+        queries,
+        items,
+        masked_offsets=question.seeds.offsets,
+        masked_items=question.seeds.tracks,
+        order=tie_order(question.track_ids),
+        k=LIST_LENGTH,
+    )
+    with progress.stage(f"rank {recommender.name}", len(queries), "playlists") as advance:
+        for block in blocks:
+            rows = slice(block.start, block.start + len(block.items))
+            lists[rows], scores[rows], tied[rows] = block.items, block.scores, block.tied_at
+            advance(len(block.items))
+    return lists, scores, tied
+
+
+def _coverage(lists: np.ndarray, n_items: int) -> float:
+    return len(np.unique(lists[lists >= 0])) / n_items
+
+
+CONTINUATION = ContinuationTask()
