@@ -11,7 +11,7 @@ The public API; everything is imported on first use.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from larpbench.datasets.catalogue import load_dataset
@@ -31,7 +31,7 @@ _WHERE = {
 __all__ = ["get_encoder", "list_encoders", "load_dataset", "load_results", "plan", "run"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _WHERE[name].partition(":")

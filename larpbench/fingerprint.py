@@ -6,25 +6,27 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 _CHUNK_BYTES = 1 << 22
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """Return the one JSON text of `value`: sorted keys, no white space, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return the sha256 (64 hex digits) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def digest_columns(*columns: Iterable[str | None]) -> str:
-    """Return the sha256 of columns of text, in order. Cells hold no control characters; a missing cell is not an empty one."""
+    """Return the sha256 of columns of text, in order; a missing cell is not an empty one.
+
+    Cells must hold no control characters, which separate them here.
+    """
     hasher = hashlib.sha256()
     for column in columns:
         hasher.update("\x1f".join("\x1e" if cell is None else cell for cell in column).encode())

@@ -10,7 +10,7 @@ from typing import Literal
 from larpbench import storage
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
-from larpbench.encoders.base import EncodeContext, EncoderSpec
+from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.store import EmbeddingStore
 from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.fingerprint import digest

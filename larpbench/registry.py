@@ -1,7 +1,7 @@
 """Names: one lazy table of built-ins, plus plug-ins by entry point.
 
-Listing names imports nothing. A plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a list
-and never an exception for anybody else.
+Listing names imports nothing. A plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a
+list and never an exception for anybody else.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import datetime
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -215,6 +216,6 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
     )
 
 
-def _origin(registry: Registry[object], name: str) -> dict[str, str]:
+def _origin(registry: Registry[Any], name: str) -> dict[str, str]:
     origin = registry.origin(name)
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

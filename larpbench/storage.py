@@ -15,7 +15,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from larpbench.errors import StorageError
+from larpbench.errors import LarpbenchError, StorageError
 
 _TEMPORARY_PREFIX = ".tmp-"
 _ADVICE = {
@@ -25,6 +25,7 @@ _ADVICE = {
     errno.EACCES: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
     errno.EPERM: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
     errno.EROFS: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
+    errno.ENOENT: "choose a folder that can be made (--output, or $LARPBENCH_HOME)",
     errno.ENOTDIR: "choose a folder, not a file",
     errno.EEXIST: "choose a folder, not a file",
 }
@@ -46,14 +47,26 @@ def slug(name: str) -> str:
 
 @contextmanager
 def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
-    """Turn an OSError inside the block into a StorageError that names `path` and says what to do."""
+    """Turn a failed system call inside the block into a StorageError that names `path` and says what to do."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except LarpbenchError:
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number is None:
+            raise
         raise StorageError(
-            f"cannot {verb}: {reason}", where=str(path), next_step=_ADVICE.get(error.errno or 0)
+            f"cannot {verb}: {os.strerror(number)}", where=str(path), next_step=_ADVICE.get(number)
         ) from error
+
+
+def _system_error(error: Exception) -> int | None:
+    """Return the errno behind an exception; polars and safetensors only print it, as ``(os error 28)``."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    printed = re.search(r"\(os error (\d+)\)", str(error))
+    return int(printed[1]) if printed else None
 
 
 def make_folder(path: Path) -> Path:

@@ -80,7 +80,9 @@ larpbench dataset build demo --seed 7 --no-private-noise --output second-world""
 )
 def build_demo(
     output: _Output,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another world; the default one is the data set demo.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Another world; the default one is the data set demo.")
+    ] = None,
     private_noise: Annotated[
         bool, typer.Option("--private-noise/--no-private-noise", help="Whether audio and text have noise of their own.")
     ] = True,
@@ -133,7 +135,12 @@ def stats(folder: _Folder, as_json: options.Json = False) -> None:
             low = chance(question.candidates, question.heldout.lengths)
             high = ceiling(question.candidates, question.heldout.lengths)
             bounds += [
-                {"split": name, "metric": metric, "chance": float(low[metric].mean()), "ceiling": float(high[metric].mean())}
+                {
+                    "split": name,
+                    "metric": metric,
+                    "chance": float(low[metric].mean()),
+                    "ceiling": float(high[metric].mean()),
+                }
                 for metric in low
             ]
     sizes, lengths = split_sizes(dataset), length_histogram(dataset)
@@ -166,7 +173,12 @@ def _print_frame(frame: pl.DataFrame) -> None:
     import polars as pl
 
     with pl.Config(
-        tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-        tbl_formatting="ASCII_MARKDOWN", tbl_width_chars=200, float_precision=4,
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        tbl_formatting="ASCII_MARKDOWN",
+        tbl_width_chars=200,
+        float_precision=4,
     ):
         typer.echo(str(frame))

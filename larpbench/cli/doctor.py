@@ -28,7 +28,7 @@ def doctor(as_json: options.Json = False) -> None:
     problems = [
         f"{problem.kind}: {problem.message}"
         for registry in (ENCODERS, RECOMMENDERS, TASKS)
-        for problem in registry.problems()  # type: ignore[attr-defined]
+        for problem in registry.problems()
     ]
     problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]
     home, free = storage.home(), None

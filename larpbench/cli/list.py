@@ -5,12 +5,17 @@ from __future__ import annotations
 import fnmatch
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larpbench.cli import options
 from larpbench.errors import LarpbenchError
+
+if TYPE_CHECKING:
+    from larpbench.recommenders.base import Recommender
+    from larpbench.registry import Registry
+    from larpbench.tasks.base import Task
 
 EPILOG = """Examples:
 
@@ -97,13 +102,11 @@ def _tasks() -> list[dict[str, str]]:
     return _described(TASKS)
 
 
-def _described(registry: object) -> list[dict[str, str]]:
-    from larpbench.registry import Registry
-
-    assert isinstance(registry, Registry)
-    for problem in registry.problems():
+def _described(registry: Registry[Recommender] | Registry[Task]) -> list[dict[str, str]]:
+    problems = registry.problems()
+    for problem in problems:
         typer.echo(f"warning: {problem.message}", err=True)
-    broken = {problem.name for problem in registry.problems() if problem.kind == "broken"}
+    broken = {problem.name for problem in problems if problem.kind == "broken"}
     return [
         {"name": name, "summary": registry.get(name).summary, "origin": registry.origin(name).distribution}
         for name in registry.names()

@@ -85,9 +85,7 @@ def assemble(
         raise DataError("the playlists have a role column but nothing says their split", allowed="a split column too")
     if given:
         clean, entries = _take_split(clean, entries)
-        rule = SplitRule(
-            rule="given", roles="given" if "role" in entries.columns else "drawn", seed=options.split_seed
-        )
+        rule = SplitRule(rule="given", roles="given" if "role" in entries.columns else "drawn", seed=options.split_seed)
     else:
         clean, entries = _draw_split(clean, entries, options, left_out)
         rule = SplitRule(
@@ -186,8 +184,7 @@ def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFra
     _require_one_split(entries, "playlist_id")
     _require_one_split(entries, "track_id")
     owners = entries.select("track_id", pl.col("split").alias("of_playlists")).unique()
-    present = entries["split"].unique().to_list()
-    unlisted = present[0] if len(present) == 1 else "train"
+    unlisted = splits.split_of_unlisted(entries)
     joined = tracks.join(owners, on="track_id", how="left")
     if "split" in tracks.columns:
         torn = joined.filter(pl.col("split") != pl.col("of_playlists"))

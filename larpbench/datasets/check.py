@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsInt
 
 import polars as pl
 
@@ -116,5 +117,5 @@ def _check_audio(dataset: Dataset, audio_files: pl.DataFrame) -> Finding:
     return Finding("audio files", not wrong, detail)
 
 
-def _none(what: str, count: int) -> Finding:
-    return Finding(what, count == 0, str(count))
+def _none(what: str, count: SupportsInt) -> Finding:
+    return Finding(what, int(count) == 0, str(int(count)))

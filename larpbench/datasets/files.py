@@ -50,9 +50,11 @@ def write_dataset(
     Raises:
         DataError: If `output` holds something else.
     """
-    missing = {column: pl.lit(None, dtype=kind) for column, kind in TRACK_COLUMNS.items() if column not in tracks.columns}
-    tracks = tracks.with_columns(**missing).select(TRACK_COLUMNS).sort("track_id")
-    playlists = playlists.select(PLAYLIST_COLUMNS).sort("playlist_id", "track_id")
+    missing = {
+        column: pl.lit(None, dtype=kind) for column, kind in TRACK_COLUMNS.items() if column not in tracks.columns
+    }
+    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS)).sort("track_id")
+    playlists = playlists.select(list(PLAYLIST_COLUMNS)).sort("playlist_id", "track_id")
     digests = table_digests(tracks, playlists, audio_files)
     manifest = Manifest(
         name=name,
@@ -72,7 +74,7 @@ def write_dataset(
         tracks.write_parquet(folder / TRACKS)
         playlists.write_parquet(folder / PLAYLISTS)
         if audio_files is not None:
-            audio_files.select(AUDIO_FILE_COLUMNS).write_parquet(folder / AUDIO_FILES)
+            audio_files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
         for name_inside, made in attachments.items():
             made.rename(folder / name_inside)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -126,13 +128,13 @@ def read_audio_files(folder: Path) -> pl.DataFrame | None:
     return read_table(path, AUDIO_FILE_COLUMNS) if path.is_file() else None
 
 
-def table_digests(
-    tracks: pl.DataFrame, playlists: pl.DataFrame, audio_files: pl.DataFrame | None
-) -> dict[str, str]:
+def table_digests(tracks: pl.DataFrame, playlists: pl.DataFrame, audio_files: pl.DataFrame | None) -> dict[str, str]:
     """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
     heard = tracks.select("track_id", "clip_start_s")
-    heard = heard.with_columns(sha256=pl.lit(None, dtype=pl.String)) if audio_files is None else heard.join(
-        audio_files.select("track_id", "sha256"), on="track_id", how="left", maintain_order="left"
+    heard = (
+        heard.with_columns(sha256=pl.lit(None, dtype=pl.String))
+        if audio_files is None
+        else heard.join(audio_files.select("track_id", "sha256"), on="track_id", how="left", maintain_order="left")
     )
     return {
         "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),

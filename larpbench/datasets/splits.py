@@ -48,6 +48,9 @@ def draw_playlist_splits(playlist_ids: pl.Series, seed: int, train_fraction: flo
 def claim_tracks(entries: pl.DataFrame, track_ids: pl.Series) -> pl.DataFrame:
     """Give each track to one split: test playlists claim theirs first, valid ones what is left, train the rest.
 
+    Tracks in no playlist go to train; if all playlists are in one split, to that one: a track that nobody has put into
+    a playlist is a candidate like any other.
+
     Args:
         entries: Columns ``track_id`` and ``split`` (the split of the playlist).
         track_ids: All tracks, those in no playlist too.
@@ -63,16 +66,24 @@ def claim_tracks(entries: pl.DataFrame, track_ids: pl.Series) -> pl.DataFrame:
         .otherwise(pl.lit("train"))
         .alias("split")
     )
-    return track_ids.to_frame("track_id").join(claimed, on="track_id", how="left").with_columns(
-        pl.col("split").fill_null("train")
+    return (
+        track_ids.to_frame("track_id")
+        .join(claimed, on="track_id", how="left")
+        .with_columns(pl.col("split").fill_null(split_of_unlisted(entries)))
     )
+
+
+def split_of_unlisted(entries: pl.DataFrame) -> str:
+    """Return the split of the tracks that are in no playlist."""
+    present = entries["split"].unique()
+    return str(present[0]) if len(present) == 1 else "train"
 
 
 def draw_roles(entries: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Draw seeds and held-out tracks of valid and test playlists (rule 3).
 
-    Of n tracks, round(n / 2) are seeds, half to even: 1 -> 0, 2 -> 1, 3 -> 2, 5 -> 2. They are the first in the order of
-    sha256(seed, playlist id, track id).
+    Of n tracks, round(n / 2) are seeds, half to even: 1 -> 0, 2 -> 1, 3 -> 2, 5 -> 2. They are the first in the order
+    of sha256(seed, playlist id, track id).
 
     Args:
         entries: Columns ``playlist_id``, ``track_id``, ``split``; no duplicates.

@@ -25,7 +25,9 @@ class RandomEncoder:
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 128) float32 of independent standard normal numbers (Box-Muller of SHAKE-256 digests)."""
         n_bytes = 4 * _RANDOM_DIM
-        raw = b"".join(hashlib.shake_256(f"{self._seed}\x1f{name}".encode()).digest(n_bytes) for name in batch.track_ids)
+        raw = b"".join(
+            hashlib.shake_256(f"{self._seed}\x1f{name}".encode()).digest(n_bytes) for name in batch.track_ids
+        )
         uniform = (np.frombuffer(raw, dtype="<u4").reshape(len(batch), 2, -1) + 0.5) / 2**32
         radius, angle = np.sqrt(-2 * np.log(uniform[:, 0])), 2 * np.pi * uniform[:, 1]
         return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(np.float32)

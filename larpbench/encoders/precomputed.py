@@ -3,8 +3,8 @@
 ``precomputed:FILE`` reads
 
 * ``.npz`` with ``ids`` (n strings or integers) and ``embeddings`` (n, dim);
-* ``.safetensors`` with a tensor ``embeddings``, and the ids as a JSON list in the file's metadata under ``ids``, or one a
-  line in a text file beside it with ``.ids.txt`` in place of ``.safetensors``;
+* ``.safetensors`` with a tensor ``embeddings``, and the ids as a JSON list in the file's metadata under ``ids``, or one
+  a line in a text file beside it with ``.ids.txt`` in place of ``.safetensors``;
 * Parquet with a column ``track_id`` and a column ``embedding`` of lists or arrays of numbers.
 
 Nothing is unpickled: an object array in an ``.npz`` is refused.
@@ -89,7 +89,9 @@ def precomputed_digest(context: EncodeContext, argument: str | None) -> str:
     """
     path = Path(argument or "")
     if not path.is_file():
-        raise DataError(f"there is no file {path}", where=f"precomputed:{path}", allowed="a .npz, .safetensors or Parquet file")
+        raise DataError(
+            f"there is no file {path}", where=f"precomputed:{path}", allowed="a .npz, .safetensors or Parquet file"
+        )
     with storage_errors(path, "read"):
         beside = _ids_beside(path)
         return digest([digest_file(path), digest_file(beside) if beside.is_file() else None])
@@ -105,14 +107,18 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"vectors cannot be read from a {path.suffix or 'nameless'} file", where=str(path), allowed=", ".join(readers)
+            f"vectors cannot be read from a {path.suffix or 'nameless'} file",
+            where=str(path),
+            allowed=", ".join(readers),
         )
     with storage_errors(path, "read"):
         try:
             return reader(path)
         except (ValueError, KeyError, zipfile.BadZipFile, EOFError, pl.exceptions.PolarsError) as error:
             raise DataError(
-                f"the vectors cannot be read: {error}", where=str(path), next_step="larpbench describe encoder precomputed"
+                f"the vectors cannot be read: {error}",
+                where=str(path),
+                next_step="larpbench describe encoder precomputed",
             ) from error
 
 

@@ -1,7 +1,7 @@
 """The embedding store: every vector is computed once, kept by content, and found again after a kill.
 
-The key holds all that the vectors depend on: the encoder's card, the digest of its weights or files, the seed if it uses
-one, the train captions if it learns from them, and of the tracks just the modalities that the encoder reads. A new
+The key holds all that the vectors depend on: the encoder's card, the digest of its weights or files, the seed if it
+uses one, the train captions if it learns from them, and of the tracks just the modalities that the encoder reads. A new
 playlist, or for an audio encoder an edited caption, therefore re-encodes nothing.
 """
 
@@ -116,7 +116,12 @@ class EmbeddingStore:
                 costs = {"wall_s": repr(cost.wall_s), "cpu_s": repr(cost.cpu_s)}
                 with storage.atomic_file(_shard_path(folder, start)) as temporary:
                     save_file({"embeddings": vectors}, temporary, metadata=costs)
-        card = {"encoder": spec.identity, "card": spec.card.model_dump(mode="json"), "split": split.name, "tracks": total}
+        card = {
+            "encoder": spec.identity,
+            "card": spec.card.model_dump(mode="json"),
+            "split": split.name,
+            "tracks": total,
+        }
         storage.write_text(folder / "ids.json", json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
         storage.write_text(folder / "card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
@@ -138,9 +143,7 @@ def _encode_shard(
 ) -> np.ndarray:
     parts: list[np.ndarray] = []
     for start in range(0, len(shard), BATCH_TRACKS):
-        batch = TrackBatch(
-            shard.track_ids[start : start + BATCH_TRACKS], shard.captions[start : start + BATCH_TRACKS]
-        )
+        batch = TrackBatch(shard.track_ids[start : start + BATCH_TRACKS], shard.captions[start : start + BATCH_TRACKS])
         vectors = np.asarray(encode(batch))
         dim = spec.card.dim or (parts[0].shape[1] if parts else vectors.shape[-1] if vectors.ndim else 0)
         if vectors.shape != (len(batch), dim) or vectors.dtype != np.float32:
@@ -192,5 +195,7 @@ def _read_shard(path: Path) -> tuple[np.ndarray, Cost]:
             return archive.get_tensor("embeddings"), Cost(float(metadata["wall_s"]), float(metadata["cpu_s"]))
     except (SafetensorError, OSError) as error:
         raise StorageError(
-            f"a stored embedding shard is damaged: {error}", where=str(path), next_step="delete that file; it is encoded anew"
+            f"a stored embedding shard is damaged: {error}",
+            where=str(path),
+            next_step="delete that file; it is encoded anew",
         ) from error

@@ -12,9 +12,7 @@ from larpbench.evaluation.metrics import CUTOFFS, ideal_gain
 _TOLERANCE = 1e-9
 
 
-def check_scores(
-    columns: Mapping[str, np.ndarray], ceiling: Mapping[str, np.ndarray], n_heldout: np.ndarray
-) -> None:
+def check_scores(columns: Mapping[str, np.ndarray], ceiling: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> None:
     """Raise if a playlist has a score that its held-out tracks do not allow.
 
     Values lie in [0, 1] and not above their ceiling; recall grows with K; h hits among the first K allow an NDCG

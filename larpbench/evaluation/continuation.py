@@ -50,9 +50,7 @@ def continuation(split: Split) -> Continuation:
             next_step="build the data set with playlists in this split (--train-fraction 0 puts all of them in test)",
         )
     left_out = {"no seed": int((~has_seed).sum()), "no held-out track": int((has_seed & ~has_heldout).sum())}
-    return Continuation(
-        split.track_ids, _artist_codes(split), seeds.select(counted), heldout.select(counted), left_out
-    )
+    return Continuation(split.track_ids, _artist_codes(split), seeds.select(counted), heldout.select(counted), left_out)
 
 
 def _artist_codes(split: Split) -> np.ndarray:

@@ -105,7 +105,7 @@ def recall_and_ndcg(hits: np.ndarray, n_heldout: np.ndarray, cutoffs: tuple[int,
         Column name -> (p,) float64.
     """
     weights, ideal = discounts(max(cutoffs)), ideal_gain(max(cutoffs))
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     count = np.zeros(len(hits))
     gain = np.zeros(len(hits))
     done = 0

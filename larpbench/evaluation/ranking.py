@@ -87,7 +87,8 @@ def rank(
     Args:
         queries: (p, d) float32.
         items: (n, d) float32.
-        masked_offsets: (p + 1,) int64; query i may not be given ``masked_items[masked_offsets[i]:masked_offsets[i + 1]]``.
+        masked_offsets: (p + 1,) int64; query i may not be given the items
+            ``masked_items[masked_offsets[i]:masked_offsets[i + 1]]``.
         masked_items: int array of item rows (the playlists' seeds).
         order: (n,) tie order, see `tie_order`.
         k: Length of the lists.
@@ -128,7 +129,9 @@ class _GroupSelector:
 
     def __init__(self, n_items: int, rows: int, width: int) -> None:
         self.width = width
-        self.group_size = 2 ** max(1, round(math.log2(n_items / width) / 2))  # both stages look at about as many numbers
+        self.group_size = 2 ** max(
+            1, round(math.log2(n_items / width) / 2)
+        )  # both stages look at about as many numbers
         self.groups = -(-n_items // self.group_size)
         two_stage = self.groups > 2 * width
         self._padded = torch.full((rows, self.groups * self.group_size), -torch.inf) if two_stage else None

@@ -1,4 +1,4 @@
-"""ItemKNN without training: a playlist is the mean of its seeds, a track is its embedding (LARP, section 3.3, eq. 12, 26).
+"""ItemKNN: a playlist is the mean of its seeds, a track is its embedding (LARP, section 3.3, equations 12 and 26).
 
 The paper says cosine in one place and inner product in another, and on vectors of different norms these rank quite
 differently; so the scorer is part of the name.

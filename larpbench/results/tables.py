@@ -144,10 +144,7 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]]) -> Row:
     if not good or failures:  # a mean over those seeds that happened to work would be no mean over seeds
         return Row(*name, 0, card["weights"], card["control"], {}, failures[0] if failures else "no scores")
     metrics = {metric.name: metric for metric in good[0][1].metrics}
-    if len(good) == 1:
-        scores = {column: _single(metrics[column]) for column in SHOWN}
-    else:
-        scores = _over_seeds(good)
+    scores = {column: _single(metrics[column]) for column in SHOWN} if len(good) == 1 else _over_seeds(good)
     return Row(*name, len(good), card["weights"], card["control"], scores)
 
 

@@ -92,7 +92,9 @@ class Task(ABC):
     splits: tuple[SplitName, ...]
 
     @abstractmethod
-    def execute(self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender) -> TaskResult:
+    def execute(
+        self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender
+    ) -> TaskResult:
         """Score one cell.
 
         Args:

@@ -27,7 +27,9 @@ class ContinuationTask(Task):
     metrics = METRICS
     splits: tuple[SplitName, ...] = ("test",)
 
-    def execute(self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender) -> TaskResult:
+    def execute(
+        self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender
+    ) -> TaskResult:
         """Score the test playlists."""
         question = continuation(dataset.split("test"))
         lists, scores, tied = _ranked(question, embeddings["test"], recommender)

@@ -1,0 +1,5 @@
+"""``python -m larpbench``."""
+
+from larpbench.cli import main
+
+main()

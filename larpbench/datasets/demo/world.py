@@ -1,0 +1,201 @@
+"""The demo's world: tracks with words and sound controls, playlists, and the vectors that drew them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from larpbench.datasets.demo.latents import (
+    THEME_DIM,
+    Latents,
+    Purpose,
+    audio_view,
+    draw_latents,
+    on_sphere,
+    stream,
+    text_view,
+)
+from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS
+from larpbench.datasets.demo.words import Lexicon, artist_names
+
+GENERATOR_VERSION = 1
+"""Goes up whenever the same spec would give another world or other sounds."""
+
+SPLITS = ("train", "valid", "test")
+TEXT_VIEW_DIM = 12
+TRACKS_AN_ALBUM = 3
+
+THEME_WEIGHT = 6.0
+"""Utility of a track whose theme is exactly the playlist's."""
+FAVOURITE_WEIGHT = 1.5
+"""Utility that a track of the playlist's favourite artist gains."""
+STRAY_SHARE = 0.1
+"""Share of a playlist that was picked without any reason."""
+PLAYLIST_LENGTHS = (8, 16)
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """What determines a world; the triples are for train, valid and test.
+
+    Attributes:
+        seed: Of everything random.
+        private_noise: Whether audio and text each have causes of their own, which playlists ignore.
+        tracks: Tracks a split.
+        playlists: Playlists a split.
+        artists: Artists a split.
+    """
+
+    seed: int = 2024
+    private_noise: bool = True
+    tracks: tuple[int, int, int] = (600, 150, 400)
+    playlists: tuple[int, int, int] = (600, 100, 1000)
+    artists: tuple[int, int, int] = (60, 15, 40)
+
+    def __post_init__(self) -> None:
+        """Reject a world that cannot be drawn."""
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if min(self.artists) < 1 or min(self.playlists) < 0:
+            raise ValueError("each split needs an artist, and no negative number of playlists")
+        if min(self.tracks) < PLAYLIST_LENGTHS[1]:
+            raise ValueError(f"each split needs at least {PLAYLIST_LENGTHS[1]} tracks, got {self.tracks}")
+
+
+@dataclass(frozen=True)
+class World:
+    """A drawn world.
+
+    Attributes:
+        tracks: track_id, title, artist, album, split; sorted by track_id, which carries no information.
+        playlists: playlist_id, track_id, split; one row a member, sorted.
+        oracle: float32, (tracks, THEME_DIM + artists of the largest split), in the order of `tracks`: the
+            inner product with a playlist's taste vector is the utility that drew it.
+        sound: float64, (tracks, len(SOUND_PARAMETERS)), in the order of `tracks`: controls in [0, 1].
+    """
+
+    tracks: pl.DataFrame
+    playlists: pl.DataFrame
+    oracle: np.ndarray
+    sound: np.ndarray
+
+
+def draw_world(spec: WorldSpec) -> World:
+    """Draw the world of a spec.
+
+    Args:
+        spec: What to draw.
+
+    Returns:
+        The same world each time.
+    """
+    n_tracks, n_playlists = sum(spec.tracks), sum(spec.playlists)
+    numbers = np.split(stream(spec.seed, Purpose.TRACK_ID).permutation(n_tracks), np.cumsum(spec.tracks)[:-1])
+    playlist_numbers = iter(stream(spec.seed, Purpose.PLAYLIST_ID).permutation(n_playlists).tolist())
+    names = artist_names(sum(spec.artists), stream(spec.seed, Purpose.ARTIST_NAME))
+    ends = np.cumsum(spec.artists).tolist()
+    names_of = [names[end - count : end] for end, count in zip(ends, spec.artists, strict=True)]
+    lexicon = Lexicon.draw(TEXT_VIEW_DIM, stream(spec.seed, Purpose.LEXICON))
+    tracks, members, oracle, sound = [], [], [], []
+    for split, split_name in enumerate(SPLITS):
+        latents = draw_latents(spec.seed, split, spec.tracks[split], spec.artists[split], spec.private_noise)
+        titles, albums = _name_tracks(spec.seed, split, latents, lexicon)
+        ids = [f"demo-{number:06d}" for number in numbers[split]]
+        tracks.append(
+            pl.DataFrame(
+                {
+                    "track_id": ids,
+                    "title": titles,
+                    "artist": [names_of[split][artist] for artist in latents.artist],
+                    "album": albums,
+                    "split": [split_name] * len(ids),
+                }
+            )
+        )
+        rows = oracle_vectors(latents, max(spec.artists))
+        oracle.append(rows)
+        sound.append(np.clip(0.5 + 0.5 * audio_view(spec.seed, split, latents, len(SOUND_PARAMETERS)), 0, 1))
+        for index in range(spec.playlists[split]):
+            rng = stream(spec.seed, Purpose.PLAYLIST, split, index)
+            chosen = draw_playlist(rows, spec.artists[split], rng)
+            playlist_id = f"demo-p{next(playlist_numbers):05d}"
+            members += [(playlist_id, ids[row], split_name) for row in chosen.tolist()]
+    order = np.argsort(np.concatenate(numbers))
+    columns = ["playlist_id", "track_id", "split"]
+    return World(
+        tracks=pl.concat(tracks)[order],
+        playlists=pl.DataFrame(members, schema=dict.fromkeys(columns, pl.String), orient="row").sort(columns),
+        oracle=np.concatenate(oracle)[order].astype(np.float32),
+        sound=np.concatenate(sound)[order],
+    )
+
+
+def oracle_vectors(latents: Latents, n_artists: int) -> np.ndarray:
+    """Return the vectors that draw playlists, and nothing that playlists ignore.
+
+    Args:
+        latents: A split's latents.
+        n_artists: Room for artists, at least the split's own.
+
+    Returns:
+        float64, (n, THEME_DIM + n_artists), rows of one length.
+    """
+    artist = np.eye(n_artists)[latents.artist]
+    return np.hstack([np.sqrt(THEME_WEIGHT) * latents.theme, np.sqrt(FAVOURITE_WEIGHT) * artist])
+
+
+def taste_vector(theme: np.ndarray, favourite: int, n_artists: int) -> np.ndarray:
+    """Return what a playlist wants: its inner product with a track's oracle vector is the utility.
+
+    Args:
+        theme: float64, (THEME_DIM,), on the unit sphere.
+        favourite: The favourite artist's number within the split.
+        n_artists: Room for artists, as in the tracks' vectors.
+
+    Returns:
+        float64, (THEME_DIM + n_artists,).
+    """
+    artist = np.eye(n_artists)[favourite]
+    return np.concatenate([np.sqrt(THEME_WEIGHT) * theme, np.sqrt(FAVOURITE_WEIGHT) * artist])
+
+
+def draw_playlist(vectors: np.ndarray, n_artists: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw one playlist from a split's tracks.
+
+    Args:
+        vectors: float64, (n, k), the tracks' oracle vectors.
+        n_artists: Artists in the split.
+        rng: Source of randomness.
+
+    Returns:
+        int64, (length,), different rows of `vectors`.
+    """
+    length = int(rng.integers(PLAYLIST_LENGTHS[0], PLAYLIST_LENGTHS[1], endpoint=True))
+    taste = taste_vector(on_sphere(rng, 1)[0], int(rng.integers(n_artists)), vectors.shape[1] - THEME_DIM)
+    ranked = np.argsort(-(vectors @ taste + rng.gumbel(size=len(vectors))))
+    n_meant = round((1 - STRAY_SHARE) * length)
+    strays = rng.choice(ranked[n_meant:], length - n_meant, replace=False)
+    return np.concatenate([ranked[:n_meant], strays])
+
+
+def _name_tracks(seed: int, split: int, latents: Latents, lexicon: Lexicon) -> tuple[list[str], list[str]]:
+    """Return the tracks' titles and albums."""
+    view = text_view(seed, split, latents, TEXT_VIEW_DIM)
+    titles, albums = [""] * len(view), [""] * len(view)
+    for artist in np.unique(latents.artist).tolist():
+        rows = np.flatnonzero(latents.artist == artist)
+        album_rng = stream(seed, Purpose.ALBUM, split, artist)
+        discography: set[str] = set()
+        # An album gathers tracks of a kind: neighbours along some direction of what can be read.
+        sorted_rows = rows[np.argsort(view[rows] @ album_rng.standard_normal(TEXT_VIEW_DIM))]
+        for of_album in np.array_split(sorted_rows, max(1, len(rows) // TRACKS_AN_ALBUM)):
+            album = lexicon.album(view[of_album].mean(axis=0), discography, album_rng)
+            discography.add(album)
+            for row in of_album.tolist():
+                albums[row] = album
+        for row in rows.tolist():
+            used = {titles[other] for other in rows.tolist()}
+            titles[row] = lexicon.title(view[row], used, stream(seed, Purpose.TITLE, split, row))
+    return titles, albums
