@@ -78,7 +78,7 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the place of `path` when the block ends well, and goes if it does not."""
+    """Give a temporary path to write to; it replaces `path` when the block ends well, and goes if it does not."""
     make_folder(path.parent)
     with storage_errors(path):
         handle, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import polars as pl
 
@@ -43,7 +45,7 @@ def split_sizes(dataset: Dataset) -> pl.DataFrame:
 def length_histogram(dataset: Dataset) -> pl.DataFrame:
     """Return how many playlists of each split have 1, 2 to 4, 5 to 9, 10 to 19, ... tracks."""
     edges = [1, 2, 5, 10, 20, 50, 100, 200, 500]
-    labels = [str(low) if high - low == 1 else f"{low}-{high - 1}" for low, high in zip(edges, edges[1:], strict=False)]
+    labels = [str(low) if high - low == 1 else f"{low}-{high - 1}" for low, high in itertools.pairwise(edges)]
     columns: dict[str, list[int] | list[str]] = {"tracks": [*labels, f"{edges[-1]}+"]}
     for name in SPLITS:
         lengths = dataset.split(name).interactions().lengths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,7 +31,7 @@ def check_scores(columns: Mapping[str, np.ndarray], ceiling: Mapping[str, np.nda
         _require(name, "is in [0, 1]", (values >= 0) & (values <= 1 + _TOLERANCE))
     for name, most in ceiling.items():
         _require(name, "is at most its ceiling", columns[name] <= most + _TOLERANCE)
-    for small, large in zip(CUTOFFS, CUTOFFS[1:], strict=False):
+    for small, large in itertools.pairwise(CUTOFFS):
         grows = columns[f"recall@{small}"] <= columns[f"recall@{large}"] + _TOLERANCE
         _require(f"recall@{large}", f"is at least recall@{small}", grows)
     for k in CUTOFFS:

@@ -106,8 +106,8 @@ def recall_and_ndcg(hits: np.ndarray, n_heldout: np.ndarray, cutoffs: tuple[int,
     """
     weights, ideal = discounts(max(cutoffs)), ideal_gain(max(cutoffs))
     columns: dict[str, np.ndarray] = {}
-    count = np.zeros(len(hits))
-    gain = np.zeros(len(hits))
+    count: np.ndarray = np.zeros(len(hits))
+    gain: np.ndarray = np.zeros(len(hits))
     done = 0
     for k in sorted(cutoffs):
         part = hits[:, done:k].astype(np.float64)
@@ -133,7 +133,7 @@ def per_playlist(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -
     columns = recall_and_ndcg(hits, n_heldout, CUTOFFS)
     ranks = np.arange(1, LIST_LENGTH + 1)
     for k in CUTOFFS:
-        columns[f"hit_rate@{k}"] = hits[:, :k].any(axis=1).astype(np.float64)
+        columns[f"hit_rate@{k}"] = np.asarray(hits[:, :k].any(axis=1), dtype=np.float64)
     first = hits.argmax(axis=1)
     columns[f"mrr@{LIST_LENGTH}"] = np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0)
     precision = hits.cumsum(axis=1) / ranks

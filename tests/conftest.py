@@ -1,0 +1,60 @@
+"""Shared helpers: the command line in this process, and small data sets on disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from small_data import Tables, random_tables
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of the command line printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of its own for every test."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("LARPBENCH_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Call the command line as a user does, in this process."""
+    from larpbench.cli import main
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["larpbench", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def small(tmp_path: Path, cli: Cli) -> Tables:
+    """Random tables and the data set ``small`` built of them, in ``folder / "small"``."""
+    tables = random_tables(tmp_path / "tables")
+    built = cli(
+        "dataset", "build", "csv", "--tracks", tables.tracks, "--playlists", tables.playlists,
+        "--output", tables.folder / "small",
+    )  # fmt: skip
+    assert built.code == 0, built.err
+    return tables
