@@ -211,7 +211,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
             ),
             "versions": versions(),
             "machine": machine(),
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         }
     )
 

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+
+def test_a_whole_data_set_is_proven(cli, small):
+    outcome = cli("dataset", "check", small.folder / "small")
+    assert outcome.code == 0
+    assert "track_ids shared by train and test: 0" in outcome.out
+    assert "BAD" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("title", "Other", None),
+        ("caption", "Other words", "digest of tracks.text"),
+        ("split", "valid", "digest of split"),
+    ],
+)
+def test_edited_tracks_are_found(cli, small, column, value, message):
+    path = small.folder / "small" / "tracks.parquet"
+    frame = pl.read_parquet(path)
+    edited = pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+    frame.with_columns(edited).write_parquet(path)
+    outcome = cli("dataset", "check", small.folder / "small")
+    assert outcome.code == (0 if message is None else 1)
+    assert message is None or f"BAD  {message}" in outcome.out
+
+
+def test_moved_roles_and_shared_tracks_are_found(cli, small):
+    path = small.folder / "small" / "playlists.parquet"
+    frame = pl.read_parquet(path)
+    frame.with_columns(role=pl.lit("seed")).write_parquet(path)
+    assert "BAD  digest of playlists" in cli("dataset", "check", small.folder / "small").out
+    moved = frame.with_columns(
+        split=pl.when(pl.col("playlist_id") == "p00000").then(pl.lit("valid")).otherwise("split")
+    )
+    moved.write_parquet(path)
+    outcome = cli("dataset", "check", small.folder / "small", "--json")
+    assert outcome.code == 1
+    bad = [finding["what"] for finding in json.loads(outcome.out)["findings"] if not finding["ok"]]
+    assert "entries whose track is not in the split of its playlist" in bad
+
+
+@pytest.mark.parametrize("name", ["tracks.parquet", "playlists.parquet", "dataset.json"])
+def test_damaged_files_are_named(cli, small, name):
+    path = small.folder / "small" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for verb in (
+        ("dataset", "check"),
+        ("run", "--encoders", "tfidf", "--output", str(small.folder / "r"), "--dataset"),
+    ):
+        outcome = cli(*verb, small.folder / "small")
+        assert outcome.code == 2
+        assert name in outcome.err
+        assert "Traceback" not in outcome.err
+
+
+def test_a_table_with_other_columns_is_refused(cli, small):
+    path = small.folder / "small" / "playlists.parquet"
+    pl.read_parquet(path).drop("role").write_parquet(path)
+    outcome = cli("dataset", "check", small.folder / "small")
+    assert outcome.code == 2
+    assert "other columns" in outcome.err
+
+
+def test_stats_print_sizes_and_bounds(cli, small):
+    found = json.loads(cli("dataset", "stats", small.folder / "small", "--json").out)
+    test = next(row for row in found["sizes"] if row["split"] == "test")
+    assert (test["tracks"], test["playlists"]) == (120, 30)
+    recall = next(row for row in found["bounds"] if row["metric"] == "recall@10")
+    assert 10 / 120 <= recall["chance"] <= 10 / 114
+    assert "Chance and ceiling" in cli("dataset", "stats", small.folder / "small").out

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+
+from larpbench import load_results
+from larpbench.results.record import CellRecord
+
+HOSTILE = '<script>alert("x")</script> | _a_ & \\b {c} $d$'
+
+
+@pytest.fixture
+def results(cli, small):
+    run = cli(
+        "run", "--dataset", small.folder / "small", "--encoders", f"random,tfidf,precomputed:{small.vectors}",
+        "--recommenders", "all", "--output", small.folder / "results",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    return small.folder / "results"
+
+
+def test_the_csv_is_long_and_holds_every_cell(cli, results):
+    rows = list(csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out)))
+    header = "task,dataset,encoder,recommender,seed,metric,value,ci_low,ci_high,chance,ceiling,n"
+    assert ",".join(rows[0]) == header
+    cells = {(row["encoder"], row["recommender"], row["seed"]) for row in rows}
+    assert len(cells) == 3 * 3 + 3 + 3
+    for row in rows:
+        assert row["n"] == "30"
+        if row["metric"].startswith("recall"):
+            assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
+            assert 0 < float(row["chance"]) < float(row["ceiling"]) <= 1
+
+
+def test_records_recompute_from_the_playlists_file(results):
+    for path in results.glob("*/*/*/*/*.json"):
+        record = json.loads(path.read_text())
+        frame = pl.read_parquet(path.parent / record["playlists_file"])
+        assert frame.height == record["counts"]["playlists"]
+        for metric in record["metrics"]:
+            if metric["name"] in frame.columns:
+                assert frame[metric["name"]].mean() == pytest.approx(metric["value"], abs=1e-12)
+        assert frame["ranked"].list.len().unique().to_list() == [40]
+        assert (frame["scores"].list.diff().list.max() <= 0).all()
+
+
+def test_seeds_are_averaged_in_the_table(cli, results):
+    (table,) = load_results(results)
+    row = next(row for row in table.rows if (row.encoder, row.recommender) == ("random", "itemknn"))
+    assert row.seeds == 3
+    rows = csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out))
+    values = [
+        float(r["value"])
+        for r in rows
+        if (r["encoder"], r["recommender"], r["metric"]) == ("random", "itemknn", "ndcg@20")
+    ]
+    score = row.scores["ndcg@20"]
+    assert score is not None
+    assert score.value == pytest.approx(np.mean(values))
+
+
+def test_best_is_bold_second_underlined_and_controls_are_neither(cli, results):
+    printed = cli("table", results).out
+    lines = [line for line in printed.splitlines() if line.startswith("| ")]
+    assert sum(line.count("**") for line in lines) >= 2 * 6
+    assert sum(line.count("<u>") for line in lines) >= 6
+    assert not any("**" in line or "<u>" in line for line in lines if "(control)" in line)
+    assert lines[-2].startswith("| chance")
+    assert lines[-1].startswith("| ceiling")
+    assert "30 playlists counted" in printed
+    assert "are up to" in printed
+
+
+def test_few_hits_are_marked(cli, small, results):
+    printed = cli("table", results).out
+    assert "†" in printed
+    assert "fewer than 20 hits" in printed
+
+
+def test_a_k_that_reaches_the_candidates_is_not_applicable(cli, tmp_path):
+    (tmp_path / "t.csv").write_text("track_id,title,artist,album\n" + "".join(f"{i},T {i},A,\n" for i in range(25)))
+    (tmp_path / "p.csv").write_text(
+        "playlist_id,track_id\n" + "".join(f"p{p},{t}\n" for p in range(6) for t in range(p, p + 9))
+    )
+    build = ("dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv")
+    assert cli(*build, "--train-fraction", "0", "--output", tmp_path / "d").code == 0
+    run = cli("run", "--dataset", tmp_path / "d", "--encoders", "tfidf", "--output", tmp_path / "r")
+    assert run.code == 0, run.err
+    row = next(line for line in run.out.splitlines() if line.startswith("| tfidf"))
+    assert [cell.strip().startswith("n/a") for cell in row.split("|")[3:9]] == [False, False, True] * 2
+    rows = csv.DictReader(io.StringIO(cli("table", tmp_path / "r", "--format", "csv").out))
+    for line in rows:
+        assert (line["value"] == "n/a") is line["metric"].endswith("@40"), line
+    assert "K reaches the number of candidates" in run.out
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_hostile_names_are_escaped_everywhere(cli, results):
+    paths = list(results.glob("*/*/*/*/*.json"))
+    for path in paths:
+        record = json.loads(path.read_text())
+        record["cell"]["dataset"] = HOSTILE
+        record["dataset"]["notes"] = [HOSTILE]
+        path.write_text(json.dumps(record))
+    page = cli("table", results, "--format", "html").out
+    parser = Tags()
+    parser.feed(page)
+    assert "script" not in parser.tags
+    assert HOSTILE in "".join(parser.text)
+    assert "Content-Security-Policy" in page
+    latex = cli("table", results, "--format", "latex").out
+    assert r"\textbackslash{}b \{c\} \$d\$" in latex
+    assert latex.count(r"\begin{tabular}") == 1
+    markdown = cli("table", results).out
+    assert "<script>" not in markdown
+    assert r"\|" in markdown
+
+
+def test_latex_has_one_cell_a_column(cli, results):
+    body = cli("table", results, "--format", "latex").out
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + 9 + 2
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {7}
+
+
+def test_results_of_another_version_of_the_data_are_left_out_and_counted(cli, small, results):
+    build = ("dataset", "build", "csv", "--tracks", small.tracks, "--playlists", small.playlists)
+    other = small.folder / "elsewhere" / "small"
+    assert cli(*build, "--caption", "title", "--output", other).code == 0
+    run = cli("run", "--dataset", other, "--encoders", "tfidf", "--output", results)
+    assert run.code == 0, run.err
+    assert "15 older results" in run.out
+    assert sum(line.startswith("| tfidf") for line in run.out.splitlines()) == 1
+
+
+def test_damaged_or_missing_results_are_named(cli, results, tmp_path):
+    nothing = cli("table", tmp_path / "nothing")
+    assert nothing.code == 2
+    assert "there are no results" in nothing.err
+    path = next(results.glob("*/*/random/*/*.playlists.parquet"))
+    path.unlink()
+    assert path.name in cli("table", results).err
+    record = next(results.glob("*/*/*/*/*.json"))
+    record.write_text(record.read_text().replace('"status"', '"state"'))
+    refused = cli("table", results)
+    assert refused.code == 2
+    assert record.name in refused.err
+
+
+def test_the_published_schema_is_the_one_in_use(request):
+    stored = json.loads((request.config.rootpath / "docs" / "results-schema.json").read_text())
+    assert stored == CellRecord.model_json_schema(), "run: make docs"
