@@ -14,7 +14,6 @@ from larpbench.evaluation.arithmetic import check_scores, ndcg_bounds
 from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.metrics import CUTOFFS, LIST_LENGTH, find_hits, per_playlist
 
-
 _TREC = {"recall": "recall", "ndcg": "ndcg_cut", "hit_rate": "success"}
 _CUT = {f"{name}.10,20,40" for name in _TREC.values()}
 

@@ -1,0 +1,26 @@
+PYTHON ?= python
+
+.PHONY: install lint test bench docs reproduce
+
+install:  ## an editable installation with everything that development needs
+	$(PYTHON) -m pip install -c constraints.txt -e '.[test,dev]'
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest
+
+bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest benchmarks -s
+
+docs:  ## what is generated: the JSON Schema of a result
+	$(PYTHON) -m larpbench.results.schema > docs/results-schema.json
+
+reproduce:  ## the committed tables of the demo data set
+	$(PYTHON) -m larpbench run --output build/results
+	mkdir -p results/demo
+	$(PYTHON) -m larpbench table build/results --format csv > results/demo/continuation.csv
+	$(PYTHON) -m larpbench table build/results --format md > results/demo/continuation.md
