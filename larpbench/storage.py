@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from larpbench.errors import LarpbenchError, StorageError
 
-_TEMPORARY_PREFIX = ".tmp-"
+TEMPORARY_PREFIX = ".larpbench-tmp-"
 _ADVICE = {
     errno.ENOSPC: "free some space; everything finished is kept and the same command goes on from there",
     errno.EDQUOT: "free some space; everything finished is kept and the same command goes on from there",
@@ -81,7 +81,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it replaces `path` when the block ends well, and goes if it does not."""
     make_folder(path.parent)
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -105,7 +105,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; it becomes `path` when the block ends well, and goes if it does not."""
     make_folder(path.parent)
     with storage_errors(path):
-        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
         try:
             yield temporary
             temporary.chmod(0o755)
@@ -126,7 +126,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 def sweep(folder: Path) -> None:
     """Delete what a killed process left half-written in `folder`. Call it with the folder's lock held."""
-    for leftover in folder.glob(f"{_TEMPORARY_PREFIX}*"):
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

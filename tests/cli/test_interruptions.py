@@ -93,7 +93,7 @@ def test_ctrl_c_keeps_what_is_finished(data, tmp_path):
     assert process.returncode == 130, err
     assert "the same command goes on from there" in err
     assert "Traceback" not in err
-    assert not list((tmp_path / "r").rglob(".tmp-*"))
+    assert not list((tmp_path / "r").rglob(".larpbench-tmp-*"))
     done = len(list((tmp_path / "r").glob("*/*/*/*/*.json")))
     assert 2 <= done < 15
     again = subprocess.run(arguments(data, tmp_path / "r"), capture_output=True, text=True, check=False)

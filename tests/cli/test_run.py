@@ -132,7 +132,7 @@ def test_two_runs_in_one_folder_at_once_do_every_cell_once(small, home):
     counted = [outcome.stderr.split(" cells computed")[0].rsplit("\n", 1)[-1] for outcome in outcomes]
     assert sum(map(int, counted)) == 12
     assert outcomes[0].stdout == outcomes[1].stdout or len(records(small.folder / "r")) == 12
-    assert not list((small.folder / "r").rglob(".tmp-*"))
+    assert not list((small.folder / "r").rglob(".larpbench-tmp-*"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, d
 from larpbench.datasets.files import AUDIO_ROOT, MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
 from larpbench.fingerprint import digest_file
-from larpbench.storage import exclusive, make_folder, storage_errors, sweep
+from larpbench.storage import TEMPORARY_PREFIX, exclusive, make_folder, storage_errors, sweep
 
 __all__ = ["GENERATOR_VERSION", "ORACLE_FILE", "build_demo"]
 
@@ -47,7 +47,7 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
         world = draw_world(spec)
         with (
             storage_errors(output),
-            tempfile.TemporaryDirectory(prefix=".tmp-", dir=output.parent) as staging,
+            tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging,
         ):
             audio_files = _write_audio(world, spec.seed, Path(staging) / AUDIO_ROOT)
             oracle = Path(staging) / ORACLE_FILE

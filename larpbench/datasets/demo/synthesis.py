@@ -25,7 +25,7 @@ SOUND_PARAMETERS: tuple[str, ...] = (
     "brightness",  # cut-off of the final low-pass filter
     "attack",  # hard to soft onset
     "sustain",  # plucked to held
-    "bass",  # level of the bass line
+    "bass",  # level of the pedal tone below
     "percussion",  # level of kick and hi-hat
     "tremolo",  # depth of a pulsing loudness
     "low_eq",  # bell filters: what gives a style its colour
@@ -82,10 +82,10 @@ def synthesise(controls: np.ndarray, seed: int) -> np.ndarray:
     control = dict(zip(SOUND_PARAMETERS, np.clip(controls, 0, 1).tolist(), strict=True))
     rng = np.random.default_rng(seed)
     steps = _grid(control["tempo"])
-    weights, roots = _score(control, len(steps), rng)
+    weights = _score(control, len(steps), rng)
     tones = _tones(control, steps, weights)
     mix = 0.8 * tones / (np.std(tones) + 1e-9)
-    mix += 1.6 * control["bass"] * _bass(steps, roots)
+    mix += 1.6 * control["bass"] * _bass(steps)
     mix *= _tremolo(control["tremolo"], rng)
     hiss = rng.standard_normal(CLIP_SAMPLES, dtype=np.float32)
     mix += (0.1 + 1.9 * control["percussion"]) * _drums(steps, control["density"], hiss)
@@ -110,12 +110,11 @@ def _grid(tempo: float) -> _Steps:
     return _Steps(seconds, bounds, index, since)
 
 
-def _score(control: dict[str, float], length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _score(control: dict[str, float], length: int, rng: np.random.Generator) -> np.ndarray:
     """Write the notes.
 
     Returns:
-        Loudness of each pitch class at each step, float32, (length, 12); and each step's bass root in
-        semitones above the tonic, int64, (length,).
+        Loudness of each pitch class at each step, float32, (length, 12).
     """
     major = np.sqrt(control["mode"])
     minor = np.sqrt(1 - control["mode"])
@@ -130,15 +129,14 @@ def _score(control: dict[str, float], length: int, rng: np.random.Generator) -> 
     tonic, subdominant, dominant = triad(0), triad(5), triad(7, third_is_fixed=True)
     away = np.sqrt(1 - control["harmony"]) * subdominant + np.sqrt(control["harmony"]) * dominant
     chord = np.arange(length) // _STEPS_A_CHORD
-    is_away = chord % 2 == 1
-    chords = np.where(is_away[:, None], away, tonic)
+    chords = np.where(chord[:, None] % 2 == 1, away, tonic)
     # An arpeggio emphasises one tone of the chord at each step, on a path of the clip's own.
     chosen = np.array([rng.choice(12, p=row / row.sum()) for row in chords])
     emphasis = np.where(np.arange(12) == chosen[:, None], 1.6, 0.7)
     on_beat = np.arange(length) % _STEPS_A_BEAT == 0
     loudness = np.where(on_beat, 1.0, control["density"])
-    roots = np.where(is_away, 5 if control["harmony"] < 0.5 else 7, 0)
-    return (chords * emphasis * loudness[:, None]).astype(np.float32), roots
+    score: np.ndarray = (chords * emphasis * loudness[:, None]).astype(np.float32)
+    return score
 
 
 @cache
@@ -180,20 +178,21 @@ def _tones(control: dict[str, float], steps: _Steps, weights: np.ndarray) -> np.
     return tones
 
 
-def _bass(steps: _Steps, roots: np.ndarray) -> np.ndarray:
-    """A sine on each chord's root, an octave below the tonic, struck on the beat."""
-    frequency = _TONIC_HZ / 2 * 2.0 ** (roots / 12)
-    phase = np.cumsum(2 * np.pi / SAMPLE_RATE * frequency[steps.index]) % (2 * np.pi)
-    on_beat = (steps.index % _STEPS_A_BEAT == 0).astype(np.float32)
-    since_beat = steps.since + (1 - on_beat) * np.float32(steps.seconds)
+def _bass(steps: _Steps) -> np.ndarray:
+    """A pedal tone, the tonic an octave below the other tones, struck on the beat."""
+    phase = 2 * np.pi * (_TONIC_HZ / 2) * np.arange(CLIP_SAMPLES) / SAMPLE_RATE
+    off_beat = (steps.index % _STEPS_A_BEAT != 0).astype(np.float32)
+    since_beat = steps.since + off_beat * np.float32(steps.seconds)
     envelope = np.minimum(since_beat / 0.01, 1) * np.exp(-since_beat / 0.35)
-    return np.sin(phase.astype(np.float32)) * envelope
+    bass: np.ndarray = envelope * (np.sin(phase) + 0.5 * np.sin(2 * phase))
+    return bass
 
 
 def _tremolo(depth: float, rng: np.random.Generator) -> np.ndarray:
     time = np.arange(CLIP_SAMPLES, dtype=np.float32) / np.float32(SAMPLE_RATE)
     pulse = 0.5 + 0.5 * np.sin(2 * np.pi * _TREMOLO_HZ * time + np.float32(rng.uniform(0, 2 * np.pi)))
-    return 1 - np.float32(0.9 * depth) * pulse
+    gain: np.ndarray = 1 - np.float32(0.9 * depth) * pulse
+    return gain
 
 
 def _drums(steps: _Steps, density: float, hiss: np.ndarray) -> np.ndarray:
@@ -203,7 +202,8 @@ def _drums(steps: _Steps, density: float, hiss: np.ndarray) -> np.ndarray:
     kick *= np.exp(-steps.since / 0.09) * on_beat
     crisp = np.diff(hiss, prepend=np.float32(0))  # a difference is a simple high-pass filter
     hat = crisp * np.exp(-steps.since / 0.025) * np.where(on_beat, 1, density).astype(np.float32)
-    return kick + 0.35 * hat
+    drums: np.ndarray = kick + 0.35 * hat
+    return drums
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The demo's words: titles and albums that follow a track's text view, and artists' names that follow nothing.
+"""The demo's words: titles and albums that follow a track's text view, and artists that follow nothing.
 
 Words come in families of related meaning. Each has a direction in the text view's space, near its family's,
 and a view picks words by a softmax over their inner products: close tracks share words, or at least families.
@@ -102,7 +102,8 @@ class Lexicon:
         def directions(kind: int) -> np.ndarray:
             near = np.repeat(centres, [len(family[kind]) for family in families], axis=0)
             near = near + WORD_SPREAD * rng.standard_normal(near.shape) / np.sqrt(dim)
-            return near / np.linalg.norm(near, axis=1, keepdims=True)
+            unit: np.ndarray = near / np.linalg.norm(near, axis=1, keepdims=True)
+            return unit
 
         nouns, adjectives = (tuple(word for family in families for word in family[kind]) for kind in (0, 1))
         return cls(nouns, adjectives, directions(0), directions(1))
@@ -142,7 +143,7 @@ class Lexicon:
                 ("{n}", self.nouns, self.noun_directions),
                 ("{a}", self.adjectives, self.adjective_directions),
             ):
-                # The largest score plus Gumbel noise is a draw from the softmax; the k largest are different words.
+                # The largest score plus Gumbel noise is a draw from the softmax; the k largest all differ.
                 scores = SHARPNESS * directions @ view + rng.gumbel(size=len(words))
                 for word in np.argsort(-scores)[: template.count(slot)]:
                     name = name.replace(slot, words[word].capitalize(), 1)
@@ -160,7 +161,8 @@ def artist_names(n: int, rng: np.random.Generator) -> list[str]:
     Returns:
         Different names.
     """
-    names = [beginning + ending for beginning, ending in product(_NAME_BEGINNINGS.split(), _NAME_ENDINGS.split())]
+    parts = product(_NAME_BEGINNINGS.split(), _NAME_ENDINGS.split())
+    names = [beginning + ending for beginning, ending in parts]
     if n > len(names):
         raise ValueError(f"at most {len(names)} artists can be named, {n} were asked for")
     return [names[i] for i in rng.permutation(len(names))[:n]]

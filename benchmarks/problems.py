@@ -1,0 +1,79 @@
+"""Synthetic ranking problems, and the matrix product that no exact ranking can do without."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from larpbench.evaluation.ranking import block_rows, rank
+
+LIST_LENGTH = 40
+_CLUSTERS = 200
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What `larpbench.evaluation.ranking.rank` is asked.
+
+    Attributes:
+        queries: (playlists, dim) float32.
+        items: (tracks, dim) float32.
+        masked_offsets: (playlists + 1,) int64.
+        masked_items: Item rows of the playlists' seeds, ascending within a playlist.
+        order: (tracks,) int64 tie order.
+    """
+
+    queries: np.ndarray
+    items: np.ndarray
+    masked_offsets: np.ndarray
+    masked_items: np.ndarray
+    order: np.ndarray
+
+
+def make_problem(playlists: int, tracks: int, dim: int = 256, *, constant: bool = False) -> Problem:
+    """Return playlists of 5 to 20 seeds among tracks with clustered, normalised embeddings.
+
+    Args:
+        playlists: Number of playlists.
+        tracks: Number of tracks.
+        dim: Width of the embeddings.
+        constant: Give every track the same embedding instead, so that all scores are equal.
+    """
+    rng = np.random.default_rng(0)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(5, 21, playlists))])
+    seeds = np.concatenate(
+        [np.sort(rng.choice(tracks, n, replace=False, shuffle=False)) for n in np.diff(offsets)]
+    ).astype(np.int64)
+    if constant:
+        items = np.full((tracks, dim), dim**-0.5, dtype=np.float32)
+    else:
+        items = rng.standard_normal((tracks, dim), dtype=np.float32)
+        items += rng.standard_normal((_CLUSTERS, dim), dtype=np.float32)[rng.integers(0, _CLUSTERS, tracks)]
+        items /= np.linalg.norm(items, axis=1, keepdims=True)
+    queries = np.add.reduceat(items[seeds], offsets[:-1], axis=0) / np.diff(offsets)[:, None].astype(np.float32)
+    return Problem(queries, items, offsets, seeds, rng.permutation(tracks))
+
+
+def run_ranking(problem: Problem) -> None:
+    """Rank, and let go of every block as soon as it is there."""
+    blocks = rank(
+        problem.queries,
+        problem.items,
+        masked_offsets=problem.masked_offsets,
+        masked_items=problem.masked_items,
+        order=problem.order,
+        k=LIST_LENGTH,
+    )
+    deque(blocks, maxlen=0)
+
+
+def run_product(problem: Problem) -> None:
+    """Compute all scores in float32, in blocks of the very size that the ranking uses, and nothing else."""
+    rows = block_rows(len(problem.items))
+    queries, items = torch.from_numpy(problem.queries), torch.from_numpy(problem.items).t()
+    scores = torch.empty(rows, len(problem.items))
+    for block in queries.split(rows):
+        torch.mm(block, items, out=scores[: len(block)])
