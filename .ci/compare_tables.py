@@ -19,10 +19,11 @@ def main(committed: Path, reproduced: Path) -> int:
     moved = 0.0
     for name in before.keys() & after.keys():
         old, new = before[name], after[name]
-        faults += [f"{name}: {column} was {old[column]}, is {new[column]}" for column in _EXACT if _differ(old, new, column)]
-        if old["ci_low"] in ("", "n/a") or new["value"] == "n/a":
-            if _differ(old, new, "value"):
-                faults.append(f"{name}: value was {old['value']}, is {new['value']}")
+        without_interval = old["ci_low"] in ("", "n/a") or new["value"] == "n/a"
+        exact = (*_EXACT, "value") if without_interval else _EXACT
+        differing = [column for column in exact if _differ(old, new, column)]
+        faults += [f"{name}: {column} was {old[column]}, is {new[column]}" for column in differing]
+        if without_interval:
             continue
         value = float(new["value"])
         moved = max(moved, abs(value - float(old["value"])))

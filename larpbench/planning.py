@@ -114,7 +114,7 @@ def make_plan(
     recommenders: Sequence[str] = DEFAULT_RECOMMENDERS,
     task: str = "continuation",
     seeds: int = 3,
-    output: Path,
+    output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
 ) -> Plan:
@@ -137,7 +137,7 @@ def make_plan(
     """
     if seeds < 1:
         raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
-    store = store or default_store()
+    store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task)
     specs, unavailable = _specs(encoders)
     cells: list[PlannedCell] = []

@@ -48,6 +48,23 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return call
 
 
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder in which the demo data set has been made, once for all tests."""
+    from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
+
+    folder = tmp_path_factory.mktemp("demo-home")
+    build_demo(folder / "datasets" / f"demo-v{GENERATOR_VERSION}")
+    return folder
+
+
+@pytest.fixture
+def with_demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use the home folder that has the demo data set."""
+    monkeypatch.setenv("LARPBENCH_HOME", str(demo_home))
+    return demo_home
+
+
 @pytest.fixture
 def small(tmp_path: Path, cli: Cli) -> Tables:
     """Random tables and the data set ``small`` built of them, in ``folder / "small"``."""

@@ -88,7 +88,7 @@ class Table:
     records: tuple[CellRecord, ...]
 
 
-def load_tables(output: Path) -> list[Table]:
+def load_tables(output: str | Path) -> list[Table]:
     """Return one table a task and data set of a results folder.
 
     Records of an older version of the data set are left out and counted in a footnote: rows of different data do not
@@ -98,7 +98,7 @@ def load_tables(output: Path) -> list[Table]:
         DataError: If there are no results, or a file is damaged.
     """
     groups: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
-    for path, record in read_records(output):
+    for path, record in read_records(Path(output)):
         groups[record.cell.task, record.cell.dataset].append((path, record))
     return [_table(task, dataset, found) for (task, dataset), found in sorted(groups.items())]
 
@@ -214,10 +214,9 @@ def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
         f"{counts.tracks} tracks, of which {counts.candidates_min} or more are candidates for each playlist.",
     ]
     if widths:
-        widest = max(widths)
         facts.append(
-            f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {widest:.3f} wide: "
-            f"differences of less than about {widest:.3f} mean nothing here."
+            f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {max(widths):.3f} wide: "
+            "a difference of that order may be chance."
         )
     tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)
     if tied > 0:

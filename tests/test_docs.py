@@ -1,0 +1,67 @@
+"""Every larpbench command and Python block of the README works as it stands."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from small_data import random_tables
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest")
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with the files that the README speaks of."""
+    tables = random_tables(tmp_path / "given", tracks=150, playlists=200)
+    for path, name in [
+        (tables.vectors, "vectors.npz"),
+        (tables.tracks, "tracks.csv"),
+        (tables.playlists, "playlists.csv"),
+    ]:
+        shutil.copy(path, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands(cli, with_demo, workplace):
+    lines = re.findall(r"^    (.*larpbench .*)$", README, re.MULTILINE)
+    commands = [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("larpbench")]
+    assert len(commands) >= 3
+    for command in commands:
+        outcome = cli(*shlex.split(command)[1:])
+        assert outcome.code == 0, f"{command}: {outcome.err}"
+    for command in INSTALLS:
+        assert command in README
+    inline = {shlex.split(found)[0] for found in re.findall(r"`larpbench ([a-z].*?)`", README)}
+    for verb in inline:
+        assert cli(verb, "--help").code == 0, verb
+
+
+def test_the_python_blocks(with_demo, workplace, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "tfidf itemknn" in capsys.readouterr().out
+
+
+def test_links_lead_somewhere():
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_the_readme_holds_the_committed_table():
+    spec = importlib.util.spec_from_file_location("fill_readme", ROOT / ".ci" / "fill_readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.filled(README, ROOT) == README, "run: make reproduce"
