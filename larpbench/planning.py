@@ -12,7 +12,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.store import EmbeddingStore
-from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
 from larpbench.recommenders.base import Recommender
@@ -58,15 +58,15 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """An encoder that was asked for and cannot run here.
+    """An encoder or recommender that was asked for and cannot run here.
 
     Attributes:
-        encoder: Its name.
+        name: Its name.
         reason: Why.
         next_step: What mends it.
     """
 
-    encoder: str
+    name: str
     reason: str
     next_step: str | None
 
@@ -80,7 +80,7 @@ class Plan:
         dataset: The data set.
         output: The results folder.
         cells: Cells, grouped by encoder.
-        unavailable: Encoders that cannot run here.
+        unavailable: Encoders and recommenders that cannot run here.
     """
 
     task: Task
@@ -140,15 +140,21 @@ def make_plan(
     store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task)
     specs, unavailable = _specs(encoders)
+    chosen_recommenders, broken = _recommenders(recommenders)
+    unavailable += broken
     cells: list[PlannedCell] = []
     for spec in specs:
         try:
             for seed in range(seeds if spec.card.stochastic else 1):
                 key = embedding_key(store, spec, dataset, chosen_task, seed)
-                for name in _recommender_names(recommenders):
-                    cells.append(_planned(chosen_task, dataset, spec, name, seed, key, output, condition, store))
+                for each in chosen_recommenders:
+                    cells.append(_planned(chosen_task, dataset, spec, each, seed, key, output, condition, store))
         except (MissingPartError, DataError) as error:
             unavailable.append(Unavailable(spec.identity, error.what, error.next_step))
+        except LarpbenchError:
+            raise
+        except Exception as error:  # a plug-in's digest may raise anything
+            unavailable.append(Unavailable(spec.identity, f"{type(error).__name__}: {error}", None))
     return Plan(chosen_task, dataset, output, tuple(cells), tuple(unavailable))
 
 
@@ -166,14 +172,13 @@ def _planned(
     task: Task,
     dataset: Dataset,
     spec: EncoderSpec,
-    recommender_name: str,
+    recommender: Recommender,
     seed: int,
     vectors_key: str,
     output: Path,
     condition: Condition,
     store: EmbeddingStore,
 ) -> PlannedCell:
-    recommender = RECOMMENDERS.get(recommender_name)
     cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
     key = digest(
         {
@@ -246,6 +251,14 @@ def _takes_argument(name: str) -> bool:
         return False
 
 
-def _recommender_names(names: Sequence[str]) -> list[str]:
+def _recommenders(names: Sequence[str]) -> tuple[list[Recommender], list[Unavailable]]:
     known = RECOMMENDERS.names()
-    return list(dict.fromkeys(each for name in names for each in (known if name == "all" else [name])))
+    found: list[Recommender] = []
+    unavailable: list[Unavailable] = []
+    wanted = dict.fromkeys(each for asked in names for each in (known if asked == "all" else [asked]))
+    for name in wanted:
+        try:
+            found.append(RECOMMENDERS.get(name))
+        except MissingPartError as error:
+            unavailable.append(Unavailable(name, error.what, error.next_step))
+    return found, unavailable

@@ -6,9 +6,10 @@ list and never an exception for anybody else.
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Generic, TypeVar
@@ -59,10 +60,20 @@ class Registry(Generic[T]):
         base: Class that every object must be an instance of.
         builtins: name -> ``module:attribute``.
         group: Entry-point group of the plug-ins.
+        name_of: What an object calls itself, in results; a plug-in must be registered under that name;
+            None where objects have no name of their own.
     """
 
-    def __init__(self, kind: str, base: type[T], builtins: Mapping[str, str], group: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        base: type[T],
+        builtins: Mapping[str, str],
+        group: str,
+        name_of: Callable[[T], str] | None = None,
+    ) -> None:
         self.kind, self.group = kind, group
+        self._name_of = name_of
         self._base = base
         self._builtins = dict(builtins)
         self._loaded: dict[str, T] = {}
@@ -121,15 +132,17 @@ class Registry(Generic[T]):
     def _plugins(self) -> dict[str, list[metadata.EntryPoint]]:
         """Return the entry points by name; of several, the distribution first in the alphabet counts."""
         found: dict[str, list[metadata.EntryPoint]] = {}
-        for entry in metadata.entry_points(group=self.group):
+        for entry in _entry_points(self.group):
             found.setdefault(entry.name, []).append(entry)
         return {name: sorted(set(entries), key=lambda e: str(_origin_of(e))) for name, entries in found.items()}
 
     def _load(self, name: str, origin: Origin) -> T:
-        module, _, attribute = origin.target.partition(":")
         try:
-            value = getattr(importlib.import_module(module), attribute)
-        except (Exception, SystemExit) as error:  # a plug-in may raise anything while it is imported
+            with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints is no part of the answer
+                value = metadata.EntryPoint(name, origin.target, self.group).load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plug-in may raise anything while it is imported
             if origin.built_in:
                 raise
             raise MissingPartError(
@@ -141,11 +154,28 @@ class Registry(Generic[T]):
                 f"{self.kind} {name!r} of {origin} is no {self._base.__name__} but a {type(value).__name__}",
                 next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
             )
+        if self._name_of and self._name_of(value) != name:
+            raise MissingPartError(
+                f"{self.kind} {name!r} of {origin} calls itself {self._name_of(value)!r}",
+                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+            )
         return value
+
+
+def _entry_points(group: str) -> list[metadata.EntryPoint]:
+    try:
+        return list(metadata.entry_points(group=group))
+    except Exception:  # some distribution's metadata make no sense: leave out that one
+        found: dict[tuple[str, str], metadata.EntryPoint] = {}
+        for distribution in metadata.distributions():
+            with contextlib.suppress(Exception):
+                for entry in distribution.entry_points.select(group=group):
+                    found.setdefault((distribution.name, entry.name), entry)
+        return list(found.values())
 
 
 def _origin_of(entry: metadata.EntryPoint) -> Origin:
     distribution = entry.dist
     if distribution is None:
         return Origin("unknown", "0", entry.value)
-    return Origin(distribution.name, distribution.version, entry.value)
+    return Origin(distribution.name or "unknown", distribution.version or "0", entry.value)

@@ -113,9 +113,9 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | 
                 "costs": _costs(stored, cost),
             }
         )
-    except StorageError:
+    except (StorageError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a plug-in may raise anything; the other cells must go on
+    except BaseException as error:  # a plug-in may raise anything; the other cells must go on
         logger.debug("cell failed", exc_info=True)
         message = str(error) if isinstance(error, LarpbenchError) else f"{type(error).__name__}: {error}"
         failure = Failure(kind=type(error).__name__, message=message)

@@ -19,6 +19,7 @@ larpbench doctor --json"""
 def doctor(as_json: options.Json = False) -> None:
     """Say what this installation runs on and what is wrong with it; exit code 3 if something is."""
     from larpbench import storage
+    from larpbench.datasets.catalogue import DATASETS
     from larpbench.encoders import ENCODERS
     from larpbench.errors import StorageError
     from larpbench.recommenders import RECOMMENDERS
@@ -27,7 +28,7 @@ def doctor(as_json: options.Json = False) -> None:
 
     problems = [
         f"{problem.kind}: {problem.message}"
-        for registry in (ENCODERS, RECOMMENDERS, TASKS)
+        for registry in (ENCODERS, RECOMMENDERS, DATASETS, TASKS)
         for problem in registry.problems()
     ]
     problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]

@@ -13,6 +13,7 @@ from larpbench.cli import options
 from larpbench.errors import LarpbenchError
 
 if TYPE_CHECKING:
+    from larpbench.datasets.catalogue import DatasetSource
     from larpbench.recommenders.base import Recommender
     from larpbench.registry import Registry
     from larpbench.tasks.base import Task
@@ -48,7 +49,7 @@ def list_names(
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         state = "" if row.get("status", "ready") == "ready" else f"  [{row['status']}; next: {row['next']}]"
-        origin = "" if row.get("origin", "larpbench").startswith("larpbench") else f"  (from {row['origin']})"
+        origin = "" if row.get("origin", "larpbench") == "larpbench" else f"  (from {row['origin']})"
         typer.echo(f"{row['name']:{width}}  {row['summary']}{state}{origin}")
     if not rows:
         typer.echo(f"no {kind.value} match {pattern!r}", err=True)
@@ -102,7 +103,7 @@ def _tasks() -> list[dict[str, str]]:
     return _described(TASKS)
 
 
-def _described(registry: Registry[Recommender] | Registry[Task]) -> list[dict[str, str]]:
+def _described(registry: Registry[Recommender] | Registry[Task] | Registry[DatasetSource]) -> list[dict[str, str]]:
     problems = registry.problems()
     for problem in problems:
         typer.echo(f"warning: {problem.message}", err=True)
@@ -115,15 +116,13 @@ def _described(registry: Registry[Recommender] | Registry[Task]) -> list[dict[st
 
 
 def _datasets() -> list[dict[str, str]]:
-    from larpbench.datasets.catalogue import DEMO, datasets_folder, list_datasets
+    from larpbench.datasets.catalogue import DATASETS, datasets_folder, list_datasets
     from larpbench.datasets.files import read_dataset
 
-    rows = []
+    rows = _described(DATASETS)
     for name in list_datasets():
-        summary = "invented music and playlists, made on first use"
-        if name != DEMO:
-            summary = read_dataset(datasets_folder() / name).manifest.source
-        rows.append({"name": name, "summary": summary})
+        if name not in DATASETS.names():
+            rows.append({"name": name, "summary": read_dataset(datasets_folder() / name).manifest.source})
     return rows
 
 

@@ -72,23 +72,23 @@ def planned(
                 continue  # listed as unavailable, with the reason
     for name in options.names(recommenders):
         if name != "all":
-            RECOMMENDERS.origin(name)
+            RECOMMENDERS.get(name)  # a broken one cannot be left out: nothing would be left to run
     return make_plan(
         load_dataset(dataset),
         encoders=options.names(encoders),
         recommenders=options.names(recommenders),
         task=task,
         seeds=seeds,
-        output=output,
+        output=output.absolute(),
         condition=condition.value,
     )
 
 
 def print_unavailable(plan: Plan) -> None:
-    """List the encoders that cannot run here, with the reason."""
+    """List what cannot run here, with the reason."""
     for each in plan.unavailable:
         advice = f"; next: {each.next_step}" if each.next_step else ""
-        typer.echo(f"cannot run: {each.encoder}: {each.reason}{advice}", err=True)
+        typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
 
 
 def require_asked(plan: Plan, encoders: str) -> None:
@@ -98,10 +98,10 @@ def require_asked(plan: Plan, encoders: str) -> None:
         MissingPartError: Naming it.
     """
     asked = set(options.names(encoders)) - {"all", "default"}
-    absent = [each for each in plan.unavailable if each.encoder in asked]
+    absent = [each for each in plan.unavailable if each.name in asked]
     if absent:
         raise MissingPartError(
-            f"{len(absent)} of the encoders asked for cannot run: {', '.join(each.encoder for each in absent)}",
+            f"{len(absent)} of the encoders asked for cannot run: {', '.join(each.name for each in absent)}",
             next_step=absent[0].next_step or "leave them out of --encoders",
         )
 
@@ -127,6 +127,6 @@ def _as_json(plan: Plan) -> dict[str, object]:
             for each in plan.cells
         ],
         "unavailable": [
-            {"encoder": each.encoder, "reason": each.reason, "next": each.next_step} for each in plan.unavailable
+            {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable
         ],
     }

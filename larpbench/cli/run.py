@@ -36,7 +36,7 @@ def run(
     print_unavailable(plan)
     require_asked(plan, encoders)
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    tables = [t for t in load_tables(output) if (t.task, t.dataset) == (plan.task.name, plan.dataset.name)]
+    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset) == (plan.task.name, plan.dataset.name)]
     typer.echo(to_markdown(tables))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "

@@ -1,15 +1,50 @@
-"""Data sets by name: the demo, those under the home folder, and any folder."""
+"""Data sets by name: the demo, those of plug-ins, those under the home folder, and any folder."""
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import storage
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
 from larpbench.errors import UnknownNameError
+from larpbench.registry import Registry
 
-DEMO = "demo"
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """A data set that can be had by name: what the registry of data sets holds.
+
+    Attributes:
+        name: Its name.
+        summary: One line for lists.
+        load: ``module:attribute`` of a function without arguments that returns the `Dataset`, making it if need be.
+    """
+
+    name: str
+    summary: str
+    load: str
+
+
+DEMO = DatasetSource(
+    "demo", "invented music and playlists, made on first use", "larpbench.datasets.catalogue:load_demo"
+)
+DATASETS: Registry[DatasetSource] = Registry(
+    "dataset",
+    DatasetSource,
+    {"demo": "larpbench.datasets.catalogue:DEMO"},
+    group="larpbench.datasets",
+    name_of=lambda source: source.name,
+)
+
+
+def load_demo() -> Dataset:
+    """Return the demo data set, made on first use."""
+    from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
+
+    return build_demo(datasets_folder() / f"demo-v{GENERATOR_VERSION}")
 
 
 def datasets_folder() -> Path:
@@ -18,26 +53,28 @@ def datasets_folder() -> Path:
 
 
 def list_datasets() -> list[str]:
-    """Return the names of the data sets that are at hand; ``demo`` always is."""
+    """Return the names of all data sets: built-in, of plug-ins, and under the home folder."""
     folder = datasets_folder()
-    built = {path.parent.name for path in folder.glob(f"*/{MANIFEST}")} if folder.is_dir() else set()
-    return [DEMO, *sorted(name for name in built if not name.startswith(f"{DEMO}-v"))]
+    built = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
+    known = DATASETS.names()
+    return [*known, *(name for name in built if name not in known and not name.startswith("demo-v"))]
 
 
 def load_dataset(name: str | Path) -> Dataset:
-    """Return a data set by name or folder; ``demo`` is made on first use.
+    """Return a data set by folder or name.
 
     Raises:
         UnknownNameError: If there is no such data set.
+        MissingPartError: If it comes from a plug-in that cannot be loaded.
         DataError: If it is damaged.
     """
     folder = Path(name)
     if (folder / MANIFEST).is_file():
         return read_dataset(folder)
-    if str(name) == DEMO:
-        from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
-
-        return build_demo(datasets_folder() / f"{DEMO}-v{GENERATOR_VERSION}")
+    if str(name) in DATASETS.names():
+        module, _, attribute = DATASETS.get(str(name)).load.partition(":")
+        made: Dataset = getattr(importlib.import_module(module), attribute)()
+        return made
     known = datasets_folder() / storage.slug(str(name))
     if (known / MANIFEST).is_file():
         return read_dataset(known)

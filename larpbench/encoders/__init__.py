@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from larpbench.encoders.base import EncoderSpec
 from larpbench.errors import UsageError
 from larpbench.registry import Registry
@@ -16,6 +18,7 @@ ENCODERS: Registry[EncoderSpec] = Registry(
         "tfidf": "larpbench.encoders.baselines:TFIDF",
     },
     group="larpbench.encoders",
+    name_of=lambda spec: spec.card.name,
 )
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 
@@ -29,7 +32,9 @@ def get_encoder(name: str) -> EncoderSpec:
         MissingPartError: If it is a plug-in that cannot be loaded.
     """
     base, colon, argument = name.partition(":")
-    spec = ENCODERS.get(base)
+    spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
+    if not origin.built_in:
+        spec = replace(spec, plugin=f"{origin.distribution} {origin.version}")
     if spec.takes is None and colon:
         raise UsageError(f"encoder {base!r} takes nothing after a colon", where=name, allowed=base)
     if spec.takes is not None and not argument:

@@ -118,6 +118,7 @@ class EncoderSpec:
         takes: What follows the colon in its name, such as ``FILE``; None if nothing does.
         argument: What followed it.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
+        plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
     """
 
     card: EncoderCard
@@ -127,6 +128,7 @@ class EncoderSpec:
     takes: str | None = None
     argument: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
+    plugin: str | None = None
 
     @property
     def identity(self) -> str:
@@ -139,7 +141,7 @@ class EncoderSpec:
 
     def status(self) -> Status:
         """Return whether the packages are there, without importing them."""
-        absent = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        absent = [name for name in self.requires if not _importable(name)]
         if not absent:
             return Status("ready")
         command = f"pip install 'larpbench[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
@@ -163,3 +165,10 @@ class EncoderSpec:
             module, _, attribute = factory.partition(":")
             factory = getattr(importlib.import_module(module), attribute)
         return factory(context, self.argument)
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a part of a package that is not there
+        return False

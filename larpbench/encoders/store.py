@@ -7,7 +7,9 @@ playlist, or for an audio encoder an edited caption, therefore re-encodes nothin
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +58,7 @@ class EmbeddingStore:
         return digest(
             {
                 "card": spec.card.model_dump(mode="json"),
+                "plugin": spec.plugin,
                 "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
                 "seed": seed if spec.card.stochastic else None,
                 "train": dataset.split("train").text_digest if spec.card.learns != "nothing" else None,
@@ -108,11 +111,13 @@ class EmbeddingStore:
         done = total - sum(stop - start for start, stop in missing)
         captions = split.tracks["caption"].to_numpy()
         with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", done) as advance:
-            encode = _built(spec, dataset, seed)
+            with contextlib.redirect_stdout(sys.stderr):
+                encode = _built(spec, dataset, seed)
             for start, stop in missing:
                 with measured() as cost:
                     shard = TrackBatch(split.track_ids[start:stop], captions[start:stop])
-                    vectors = _encode_shard(spec, encode, shard, advance)
+                    with contextlib.redirect_stdout(sys.stderr):
+                        vectors = _encode_shard(spec, encode, shard, advance)
                 costs = {"wall_s": repr(cost.wall_s), "cpu_s": repr(cost.cpu_s)}
                 with storage.atomic_file(_shard_path(folder, start)) as temporary:
                     save_file({"embeddings": vectors}, temporary, metadata=costs)
@@ -143,8 +148,9 @@ def _encode_shard(
 ) -> np.ndarray:
     parts: list[np.ndarray] = []
     for start in range(0, len(shard), BATCH_TRACKS):
-        batch = TrackBatch(shard.track_ids[start : start + BATCH_TRACKS], shard.captions[start : start + BATCH_TRACKS])
-        vectors = np.asarray(encode(batch))
+        rows = slice(start, start + BATCH_TRACKS)
+        batch = TrackBatch(shard.track_ids[rows].copy(), shard.captions[rows].copy())
+        vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
         dim = spec.card.dim or (parts[0].shape[1] if parts else vectors.shape[-1] if vectors.ndim else 0)
         if vectors.shape != (len(batch), dim) or vectors.dtype != np.float32:
             raise EmbeddingError(

@@ -103,7 +103,7 @@ def rank(
     width = min(k + 1, n_items)  # one more than asked for, to see whether the cut falls between equal scores
     selector = _GroupSelector(n_items, rows, width)
     transposed = torch.from_numpy(np.ascontiguousarray(items, dtype=np.float32)).t()
-    padded = torch.zeros(rows, queries.shape[1])
+    padded = torch.zeros(rows, queries.shape[1], dtype=torch.float32, device="cpu")
     for start in range(0, len(queries), rows):
         stop = min(start + rows, len(queries))
         count = stop - start
@@ -129,19 +129,19 @@ class _GroupSelector:
 
     def __init__(self, n_items: int, rows: int, width: int) -> None:
         self.width = width
-        self.group_size = 2 ** max(
-            1, round(math.log2(n_items / width) / 2)
-        )  # both stages look at about as many numbers
+        # Both stages look at about as many numbers.
+        self.group_size = 2 ** max(1, round(math.log2(n_items / width) / 2))
         self.groups = -(-n_items // self.group_size)
-        two_stage = self.groups > 2 * width
-        self._padded = torch.full((rows, self.groups * self.group_size), -torch.inf) if two_stage else None
-        self.scores = self._padded[:, :n_items] if self._padded is not None else torch.empty(rows, n_items)
+        self.two_stage = self.groups > 2 * width
+        columns = self.groups * self.group_size if self.two_stage else n_items
+        self._block = torch.full((rows, columns), -torch.inf, dtype=torch.float32, device="cpu")
+        self.scores = self._block[:, :n_items]
 
     def select(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return values (descending) and columns, each (count, width), of the first `count` rows."""
-        if self._padded is None:
+        if not self.two_stage:
             return torch.topk(self.scores[:count], self.width, dim=1)
-        grouped = self._padded[:count].view(count, self.group_size, self.groups)
+        grouped = self._block[:count].view(count, self.group_size, self.groups)
         best_groups = torch.topk(grouped.amax(dim=1), self.width, dim=1, sorted=False).indices
         members = grouped.gather(2, best_groups[:, None, :].expand(-1, self.group_size, -1)).view(count, -1)
         values, places = torch.topk(members, self.width, dim=1)

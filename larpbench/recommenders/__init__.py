@@ -14,5 +14,6 @@ RECOMMENDERS: Registry[Recommender] = Registry(
         "itemknn-dot": "larpbench.recommenders.itemknn:ITEMKNN_DOT",
     },
     group="larpbench.recommenders",
+    name_of=lambda recommender: recommender.name,
 )
 DEFAULT_RECOMMENDERS = ("itemknn",)

@@ -6,6 +6,10 @@ from larpbench.registry import Registry
 from larpbench.tasks.base import Task
 
 TASKS: Registry[Task] = Registry(
-    "task", Task, {"continuation": "larpbench.tasks.continuation:CONTINUATION"}, group="larpbench.tasks"
+    "task",
+    Task,
+    {"continuation": "larpbench.tasks.continuation:CONTINUATION"},
+    group="larpbench.tasks",
+    name_of=lambda task: task.name,
 )
 DEFAULT_TASK = "continuation"
