@@ -165,7 +165,7 @@ def default_store() -> EmbeddingStore:
 
 def embedding_key(store: EmbeddingStore, spec: EncoderSpec, dataset: Dataset, task: Task, seed: int) -> str:
     """Return the joint key of the vectors that a task needs."""
-    return digest([store.key(spec, dataset, dataset.split(name), seed) for name in task.splits])
+    return digest([store.scaled_key(spec, dataset, dataset.split(name), seed) for name in task.splits])
 
 
 def _planned(
@@ -193,10 +193,7 @@ def _planned(
     )[:32]
     path = record_path(output, cell, key)
     state = _state(path)
-    missing = sum(
-        store.missing_tracks(spec, store.key(spec, dataset, split, seed), len(split.track_ids))
-        for split in map(dataset.split, task.splits)
-    )
+    missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in task.splits)
     wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
     to_run = wanted is None or state in wanted
     return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, to_run)

@@ -13,6 +13,7 @@ from larpbench.cli import options
 if TYPE_CHECKING:
     import polars as pl
 
+    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.schema import Dataset
 
 app = typer.Typer(help="Build, prove and describe data sets.", no_args_is_help=True)
@@ -23,51 +24,104 @@ _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its na
 _Folder = Annotated[Path, typer.Argument(help="Folder of a data set.")]
 
 
+_TrainFraction = Annotated[
+    float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
+]
+_MinLength = Annotated[
+    int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
+]
+_Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
+_Seed = Annotated[int, typer.Option(min=0, help="Drives all draws: split, seeds and held-out tracks, clip starts.")]
+_Licence = Annotated[str, typer.Option(help="Licence of the data, kept with every result.")]
+_ClipSeconds = Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")]
+
+
 @build.command(
     "csv",
     epilog="""Examples:
 
 larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --output my-data
 
+larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --audio library --output my-data
+
 larpbench dataset build csv --tracks t.parquet --playlists p.parquet --train-fraction 0 --min-length 2 --output D""",
 )
 def build_csv(
-    tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,title,artist,album[,split].")],
+    tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,title,artist,album[,audio,split].")],
     playlists: Annotated[Path, typer.Option(help="CSV or Parquet: playlist_id,track_id[,split,role].")],
     output: _Output,
-    train_fraction: Annotated[
-        float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
-    ] = 0.7,
-    min_length: Annotated[
-        int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
-    ] = 5,
-    caption: Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")] = "paper",
-    seed: Annotated[int, typer.Option(min=0, help="Drives all draws of split, seeds and held-out tracks.")] = 0,
-    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
+    audio: Annotated[
+        Path | None, typer.Option(help="Folder that the audio column's paths start from; without it nothing is heard.")
+    ] = None,
+    train_fraction: _TrainFraction = 0.7,
+    min_length: _MinLength = 5,
+    caption: _Caption = "paper",
+    seed: _Seed = 0,
+    clip_seconds: _ClipSeconds = 10.0,
+    licence: _Licence = "unknown",
 ) -> None:
     """Build a data set from a table of tracks and one of playlists.
 
     Columns split (train, valid, test) and role (seed, heldout) are taken as they are; without them the cold-start
-    split is drawn. Audio is not read by this version.
+    split is drawn. With --audio, tracks whose audio cannot be used leave, counted by reason.
     """
-    from larpbench.datasets.assemble import BuildOptions
+    from larpbench.audio.policy import AudioPolicy
     from larpbench.datasets.csv import build_csv as build_from_tables
 
-    made = build_from_tables(
-        tracks,
-        playlists,
-        BuildOptions(
-            name=output.resolve().name,
-            source=f"tables {tracks.name} and {playlists.name}",
-            licence=licence,
-            caption_template=caption,
-            split_seed=seed,
-            train_fraction=train_fraction,
-            min_length=min_length,
-        ),
-        output,
+    source = f"tables {tracks.name} and {playlists.name}"
+    build_options = _build_options(output, source, licence, caption, seed, train_fraction, min_length)
+    policy = AudioPolicy(clip_seconds=clip_seconds)
+    _print_built(build_from_tables(tracks, playlists, build_options, output, audio=audio, policy=policy))
+
+
+@build.command(
+    "folder",
+    epilog="""Examples:
+
+larpbench dataset build folder --audio library --playlists playlists --output my-music
+
+larpbench dataset build folder --audio library --train-fraction 0 --min-length 2 --output albums""",
+)
+def build_folder(
+    audio: Annotated[Path, typer.Option(help="Folder of audio files, at any depth; their paths below it are the ids.")],
+    output: _Output,
+    playlists: Annotated[
+        Path | None,
+        typer.Option(help="Folder of M3U, M3U8, PLS and XSPF files; without it albums or artists are the groups."),
+    ] = None,
+    train_fraction: _TrainFraction = 0.7,
+    min_length: _MinLength = 5,
+    caption: _Caption = "paper",
+    seed: _Seed = 0,
+    clip_seconds: _ClipSeconds = 10.0,
+    licence: _Licence = "unknown",
+) -> None:
+    """Build a data set from a music library: tags, audio, and playlist files.
+
+    Every clip is decoded once; files that are missing, corrupt, empty, silent or too short leave, counted by reason.
+    """
+    from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.folder import build_folder as build_library
+
+    source = "a folder of audio files and " + ("playlists" if playlists else "their tags")
+    build_options = _build_options(output, source, licence, caption, seed, train_fraction, min_length)
+    _print_built(build_library(audio, playlists, build_options, AudioPolicy(clip_seconds=clip_seconds), output))
+
+
+def _build_options(
+    output: Path, source: str, licence: str, caption: str, seed: int, train_fraction: float, min_length: int
+) -> BuildOptions:
+    from larpbench.datasets.assemble import BuildOptions
+
+    return BuildOptions(
+        name=output.resolve().name,
+        source=source,
+        licence=licence,
+        caption_template=caption,
+        split_seed=seed,
+        train_fraction=train_fraction,
+        min_length=min_length,
     )
-    _print_built(made)
 
 
 @build.command(

@@ -11,7 +11,7 @@ import polars as pl
 from larpbench.datasets import splits
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import write_dataset
-from larpbench.datasets.schema import ROLES, SPLITS, Dataset, SplitRule
+from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
 from larpbench.errors import DataError
 
 _NAMED = 5  # how many ids an error message names
@@ -58,7 +58,8 @@ def assemble(
     options: BuildOptions,
     output: Path,
     *,
-    audio_files: pl.DataFrame | None = None,
+    audio: DatasetAudio | None = None,
+    left_out: Mapping[str, int] | None = None,
     attachments: Mapping[str, Path] | None = None,
 ) -> Dataset:
     """Clean, split, caption and write a data set.
@@ -70,16 +71,17 @@ def assemble(
             taken as they are; what is not there is drawn (protocol rules 2 and 3).
         options: How.
         output: Folder to write.
-        audio_files: Digests of the audio files (`AUDIO_FILE_COLUMNS`).
+        audio: The tracks' audio, if the data set has any.
+        left_out: What has left before, by reason.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
 
     Raises:
         DataError: If the tables contradict themselves, naming the ids.
         StorageError: If the folder cannot be written.
     """
-    left_out = _LeftOut()
+    gone = _LeftOut(dict(left_out or {}))
     clean = _clean_tracks(tracks)
-    entries = _clean_playlists(playlists, clean, left_out)
+    entries = _clean_playlists(playlists, clean, gone)
     given = "split" in clean.columns or "split" in entries.columns
     if "role" in entries.columns and not given:
         raise DataError("the playlists have a role column but nothing says their split", allowed="a split column too")
@@ -87,7 +89,7 @@ def assemble(
         clean, entries = _take_split(clean, entries)
         rule = SplitRule(rule="given", roles="given" if "role" in entries.columns else "drawn", seed=options.split_seed)
     else:
-        clean, entries = _draw_split(clean, entries, options, left_out)
+        clean, entries = _draw_split(clean, entries, options, gone)
         rule = SplitRule(
             rule="cold-start",
             roles="drawn",
@@ -96,7 +98,7 @@ def assemble(
             min_length=options.min_length,
         )
     if "role" in entries.columns:
-        entries = _take_roles(entries, left_out)
+        entries = _take_roles(entries, gone)
     else:
         entries = splits.draw_roles(entries, options.split_seed)
     clean = clean.with_columns(caption_column(options.caption_template))
@@ -109,9 +111,9 @@ def assemble(
         licence=options.licence,
         caption_template=options.caption_template,
         split=rule,
-        left_out=left_out.counts,
+        left_out=gone.counts,
         notes=options.notes,
-        audio_files=audio_files,
+        audio=audio,
         attachments=attachments or {},
     )
 

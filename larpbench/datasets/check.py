@@ -8,8 +8,8 @@ from typing import SupportsInt
 
 import polars as pl
 
-from larpbench.datasets.files import AUDIO_ROOT, fingerprint_of, read_audio_files, read_dataset, table_digests
-from larpbench.datasets.schema import ROLES, SPLITS, Dataset
+from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests
+from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio
 from larpbench.fingerprint import digest_file
 
 _PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
@@ -91,23 +91,22 @@ def split_overlaps(dataset: Dataset) -> pl.DataFrame:
 
 
 def _check_digests(dataset: Dataset) -> list[Finding]:
-    audio_files = read_audio_files(dataset.folder)
-    actual = table_digests(dataset.tracks, dataset.playlists, audio_files)
+    actual = table_digests(dataset.tracks, dataset.playlists, dataset.audio)
     stated = dataset.manifest.digests
     findings = [
         Finding(f"digest of {name}", actual[name] == stated.get(name), actual[name][:12]) for name in sorted(actual)
     ]
     whole = fingerprint_of(actual)
     findings.append(Finding("fingerprint", whole == dataset.manifest.fingerprint, whole[:12]))
-    if audio_files is not None:
-        findings.append(_check_audio(dataset, audio_files))
+    if dataset.audio is not None:
+        findings.append(_check_audio(dataset, dataset.audio))
     return findings
 
 
-def _check_audio(dataset: Dataset, audio_files: pl.DataFrame) -> Finding:
+def _check_audio(dataset: Dataset, audio: DatasetAudio) -> Finding:
     """Hash every audio file again: sizes and times can lie."""
-    root = dataset.folder / AUDIO_ROOT
-    stated = dataset.tracks.filter(pl.col("audio").is_not_null()).join(audio_files, on="track_id", how="left")
+    root = dataset.folder / audio.root
+    stated = dataset.tracks.filter(pl.col("audio").is_not_null()).join(audio.files, on="track_id", how="left")
     wrong = []
     for track_id, name, sha256 in stated.select("track_id", "audio", "sha256").iter_rows():
         path = root / name

@@ -14,6 +14,7 @@ from larpbench.datasets.schema import (
     SPLITS,
     TRACK_COLUMNS,
     Dataset,
+    DatasetAudio,
     Manifest,
     SplitRule,
 )
@@ -25,7 +26,6 @@ MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
 PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
-AUDIO_ROOT = "audio"
 
 
 def write_dataset(
@@ -40,7 +40,7 @@ def write_dataset(
     split: SplitRule,
     left_out: Mapping[str, int],
     notes: tuple[str, ...],
-    audio_files: pl.DataFrame | None,
+    audio: DatasetAudio | None,
     attachments: Mapping[str, Path],
 ) -> Dataset:
     """Write a data set folder and return it as read back.
@@ -55,12 +55,14 @@ def write_dataset(
     }
     tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS)).sort("track_id")
     playlists = playlists.select(list(PLAYLIST_COLUMNS)).sort("playlist_id", "track_id")
-    digests = table_digests(tracks, playlists, audio_files)
+    digests = table_digests(tracks, playlists, audio)
     manifest = Manifest(
         name=name,
         source=source,
         licence=licence,
         caption_template=caption_template,
+        audio_root=audio.root if audio else None,
+        audio_policy=audio.policy if audio else None,
         split=split,
         counts=_counts(tracks, playlists),
         left_out=dict(left_out),
@@ -73,8 +75,8 @@ def write_dataset(
     with atomic_folder(output) as folder:
         tracks.write_parquet(folder / TRACKS)
         playlists.write_parquet(folder / PLAYLISTS)
-        if audio_files is not None:
-            audio_files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
+        if audio is not None:
+            audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
         for name_inside, made in attachments.items():
             made.rename(folder / name_inside)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -99,7 +101,7 @@ def read_dataset(folder: Path) -> Dataset:
         raise DataError(f"the manifest does not fit the schema: {error}", where=str(path)) from error
     tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
     playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
-    return Dataset(folder, manifest, tracks, playlists)
+    return Dataset(folder, manifest, tracks, playlists, _read_audio(folder, manifest))
 
 
 def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
@@ -122,26 +124,25 @@ def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataF
     return frame
 
 
-def read_audio_files(folder: Path) -> pl.DataFrame | None:
-    """Return the digests of the audio files (`AUDIO_FILE_COLUMNS`), or None where there are none."""
-    path = folder / AUDIO_FILES
-    return read_table(path, AUDIO_FILE_COLUMNS) if path.is_file() else None
+def _read_audio(folder: Path, manifest: Manifest) -> DatasetAudio | None:
+    if manifest.audio_root is None or manifest.audio_policy is None:
+        return None
+    files = read_table(folder / AUDIO_FILES, AUDIO_FILE_COLUMNS)
+    return DatasetAudio(manifest.audio_root, manifest.audio_policy, files)
 
 
-def table_digests(tracks: pl.DataFrame, playlists: pl.DataFrame, audio_files: pl.DataFrame | None) -> dict[str, str]:
+def table_digests(tracks: pl.DataFrame, playlists: pl.DataFrame, audio: DatasetAudio | None) -> dict[str, str]:
     """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
-    heard = tracks.select("track_id", "clip_start_s")
-    heard = (
-        heard.with_columns(sha256=pl.lit(None, dtype=pl.String))
-        if audio_files is None
-        else heard.join(audio_files.select("track_id", "sha256"), on="track_id", how="left", maintain_order="left")
-    )
-    return {
+    digests = {
         "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),
-        "tracks.audio": digest_columns(heard["track_id"], heard["sha256"], heard["clip_start_s"].cast(pl.String)),
         "playlists": digest_columns(*(playlists[column] for column in PLAYLIST_COLUMNS)),
         "split": digest_columns(tracks["track_id"], tracks["split"]),
     }
+    if audio is not None:
+        heard = tracks.join(audio.files, on="track_id", how="left", maintain_order="left")
+        columns = (heard["track_id"], heard["sha256"], heard["clip_start_s"].cast(pl.String))
+        digests["tracks.audio"] = digest([digest_columns(*columns), audio.policy.model_dump(mode="json")])
+    return digests
 
 
 def fingerprint_of(digests: Mapping[str, str]) -> str:

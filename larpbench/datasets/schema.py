@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from larpbench.audio.policy import AudioPolicy
 from larpbench.errors import DataError
-from larpbench.fingerprint import digest_columns
+from larpbench.fingerprint import digest, digest_columns
 
 SCHEMA_VERSION = 1
 SplitName = Literal["train", "valid", "test"]
@@ -70,6 +71,10 @@ class Manifest(BaseModel):
     """What it was built from, in words."""
     licence: str
     caption_template: str
+    audio_root: str | None = None
+    """Folder that the tracks' ``audio`` paths start from, absolute or relative to the data set folder; null: no audio."""
+    audio_policy: AudioPolicy | None = None
+    """How clips are cut out of the audio files."""
     split: SplitRule
     counts: dict[str, int]
     left_out: dict[str, int] = Field(default_factory=dict)
@@ -115,6 +120,43 @@ class Interactions:
 
 
 @dataclass(frozen=True)
+class DatasetAudio:
+    """The audio of a data set.
+
+    Attributes:
+        root: Folder that the tracks' ``audio`` paths start from: absolute, or relative to the data set folder.
+        policy: How clips are cut.
+        files: Columns `AUDIO_FILE_COLUMNS`, one row a track.
+    """
+
+    root: str
+    policy: AudioPolicy
+    files: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class SplitAudio:
+    """The clips of one split.
+
+    Attributes:
+        root: Folder that the paths start from.
+        policy: How clips are cut.
+        files: Columns ``track_id``, ``audio``, ``clip_start_s``, ``sha256``, ``bytes``, ``modified_ns``; in the order
+            of the split's tracks.
+    """
+
+    root: Path
+    policy: AudioPolicy
+    files: pl.DataFrame
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of ids, file digests, clip starts and policy: all that an audio encoder sees."""
+        columns = (self.files["track_id"], self.files["sha256"], self.files["clip_start_s"].cast(pl.String))
+        return digest([digest_columns(*columns), self.policy.model_dump(mode="json")])
+
+
+@dataclass(frozen=True)
 class Split:
     """One split of a data set: its tracks, and its playlists on these tracks.
 
@@ -122,11 +164,13 @@ class Split:
         name: Which split.
         tracks: One row a track, sorted by ``track_id``.
         entries: Columns of ``playlists.parquet``, the rows of this split.
+        audio: Where its clips are; None if the data set has no audio.
     """
 
     name: SplitName
     tracks: pl.DataFrame
     entries: pl.DataFrame
+    audio: SplitAudio | None = None
 
     @cached_property
     def track_ids(self) -> np.ndarray:
@@ -167,12 +211,14 @@ class Dataset:
         manifest: Its ``dataset.json``.
         tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``.
         playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``.
+        audio: Its audio; None if it has none.
     """
 
     folder: Path
     manifest: Manifest
     tracks: pl.DataFrame
     playlists: pl.DataFrame
+    audio: DatasetAudio | None = None
 
     @property
     def name(self) -> str:
@@ -191,5 +237,13 @@ class Dataset:
 
     @cached_property
     def _splits(self) -> dict[str, Split]:
-        of = {name: pl.col("split") == name for name in SPLITS}
-        return {name: Split(name, self.tracks.filter(of[name]), self.playlists.filter(of[name])) for name in SPLITS}
+        return {name: self._split(name) for name in SPLITS}
+
+    def _split(self, name: SplitName) -> Split:
+        tracks, entries = (frame.filter(pl.col("split") == name) for frame in (self.tracks, self.playlists))
+        if self.audio is None:
+            return Split(name, tracks, entries)
+        files = tracks.select("track_id", "audio", "clip_start_s").join(
+            self.audio.files, on="track_id", how="left", maintain_order="left"
+        )
+        return Split(name, tracks, entries, SplitAudio(self.folder / self.audio.root, self.audio.policy, files))

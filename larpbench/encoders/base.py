@@ -25,10 +25,16 @@ class EncoderCard(BaseModel):
     version: int
     """Raised with every change that changes the vectors: embeddings of an older version are never used."""
     summary: str
-    modalities: tuple[Literal["text"], ...]
+    modalities: tuple[Literal["audio", "text"], ...]
     """What it reads of a track; empty if only the id."""
     dim: int | None
     """Length of the vectors; None if it depends on the argument."""
+    sample_rate: int | None = None
+    """Rate in Hz at which it hears audio; None if it hears none."""
+    window_s: float | None = None
+    """Seconds of audio that it sees at once; longer clips are cut into windows by the encoder."""
+    pooling: str | None = None
+    """How windows and frames become one vector."""
     weights: str
     """``none``, ``random``, or which pretrained weights."""
     licence: str
@@ -40,6 +46,10 @@ class EncoderCard(BaseModel):
     """Whether the vectors depend on a seed: then it runs over several."""
     learns: Literal["nothing", "statistics"] = "nothing"
     """``statistics``: `fit` counts something on the train split, such as an idf."""
+    standardised: bool = False
+    """Whether its numbers are features in different units: the harness then standardises them on the train tracks."""
+    single_threaded: bool = False
+    """Whether `encode` keeps one core busy at most: the harness then runs one process a core."""
     control: bool = False
     """Whether it is a yardstick and no contender: never marked as best."""
     tracks_per_second: float
@@ -66,10 +76,12 @@ class TrackBatch:
     Attributes:
         track_ids: (n,) str.
         captions: (n,) str.
+        audio: (n, samples) float32, mono, at the card's sample rate; None for encoders that hear none.
     """
 
     track_ids: np.ndarray
     captions: np.ndarray
+    audio: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.track_ids)

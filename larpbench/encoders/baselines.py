@@ -1,4 +1,4 @@
-"""Yardsticks: random vectors, on the demo the vector that draws the playlists, and the caption's n-grams."""
+"""Yardsticks: random vectors, and on the demo the vector that draws the playlists."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest_file
 
-_RANDOM_DIM = 128
+RANDOM_DIM = 128
 _ORACLE_FILE = "oracle.npz"
 
 
@@ -24,7 +24,7 @@ class RandomEncoder:
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 128) float32 of independent standard normal numbers (Box-Muller of SHAKE-256 digests)."""
-        n_bytes = 4 * _RANDOM_DIM
+        n_bytes = 4 * RANDOM_DIM
         raw = b"".join(
             hashlib.shake_256(f"{self._seed}\x1f{name}".encode()).digest(n_bytes) for name in batch.track_ids
         )
@@ -61,49 +61,3 @@ def _oracle_path(context: EncodeContext) -> Path:
             next_step="leave oracle out of --encoders",
         )
     return path
-
-
-RANDOM = EncoderSpec(
-    EncoderCard(
-        name="random",
-        version=1,
-        summary="Gaussian vectors that know nothing of the track: scores as chance",
-        modalities=(),
-        dim=_RANDOM_DIM,
-        weights="none",
-        licence="Apache-2.0",
-        stochastic=True,
-        control=True,
-        tracks_per_second=100_000,
-    ),
-    factory="larpbench.encoders.baselines:build_random",
-)
-ORACLE = EncoderSpec(
-    EncoderCard(
-        name="oracle",
-        version=1,
-        summary="the vector that draws the demo's playlists: what a perfect encoder could know",
-        modalities=(),
-        dim=None,
-        weights="none",
-        licence="CC0-1.0",
-        control=True,
-        tracks_per_second=1_000_000,
-    ),
-    factory="larpbench.encoders.baselines:build_oracle",
-    digest=oracle_digest,
-)
-TFIDF = EncoderSpec(
-    EncoderCard(
-        name="tfidf",
-        version=1,
-        summary="hashed character 3- to 5-grams of the caption, idf of the train captions",
-        modalities=("text",),
-        dim=1_024,
-        weights="none",
-        licence="Apache-2.0",
-        learns="statistics",
-        tracks_per_second=2_000,
-    ),
-    factory="larpbench.encoders.tfidf:build_tfidf",
-)

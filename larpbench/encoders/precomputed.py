@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.errors import DataError, EmbeddingError
 from larpbench.fingerprint import digest, digest_file
 from larpbench.storage import storage_errors
@@ -175,22 +175,3 @@ def _ids_beside(path: Path) -> Path:
 def _names(ids: np.ndarray) -> str:
     shown = ", ".join(repr(str(each)) for each in ids[:_NAMED])
     return shown + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
-
-
-PRECOMPUTED = EncoderSpec(
-    EncoderCard(
-        name="precomputed",
-        version=1,
-        summary="vectors from a file: .npz (ids, embeddings), .safetensors (embeddings; ids in the metadata or in "
-        "FILE.ids.txt), Parquet (track_id, embedding)",
-        modalities=(),
-        dim=None,
-        weights="those of the file",
-        licence="that of the file",
-        training_data="unknown",
-        tracks_per_second=200_000,
-    ),
-    factory="larpbench.encoders.precomputed:build_precomputed",
-    takes="FILE",
-    digest=precomputed_digest,
-)

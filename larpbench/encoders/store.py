@@ -7,10 +7,8 @@ playlist, or for an audio encoder an edited caption, therefore re-encodes nothin
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +18,16 @@ from safetensors.numpy import save_file
 
 from larpbench import progress, storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
-from larpbench.encoders.base import EncodeContext, EncoderSpec, FittedEncoder, TrackBatch
-from larpbench.errors import EmbeddingError, StorageError
+from larpbench.encoders.base import EncodeContext, EncoderSpec
+from larpbench.encoders.pipeline import batch_size, encode_tracks
+from larpbench.encoders.scaling import Standardiser
+from larpbench.errors import EmbeddingError, MissingPartError, StorageError
 from larpbench.fingerprint import digest, digest_columns
-from larpbench.runtime import Cost, measured
+from larpbench.runtime import Cost
 
-SHARD_TRACKS = 4_096
-BATCH_TRACKS = 512
+TEXT_SHARD = 4_096
+AUDIO_SHARD = 256
+_SPEED = "speed.json"
 _NAMED = 5
 
 
@@ -54,27 +55,52 @@ class EmbeddingStore:
         self.root = root
 
     def key(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-        """Return the key of an encoder's vectors for a split."""
+        """Return the key of an encoder's vectors for a split.
+
+        Raises:
+            MissingPartError: If the encoder needs audio and the data set has none.
+        """
         return digest(
             {
-                "card": spec.card.model_dump(mode="json"),
+                "card": spec.card.model_dump(mode="json", exclude={"tracks_per_second", "summary"}),
                 "plugin": spec.plugin,
                 "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
                 "seed": seed if spec.card.stochastic else None,
                 "train": dataset.split("train").text_digest if spec.card.learns != "nothing" else None,
-                "tracks": split.text_digest if "text" in spec.card.modalities else digest_columns(split.track_ids),
+                "tracks": _tracks_digest(spec, dataset, split),
             }
         )
+
+    def scaled_key(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+        """Return the digest of a split's vectors as recommenders see them, after scaling on the train split."""
+        keys = [self.key(spec, dataset, each, seed) for each in self.splits_read(spec, dataset, split)]
+        return keys[0] if len(keys) == 1 else digest(keys)
+
+    def splits_read(self, spec: EncoderSpec, dataset: Dataset, split: Split) -> list[Split]:
+        """Return the splits whose tracks must be encoded to have the vectors of one."""
+        train = dataset.split("train")
+        return [split, train] if spec.card.standardised and split.name != "train" and train.tracks.height else [split]
 
     def folder(self, spec: EncoderSpec, key: str) -> Path:
         """Return the folder of a key."""
         return self.root / storage.slug(spec.card.name) / key
 
-    def missing_tracks(self, spec: EncoderSpec, key: str, n_tracks: int) -> int:
-        """Return how many of the split's tracks have no stored vector yet."""
-        folder = self.folder(spec, key)
-        shards = _shards(n_tracks)
-        return sum(stop - start for start, stop in shards if not _shard_path(folder, start).is_file())
+    def missing_tracks(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
+        """Return how many tracks have to be encoded to have the vectors of a split."""
+        missing = 0
+        for each in self.splits_read(spec, dataset, split):
+            folder = self.folder(spec, self.key(spec, dataset, each, seed))
+            shards = _shards(spec, len(each.track_ids))
+            missing += sum(stop - start for start, stop in shards if not _shard_path(spec, folder, start).is_file())
+        return missing
+
+    def speed(self, spec: EncoderSpec) -> float | None:
+        """Return the tracks per second of this encoder's last run here, None if it never ran."""
+        path = self.root / storage.slug(spec.card.name) / _SPEED
+        try:
+            return float(json.loads(path.read_text(encoding="utf-8"))["tracks_per_second"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def embed(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> StoredEmbeddings:
         """Return the vectors of a split, computing and keeping those shards that are missing.
@@ -82,21 +108,33 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: If the encoder gives a wrong shape, or NaN, infinite or all-zero rows; ids are named, and
                 nothing of that shard is kept.
+            DataError: If an audio file is gone or was changed.
             StorageError: If the store cannot be written or read.
         """
-        split = dataset.split(split_name)
-        key = self.key(spec, dataset, split, seed)
-        folder = storage.make_folder(self.folder(spec, key))
-        shards = _shards(len(split.track_ids))
+        split, *train = self.splits_read(spec, dataset, dataset.split(split_name))
+        vectors, cost = self._raw(spec, dataset, split, seed)
+        warnings = _oddities(vectors)
+        if spec.card.standardised:
+            reference = vectors
+            if train:
+                reference, train_cost = self._raw(spec, dataset, train[0], seed)
+                cost = Cost(cost.wall_s + train_cost.wall_s, cost.cpu_s + train_cost.cpu_s)
+            elif split.name != "train":
+                warnings += ("standardised on the tested tracks themselves, since there are no train tracks",)
+            vectors = Standardiser(reference).apply(vectors)
+        return StoredEmbeddings(vectors, self.scaled_key(spec, dataset, split, seed), cost, warnings)
+
+    def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        folder = storage.make_folder(self.folder(spec, self.key(spec, dataset, split, seed)))
+        shards = _shards(spec, len(split.track_ids))
         with storage.exclusive(folder / ".lock"):
             storage.sweep(folder)
-            missing = [(start, stop) for start, stop in shards if not _shard_path(folder, start).is_file()]
+            missing = [(start, stop) for start, stop in shards if not _shard_path(spec, folder, start).is_file()]
             if missing:
                 self._encode(spec, dataset, split, seed, folder, missing)
-        parts = [_read_shard(_shard_path(folder, start)) for start, _ in shards]
-        vectors = np.concatenate([part for part, _ in parts])
+        parts = [_read_shard(_shard_path(spec, folder, start)) for start, _ in shards]
         cost = Cost(sum(each.wall_s for _, each in parts), sum(each.cpu_s for _, each in parts))
-        return StoredEmbeddings(vectors, key, cost, _oddities(vectors))
+        return np.concatenate([part for part, _ in parts]), cost
 
     def _encode(
         self,
@@ -108,61 +146,69 @@ class EmbeddingStore:
         missing: list[tuple[int, int]],
     ) -> None:
         total = len(split.track_ids)
-        done = total - sum(stop - start for start, stop in missing)
-        captions = split.tracks["caption"].to_numpy()
-        with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", done) as advance:
-            with contextlib.redirect_stdout(sys.stderr):
-                encode = _built(spec, dataset, seed)
+        size = batch_size(spec)
+        batches = [
+            slice(first, min(first + size, stop)) for start, stop in missing for first in range(start, stop, size)
+        ]
+        todo = sum(stop - start for start, stop in missing)
+        began = time.perf_counter()
+        with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
+            encoded = encode_tracks(spec, dataset, split, seed, batches)
             for start, stop in missing:
-                with measured() as cost:
-                    shard = TrackBatch(split.track_ids[start:stop], captions[start:stop])
-                    with contextlib.redirect_stdout(sys.stderr):
-                        vectors = _encode_shard(spec, encode, shard, advance)
-                costs = {"wall_s": repr(cost.wall_s), "cpu_s": repr(cost.cpu_s)}
-                with storage.atomic_file(_shard_path(folder, start)) as temporary:
-                    save_file({"embeddings": vectors}, temporary, metadata=costs)
+                wall, cpu = time.perf_counter(), time.process_time()
+                beside = 0.0
+                parts: list[np.ndarray] = []
+                for first in range(start, stop, size):
+                    batch = next(encoded)
+                    _require_shape(spec, batch.vectors, min(size, stop - first), parts)
+                    parts.append(batch.vectors)
+                    beside += batch.cpu_s
+                    advance(len(batch.vectors))
+                vectors = np.ascontiguousarray(np.concatenate(parts))
+                _require_usable(spec.identity, vectors, split.track_ids[start:stop])
+                spent = {
+                    "wall_s": repr(time.perf_counter() - wall),
+                    "cpu_s": repr(time.process_time() - cpu + beside),
+                }
+                with storage.atomic_file(_shard_path(spec, folder, start)) as temporary:
+                    save_file({"embeddings": vectors}, temporary, metadata=spent)
+            encoded.close()
+        self._describe(spec, split, folder, todo / (time.perf_counter() - began))
+
+    def _describe(self, spec: EncoderSpec, split: Split, folder: Path, speed: float) -> None:
         card = {
             "encoder": spec.identity,
             "card": spec.card.model_dump(mode="json"),
             "split": split.name,
-            "tracks": total,
+            "tracks": len(split.track_ids),
         }
         storage.write_text(folder / "ids.json", json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
         storage.write_text(folder / "card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        storage.write_text(folder.parent / _SPEED, json.dumps({"tracks_per_second": speed}) + "\n")
 
 
-def _built(spec: EncoderSpec, dataset: Dataset, seed: int) -> Callable[[TrackBatch], np.ndarray]:
-    encoder = spec.build(EncodeContext(seed, dataset.folder))
-    if spec.card.learns != "nothing":
-        if not isinstance(encoder, FittedEncoder):
-            raise EmbeddingError(f"the card of {spec.identity!r} says that it learns, but it has no fit method")
-        encoder.fit(dataset.split("train"))
-    return encoder.encode
-
-
-def _encode_shard(
-    spec: EncoderSpec,
-    encode: Callable[[TrackBatch], np.ndarray],
-    shard: TrackBatch,
-    advance: Callable[[int], None],
-) -> np.ndarray:
-    parts: list[np.ndarray] = []
-    for start in range(0, len(shard), BATCH_TRACKS):
-        rows = slice(start, start + BATCH_TRACKS)
-        batch = TrackBatch(shard.track_ids[rows].copy(), shard.captions[rows].copy())
-        vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
-        dim = spec.card.dim or (parts[0].shape[1] if parts else vectors.shape[-1] if vectors.ndim else 0)
-        if vectors.shape != (len(batch), dim) or vectors.dtype != np.float32:
-            raise EmbeddingError(
-                f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
-                allowed=f"float32 of shape ({len(batch)}, {dim})",
-                next_step="mend the encoder's encode method",
+def _tracks_digest(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[str]:
+    digests = [digest_columns(split.track_ids)]
+    if "text" in spec.card.modalities:
+        digests.append(split.text_digest)
+    if "audio" in spec.card.modalities:
+        if split.audio is None:
+            raise MissingPartError(
+                f"encoder {spec.identity!r} needs audio, and the data set {dataset.name!r} has none",
+                next_step="build the data set with audio (larpbench dataset build folder, or csv --audio DIR)",
             )
-        parts.append(vectors)
-        advance(len(batch))
-    whole = np.concatenate(parts)
-    _require_usable(spec.identity, whole, shard.track_ids)
-    return np.ascontiguousarray(whole)
+        digests.append(split.audio.digest)
+    return digests
+
+
+def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, before: list[np.ndarray]) -> None:
+    dim = spec.card.dim or (before[0].shape[1] if before else vectors.shape[-1] if vectors.ndim else 0)
+    if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
+        raise EmbeddingError(
+            f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
+            allowed=f"float32 of shape ({rows}, {dim})",
+            next_step="mend the encoder's encode method",
+        )
 
 
 def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
@@ -186,12 +232,17 @@ def _oddities(vectors: np.ndarray) -> tuple[str, ...]:
     return ()
 
 
-def _shards(n_tracks: int) -> list[tuple[int, int]]:
-    return [(start, min(start + SHARD_TRACKS, n_tracks)) for start in range(0, n_tracks, SHARD_TRACKS)]
+def _shard_tracks(spec: EncoderSpec) -> int:
+    return AUDIO_SHARD if "audio" in spec.card.modalities else TEXT_SHARD
 
 
-def _shard_path(folder: Path, start: int) -> Path:
-    return folder / f"shard-{start // SHARD_TRACKS:06d}.safetensors"
+def _shards(spec: EncoderSpec, n_tracks: int) -> list[tuple[int, int]]:
+    size = _shard_tracks(spec)
+    return [(start, min(start + size, n_tracks)) for start in range(0, n_tracks, size)]
+
+
+def _shard_path(spec: EncoderSpec, folder: Path, start: int) -> Path:
+    return folder / f"shard-{start // _shard_tracks(spec):06d}.safetensors"
 
 
 def _read_shard(path: Path) -> tuple[np.ndarray, Cost]:

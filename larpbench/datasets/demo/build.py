@@ -10,17 +10,19 @@ import polars as pl
 import soundfile
 
 from larpbench import progress
+from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.demo.synthesis import CLIP_SECONDS, SAMPLE_RATE, synthesise
 from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, draw_world
-from larpbench.datasets.files import AUDIO_ROOT, MANIFEST, read_dataset
-from larpbench.datasets.schema import Dataset
+from larpbench.datasets.files import MANIFEST, read_dataset
+from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.fingerprint import digest_file
 from larpbench.storage import TEMPORARY_PREFIX, exclusive, make_folder, storage_errors, sweep
 
 __all__ = ["GENERATOR_VERSION", "ORACLE_FILE", "build_demo"]
 
 ORACLE_FILE = "oracle.npz"
+_AUDIO = "audio"
 NOTE = (
     "Made on an invented world of procedural sound and invented titles: it shows that the pipeline works, "
     "and says nothing of any encoder on real music."
@@ -49,7 +51,7 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
             storage_errors(output),
             tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging,
         ):
-            audio_files = _write_audio(world, spec.seed, Path(staging) / AUDIO_ROOT)
+            audio_files = _write_audio(world, spec.seed, Path(staging) / _AUDIO)
             oracle = Path(staging) / ORACLE_FILE
             np.savez_compressed(oracle, ids=world.tracks["track_id"].to_numpy().astype(str), embeddings=world.oracle)
             return assemble(
@@ -68,8 +70,8 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
                     notes=(NOTE,),
                 ),
                 output,
-                audio_files=audio_files,
-                attachments={AUDIO_ROOT: Path(staging) / AUDIO_ROOT, ORACLE_FILE: oracle},
+                audio=DatasetAudio(_AUDIO, AudioPolicy(clip_seconds=CLIP_SECONDS), audio_files),
+                attachments={_AUDIO: Path(staging) / _AUDIO, ORACLE_FILE: oracle},
             )
 
 

@@ -1,0 +1,187 @@
+"""What libsndfile does not take (MP4, AAC, WMA, MP3 without a length, ...) through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from io import FileIO
+from itertools import chain
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from larpbench.audio.errors import CannotDecodeError
+from larpbench.audio.sound import mean_of
+
+av.logging.set_level(av.logging.PANIC)  # what is wrong with a file is said once, by larpbench
+
+_FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,caf,dsf,eac3,flac,matroska,mov,mp3,mpc,mpc8,mpegts,ogg,tak,tta,wav,wv"
+    # and no playlist format: libav would open what the playlist names, on the network too
+)
+_ESTIMATED = {"aac", "mp3"}  # formats of which libav only guesses the length
+_LEAD_IN = 12 * 1152  # frames decoded before those wanted: more than what MP3, AAC, Opus and Vorbis carry over
+_TOLERANCE_S = 0.1  # by which a header may promise more than there is: encoders round up to whole blocks
+_ERRORS = (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError)
+
+
+class _Nameless:
+    """A file without the name that libav would guess its format by."""
+
+    name = ""
+
+    def __init__(self, stream: FileIO) -> None:
+        self.read, self.seek, self.tell = stream.read, stream.seek, stream.tell
+
+
+class LibavSound:
+    """A file opened by libav; see `larpbench.audio.sound.Sound`."""
+
+    def __init__(self, stream: FileIO) -> None:
+        self._stream = stream
+        self._container: InputContainer | None = None
+        try:
+            first, _ = self._restart()
+        except CannotDecodeError:
+            self.close()
+            raise
+        # The first frame that is heard is at 0; the stream's start time is not always told. What Ogg files that were cut
+        # out of a stream hold before 0 is not heard.
+        self._origin = first.pts if first.pts is None or self._demuxer != "ogg" else max(first.pts, 0)
+        self.rate: int = first.sample_rate  # of a decoded frame: for HE-AAC headers tell half of it
+        self.channels: int = first.layout.nb_channels
+        track = self._track
+        self.format = f"{self._demuxer}/{track.codec_context.name}"
+        self._declared_s = (
+            None
+            if track.duration is None or track.time_base is None or self._demuxer in _ESTIMATED
+            else float(track.duration * track.time_base)
+        )
+
+    @cached_property
+    def frames(self) -> int:
+        """Length of the file by its packets' time stamps, which leaves out an encoder's padding at the end (< 0.05 s).
+
+        Headers are not asked: they are missing in some MP3 and AAC files, and wrong in files that were cut.
+        """
+        first, frames = self._restart()
+        if self._frames_per_tick is None or self._origin is None:
+            return first.samples + sum(frame.samples for frame in frames)
+        end = self._origin + first.samples / self._frames_per_tick
+        try:
+            for packet in self._opened.demux(self._track):
+                if packet.pts is not None:
+                    end = max(end, packet.pts + (packet.duration or 0))
+        except _ERRORS:
+            pass  # damaged from here on
+        return round((end - self._origin) * self._frames_per_tick)
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Return up to `count` samples from frame `first` on; see `larpbench.audio.sound.Sound`."""
+        frames, position = self._frames_before(first)
+        parts = []
+        for frame in frames:
+            if frame.sample_rate != self.rate:
+                raise CannotDecodeError(f"it changes from {self.rate} to {frame.sample_rate} Hz")
+            if position + frame.samples > first:
+                parts.append(_mono(frame)[max(0, first - position) :])
+            position += frame.samples
+            if position >= first + count:
+                break
+        samples = np.concatenate(parts)[:count] if parts else np.empty(0, dtype=np.float32)
+        if self._declared_s is not None and len(samples) < count:
+            promised = int((self._declared_s - _TOLERANCE_S) * self.rate)
+            if first + len(samples) < min(first + count, promised):
+                raise CannotDecodeError(f"it ends before {self._declared_s:.2f} s, which its header promises")
+        return samples
+
+    def close(self) -> None:
+        """Let libav go; the file stays open."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    @property
+    def _opened(self) -> InputContainer:
+        if self._container is None:
+            raise CannotDecodeError("closed")
+        return self._container
+
+    @property
+    def _frames_per_tick(self) -> float | None:
+        """Frames in a tick of the container's clock, None if a tick is longer than a frame (Matroska, ASF)."""
+        base = self._track.time_base
+        return float(base * self.rate) if base is not None and base * self.rate <= 1 else None
+
+    def _restart(self) -> tuple[AudioFrame, Iterator[AudioFrame]]:
+        """Open the file anew, and return the first decoded frame and all after it."""
+        self.close()
+        try:
+            self._stream.seek(0)
+            self._container = av.open(
+                _Nameless(self._stream), "r", options={"format_whitelist": _FORMATS}, metadata_errors="ignore"
+            )
+            self._demuxer = self._container.format.name.split(",")[0]
+            self._track: AudioStream = self._opened.streams.audio[0]
+            self._track.codec_context.thread_count = 1  # the loader has threads enough
+        except _ERRORS as error:
+            why = "no audio in it" if isinstance(error, IndexError) else getattr(error, "strerror", None) or str(error)
+            raise CannotDecodeError(why) from error
+        frames = self._decode()
+        first = next(frames, None)
+        if first is None:
+            raise CannotDecodeError("nothing in it can be decoded")
+        return first, frames
+
+    def _decode(self) -> Iterator[AudioFrame]:
+        """Decode from where the container stands. What is damaged is left out, as players do."""
+        try:
+            for packet in self._opened.demux(self._track):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    continue
+                yield from (frame for frame in frames if isinstance(frame, AudioFrame))
+        except _ERRORS:
+            return
+
+    def _frames_before(self, first: int) -> tuple[Iterator[AudioFrame], int]:
+        """Return frames from well before `first` on, and the position of the first of them.
+
+        Where the container's clock is too coarse to tell a position to the sample, all is decoded from the start.
+        """
+        lead_in = first - _LEAD_IN
+        if lead_in > 0 and self._frames_per_tick is not None and self._origin is not None:
+            ticks = self._origin + int(lead_in / self._frames_per_tick)
+            try:
+                self._opened.seek(ticks, stream=self._track, backward=True)
+            except _ERRORS:
+                pass  # from the start, then
+            else:
+                frames = self._decode()
+                frame = next(frames, None)
+                position = None if frame is None else self._position(frame)
+                if frame is not None and position is not None and position <= lead_in:
+                    return chain([frame], frames), position
+        frame, frames = self._restart()
+        return chain([frame], frames), self._position(frame) or 0
+
+    def _position(self, frame: AudioFrame) -> int | None:
+        """Return the position of a frame, None if its time stamp does not tell it to the sample."""
+        if frame.pts is None or self._origin is None or self._frames_per_tick is None:
+            return None
+        return round((frame.pts - self._origin) * self._frames_per_tick)
+
+
+def _mono(frame: AudioFrame) -> np.ndarray:
+    """Return (samples,) float32 of a frame of any sample format."""
+    samples = frame.to_ndarray()
+    channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        return mean_of((channels.astype(np.float32) - 128) / 128)
+    if samples.dtype.kind == "i":
+        return mean_of(channels.astype(np.float32) * np.float32(2.0 ** (1 - 8 * samples.dtype.itemsize)))
+    return mean_of(channels.astype(np.float32, copy=False))

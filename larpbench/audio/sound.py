@@ -1,0 +1,118 @@
+"""What every decoder offers, and the choice of one for a file."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from larpbench.audio.errors import CannotDecodeError, UnusableAudio
+
+Result = TypeVar("Result")
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond them a header is damaged
+
+
+class Sound(Protocol):
+    """A file opened by a decoder. Positions count frames (one sample a channel) from the first decoded one.
+
+    Attributes:
+        rate: Frames a second, as the file has them.
+        channels: Number of channels.
+        format: ``container/codec``, as the decoder calls them.
+    """
+
+    rate: int
+    channels: int
+    format: str
+
+    @property
+    def frames(self) -> int:
+        """Length of the file; finding it may take a pass over the file (without decoding it)."""
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Return up to `count` samples from frame `first` on, fewer only where the file ends.
+
+        Returns:
+            (samples,) float32, the mean over channels; full scale is 1.
+
+        Raises:
+            CannotDecodeError: If the file breaks off before the end that its header tells, or cannot be decoded.
+        """
+
+    def close(self) -> None:
+        """Let the decoder go; the file stays open."""
+
+
+def mean_of(channels: np.ndarray) -> np.ndarray:
+    """Return the plain mean over channels, whatever speakers they are for: 5.1 weighs all six alike.
+
+    Args:
+        channels: (channels, samples) float32.
+
+    Returns:
+        (samples,) float32. Column by column, as numpy's mean over so short an axis is many times slower.
+    """
+    if len(channels) == 1:
+        return np.ascontiguousarray(channels[0])
+    with np.errstate(invalid="ignore", over="ignore"):  # `examine` looks for what is not finite
+        total = channels[0] + channels[1]
+        for channel in channels[2:]:
+            total += channel
+        total *= np.float32(1 / len(channels))
+    return total
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[FileIO]:
+    """Open a regular file for reading, unbuffered.
+
+    Raises:
+        UnusableAudio: If there is none, it may not be read, or has no bytes.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe could wait for ever
+            raise UnusableAudio("unreadable", path, "a folder" if stat.S_ISDIR(mode) else "not a regular file")
+        stream = path.open("rb", buffering=0)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a null byte in the name
+        raise UnusableAudio("missing", path, "no such file") from error
+    except OSError as error:
+        raise UnusableAudio("unreadable", path, error.strerror or str(error)) from error
+    with stream:
+        if not stream.seek(0, 2):
+            raise UnusableAudio("empty", path, "0 bytes")
+        yield stream
+
+
+def with_sound(path: Path, use: Callable[[Sound], Result]) -> Result:
+    """Return what `use` makes of the file, opened by the first decoder that gets through with it.
+
+    libsndfile comes first. libav takes what it cannot open (MP4, AAC, WMA, ...), seek in or tell the length of.
+    The content of the file decides, never its name.
+
+    Raises:
+        UnusableAudio: If no decoder gets through; and whatever `use` raises.
+    """
+    from larpbench.audio.libsndfile import LibsndfileSound
+
+    def libav(stream: FileIO) -> Sound:
+        from larpbench.audio.libav import LibavSound  # a large import that most libraries of music never need
+
+        return LibavSound(stream)
+
+    failures: dict[str, str] = {}
+    with open_file(path) as stream:
+        for name, open_sound in {"libsndfile": LibsndfileSound, "libav": libav}.items():
+            try:
+                with closing(open_sound(stream)) as sound:
+                    if not _LOWEST_RATE <= sound.rate <= _HIGHEST_RATE:
+                        raise CannotDecodeError(f"a sample rate of {sound.rate} Hz")
+                    return use(sound)
+            except CannotDecodeError as error:
+                failures[name] = str(error)
+    raise UnusableAudio("unreadable", path, "; ".join(f"{name}: {why}" for name, why in failures.items()))

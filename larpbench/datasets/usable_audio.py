@@ -1,0 +1,85 @@
+"""Which tracks can be heard: every clip is decoded once before the split, so that all encoders rank the same tracks.
+
+Protocol rule 4: what is missing, corrupt, empty, silent or too short leaves here, named and counted by reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from larpbench import progress
+from larpbench.audio.clips import examine
+from larpbench.audio.errors import UnusableAudio
+from larpbench.audio.policy import AudioPolicy
+from larpbench.datasets.schema import AUDIO_FILE_COLUMNS
+from larpbench.fingerprint import digest_file
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class HeardTracks:
+    """The tracks that can be heard, and why the others cannot.
+
+    Attributes:
+        clips: Columns ``track_id``, ``clip_start_s``, ``duration_s``.
+        files: Digests (`AUDIO_FILE_COLUMNS`).
+        left_out: Reason, with some of the names -> number of tracks.
+    """
+
+    clips: pl.DataFrame
+    files: pl.DataFrame
+    left_out: dict[str, int]
+
+
+def hear_tracks(paths: Mapping[str, Path], policy: AudioPolicy, seed: int) -> HeardTracks:
+    """Decode one clip of every track.
+
+    Args:
+        paths: Track id -> audio file.
+        policy: How clips are cut.
+        seed: Split seed; it also drives where clips start.
+    """
+    clips, files = [], []
+    reasons: dict[str, list[str]] = {}
+
+    def hear(item: tuple[str, Path]) -> tuple[str, tuple[float, float] | None, tuple[str, int, int] | str]:
+        track_id, path = item
+        try:
+            clip = examine(path, policy, seed, track_id)
+            found = path.stat()
+            return track_id, (clip.start_s, clip.duration_s), (digest_file(path), found.st_size, found.st_mtime_ns)
+        except UnusableAudio as error:
+            return track_id, None, error.reason
+        except OSError:  # it went away between the two looks
+            return track_id, None, "unreadable"
+
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with progress.stage("listen", len(paths), "files") as advance, ThreadPoolExecutor(workers) as pool:
+        for track_id, clip, rest in pool.map(hear, sorted(paths.items())):
+            if clip is None or isinstance(rest, str):
+                reasons.setdefault(str(rest), []).append(track_id)
+            else:
+                clips.append((track_id, *clip))
+                files.append((track_id, *rest))
+            advance(1)
+    return HeardTracks(
+        pl.DataFrame(
+            clips,
+            schema={"track_id": pl.String, "clip_start_s": pl.Float64, "duration_s": pl.Float64},
+            orient="row",
+        ),
+        pl.DataFrame(files, schema=dict(AUDIO_FILE_COLUMNS), orient="row"),
+        {_reason(reason, names): len(names) for reason, names in sorted(reasons.items())},
+    )
+
+
+def _reason(reason: str, names: list[str]) -> str:
+    shown = ", ".join(repr(name[:120]) for name in names[:_NAMED])
+    return f"tracks whose audio is {reason} ({shown}{', ..' if len(names) > _NAMED else ''})"

@@ -1,0 +1,248 @@
+"""From tracks to vectors: decoding runs ahead of encoding, and encoders of one thread run once a core."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from larpbench.audio.clips import load_clip
+from larpbench.audio.loader import iter_clips
+from larpbench.datasets.schema import Dataset, Split
+from larpbench.encoders.base import EncodeContext, EncoderSpec, FittedEncoder, TrackBatch
+from larpbench.errors import DataError, EmbeddingError
+from larpbench.fingerprint import digest_file
+
+TEXT_BATCH = 512
+AUDIO_BATCH = 16
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """The vectors of one batch.
+
+    Attributes:
+        vectors: What the encoder gave, copied.
+        cpu_s: CPU seconds that a process beside this one spent on it.
+    """
+
+    vectors: np.ndarray
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Tracks to encode, light enough to send to another process."""
+
+    track_ids: np.ndarray
+    captions: np.ndarray
+    clips: tuple[tuple[Path, float], ...]
+
+
+def batch_size(spec: EncoderSpec) -> int:
+    """Return how many tracks an encoder gets at once: fixed, so that a resumed run gives the same vectors."""
+    return AUDIO_BATCH if "audio" in spec.card.modalities else TEXT_BATCH
+
+
+def encode_tracks(
+    spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, batches: Sequence[slice]
+) -> Generator[EncodedBatch]:
+    """Encode batches of a split's tracks, in order.
+
+    Args:
+        spec: The encoder.
+        dataset: The data set; an encoder that learns sees its train split.
+        split: Where the tracks are.
+        seed: Drives everything random.
+        batches: Rows of the split's tracks.
+
+    Raises:
+        DataError: If an audio file is gone, was changed since the data set was built, or cannot be decoded.
+        EmbeddingError: If the encoder's card promises what it does not have.
+    """
+    context = EncodeContext(seed, dataset.folder)
+    requests = (_request(spec, split, rows) for rows in batches)
+    cores = _cores()
+    if spec.card.single_threaded and isinstance(spec.factory, str) and cores > 1 and len(batches) > 1:
+        yield from _in_processes(spec, context, requests, _clip_seconds(split), cores)
+        return
+    with contextlib.redirect_stdout(sys.stderr):  # what an encoder prints is no part of a table
+        encode = _built(spec, context, dataset)
+    for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), cores)):
+        with contextlib.redirect_stdout(sys.stderr):
+            vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
+        yield EncodedBatch(vectors, 0.0)
+
+
+def _built(spec: EncoderSpec, context: EncodeContext, dataset: Dataset) -> Callable[[TrackBatch], np.ndarray]:
+    encoder = spec.build(context)
+    if spec.card.learns != "nothing":
+        if not isinstance(encoder, FittedEncoder):
+            raise EmbeddingError(f"the card of {spec.identity!r} says that it learns, but it has no fit method")
+        encoder.fit(dataset.split("train"))
+    return encoder.encode
+
+
+def _request(spec: EncoderSpec, split: Split, rows: slice) -> _Request:
+    captions = split.tracks["caption"][rows].to_numpy().copy()
+    clips: tuple[tuple[Path, float], ...] = ()
+    if "audio" in spec.card.modalities:
+        if split.audio is None:
+            raise DataError(f"encoder {spec.identity!r} needs audio, and the data set has none")
+        files = split.audio.files[rows]
+        clips = tuple(
+            (split.audio.root / name, start) for name, start in files.select("audio", "clip_start_s").iter_rows()
+        )
+        for (path, _), row in zip(clips, files.iter_rows(named=True), strict=True):
+            _require_unchanged(path, row["bytes"], row["modified_ns"], row["sha256"])
+    return _Request(split.track_ids[rows].copy(), captions, clips)
+
+
+def _require_unchanged(path: Path, size: int, modified_ns: int, sha256: str) -> None:
+    """Raise if a file is not the one that the data set was built from; a new time alone is no change."""
+    try:
+        found = path.stat()
+        same = found.st_size == size and (found.st_mtime_ns == modified_ns or digest_file(path) == sha256)
+    except OSError:
+        same = False
+    if not same:
+        raise DataError(
+            "an audio file is gone or was changed since the data set was built",
+            where=str(path),
+            next_step="restore it, or build the data set anew",
+        )
+
+
+def _clip_seconds(split: Split) -> float:
+    return split.audio.policy.clip_seconds if split.audio else 0.0
+
+
+def _loaded(spec: EncoderSpec, requests: Iterator[_Request], seconds: float, workers: int) -> Iterator[TrackBatch]:
+    if "audio" not in spec.card.modalities:
+        yield from (TrackBatch(request.track_ids, request.captions) for request in requests)
+        return
+    waiting: deque[_Request] = deque()
+
+    def clips() -> Iterator[tuple[Path, float]]:
+        for request in requests:
+            waiting.append(request)
+            yield from request.clips
+
+    decoded: list[np.ndarray] = []
+    for clip in iter_clips(clips(), seconds, _rate(spec), workers):
+        decoded.append(clip)
+        if len(decoded) == len(waiting[0].clips):
+            request = waiting.popleft()
+            yield TrackBatch(request.track_ids, request.captions, np.stack(decoded))
+            decoded = []
+
+
+def _rate(spec: EncoderSpec) -> int:
+    if spec.card.sample_rate is None:
+        raise EmbeddingError(f"the card of {spec.identity!r} says that it hears audio, but not at which sample rate")
+    return spec.card.sample_rate
+
+
+def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
+    """Yield the same batches, made by a thread that runs a few ahead."""
+    ready: queue.Queue[TrackBatch | BaseException | None] = queue.Queue(_BATCHES_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: TrackBatch | BaseException | None) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # it is raised again where it is waited for
+            put(error)
+
+    thread = threading.Thread(target=make, name="larpbench-decode", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _in_processes(
+    spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
+) -> Iterator[EncodedBatch]:
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(spec, context, seconds),
+    )
+    waiting: deque[Future[EncodedBatch]] = deque()
+    try:
+        for request in requests:
+            waiting.append(pool.submit(_encode_in_worker, request))
+            if len(waiting) > _BATCHES_AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Worker:
+    """What a worker process keeps between batches."""
+
+    encode: Callable[[TrackBatch], np.ndarray]
+    rate: int | None
+    seconds: float
+
+
+def _start_worker(spec: EncoderSpec, context: EncodeContext, seconds: float) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    sys.stdout = sys.stderr
+    _Worker.encode = spec.build(context).encode
+    _Worker.rate = spec.card.sample_rate if "audio" in spec.card.modalities else None
+    _Worker.seconds = seconds
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _encode_in_worker(request: _Request) -> EncodedBatch:
+    started = time.process_time()
+    audio = None
+    if _Worker.rate is not None:
+        audio = np.stack([load_clip(path, start, _Worker.seconds, _Worker.rate) for path, start in request.clips])
+    vectors = np.asarray(_Worker.encode(TrackBatch(request.track_ids, request.captions, audio)))
+    return EncodedBatch(vectors, time.process_time() - started)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,27 @@
+"""Scaling of features whose numbers are in different units, fitted on the train tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LARGEST = 10.0
+"""Scaled values are cut here: one outlier in one feature must not decide all inner products."""
+
+
+class Standardiser:
+    """Each feature less its mean, over its standard deviation; a feature that never changes becomes 0.
+
+    Args:
+        features: (n, dim) float32, the train tracks.
+    """
+
+    def __init__(self, features: np.ndarray) -> None:
+        exact = features.astype(np.float64)
+        self.mean = exact.mean(axis=0)
+        deviation = exact.std(axis=0)
+        varies = deviation > 1e-9 * (1 + np.abs(self.mean))
+        self.scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32 in [-10, 10]."""
+        return np.clip((features - self.mean) * self.scale, -LARGEST, LARGEST).astype(np.float32)
