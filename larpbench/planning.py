@@ -42,6 +42,7 @@ class PlannedCell:
         recommender: Its recommender.
         embedding_key: Key of the vectors that it needs.
         tracks_to_encode: How many of them are not stored yet.
+        tracks_per_second: Speed of its encoder: measured here, or by its card.
         to_run: Whether a run would compute it.
     """
 
@@ -53,6 +54,7 @@ class PlannedCell:
     recommender: Recommender
     embedding_key: str
     tracks_to_encode: int
+    tracks_per_second: float
     to_run: bool
 
 
@@ -95,8 +97,8 @@ class Plan:
         return tuple(planned for planned in self.cells if planned.to_run)
 
     def estimated_seconds(self) -> float:
-        """Return a rough time for all that is left, from the encoders' cards: right within a factor of a few."""
-        encode = {p.embedding_key: p.tracks_to_encode / p.spec.card.tracks_per_second for p in self.to_run}
+        """Return a rough time for all that is left: right within a factor of a few."""
+        encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
         pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
         return sum(encode.values()) + len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
 
@@ -196,7 +198,8 @@ def _planned(
     missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in task.splits)
     wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
     to_run = wanted is None or state in wanted
-    return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, to_run)
+    speed = store.speed(spec) or spec.card.tracks_per_second
+    return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, speed, to_run)
 
 
 def _state(path: Path) -> CellState:

@@ -12,7 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 
-REPORTED_PACKAGES = ("larpbench", "torch", "numpy", "scipy", "scikit-learn", "polars")
+REPORTED_PACKAGES = (
+    "larpbench",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "polars",
+    "librosa",
+    "soundfile",
+    "soxr",
+    "av",
+)
 
 
 @dataclass

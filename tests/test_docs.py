@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from small_data import random_tables
+from sounds import write_tone
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +27,11 @@ def workplace(tmp_path, monkeypatch):
         (tables.playlists, "playlists.csv"),
     ]:
         shutil.copy(path, tmp_path / name)
+    for number in range(6):
+        write_tone(tmp_path / "library" / f"{number}.ogg", 200 + 90 * number, title=f"Song {number}", artist="A")
+    (tmp_path / "playlists").mkdir()
+    for name in "pq":
+        (tmp_path / "playlists" / f"{name}.m3u").write_text("".join(f"../library/{n}.ogg\n" for n in range(6)))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,17 @@ def load_clip(path: Path | str, start_s: float, seconds: float, sample_rate: int
         UnusableAudio: If the file is missing, unreadable, empty, or ends before `start_s` (``too short``).
         UsageError: If the clip makes no sense.
     """
-    path = Path(path)
+    return cut_clip(Path(path), start_s, seconds, sample_rate)
+
+
+def cut_clip(
+    path: Path,
+    start_s: float,
+    seconds: float,
+    sample_rate: int,
+    instead_of_libav: Callable[[], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return what `load_clip` does, or what `instead_of_libav` does where libsndfile does not get through."""
     if not (0 <= start_s < math.inf and 0 < seconds < math.inf and sample_rate > 0):
         raise UsageError(
             f"no clip of {seconds} s from {start_s} s at {sample_rate} Hz",
@@ -95,7 +106,7 @@ def load_clip(path: Path | str, start_s: float, seconds: float, sample_rate: int
             allowed="a start of at least 0, a length and a rate above 0",
         )
     first, count = round(start_s * sample_rate), max(1, round(seconds * sample_rate))
-    clip = with_sound(path, lambda sound: _resampled(sound, first, count, sample_rate))
+    clip = with_sound(path, lambda sound: _resampled(sound, first, count, sample_rate), instead_of_libav)
     if not len(clip):
         raise UnusableAudio("too short", path, f"it ends before {start_s} s, where the clip starts")
     return clip if len(clip) == count else np.resize(clip, count)

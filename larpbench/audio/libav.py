@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from io import FileIO
-from itertools import chain
+from itertools import chain, islice
 
 import av
 import numpy as np
@@ -24,6 +24,7 @@ _FORMATS = (
 )
 _ESTIMATED = {"aac", "mp3"}  # formats of which libav only guesses the length
 _LEAD_IN = 12 * 1152  # frames decoded before those wanted: more than what MP3, AAC, Opus and Vorbis carry over
+_STAMPS = 32
 _TOLERANCE_S = 0.1  # by which a header may promise more than there is: encoders round up to whole blocks
 _ERRORS = (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError)
 
@@ -44,17 +45,24 @@ class LibavSound:
         self._stream = stream
         self._container: InputContainer | None = None
         try:
-            first, _ = self._restart()
+            first, frames = self._restart()
         except CannotDecodeError:
             self.close()
             raise
-        # The first frame that is heard is at 0; the stream's start time is not always told. What Ogg files that were cut
-        # out of a stream hold before 0 is not heard.
-        self._origin = first.pts if first.pts is None or self._demuxer != "ogg" else max(first.pts, 0)
         self.rate: int = first.sample_rate  # of a decoded frame: for HE-AAC headers tell half of it
         self.channels: int = first.layout.nb_channels
         track = self._track
         self.format = f"{self._demuxer}/{track.codec_context.name}"
+        base = track.time_base
+        self._frames_per_tick = float(base * self.rate) if base is not None else 0.0
+        # Time stamps tell positions to the sample only if the clock is fine enough (not in Matroska and ASF). Those of
+        # Vorbis do not: libav is wrong wherever long blocks and short ones meet.
+        self._has_positions = (
+            0 < self._frames_per_tick <= 1 and first.pts is not None and track.codec_context.name != "vorbis"
+        )
+        self._begin = _before_zero(chain([first], frames)) if self._demuxer == "ogg" else 0
+        # The first frame that is decoded is at 0, whatever its time stamp: not all files tell the stream's start time.
+        self._origin = 0.0 if not self._has_positions else (first.pts or 0) - self._begin / self._frames_per_tick
         self._declared_s = (
             None
             if track.duration is None or track.time_base is None or self._demuxer in _ESTIMATED
@@ -68,16 +76,16 @@ class LibavSound:
         Headers are not asked: they are missing in some MP3 and AAC files, and wrong in files that were cut.
         """
         first, frames = self._restart()
-        if self._frames_per_tick is None or self._origin is None:
-            return first.samples + sum(frame.samples for frame in frames)
-        end = self._origin + first.samples / self._frames_per_tick
+        if not self._has_positions:
+            return self._begin + first.samples + sum(frame.samples for frame in frames)
+        end = self._origin
         try:
             for packet in self._opened.demux(self._track):
                 if packet.pts is not None:
                     end = max(end, packet.pts + (packet.duration or 0))
         except _ERRORS:
             pass  # damaged from here on
-        return round((end - self._origin) * self._frames_per_tick)
+        return max(round((end - self._origin) * self._frames_per_tick), self._begin + first.samples)
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return up to `count` samples from frame `first` on; see `larpbench.audio.sound.Sound`."""
@@ -109,12 +117,6 @@ class LibavSound:
         if self._container is None:
             raise CannotDecodeError("closed")
         return self._container
-
-    @property
-    def _frames_per_tick(self) -> float | None:
-        """Frames in a tick of the container's clock, None if a tick is longer than a frame (Matroska, ASF)."""
-        base = self._track.time_base
-        return float(base * self.rate) if base is not None and base * self.rate <= 1 else None
 
     def _restart(self) -> tuple[AudioFrame, Iterator[AudioFrame]]:
         """Open the file anew, and return the first decoded frame and all after it."""
@@ -151,29 +153,36 @@ class LibavSound:
     def _frames_before(self, first: int) -> tuple[Iterator[AudioFrame], int]:
         """Return frames from well before `first` on, and the position of the first of them.
 
-        Where the container's clock is too coarse to tell a position to the sample, all is decoded from the start.
+        Where no position is known to the sample, all is decoded from the start.
         """
         lead_in = first - _LEAD_IN
-        if lead_in > 0 and self._frames_per_tick is not None and self._origin is not None:
-            ticks = self._origin + int(lead_in / self._frames_per_tick)
+        if lead_in > 0 and self._has_positions:
             try:
-                self._opened.seek(ticks, stream=self._track, backward=True)
+                self._opened.seek(int(self._origin + lead_in / self._frames_per_tick), stream=self._track)
             except _ERRORS:
                 pass  # from the start, then
             else:
                 frames = self._decode()
                 frame = next(frames, None)
-                position = None if frame is None else self._position(frame)
-                if frame is not None and position is not None and position <= lead_in:
-                    return chain([frame], frames), position
+                if frame is not None and frame.pts is not None:
+                    position = round((frame.pts - self._origin) * self._frames_per_tick)
+                    if position <= lead_in:
+                        return chain([frame], frames), position
         frame, frames = self._restart()
-        return chain([frame], frames), self._position(frame) or 0
+        return chain([frame], frames), self._begin
 
-    def _position(self, frame: AudioFrame) -> int | None:
-        """Return the position of a frame, None if its time stamp does not tell it to the sample."""
-        if frame.pts is None or self._origin is None or self._frames_per_tick is None:
-            return None
-        return round((frame.pts - self._origin) * self._frames_per_tick)
+
+def _before_zero(frames: Iterator[AudioFrame]) -> int:
+    """Return the position of the first frame of an Ogg file: negative if the file was cut out of a longer stream.
+
+    The clock of Ogg counts samples. Single time stamps may be late (see above), so the earliest of several holds.
+    """
+    stamped, position = [0], 0
+    for frame in islice(frames, _STAMPS):
+        if frame.pts is not None:
+            stamped.append(frame.pts - position)
+        position += frame.samples
+    return min(stamped)
 
 
 def _mono(frame: AudioFrame) -> np.ndarray:

@@ -15,8 +15,9 @@ from larpbench.audio.sound import mean_of
 
 _UNKNOWN_LENGTH = 1 << 62  # libsndfile says 2**63 - 1 for FLAC from a pipe, in which it cannot seek either
 _OUTER_PAGES_S = 5
-# In Vorbis cut out of a longer stream the first page may begin before 0, of which libsndfile skips the wrong part; and
-# it counts positions in the last page back from an end that may be cut short. A page lasts about a second.
+# A page lasts about a second. In Vorbis cut out of a longer stream the first page may begin before 0, of which
+# libsndfile skips the wrong part. It finds no exact position in the last page either, if that is cut short, but reads
+# exactly up to its end.
 _ERRORS = (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -56,12 +57,15 @@ class LibsndfileSound:
         count = min(count, self._promised - first)
         if first < 0 or count <= 0:
             return np.empty(0, dtype=np.float32)
-        outer = _OUTER_PAGES_S * self.rate
-        if self._file.subtype == "VORBIS" and not outer <= first < self._promised - outer:
-            raise CannotDecodeError("libsndfile is not exact in the first and last pages of Vorbis files")
+        start = first
+        if self._file.subtype == "VORBIS":
+            outer = _OUTER_PAGES_S * self.rate
+            start = min(first, self._promised - outer)
+            if start < outer:
+                raise CannotDecodeError("libsndfile is not exact in the first pages of Vorbis files")
         try:
-            self._file.seek(first)
-            block = self._file.read(count, dtype="float32", always_2d=True)
+            self._file.seek(start)
+            block = self._file.read(first - start + count, dtype="float32", always_2d=True)[first - start :]
         except _ERRORS as error:
             raise CannotDecodeError(_say(error)) from error
         if len(block) < count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.audio.clips import load_clip
+from larpbench.audio.clips import cut_clip, load_clip
+from larpbench.audio.helper import Helper
 from larpbench.errors import UsageError
 
 _AHEAD = 2  # clips a worker that are decoded or waiting to be taken
@@ -18,10 +20,12 @@ _AHEAD = 2  # clips a worker that are decoded or waiting to be taken
 def iter_clips(
     paths_and_starts: Iterable[tuple[Path | str, float]], seconds: float, sample_rate: int, workers: int
 ) -> Iterator[np.ndarray]:
-    """Yield the clips of many files in order, decoded by threads a bounded number of clips ahead.
+    """Yield the clips of many files in order, decoded in parallel a bounded number of clips ahead.
 
-    The decoders and soxr let go of the interpreter lock. The input is taken as it is needed, and never more than
-    ``2 * workers`` clips are held. Leaving the loop early, or an interrupt, ends the threads after the clips at hand.
+    Threads do it: libsndfile and soxr let go of the interpreter lock. PyAV does not, so with two or more workers each
+    thread that meets a file for libav starts a process for such files. The input is taken as it is needed, and never
+    more than ``2 * workers`` clips are held. Leaving the loop early, or an interrupt, ends threads and processes after
+    the clips at hand.
 
     Args:
         paths_and_starts: (file, start in seconds) of each clip.
@@ -38,22 +42,38 @@ def iter_clips(
     """
     if workers < 0:
         raise UsageError(f"{workers} workers", allowed="0 or more")
-    return _load(iter(paths_and_starts), seconds, sample_rate, workers)
-
-
-def _load(clips: Iterator[tuple[Path | str, float]], seconds: float, rate: int, workers: int) -> Iterator[np.ndarray]:
+    clips = ((Path(path), start_s) for path, start_s in paths_and_starts)
     if workers == 0:
-        for path, start_s in clips:
-            yield load_clip(path, start_s, seconds, rate)
-        return
+        return (load_clip(path, start_s, seconds, sample_rate) for path, start_s in clips)
+    return _iter_parallel(clips, seconds, sample_rate, workers)
+
+
+def _iter_parallel(
+    clips: Iterator[tuple[Path, float]], seconds: float, sample_rate: int, workers: int
+) -> Iterator[np.ndarray]:
+    own = threading.local()
+    helpers: list[Helper] = []
+
+    def load(path: Path, start_s: float) -> np.ndarray:
+        def ask_helper() -> np.ndarray:
+            if not hasattr(own, "helper"):
+                own.helper = Helper()
+                helpers.append(own.helper)
+            helper: Helper = own.helper
+            return helper.load_clip(path, start_s, seconds, sample_rate)
+
+        return cut_clip(path, start_s, seconds, sample_rate, ask_helper if workers > 1 else None)
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="larpbench-audio")
     waiting: deque[Future[np.ndarray]] = deque()
     try:
         for path, start_s in clips:
-            waiting.append(pool.submit(load_clip, path, start_s, seconds, rate))
+            waiting.append(pool.submit(load, path, start_s))
             if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        for helper in helpers:
+            helper.close()

@@ -89,11 +89,18 @@ def open_file(path: Path) -> Iterator[FileIO]:
         yield stream
 
 
-def with_sound(path: Path, use: Callable[[Sound], Result]) -> Result:
+def with_sound(
+    path: Path, use: Callable[[Sound], Result], instead_of_libav: Callable[[], Result] | None = None
+) -> Result:
     """Return what `use` makes of the file, opened by the first decoder that gets through with it.
 
     libsndfile comes first. libav takes what it cannot open (MP4, AAC, WMA, ...), seek in or tell the length of.
     The content of the file decides, never its name.
+
+    Args:
+        path: The file.
+        use: What to do with it.
+        instead_of_libav: What to do, without it, where libsndfile does not get through.
 
     Raises:
         UnusableAudio: If no decoder gets through; and whatever `use` raises.
@@ -115,4 +122,8 @@ def with_sound(path: Path, use: Callable[[Sound], Result]) -> Result:
                     return use(sound)
             except CannotDecodeError as error:
                 failures[name] = str(error)
+                if instead_of_libav:
+                    break
+    if instead_of_libav:
+        return instead_of_libav()
     raise UnusableAudio("unreadable", path, "; ".join(f"{name}: {why}" for name, why in failures.items()))

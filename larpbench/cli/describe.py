@@ -44,6 +44,7 @@ def describe(
 
 
 def _encoder(name: str) -> dict[str, object]:
+    from larpbench.cli.list import speed_text
     from larpbench.encoders import ENCODERS, base_name
 
     spec = ENCODERS.get(base_name(name))
@@ -51,6 +52,7 @@ def _encoder(name: str) -> dict[str, object]:
     return {
         **spec.card.model_dump(mode="json"),
         "takes": spec.takes,
+        "speed": speed_text(spec),
         "status": status.state,
         "next": status.next_step,
         "origin": str(ENCODERS.origin(base_name(name))),

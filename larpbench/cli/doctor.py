@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import TYPE_CHECKING
 
 import typer
 
 from larpbench.cli import options
+from larpbench.errors import MissingPartError
+
+if TYPE_CHECKING:
+    from larpbench.encoders.base import EncoderSpec
+    from larpbench.registry import Registry
 
 EPILOG = """Examples:
 
@@ -45,9 +51,26 @@ def doctor(as_json: options.Json = False) -> None:
     else:
         for key, value in facts.items():
             typer.echo(f"{key:14} {value}")
+        for row in _encoders(ENCODERS):
+            typer.echo(f"encoder {row}")
         for problem in problems:
             typer.echo(f"PROBLEM  {problem}")
         if not problems:
             typer.echo("no problem found")
     if any(not problem.startswith("clash") for problem in problems):
         raise typer.Exit(3)
+
+
+def _encoders(registry: Registry[EncoderSpec]) -> list[str]:
+    from larpbench.cli.list import speed_text
+
+    rows = []
+    for name in registry.names():
+        try:
+            spec = registry.get(name)
+        except MissingPartError:
+            continue  # among the problems already
+        status = spec.status()
+        state = "ready" if status.state == "ready" else f"{status.state}; next: {status.next_step}"
+        rows.append(f"{name:14} {state}, {speed_text(spec)}")
+    return rows

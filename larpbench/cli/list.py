@@ -14,6 +14,7 @@ from larpbench.errors import LarpbenchError
 
 if TYPE_CHECKING:
     from larpbench.datasets.catalogue import DatasetSource
+    from larpbench.encoders.base import EncoderSpec
     from larpbench.recommenders.base import Recommender
     from larpbench.registry import Registry
     from larpbench.tasks.base import Task
@@ -50,7 +51,8 @@ def list_names(
     for row in rows:
         state = "" if row.get("status", "ready") == "ready" else f"  [{row['status']}; next: {row['next']}]"
         origin = "" if row.get("origin", "larpbench") == "larpbench" else f"  (from {row['origin']})"
-        typer.echo(f"{row['name']:{width}}  {row['summary']}{state}{origin}")
+        needs = f"  ({row['modalities']}, {row['dim']} numbers, {row['speed']})" if "speed" in row else ""
+        typer.echo(f"{row['name']:{width}}  {row['summary']}{needs}{state}{origin}")
     if not rows:
         typer.echo(f"no {kind.value} match {pattern!r}", err=True)
 
@@ -82,13 +84,24 @@ def _encoders() -> list[dict[str, str]]:
                 "name": name if spec.takes is None else f"{name}:{spec.takes}",
                 "summary": spec.card.summary,
                 "modalities": "+".join(spec.card.modalities) or "none",
+                "dim": str(spec.card.dim or "varies"),
                 "licence": spec.card.licence,
+                "speed": speed_text(spec),
                 "status": status.state,
                 "next": status.next_step or "",
                 "origin": origin.distribution,
             }
         )
     return rows
+
+
+def speed_text(spec: EncoderSpec) -> str:
+    """Return how fast an encoder is: measured here if it ever ran, else as its card estimates."""
+    from larpbench.planning import default_store
+
+    measured = default_store().speed(spec)
+    speed = measured or spec.card.tracks_per_second
+    return f"{speed:,.0f} tracks/s {'measured here' if measured else 'estimated'}"
 
 
 def _recommenders() -> list[dict[str, str]]:

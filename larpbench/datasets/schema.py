@@ -72,7 +72,7 @@ class Manifest(BaseModel):
     licence: str
     caption_template: str
     audio_root: str | None = None
-    """Folder that the tracks' ``audio`` paths start from, absolute or relative to the data set folder; null: no audio."""
+    """Folder that the tracks' ``audio`` paths start from, absolute or relative to this folder; null: no audio."""
     audio_policy: AudioPolicy | None = None
     """How clips are cut out of the audio files."""
     split: SplitRule

@@ -48,8 +48,9 @@ class EncoderCard(BaseModel):
     """``statistics``: `fit` counts something on the train split, such as an idf."""
     standardised: bool = False
     """Whether its numbers are features in different units: the harness then standardises them on the train tracks."""
-    single_threaded: bool = False
-    """Whether `encode` keeps one core busy at most: the harness then runs one process a core."""
+    process_per_core: bool = False
+    """Whether one process a core is faster than threads: then each decodes and encodes batches of its own. Such an
+    encoder cannot learn."""
     control: bool = False
     """Whether it is a yardstick and no contender: never marked as best."""
     tracks_per_second: float

@@ -6,7 +6,6 @@ spectrogram serves all that need one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import librosa
@@ -81,7 +80,13 @@ class HandcraftedEncoder:
         self._mel_filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_N_FFT)
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, 529) float32 of `batch.audio`, (n, samples) float32 at 22,050 Hz; NaN for a clip with NaN."""
+        """Return (n, 529) float32 of `batch.audio`, (n, samples) float32 at 22,050 Hz; NaN for a clip with NaN.
+
+        Raises:
+            EmbeddingError: If the batch has no audio.
+        """
+        if batch.audio is None:
+            raise EmbeddingError("handcrafted describes audio, and the batch has none")
         vectors = np.empty((len(batch.track_ids), DIM), dtype=np.float32)
         with threadpool_limits(1, "blas"):
             for row, clip in enumerate(batch.audio):
@@ -140,50 +145,3 @@ def _tuning(power: np.ndarray) -> float:
     if not len(pitches):
         return 0.0
     return float(librosa.pitch_tuning(pitches[strengths >= np.median(strengths)]))
-
-
-@dataclass(frozen=True)
-class Standardiser:
-    """Brings columns of different units to mean 0 and deviation 1 over the train tracks.
-
-    Attributes:
-        mean: (dim,) float64.
-        scale: (dim,) float64, one by the standard deviation; 0 for columns that are constant.
-    """
-
-    LIMIT = 10.0
-    """Beyond it values are cut off, in standard deviations."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def fit(cls, features: np.ndarray) -> Standardiser:
-        """Measure mean and deviation.
-
-        Args:
-            features: (n, dim) of the train tracks; rows with a number that is not finite are left out.
-
-        Raises:
-            EmbeddingError: If no row is left.
-        """
-        rows = features[np.isfinite(features).all(axis=1)].astype(np.float64)
-        if not len(rows):
-            raise EmbeddingError("no train track has finite features to standardise with")
-        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-        varies = deviation > 1e-6 * np.abs(rows).max(axis=0)  # float32 rounding is no variation
-        return cls(mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=varies))
-
-    def apply(self, features: np.ndarray) -> np.ndarray:
-        """Return (n, dim) float32 within -10 to 10; constant columns are 0, NaN stays NaN."""
-        scaled = (features - self.mean) * self.scale
-        return np.clip(scaled, -self.LIMIT, self.LIMIT).astype(np.float32)
-
-    def to_dict(self) -> dict[str, np.ndarray]:
-        """Return the arrays to store."""
-        return {"mean": self.mean, "scale": self.scale}
-
-    @classmethod
-    def from_dict(cls, arrays: dict[str, np.ndarray]) -> Standardiser:
-        """Return the standardiser of stored arrays."""
-        return cls(arrays["mean"], arrays["scale"])

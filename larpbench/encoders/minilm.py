@@ -24,10 +24,17 @@ class MiniLMEncoder:
     """The text tower and tokenizer of all-MiniLM-L6-v2, from a folder."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer, BertModel
+        from transformers.utils import logging
 
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            self._model = BertModel.from_pretrained(folder, local_files_only=True).eval()
+        finally:
+            if shown:
+                logging.enable_progress_bar()
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 384) float32, rows of length 1."""

@@ -1,10 +1,9 @@
-"""From tracks to vectors: decoding runs ahead of encoding, and encoders of one thread run once a core."""
+"""From tracks to vectors: decoding runs ahead of encoding, or each core decodes and encodes batches of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import multiprocessing.connection
+import functools
 import os
 import queue
 import signal
@@ -13,10 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 from larpbench.audio.clips import load_clip
@@ -77,7 +76,7 @@ def encode_tracks(
     context = EncodeContext(seed, dataset.folder)
     requests = (_request(spec, split, rows) for rows in batches)
     cores = _cores()
-    if spec.card.single_threaded and isinstance(spec.factory, str) and cores > 1 and len(batches) > 1:
+    if spec.card.process_per_core and cores > 1 and len(batches) > 1:
         yield from _in_processes(spec, context, requests, _clip_seconds(split), cores)
         return
     with contextlib.redirect_stdout(sys.stderr):  # what an encoder prints is no part of a table
@@ -193,55 +192,39 @@ def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
 def _in_processes(
     spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
 ) -> Iterator[EncodedBatch]:
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(spec, context, seconds),
+    parallel = joblib.Parallel(
+        n_jobs=workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch=_BATCHES_AHEAD * workers
     )
-    waiting: deque[Future[EncodedBatch]] = deque()
-    try:
-        for request in requests:
-            waiting.append(pool.submit(_encode_in_worker, request))
-            if len(waiting) > _BATCHES_AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    yield from parallel(joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
 
 
-class _Worker:
-    """What a worker process keeps between batches."""
-
-    encode: Callable[[TrackBatch], np.ndarray]
-    rate: int | None
-    seconds: float
-
-
-def _start_worker(spec: EncoderSpec, context: EncodeContext, seconds: float) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    sys.stdout = sys.stderr
-    _Worker.encode = spec.build(context).encode
-    _Worker.rate = spec.card.sample_rate if "audio" in spec.card.modalities else None
-    _Worker.seconds = seconds
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _encode_in_worker(request: _Request) -> EncodedBatch:
+def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Request, seconds: float) -> EncodedBatch:
     started = time.process_time()
+    encode = _worker_encode(spec, context)
     audio = None
-    if _Worker.rate is not None:
-        audio = np.stack([load_clip(path, start, _Worker.seconds, _Worker.rate) for path, start in request.clips])
-    vectors = np.asarray(_Worker.encode(TrackBatch(request.track_ids, request.captions, audio)))
+    if "audio" in spec.card.modalities:
+        audio = np.stack([load_clip(path, start, seconds, _rate(spec)) for path, start in request.clips])
+    vectors = np.asarray(encode(TrackBatch(request.track_ids, request.captions, audio)))
     return EncodedBatch(vectors, time.process_time() - started)
+
+
+@functools.lru_cache(maxsize=1)
+def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[TrackBatch], np.ndarray]:
+    """Return the encoder of this worker process, built once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    sys.stdout = sys.stderr
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
+    return spec.build(context).encode
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _cores() -> int:

@@ -19,7 +19,7 @@ class Standardiser:
         exact = features.astype(np.float64)
         self.mean = exact.mean(axis=0)
         deviation = exact.std(axis=0)
-        varies = deviation > 1e-9 * (1 + np.abs(self.mean))
+        varies = deviation > 1e-6 * np.abs(self.mean)  # less is the rounding of float32
         self.scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
 
     def apply(self, features: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ class EmbeddingStore:
             slice(first, min(first + size, stop)) for start, stop in missing for first in range(start, stop, size)
         ]
         todo = sum(stop - start for start, stop in missing)
-        began = time.perf_counter()
+        clock = _SpeedClock()
         with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
             encoded = encode_tracks(spec, dataset, split, seed, batches)
             for start, stop in missing:
@@ -164,6 +164,7 @@ class EmbeddingStore:
                     parts.append(batch.vectors)
                     beside += batch.cpu_s
                     advance(len(batch.vectors))
+                    clock.tick(len(batch.vectors))
                 vectors = np.ascontiguousarray(np.concatenate(parts))
                 _require_usable(spec.identity, vectors, split.track_ids[start:stop])
                 spent = {
@@ -173,7 +174,7 @@ class EmbeddingStore:
                 with storage.atomic_file(_shard_path(spec, folder, start)) as temporary:
                     save_file({"embeddings": vectors}, temporary, metadata=spent)
             encoded.close()
-        self._describe(spec, split, folder, todo / (time.perf_counter() - began))
+        self._describe(spec, split, folder, clock.tracks_per_second())
 
     def _describe(self, spec: EncoderSpec, split: Split, folder: Path, speed: float) -> None:
         card = {
@@ -185,6 +186,26 @@ class EmbeddingStore:
         storage.write_text(folder / "ids.json", json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
         storage.write_text(folder / "card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         storage.write_text(folder.parent / _SPEED, json.dumps({"tracks_per_second": speed}) + "\n")
+
+
+class _SpeedClock:
+    """Tracks per second, the encoder's start left out where there are batches enough to do so."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._first = (0, self._began)
+        self._last = (0, self._began)
+
+    def tick(self, tracks: int) -> None:
+        """Count a batch that has just come out."""
+        self._last = (self._last[0] + tracks, time.perf_counter())
+        if not self._first[0]:
+            self._first = self._last
+
+    def tracks_per_second(self) -> float:
+        """Return the speed so far."""
+        since = self._first if self._last[0] > self._first[0] else (0, self._began)
+        return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
 
 
 def _tracks_digest(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[str]:

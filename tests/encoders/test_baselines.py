@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from larpbench.datasets.schema import Split
-from larpbench.encoders import ENCODERS, get_encoder
+from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncodeContext, TrackBatch
 from larpbench.encoders.tfidf import DIM, TfidfEncoder
 from larpbench.errors import UnknownNameError, UsageError
@@ -75,12 +75,3 @@ def test_names():
         get_encoder("precomputed")
     with pytest.raises(UsageError, match="takes nothing"):
         get_encoder("random:3")
-
-
-@pytest.mark.parametrize("name", ["oracle", "precomputed", "random", "tfidf"])
-def test_cards_say_what_must_be_said(name):
-    card = ENCODERS.get(name).card
-    assert card.name == name
-    assert card.licence
-    assert card.weights
-    assert card.tracks_per_second > 0

@@ -17,7 +17,7 @@ from larpbench.encoders.musicnn.frontend import PATCH_FRAMES, SAMPLE_RATE, log_m
 from larpbench.encoders.musicnn.model import Musicnn, load_musicnn
 from larpbench.encoders.musicnn.tags import TAGS
 from larpbench.encoders.musicnn.weights import msd_digest, mtt_digest, weights_path
-from larpbench.errors import DataError
+from larpbench.errors import DataError, EmbeddingError
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "musicnn" / "mtt_parity.npz"
 CONTEXT = EncodeContext(0, Path())
@@ -197,8 +197,10 @@ def test_read_only_and_strided_audio(msd):
     np.testing.assert_allclose(msd.encode(given), expected, atol=1e-5)
 
 
-def test_no_clips(msd):
+def test_no_clips_and_no_audio(msd):
     assert msd.encode(batch(np.empty((0, 16_000)))).shape == (0, 200)
+    with pytest.raises(EmbeddingError):
+        msd.encode(SimpleNamespace(track_ids=np.array(["a"]), audio=None))
 
 
 def test_the_two_sets_of_weights_differ_and_know_tones_from_noise():

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from larpbench import load_dataset
+from larpbench.encoders import pipeline
 from larpbench.encoders import store as store_module
 from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
 from larpbench.encoders.store import EmbeddingStore
@@ -39,8 +40,8 @@ def spec(modalities=(), **more):
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     CALLS.clear()
-    monkeypatch.setattr(store_module, "SHARD_TRACKS", 32)
-    monkeypatch.setattr(store_module, "BATCH_TRACKS", 8)
+    monkeypatch.setattr(store_module, "TEXT_SHARD", 32)
+    monkeypatch.setattr(pipeline, "TEXT_BATCH", 8)
 
 
 @pytest.fixture
@@ -63,8 +64,7 @@ def test_an_interrupted_encode_goes_on_at_the_next_shard(data, tmp_path):
     store = EmbeddingStore(tmp_path / "e")
     with pytest.raises(KeyboardInterrupt):
         store.embed(spec(fail_after=80), data, "test", 0)
-    key = store.key(spec(), data, data.split("test"), 0)
-    assert store.missing_tracks(spec(), key, 120) == 120 - 64
+    assert store.missing_tracks(spec(), data, data.split("test"), 0) == 120 - 64
     CALLS.clear()
     whole = store.embed(spec(), data, "test", 0)
     assert sum(CALLS) == 120 - 64

@@ -9,6 +9,7 @@ from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.musicnn.frontend import log_mel, patches
 from larpbench.encoders.musicnn.model import PENULTIMATE, Musicnn, load_musicnn
 from larpbench.encoders.musicnn.weights import weights_path
+from larpbench.errors import EmbeddingError
 
 _PATCHES_AT_ONCE = 2  # the largest activation is then 18 MB; more at once is slower, and needs more memory
 
@@ -25,7 +26,13 @@ class MusicnnEncoder:
 
     @torch.inference_mode()
     def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, 200) float32 of `batch.audio`, (n, samples) float32 at 16 kHz."""
+        """Return (n, 200) float32 of `batch.audio`, (n, samples) float32 at 16 kHz.
+
+        Raises:
+            EmbeddingError: If the batch has no audio.
+        """
+        if batch.audio is None:
+            raise EmbeddingError("musicnn hears audio, and the batch has none")
         device = self._model.tags.weight.device
         vectors = np.empty((len(batch.track_ids), PENULTIMATE), dtype=np.float32)
         for row, clip in enumerate(batch.audio):

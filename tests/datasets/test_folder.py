@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+from sounds import tone, write_tone
+
+NAMES = [
+    "a/one.ogg",
+    "a/two.flac",
+    "b/three.mp3",
+    "b/four.wav",
+    "five é.ogg",
+    "c/six.flac",
+    "c/seven.ogg",
+    "c/eight.flac",
+]
+
+
+@pytest.fixture
+def library(tmp_path):
+    root = tmp_path / "library"
+    for number, name in enumerate(NAMES):
+        tags = {"title": f"Song {number}", "artist": f"Band {number % 2}", "album": f"Album {number // 4}"}
+        write_tone(
+            root / name,
+            200 + 60 * number,
+            rate=(8_000, 22_050, 44_100)[number % 3],
+            **({} if name.endswith("wav") else tags),
+        )
+    return root
+
+
+def build(cli, tmp_path, library, *more, playlists=None):
+    given = ("--playlists", playlists) if playlists else ()
+    return cli(
+        "dataset", "build", "folder", "--audio", library, *given, "--train-fraction", "0", "--min-length", "2",
+        "--clip-seconds", "3", "--output", tmp_path / "data", *more,
+    )  # fmt: skip
+
+
+def members(tmp_path):
+    frame = pl.read_parquet(tmp_path / "data" / "playlists.parquet")
+    return {name: sorted(rows["track_id"]) for (name,), rows in frame.group_by("playlist_id")}
+
+
+def test_every_kind_of_playlist_file_is_read(cli, tmp_path, library):
+    lists = tmp_path / "lists"
+    (lists / "deep").mkdir(parents=True)
+    (lists / "bom.m3u8").write_bytes(
+        "\ufeff#EXTM3U\r\n#EXTINF:4,x\r\n../library/five é.ogg\r\n../library/a/one.ogg\r\n".encode()
+    )
+    (lists / "latin.m3u").write_bytes("../library/five é.ogg\n../library/a/two.flac\n".encode("latin-1"))
+    (lists / "windows.m3u").write_text("..\\library\\a\\one.ogg\r\n..\\library\\b\\three.mp3\r\n")
+    (lists / "absolute.m3u8").write_text(f"{library / 'c/six.flac'}\n{(library / 'c/seven.ogg').as_uri()}\n")
+    (lists / "deep" / "list.pls").write_text(
+        "[playlist]\nFile2=../../library/b/four.wav\nTitle1=x\nFile1=../../library/a/one.ogg\nNumberOfEntries=2\n"
+    )
+    (lists / "x.xspf").write_text(
+        '<?xml version="1.0"?><playlist version="1" xmlns="http://xspf.org/ns/0/"><trackList>'
+        f"<track><location>{(library / 'five é.ogg').as_uri()}</location></track>"
+        "<track><location>../library/c/eight.flac</location></track></trackList></playlist>"
+    )
+    built = build(cli, tmp_path, library, playlists=lists)
+    assert built.code == 0, built.err
+    assert members(tmp_path) == {
+        "bom": ["a/one.ogg", "five é.ogg"],
+        "latin": ["a/two.flac", "five é.ogg"],
+        "windows": ["a/one.ogg", "b/three.mp3"],
+        "absolute": ["c/seven.ogg", "c/six.flac"],
+        "deep/list": ["a/one.ogg", "b/four.wav"],
+        "x": ["c/eight.flac", "five é.ogg"],
+    }
+    tracks = pl.read_parquet(tmp_path / "data" / "tracks.parquet")
+    named = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
+    assert len(named) == 8
+    assert named["b/four.wav"]["title"] == "four"
+    assert named["c/six.flac"]["caption"] == "The track Song 5 by Band 1 on album Album 1"
+    assert named["c/six.flac"]["duration_s"] == pytest.approx(4, abs=0.01)
+    assert named["c/six.flac"]["clip_start_s"] == 0.5
+    assert cli("dataset", "check", tmp_path / "data").code == 0
+
+
+def test_entries_that_lead_nowhere_are_counted_and_never_read(cli, tmp_path, library):
+    outside = write_tone(tmp_path / "outside.ogg", 300)
+    (library / "notes.txt").write_text("no audio")
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "p.m3u").write_text(
+        f"../library/a/one.ogg\n../library/a/two.flac\n{outside}\n../library/../outside.ogg\n../library/gone.ogg\n"
+        f"http://radio.example/stream\n../../../../etc/passwd\n{'x' * 9000}\n../library/notes.txt\n"
+    )
+    (lists / "evil.xspf").write_text('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><playlist>&e;</playlist>')
+    (lists / "binary.m3u").write_bytes(b"\x00\x01\x02")
+    (lists / "cut.xspf").write_text("<playlist><trackList>")
+    built = build(cli, tmp_path, library, playlists=lists)
+    assert built.code == 0, built.err
+    assert members(tmp_path) == {"p": ["a/one.ogg", "a/two.flac"]}
+    left_out = json.loads((tmp_path / "data" / "dataset.json").read_text())["left_out"]
+    assert left_out["entries that lead to no file in the audio folder"] == 6
+    assert left_out["entries that are no audio file"] == 1
+    assert left_out["playlist files that cannot be read"] == 3
+
+
+def test_files_that_cannot_be_heard_leave_before_the_split_by_reason(cli, tmp_path, library):
+    (library / "text.mp3").write_text("this is no music\n" * 200)
+    (library / "empty.ogg").write_bytes(b"")
+    whole = (library / "a/one.ogg").read_bytes()
+    (library / "cut.ogg").write_bytes(whole[:60])
+    soundfile.write(library / "short.flac", tone(440, 0.2, 22_050), 22_050)
+    soundfile.write(library / "silent.flac", np.zeros(80_000), 22_050)
+    soundfile.write(library / "nan.wav", np.full(80_000, np.nan, dtype=np.float32), 22_050, subtype="FLOAT")
+    soundfile.write(library / "surround.flac", np.repeat(tone(500, 4, 48_000)[:, None], 6, axis=1), 48_000)
+    built = build(cli, tmp_path, library)
+    assert built.code == 0, built.err
+    assert "Traceback" not in built.err
+    for reason, name in [
+        ("too short", "short.flac"), ("silent", "silent.flac"), ("not finite", "nan.wav"), ("unreadable", "text.mp3"),
+    ]:  # fmt: skip
+        line = next(line for line in built.out.splitlines() if f"whose audio is {reason}" in line)
+        assert name in line
+    tracks = pl.read_parquet(tmp_path / "data" / "tracks.parquet")["track_id"].to_list()
+    assert sorted(tracks) == sorted([*NAMES, "surround.flac"])
+
+
+def test_without_playlists_albums_are_groups_and_every_table_says_so(cli, tmp_path, library):
+    assert build(cli, tmp_path, library).code == 0
+    assert set(members(tmp_path)) == {"Band 0: Album 0", "Band 0: Album 1", "Band 1: Album 1"}
+    run = cli("run", "--dataset", tmp_path / "data", "--encoders", "tfidf", "--output", tmp_path / "r")
+    assert run.code == 0, run.err
+    assert "The groups are albums, not playlists" in run.out
+
+
+def test_without_albums_artists_are_groups(cli, tmp_path):
+    for number in range(4):
+        write_tone(tmp_path / "library" / f"{number}.ogg", 300 + number, artist=f"Band {number % 2}", title="x")
+    assert build(cli, tmp_path, tmp_path / "library").code == 0
+    assert set(members(tmp_path)) == {"Band 0", "Band 1"}
+    for path in (tmp_path / "library").iterdir():
+        path.unlink()
+    write_tone(tmp_path / "library" / "alone.wav", 300)
+    refused = cli("dataset", "build", "folder", "--audio", tmp_path / "library", "--output", tmp_path / "other")
+    assert refused.code == 2
+    assert "no two tracks share an album or artist" in refused.err
+
+
+def test_monstrous_tags_are_tamed(cli, tmp_path, library):
+    write_tone(library / "big.ogg", 700, title="line one\nline two\x1b[31m", artist="y" * 10_000, album="Album 1")
+    assert build(cli, tmp_path, library).code == 0
+    row = (
+        pl.read_parquet(tmp_path / "data" / "tracks.parquet").filter(pl.col("track_id") == "big.ogg").row(0, named=True)
+    )
+    assert row["title"] == "line one line two [31m"
+    assert len(row["artist"]) == 1_000
+
+
+def test_two_files_with_the_same_id(cli, tmp_path, library):
+    names = {unicodedata.normalize(form, "café.ogg") for form in ("NFC", "NFD")}
+    for name in names:
+        write_tone(library / name, 333)
+    if len(names & {path.name for path in library.iterdir()}) < 2:
+        pytest.skip("this file system knows only one form of é")
+    built = build(cli, tmp_path, library)
+    assert "left out: 1 files with the id of another file" in built.out
+
+
+def test_folders_that_are_missing_empty_or_unreadable(cli, tmp_path, library):
+    assert "there is no folder" in build(cli, tmp_path, tmp_path / "nothing").err
+    (tmp_path / "empty").mkdir()
+    assert "there are no audio files" in build(cli, tmp_path, tmp_path / "empty").err
+    (tmp_path / "empty" / "x.mp3").write_text("text")
+    nothing = build(cli, tmp_path, tmp_path / "empty")
+    assert nothing.code == 2
+    assert "none of the 1 audio files can be used" in nothing.err
+    (tmp_path / "lists").mkdir()
+    assert "name no audio file" in build(cli, tmp_path, library, playlists=tmp_path / "lists").err
+    assert not (tmp_path / "data").exists()
+    locked = library / "locked"
+    locked.mkdir(mode=0)
+    built = build(cli, tmp_path, library)
+    locked.chmod(0o755)
+    assert built.code == 0
+    if os.geteuid():  # root reads everything
+        assert "folders that cannot be read" in built.out
+
+
+def test_csv_with_audio(cli, tmp_path, library):
+    write_tone(tmp_path / "outside.ogg", 300)
+    rows = [(f"t{i}", f"T {i}", "A", "", name) for i, name in enumerate(NAMES)]
+    rows += [("out", "T", "A", "", "../outside.ogg"), ("gone", "T", "A", "", "no.ogg"), ("none", "T", "A", "", "")]
+    columns = ["track_id", "title", "artist", "album", "audio"]
+    pl.DataFrame(rows, schema=columns, orient="row").write_csv(tmp_path / "t.csv")
+    (tmp_path / "p.csv").write_text(
+        "playlist_id,track_id\n" + "".join(f"p,t{i}\nq,t{i}\n" for i in range(8)) + "p,gone\n"
+    )
+    built = cli(
+        "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv", "--audio", library,
+        "--train-fraction", "0", "--clip-seconds", "2", "--output", tmp_path / "data",
+    )  # fmt: skip
+    assert built.code == 0, built.err
+    assert "1 tracks whose audio path leads out of the folder" in built.out
+    assert "whose audio is missing ('gone')" in built.out
+    assert "1 entries whose track is not in the tracks table" in built.out
+    assert cli("dataset", "check", tmp_path / "data").code == 0
+    without = cli(
+        "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv",
+        "--train-fraction", "0", "--output", tmp_path / "text-only",
+    )  # fmt: skip
+    assert without.code == 0
+    run = cli("run", "--dataset", tmp_path / "text-only", "--encoders", "musicnn-msd", "--output", tmp_path / "r")
+    assert run.code == 3
+    assert "needs audio, and the data set 'text-only' has none" in run.err
