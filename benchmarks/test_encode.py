@@ -1,4 +1,4 @@
-"""The whole way from audio files to stored vectors, against the encoder alone. Wall clock: run it on a quiet machine."""
+"""The way from audio files to stored vectors, against the encoder alone. Wall clock: run it on a quiet machine."""
 
 from __future__ import annotations
 

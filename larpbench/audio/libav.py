@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from larpbench.audio.errors import CannotDecodeError
-from larpbench.audio.sound import mean_of
+from larpbench.audio.sound import LEAD_IN, mean_of
 
 av.logging.set_level(av.logging.PANIC)  # what is wrong with a file is said once, by larpbench
 
@@ -23,7 +23,6 @@ _FORMATS = (
     # and no playlist format: libav would open what the playlist names, on the network too
 )
 _ESTIMATED = {"aac", "mp3"}  # formats of which libav only guesses the length
-_LEAD_IN = 12 * 1152  # frames decoded before those wanted: more than what MP3, AAC, Opus and Vorbis carry over
 _STAMPS = 32
 _TOLERANCE_S = 0.1  # by which a header may promise more than there is: encoders round up to whole blocks
 _ERRORS = (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError)
@@ -155,7 +154,7 @@ class LibavSound:
 
         Where no position is known to the sample, all is decoded from the start.
         """
-        lead_in = first - _LEAD_IN
+        lead_in = first - LEAD_IN
         if lead_in > 0 and self._has_positions:
             try:
                 self._opened.seek(int(self._origin + lead_in / self._frames_per_tick), stream=self._track)

@@ -11,7 +11,7 @@ import soundfile
 
 from larpbench.audio.errors import CannotDecodeError
 from larpbench.audio.mp3 import has_false_length
-from larpbench.audio.sound import mean_of
+from larpbench.audio.sound import LEAD_IN, mean_of
 
 _UNKNOWN_LENGTH = 1 << 62  # libsndfile says 2**63 - 1 for FLAC from a pipe, in which it cannot seek either
 _OUTER_PAGES_S = 5
@@ -63,6 +63,8 @@ class LibsndfileSound:
             start = min(first, self._promised - outer)
             if start < outer:
                 raise CannotDecodeError("libsndfile is not exact in the first pages of Vorbis files")
+        elif self._file.format == "MP3":
+            start = max(0, first - LEAD_IN)  # libmpg123 goes back four frames only
         try:
             self._file.seek(start)
             block = self._file.read(first - start + count, dtype="float32", always_2d=True)[first - start :]

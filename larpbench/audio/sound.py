@@ -14,6 +14,8 @@ import numpy as np
 from larpbench.audio.errors import CannotDecodeError, UnusableAudio
 
 Result = TypeVar("Result")
+LEAD_IN = 12 * 1152
+"""Frames to decode before those wanted: more than what MP3 (in its bit reservoir), AAC, Opus and Vorbis carry over."""
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond them a header is damaged
 
 

@@ -199,8 +199,8 @@ def test_csv_with_audio(cli, tmp_path, library):
         "playlist_id,track_id\n" + "".join(f"p,t{i}\nq,t{i}\n" for i in range(8)) + "p,gone\n"
     )
     built = cli(
-        "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv", "--audio", library,
-        "--train-fraction", "0", "--clip-seconds", "2", "--output", tmp_path / "data",
+        "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv",
+        "--audio", library, "--train-fraction", "0", "--clip-seconds", "2", "--output", tmp_path / "data",
     )  # fmt: skip
     assert built.code == 0, built.err
     assert "1 tracks whose audio path leads out of the folder" in built.out
