@@ -47,7 +47,9 @@ class Helper:
             if "reason" in head:
                 raise UnusableAudio(head["reason"], path, head["detail"])
             data = replies.read(head["bytes"])
-        except (OSError, json.JSONDecodeError) as error:
+            if len(data) < head["bytes"]:
+                raise EOFError
+        except (OSError, EOFError, json.JSONDecodeError) as error:
             raise UnusableAudio("unreadable", path, "the process that decoded it ended") from error
         return np.frombuffer(bytearray(data), dtype=np.float32)
 

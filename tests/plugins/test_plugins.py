@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from larpbench.datasets.catalogue import load_dataset
-from larpbench.encoders import store
+from larpbench.encoders import pipeline, store
 from larpbench.encoders.base import EncoderSpec, TrackBatch
-from larpbench.encoders.baselines import RANDOM
+from larpbench.encoders.cards import RANDOM
 
 BROKEN = {  # name -> source of its module, and what is said of it
     "needs-package": ("import package_that_nobody_has\n", "No module named 'package_that_nobody_has'"),
@@ -101,7 +101,7 @@ def test_other_encoders_run(line: Any, crowd: Path, require_undisturbed: Callabl
         assert about(done.err, "cannot run", name, said), done.err
         assert not about(done.out, f"| {name} ")
     records = line.records()
-    assert {encoder for encoder, _ in records} == {"random", "tfidf", "neighbour", "twin"}
+    assert {encoder for encoder, _ in records} == {"minilm", "random", "tfidf", "neighbour", "twin"}
     assert records["tfidf", "itemknn"]["encoder"]["origin"]["distribution"] == "larpbench"
     assert records["twin", "itemknn"]["encoder"]["origin"]["distribution"] == "dist-twin-a"
     require_undisturbed(line, "random", "tfidf", "neighbour")
@@ -122,7 +122,7 @@ def test_a_card_of_another_name_is_broken(plugins: Any, command_line: Any, crowd
         encode="return np.tile(vectors(batch), (1, 256))",
         extra="""
 from dataclasses import replace
-from larpbench.encoders.baselines import TFIDF
+from larpbench.encoders.cards import TFIDF
 SPEC = replace(TFIDF, card=TFIDF.card.model_copy(update={"learns": "nothing"}), factory=build)
 """,
     )
@@ -194,7 +194,7 @@ def test_a_digest_that_fails_fails_alone(plugins: Any, command_line: Any, crowd:
     done = command_line("plan", "--dataset", crowd, "--encoders", "all", "--json")
     assert done.code == 0, done.err
     plan = json.loads(done.out)
-    assert {cell["encoder"] for cell in plan["cells"]} == {"random", "tfidf"}
+    assert {cell["encoder"] for cell in plan["cells"]} == {"minilm", "random", "tfidf"}
     reasons = {each["name"]: each["reason"] for each in plan["unavailable"]}
     assert "no weights" in reasons["weightless"]
     assert "absurd" in reasons
@@ -269,7 +269,7 @@ class OneBuffer:
 def test_an_encoder_may_use_one_buffer_for_all_batches(
     crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "BATCH_TRACKS", 7)
+    monkeypatch.setattr(pipeline, "TEXT_BATCH", 7)
     card = RANDOM.card.model_copy(update={"name": "one-buffer", "dim": 3})
     spec: EncoderSpec = replace(RANDOM, card=card, factory=lambda context, argument: OneBuffer())
     dataset = load_dataset(crowd)
