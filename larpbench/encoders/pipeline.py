@@ -27,6 +27,7 @@ from larpbench.fingerprint import digest_file
 
 TEXT_BATCH = 512
 AUDIO_BATCH = 16
+AUDIO_BATCH_OF_A_PROCESS = 4  # small, so that no core waits long for the last batch of another
 _BATCHES_AHEAD = 2
 
 
@@ -54,7 +55,9 @@ class _Request:
 
 def batch_size(spec: EncoderSpec) -> int:
     """Return how many tracks an encoder gets at once: fixed, so that a resumed run gives the same vectors."""
-    return AUDIO_BATCH if "audio" in spec.card.modalities else TEXT_BATCH
+    if "audio" not in spec.card.modalities:
+        return TEXT_BATCH
+    return AUDIO_BATCH_OF_A_PROCESS if spec.card.process_per_core else AUDIO_BATCH
 
 
 def encode_tracks(
