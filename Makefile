@@ -20,6 +20,7 @@ docs:  ## what is generated: the JSON Schema of a result
 	$(PYTHON) -m larpbench.results.schema > docs/results-schema.json
 
 reproduce:  ## the committed tables of the demo data set, in results/demo and in the README
+	rm -rf build/results
 	$(PYTHON) -m larpbench run --output build/results
 	mkdir -p results/demo
 	$(PYTHON) -m larpbench table build/results --format csv > results/demo/continuation.csv
