@@ -24,9 +24,20 @@ class LarpbenchError(Exception):
         self.what, self.where, self.allowed, self.next_step = what, where, allowed, next_step
         super().__init__(what)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)  # a worker process may raise it
+
     def __str__(self) -> str:
         parts = (("", self.what), ("where: ", self.where), ("allowed: ", self.allowed), ("next: ", self.next_step))
         return "\n  ".join(label + text for label, text in parts if text)
+
+
+def _restored(kind: type[LarpbenchError], args: tuple[object, ...], state: dict[str, object]) -> LarpbenchError:
+    """Return an error as it was raised in another process, whatever its class asks for when it is made."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(LarpbenchError):

@@ -113,6 +113,21 @@ def test_a_file_that_was_changed_since_is_refused_and_a_touched_one_is_not(data,
         assert "05.mp3" in str(caught.value)
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_file_that_breaks_behind_our_back_fails_the_cell_with_its_name(cli, data, tmp_path, monkeypatch, cores):
+    monkeypatch.setattr(pipeline, "_cores", lambda: cores)
+    path = tmp_path / "library" / "06.flac"
+    found = path.stat()
+    path.write_bytes(b"\0" * found.st_size)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))  # same size, same time: only decoding tells
+    run = cli("run", "--dataset", tmp_path / "data", "--encoders", "handcrafted,tfidf", "--output", tmp_path / "r")
+    assert run.code == 1
+    assert "06.flac" in run.err
+    assert "audio unreadable" in run.err
+    assert "Traceback" not in run.err
+    assert "1 cells computed, 0 kept, 1 failed" in run.err
+
+
 def test_processes_give_what_one_process_gives(data, tmp_path, monkeypatch):
     spec = get_encoder("handcrafted")
     beside = EmbeddingStore(tmp_path / "e").embed(spec, data, "test", 0)
