@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -48,3 +49,14 @@ def digest_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()
+
+
+def digest_file_once(path: Path) -> str:
+    """Return what `digest_file` does, remembered by this process while the file's size and time stay as they are."""
+    found = path.stat()
+    return _remembered(path.absolute(), found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(path: Path, size: int, modified_ns: int) -> str:
+    return digest_file(path)

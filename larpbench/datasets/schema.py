@@ -197,6 +197,11 @@ class Split:
         )
 
     @cached_property
+    def ids_digest(self) -> str:
+        """The digest of this split's ids: all that an encoder without modalities sees of it."""
+        return digest_columns(self.track_ids)
+
+    @cached_property
     def text_digest(self) -> str:
         """The digest of this split's ids and captions: all that a text encoder sees of it."""
         return digest_columns(self.tracks["track_id"], self.tracks["caption"])

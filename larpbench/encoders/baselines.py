@@ -10,7 +10,7 @@ import numpy as np
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.errors import MissingPartError
-from larpbench.fingerprint import digest_file
+from larpbench.fingerprint import digest_file_once
 
 RANDOM_DIM = 128
 _ORACLE_FILE = "oracle.npz"
@@ -49,7 +49,7 @@ def build_oracle(context: EncodeContext, argument: str | None) -> Encoder:
 
 def oracle_digest(context: EncodeContext, argument: str | None) -> str:
     """Return the digest of the demo's own vectors."""
-    return digest_file(_oracle_path(context))
+    return digest_file_once(_oracle_path(context))
 
 
 def _oracle_path(context: EncodeContext) -> Path:

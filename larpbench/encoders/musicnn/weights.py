@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from larpbench.encoders.base import EncodeContext
-from larpbench.fingerprint import digest_file
+from larpbench.fingerprint import digest_file_once
 
 NAMES = ("msd", "mtt")
 """Million Song Dataset and MagnaTagATune: what the networks were trained on."""
@@ -18,9 +18,9 @@ def weights_path(name: str) -> Path:
 
 def msd_digest(context: EncodeContext, argument: str | None) -> str:
     """Return the digest of the weights trained on the Million Song Dataset."""
-    return digest_file(weights_path("msd"))
+    return digest_file_once(weights_path("msd"))
 
 
 def mtt_digest(context: EncodeContext, argument: str | None) -> str:
     """Return the digest of the weights trained on MagnaTagATune."""
-    return digest_file(weights_path("mtt"))
+    return digest_file_once(weights_path("mtt"))
