@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 
 
 class LarpbenchError(Exception):
@@ -81,3 +82,9 @@ class ProtocolError(LarpbenchError):
 
 class StorageError(LarpbenchError):
     """A file or folder that cannot be written or read back."""
+
+
+def named(ids: Collection[object], most: int = 5) -> str:
+    """Return the first ids, quoted, and how many more there are: for messages."""
+    shown = ", ".join(repr(str(each)) for each in itertools.islice(ids, most))
+    return shown + (f" and {len(ids) - most} more" if len(ids) > most else "")

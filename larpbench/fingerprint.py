@@ -8,8 +8,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 _CHUNK_BYTES = 1 << 22
 
 
@@ -32,13 +30,6 @@ def digest_columns(*columns: Iterable[str | None]) -> str:
     for column in columns:
         hasher.update("\x1f".join("\x1e" if cell is None else cell for cell in column).encode())
         hasher.update(b"\x1d")
-    return hasher.hexdigest()
-
-
-def digest_array(array: np.ndarray) -> str:
-    """Return the sha256 of an array's dtype, shape and bytes."""
-    hasher = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    hasher.update(np.ascontiguousarray(array).data)
     return hasher.hexdigest()
 
 

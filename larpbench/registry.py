@@ -7,12 +7,13 @@ list and never an exception for anybody else.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from larpbench.errors import MissingPartError, UnknownNameError
 
@@ -179,3 +180,9 @@ def _origin_of(entry: metadata.EntryPoint) -> Origin:
     if distribution is None:
         return Origin("unknown", "0", entry.value)
     return Origin(distribution.name or "unknown", distribution.version or "0", entry.value)
+
+
+def resolve(target: str) -> Any:  # noqa: ANN401 - it may be anything
+    """Import and return what ``module:attribute`` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

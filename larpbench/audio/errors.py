@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from larpbench.errors import DataError
 
 Reason = Literal["missing", "unreadable", "empty", "too short", "silent", "not finite"]
 """Why a file is of no use: no such file; no audio, damaged, or not allowed to be read; no samples; less sound than
 needed; nothing above the silence level; NaN or infinity among the samples."""
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class UnusableAudio(DataError):  # noqa: N818 (it is a finding about a file, which builders count, more than a fault)

@@ -12,9 +12,8 @@ from larpbench.datasets import splits
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import write_dataset
 from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
-from larpbench.errors import DataError
+from larpbench.errors import DataError, named
 
-_NAMED = 5  # how many ids an error message names
 _CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]+"
 
 
@@ -123,7 +122,7 @@ def _clean_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
     repeated = tracks.filter(pl.col("track_id").is_duplicated())["track_id"].unique().sort()
     if len(repeated):
         raise DataError(
-            f"{len(repeated)} track ids occur more than once: {_named(repeated)}",
+            f"{len(repeated)} track ids occur more than once: {named(repeated)}",
             where="tracks",
             allowed="one row a track",
         )
@@ -182,7 +181,7 @@ def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFra
         entries = entries.join(tracks.select("track_id", "split"), on="track_id")
         if entries["split"].null_count():
             orphans = entries.filter(pl.col("split").is_null())["track_id"].unique().sort()
-            raise DataError(f"tracks in playlists without a split: {_named(orphans)}", where="tracks")
+            raise DataError(f"tracks in playlists without a split: {named(orphans)}", where="tracks")
     _require_one_split(entries, "playlist_id")
     _require_one_split(entries, "track_id")
     owners = entries.select("track_id", pl.col("split").alias("of_playlists")).unique()
@@ -193,7 +192,7 @@ def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFra
         if torn.height:
             first = torn.row(0, named=True)
             raise DataError(
-                f"{torn.height} tracks are in two splits: {_named(torn['track_id'])}",
+                f"{torn.height} tracks are in two splits: {named(torn['track_id'])}",
                 where=f"tracks say {first['split']}, playlists {first['of_playlists']}",
                 allowed="train, valid and test share no track (protocol rule 1)",
             )
@@ -230,7 +229,7 @@ def _require_values(
 ) -> None:
     wrong = frame.filter(~pl.col(column).is_in(allowed) | (pl.lit(not null_allowed) & pl.col(column).is_null()))
     if wrong.height:
-        values = [str(value) for value in wrong[column].unique().sort().head(_NAMED)]
+        values = [str(value) for value in wrong[column].unique().sort().head(5)]
         raise DataError(
             f"{wrong.height} rows have a {column} of {', '.join(values)}", where=where, allowed=", ".join(allowed)
         )
@@ -241,12 +240,7 @@ def _require_one_split(entries: pl.DataFrame, column: str) -> None:
     if len(torn):
         what = "tracks" if column == "track_id" else "playlists"
         raise DataError(
-            f"{len(torn)} {what} are in two splits: {_named(torn)}",
+            f"{len(torn)} {what} are in two splits: {named(torn)}",
             where="playlists",
             allowed=f"train, valid and test share no {what[:-1]} (protocol rule 1)",
         )
-
-
-def _named(ids: pl.Series) -> str:
-    shown = ", ".join(repr(each) for each in ids.head(_NAMED))
-    return shown + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from larpbench import storage
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
 from larpbench.errors import UnknownNameError
-from larpbench.registry import Registry
+from larpbench.registry import Registry, resolve
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def load_dataset(name: str | Path) -> Dataset:
     if (folder / MANIFEST).is_file():
         return read_dataset(folder)
     if str(name) in DATASETS.names():
-        module, _, attribute = DATASETS.get(str(name)).load.partition(":")
-        made: Dataset = getattr(importlib.import_module(module), attribute)()
+        made: Dataset = resolve(DATASETS.get(str(name)).load)()
         return made
     known = datasets_folder() / storage.slug(str(name))
     if (known / MANIFEST).is_file():

@@ -17,6 +17,7 @@ from larpbench.datasets.schema import (
     DatasetAudio,
     Manifest,
     SplitRule,
+    clips_digest,
 )
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns
@@ -140,8 +141,7 @@ def table_digests(tracks: pl.DataFrame, playlists: pl.DataFrame, audio: DatasetA
     }
     if audio is not None:
         heard = tracks.join(audio.files, on="track_id", how="left", maintain_order="left")
-        columns = (heard["track_id"], heard["sha256"], heard["clip_start_s"].cast(pl.String))
-        digests["tracks.audio"] = digest([digest_columns(*columns), audio.policy.model_dump(mode="json")])
+        digests["tracks.audio"] = clips_digest(heard, audio.policy)
     return digests
 
 

@@ -15,7 +15,6 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns
 
-SCHEMA_VERSION = 1
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 ROLES = ("member", "seed", "heldout")
@@ -119,6 +118,12 @@ class Interactions:
         )
 
 
+def clips_digest(clips: pl.DataFrame, policy: AudioPolicy) -> str:
+    """Return the digest of ``track_id``, ``sha256``, ``clip_start_s`` and the policy: what is heard, and how."""
+    columns = (clips["track_id"], clips["sha256"], clips["clip_start_s"].cast(pl.String))
+    return digest([digest_columns(*columns), policy.model_dump(mode="json")])
+
+
 @dataclass(frozen=True)
 class DatasetAudio:
     """The audio of a data set.
@@ -152,8 +157,7 @@ class SplitAudio:
     @cached_property
     def digest(self) -> str:
         """The digest of ids, file digests, clip starts and policy: all that an audio encoder sees."""
-        columns = (self.files["track_id"], self.files["sha256"], self.files["clip_start_s"].cast(pl.String))
-        return digest([digest_columns(*columns), self.policy.model_dump(mode="json")])
+        return clips_digest(self.files, self.policy)
 
 
 @dataclass(frozen=True)

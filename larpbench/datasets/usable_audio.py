@@ -5,7 +5,6 @@ Protocol rule 4: what is missing, corrupt, empty, silent or too short leaves her
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from larpbench.audio.errors import UnusableAudio
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.schema import AUDIO_FILE_COLUMNS
 from larpbench.fingerprint import digest_file
+from larpbench.runtime import cores
 
 _NAMED = 3
 
@@ -60,8 +60,7 @@ def hear_tracks(paths: Mapping[str, Path], policy: AudioPolicy, seed: int) -> He
         except OSError:  # it went away between the two looks
             return track_id, None, "unreadable"
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with progress.stage("listen", len(paths), "files") as advance, ThreadPoolExecutor(workers) as pool:
+    with progress.stage("listen", len(paths), "files") as advance, ThreadPoolExecutor(cores()) as pool:
         for track_id, clip, rest in pool.map(hear, sorted(paths.items())):
             if clip is None or isinstance(rest, str):
                 reasons.setdefault(str(rest), []).append(track_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from larpbench.datasets.schema import Split
 from larpbench.errors import MissingPartError
+from larpbench.registry import resolve
 
 
 class EncoderCard(BaseModel):
@@ -175,8 +175,7 @@ class EncoderSpec:
             raise MissingPartError(f"encoder {self.identity!r} cannot run: {status.state}", next_step=status.next_step)
         factory = self.factory
         if isinstance(factory, str):
-            module, _, attribute = factory.partition(":")
-            factory = getattr(importlib.import_module(module), attribute)
+            factory = resolve(factory)
         return factory(context, self.argument)
 
 

@@ -24,6 +24,7 @@ from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.base import EncodeContext, EncoderSpec, FittedEncoder, TrackBatch
 from larpbench.errors import DataError, EmbeddingError
 from larpbench.fingerprint import digest_file
+from larpbench.runtime import cores
 
 TEXT_BATCH = 512
 AUDIO_BATCH = 16
@@ -78,13 +79,13 @@ def encode_tracks(
     """
     context = EncodeContext(seed, dataset.folder)
     requests = (_request(spec, split, rows) for rows in batches)
-    cores = _cores()
-    if spec.card.process_per_core and cores > 1 and len(batches) > 1:
-        yield from _in_processes(spec, context, requests, _clip_seconds(split), cores)
+    workers = cores()
+    if spec.card.process_per_core and workers > 1 and len(batches) > 1:
+        yield from _in_processes(spec, context, requests, _clip_seconds(split), workers)
         return
     with contextlib.redirect_stdout(sys.stderr):  # what an encoder prints is no part of a table
         encode = _built(spec, context, dataset)
-    for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), cores)):
+    for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
         with contextlib.redirect_stdout(sys.stderr):
             vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
         yield EncodedBatch(vectors, 0.0)
@@ -228,7 +229,3 @@ def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,11 +21,9 @@ import numpy as np
 import polars as pl
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.errors import DataError, EmbeddingError
+from larpbench.errors import DataError, EmbeddingError, named
 from larpbench.fingerprint import digest, digest_file_once
 from larpbench.storage import storage_errors
-
-_NAMED = 5
 
 
 class VectorTable:
@@ -52,7 +50,7 @@ class VectorTable:
         repeated = self._sorted[1:][self._sorted[1:] == self._sorted[:-1]]
         if len(repeated):
             raise DataError(
-                f"{len(repeated)} ids occur more than once: {_names(np.unique(repeated))}",
+                f"{len(repeated)} ids occur more than once: {named(np.unique(repeated))}",
                 where=str(path),
                 allowed="one vector a track",
             )
@@ -68,7 +66,7 @@ class VectorTable:
         if not found.all():
             absent = batch.track_ids[~found]
             raise EmbeddingError(
-                f"{len(absent)} of {len(batch)} tracks have no vector: {_names(absent)}",
+                f"{len(absent)} of {len(batch)} tracks have no vector: {named(absent)}",
                 where=str(self._path),
                 allowed="a vector for every track of the split (protocol rule 4)",
                 next_step="compute the missing vectors, or build the data set without these tracks",
@@ -155,7 +153,7 @@ def _read_parquet(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(column.dtype, pl.List):
         lengths = column.list.len().unique()
         if len(lengths) != 1 or lengths[0] is None:
-            raise ValueError(f"its vectors have different lengths: {lengths.sort().to_list()[:_NAMED]}")
+            raise ValueError(f"its vectors have different lengths: {lengths.sort().to_list()[:5]}")
         column = column.cast(pl.Array(column.dtype.inner, lengths[0]))
     if not isinstance(column.dtype, pl.Array) or column.null_count():
         raise ValueError(f"its column embedding is of type {column.dtype}, with {column.null_count()} empty rows")
@@ -170,8 +168,3 @@ def _as_text(ids: np.ndarray) -> np.ndarray:
 
 def _ids_beside(path: Path) -> Path:
     return path.with_suffix(".ids.txt")
-
-
-def _names(ids: np.ndarray) -> str:
-    shown = ", ".join(repr(str(each)) for each in ids[:_NAMED])
-    return shown + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")

@@ -21,14 +21,13 @@ from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.base import EncodeContext, EncoderSpec
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
-from larpbench.errors import EmbeddingError, MissingPartError, StorageError
+from larpbench.errors import EmbeddingError, MissingPartError, StorageError, named
 from larpbench.fingerprint import digest
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
 _SPEED = "speed.json"
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -238,10 +237,8 @@ def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> No
     for what, bad in (("NaN or infinite", ~finite), ("all-zero", finite & ~vectors.any(axis=1))):
         if bad.any():
             ids = track_ids[bad]
-            shown = ", ".join(repr(str(each)) for each in ids[:_NAMED])
-            more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
             raise EmbeddingError(
-                f"encoder {name!r} gave {what} vectors for {len(ids)} of {len(vectors)} tracks: {shown}{more}",
+                f"encoder {name!r} gave {what} vectors for {len(ids)} of {len(vectors)} tracks: {named(ids)}",
                 allowed="finite vectors that are not all zero (protocol rule 4)",
                 next_step="mend these vectors, or build the data set without these tracks",
             )

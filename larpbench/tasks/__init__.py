@@ -12,4 +12,3 @@ TASKS: Registry[Task] = Registry(
     group="larpbench.tasks",
     name_of=lambda task: task.name,
 )
-DEFAULT_TASK = "continuation"

@@ -115,7 +115,7 @@ def test_a_file_that_was_changed_since_is_refused_and_a_touched_one_is_not(data,
 
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_file_that_breaks_behind_our_back_fails_the_cell_with_its_name(cli, data, tmp_path, monkeypatch, cores):
-    monkeypatch.setattr(pipeline, "_cores", lambda: cores)
+    monkeypatch.setattr(pipeline, "cores", lambda: cores)
     path = tmp_path / "library" / "06.flac"
     found = path.stat()
     path.write_bytes(b"\0" * found.st_size)
@@ -131,7 +131,7 @@ def test_a_file_that_breaks_behind_our_back_fails_the_cell_with_its_name(cli, da
 def test_processes_give_what_one_process_gives(data, tmp_path, monkeypatch):
     spec = get_encoder("handcrafted")
     beside = EmbeddingStore(tmp_path / "e").embed(spec, data, "test", 0)
-    monkeypatch.setattr(pipeline, "_cores", lambda: 1)
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)
     alone = EmbeddingStore(tmp_path / "f").embed(spec, data, "test", 0)
     np.testing.assert_array_equal(beside.vectors, alone.vectors)
     assert beside.key == alone.key
