@@ -1,0 +1,90 @@
+"""What a LARP model is made of, and how it is trained: everything that a checkpoint's key depends on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Stage = Literal["wtc", "ttc", "tpc"]
+STAGES: tuple[Stage, ...] = ("wtc", "ttc", "tpc")
+Fusion = Literal["attention", "mean"]
+Size = Literal["heads", "tiny", "paper"]
+SIZES: tuple[Size, ...] = ("heads", "tiny", "paper")
+RANDOM_WEIGHTS = "random"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MelSettings(_Settings):
+    """The log-mel spectrogram; the defaults are those of the paper's HTS-AT."""
+
+    sample_rate: int = 48_000
+    n_fft: int = 1_024
+    hop: int = 480
+    n_mels: int = 64
+    f_min: float = 50.0
+    f_max: float = 14_000.0
+    window_s: float = 10.0
+    """Longest stretch that the tower sees at once; longer clips are cut into windows."""
+
+
+class SwinSettings(_Settings):
+    """Audio tower from spectrograms (HTS-AT); the defaults are the paper's size."""
+
+    kind: Literal["swin"] = "swin"
+    mel: MelSettings = MelSettings()
+    width: int = 96
+    """Numbers of the first stage; each further stage has twice as many."""
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    window: int = 8
+    spec_size: int = 256
+    """Side of the square image that the spectrogram is folded into."""
+    drop_path: float = 0.1
+    weights: str = RANDOM_WEIGHTS
+    """Initial weights: ``random``, a local folder, or the name of a checkpoint in the hub cache."""
+
+
+class BertSettings(_Settings):
+    """Text tower from captions (BERT); the defaults are the paper's size."""
+
+    kind: Literal["bert"] = "bert"
+    tokenizer: str = "words"
+    """``words``: built from the train captions; else a folder or the name of a checkpoint in the hub cache."""
+    vocabulary: int = 30_522
+    hidden: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate: int = 3_072
+    dropout: float = 0.1
+    max_tokens: int = 30
+    positions: int = 512
+    weights: str = RANDOM_WEIGHTS
+    """As of the audio tower."""
+
+
+class HeadSettings(_Settings):
+    """A small network on frozen embeddings of another encoder, in place of a tower."""
+
+    kind: Literal["head"] = "head"
+    encoder: str
+    """Identity of the frozen encoder."""
+    inputs: int
+    """Length of its vectors."""
+    hidden: int = 512
+    dropout: float = 0.1
+
+
+class ModelSettings(_Settings):
+    """Both towers, and what joins them."""
+
+    audio: SwinSettings | HeadSettings
+    text: BertSettings | HeadSettings
+    dim: int = 256
+    """Length d of the common embeddings."""
+    temperature: float = 0.07
+    learn_temperature: bool = False
+    fusion: Fusion = "attention"
