@@ -11,7 +11,9 @@ from larpbench import storage
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.base import EncoderSpec
+from larpbench.encoders.keys import scaled_key
 from larpbench.encoders.store import EmbeddingStore
+from larpbench.encoders.training import untrained
 from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
@@ -29,6 +31,23 @@ _LIST_BYTES_PER_PLAYLIST = 600
 
 
 @dataclass(frozen=True)
+class MissingTraining:
+    """A training that has to be done first.
+
+    Attributes:
+        encoder: Identity of the encoder that is trained.
+        seed: Its seed.
+        checkpoint: Folder in which its weights will lie.
+        seconds: Rough time.
+    """
+
+    encoder: str
+    seed: int
+    checkpoint: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
 class PlannedCell:
     """One cell of a plan.
 
@@ -42,6 +61,7 @@ class PlannedCell:
         recommender: Its recommender.
         embedding_key: Key of the vectors that it needs.
         tracks_to_encode: How many of them are not stored yet.
+        trainings: Checkpoints that are missing before its encoder can run, first to last.
         tracks_per_second: Speed of its encoder: measured here, or by its card.
         to_run: Whether a run would compute it.
     """
@@ -54,6 +74,7 @@ class PlannedCell:
     recommender: Recommender
     embedding_key: str
     tracks_to_encode: int
+    trainings: tuple[MissingTraining, ...]
     tracks_per_second: float
     to_run: bool
 
@@ -100,7 +121,12 @@ class Plan:
         """Return a rough time for all that is left: right within a factor of a few."""
         encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
         pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
-        return sum(encode.values()) + len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+        train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
+        return (
+            sum(train.values())
+            + sum(encode.values())
+            + len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+        )
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
@@ -142,13 +168,14 @@ def make_plan(
     store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task)
     specs, unavailable = _specs(encoders)
+    specs = [spec if spec.source or not spec.training else spec.learning_from(dataset) for spec in specs]
     chosen_recommenders, broken = _recommenders(recommenders)
     unavailable += broken
     cells: list[PlannedCell] = []
     for spec in specs:
         try:
             for seed in range(seeds if spec.card.stochastic else 1):
-                key = embedding_key(store, spec, dataset, chosen_task, seed)
+                key = embedding_key(spec, dataset, chosen_task, seed)
                 for each in chosen_recommenders:
                     cells.append(_planned(chosen_task, dataset, spec, each, seed, key, output, condition, store))
         except (MissingPartError, DataError) as error:
@@ -165,9 +192,9 @@ def default_store() -> EmbeddingStore:
     return EmbeddingStore(storage.home() / "embeddings")
 
 
-def embedding_key(store: EmbeddingStore, spec: EncoderSpec, dataset: Dataset, task: Task, seed: int) -> str:
+def embedding_key(spec: EncoderSpec, dataset: Dataset, task: Task, seed: int) -> str:
     """Return the joint key of the vectors that a task needs."""
-    return digest([store.scaled_key(spec, dataset, dataset.split(name), seed) for name in task.splits])
+    return digest([scaled_key(spec, dataset, dataset.split(name), seed) for name in task.splits])
 
 
 def _planned(
@@ -199,7 +226,13 @@ def _planned(
     wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
     to_run = wanted is None or state in wanted
     speed = store.speed(spec) or spec.card.tracks_per_second
-    return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, speed, to_run)
+    trainings = tuple(
+        MissingTraining(
+            each.identity, seed, store.checkpoint(each, seed), each.training.seconds if each.training else 0
+        )
+        for each in untrained(store, spec, seed)
+    )
+    return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, trainings, speed, to_run)
 
 
 def _state(path: Path) -> CellState:

@@ -6,6 +6,7 @@ import datetime
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import numpy as np
 from larpbench.datasets.schema import SplitName
 from larpbench.encoders import ENCODERS, base_name
 from larpbench.encoders.base import EncodeContext
+from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
+from larpbench.encoders.training import ensure_trained
 from larpbench.errors import LarpbenchError, StorageError
 from larpbench.evaluation.metrics import CUTOFFS, MetricSpec
 from larpbench.evaluation.statistics import bootstrap_interval
@@ -30,12 +33,18 @@ from larpbench.results.record import (
     Failure,
     Metric,
     RecommenderPart,
+    TrainingPart,
 )
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
 from larpbench.tasks.base import TaskResult
+from larpbench.tasks.validation import validation_recall
 
 logger = logging.getLogger(__name__)
+_TOLD_ELSEWHERE = {
+    *("encoder", "method", "settings", "seed", "start", "train_tracks"),
+    *("trained_on", "trained_on_folder", "trained_on_fingerprint"),
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ def _done_meanwhile(planned: PlannedCell) -> bool:
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
+        checkpoint = ensure_trained(store, planned.spec, planned.cell.seed, validation_recall)
         stored = {name: store.embed(planned.spec, plan.dataset, name, planned.cell.seed) for name in plan.task.splits}
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         with measured() as cost:
@@ -107,6 +117,7 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | 
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
+                "training": _training(checkpoint) if checkpoint else None,
                 "counts": _counts(result),
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
@@ -213,6 +224,18 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
             "machine": machine(),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         }
+    )
+
+
+def _training(checkpoint: Path) -> TrainingPart:
+    card = read_card(checkpoint)
+    return TrainingPart(
+        checkpoint=checkpoint.name,
+        method=card["method"],
+        settings=card["settings"],
+        trained_on=card["trained_on"],
+        trained_on_fingerprint=card["trained_on_fingerprint"],
+        facts={name: card[name] for name in card if name not in _TOLD_ELSEWHERE},
     )
 
 

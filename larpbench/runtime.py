@@ -70,6 +70,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def torch_device() -> str:
+    """Return where to compute, as torch names it: a GPU if there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def machine() -> dict[str, str | int]:
     """Return what the computation runs on; names no host and no user."""
     return {

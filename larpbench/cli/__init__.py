@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from larpbench.cli import dataset, describe, doctor, encode, list, plan, run, table
+from larpbench.cli import convert, dataset, describe, doctor, encode, list, plan, run, table, train
 from larpbench.errors import LarpbenchError
 
 _INTERRUPTED = 130
@@ -28,6 +28,8 @@ app.command("list", epilog=list.EPILOG)(list.list_names)
 app.command(epilog=describe.EPILOG)(describe.describe)
 app.add_typer(dataset.app, name="dataset")
 app.command(epilog=encode.EPILOG)(encode.encode)
+app.add_typer(train.app, name="train")
+app.add_typer(convert.app, name="convert")
 app.command(epilog=table.EPILOG)(table.table)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 

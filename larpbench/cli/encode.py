@@ -25,10 +25,13 @@ def encode(
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders import get_encoder
+    from larpbench.encoders.training import ensure_trained
     from larpbench.errors import UsageError
     from larpbench.planning import default_store
+    from larpbench.tasks.validation import validation_recall
 
     spec = get_encoder(encoder)
+    seed = seed if spec.card.stochastic else 0
     chosen = next((name for name in SPLITS if name == split), None)
     if chosen is None:
         raise UsageError(f"no split {split!r}", allowed=", ".join(SPLITS))
@@ -36,7 +39,10 @@ def encode(
     if not data.split(chosen).tracks.height:
         raise UsageError(f"the {chosen} split of {data.name} has no tracks")
     store = default_store()
-    stored = store.embed(spec, data, chosen, seed if spec.card.stochastic else 0)
+    if spec.training and not spec.source:
+        spec = spec.learning_from(data)
+    ensure_trained(store, spec, seed, validation_recall)
+    stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {store.folder(spec, stored.key)}")

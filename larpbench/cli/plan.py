@@ -38,7 +38,8 @@ def plan(
     else:
         for cell in made.cells:
             todo = "to run" if cell.to_run else "kept"
-            typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode})")
+            train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
+            typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
         print_unavailable(made)
         typer.echo(
             f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
@@ -122,6 +123,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
                 "state": each.state,
                 "to_run": each.to_run,
                 "tracks_to_encode": each.tracks_to_encode,
+                "to_train": [training.encoder for training in each.trainings],
                 "path": str(each.path),
             }
             for each in plan.cells

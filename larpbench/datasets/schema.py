@@ -206,6 +206,11 @@ class Split:
         return digest_columns(self.track_ids)
 
     @cached_property
+    def playlists_digest(self) -> str:
+        """The digest of this split's playlists: who holds which track in which role."""
+        return digest_columns(*(self.entries[name] for name in ("playlist_id", "track_id", "role")))
+
+    @cached_property
     def text_digest(self) -> str:
         """The digest of this split's ids and captions: all that a text encoder sees of it."""
         return digest_columns(self.tracks["track_id"], self.tracks["caption"])

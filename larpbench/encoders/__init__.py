@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.encoders.base import EncoderSpec
 from larpbench.errors import UsageError
 from larpbench.registry import Registry
@@ -12,7 +14,13 @@ ENCODERS: Registry[EncoderSpec] = Registry(
     "encoder",
     EncoderSpec,
     {
+        "checkpoint": "larpbench.encoders.larp.specs:CHECKPOINT",
         "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
+        "larp-tpc": "larpbench.encoders.larp.specs:LARP_TPC",
+        "larp-tpc-fusion": "larpbench.encoders.larp.specs:LARP_TPC_FUSION",
+        "larp-ttc": "larpbench.encoders.larp.specs:LARP_TTC",
+        "larp-untrained": "larpbench.encoders.larp.specs:LARP_UNTRAINED",
+        "larp-wtc": "larpbench.encoders.larp.specs:LARP_WTC",
         "minilm": "larpbench.encoders.cards:MINILM",
         "musicnn-msd": "larpbench.encoders.cards:MUSICNN_MSD",
         "musicnn-mtt": "larpbench.encoders.cards:MUSICNN_MTT",
@@ -25,30 +33,45 @@ ENCODERS: Registry[EncoderSpec] = Registry(
     name_of=lambda spec: spec.card.name,
 )
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
+ALIASES = {"larp": "larp-tpc-fusion"}
+_NAME = re.compile(r"(?P<base>[^:@]+)(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]+))?(?P<after>(?::.+)?)")
 
 
 def get_encoder(name: str) -> EncoderSpec:
-    """Return the spec of an encoder by its full name, such as ``tfidf`` or ``precomputed:vectors.npz``.
+    """Return the spec of an encoder by its full name.
+
+    Such as ``tfidf``, ``precomputed:vectors.npz``, ``larp-ttc:audio`` (one view of an encoder that is trained on the
+    data set that is tested), or ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested).
 
     Raises:
-        UnknownNameError: If no encoder has that name.
+        UnknownNameError: If no encoder, or data set, has that name.
         UsageError: If an argument after the colon is missing or out of place.
         MissingPartError: If it is a plug-in that cannot be loaded.
     """
-    base, colon, argument = name.partition(":")
+    base = base_name(name)
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
     if not origin.built_in:
         spec = replace(spec, plugin=f"{origin.distribution} {origin.version}")
-    if spec.takes is None and colon:
+    written = name.partition(":")[0].partition("@")[0]
+    argument, source = name[len(written) :], None
+    if spec.training and (parts := _NAME.fullmatch(name)):
+        argument, source = parts["before"] + parts["after"], parts["source"]
+    if argument.startswith("@"):
+        raise UsageError(
+            f"encoder {base!r} is not trained on playlists: nothing follows an @", where=name, allowed=base
+        )
+    if spec.takes is None and argument:
         raise UsageError(f"encoder {base!r} takes nothing after a colon", where=name, allowed=base)
-    if spec.takes is not None and not argument:
+    if spec.takes is not None and len(argument) < 2 and not spec.takes.startswith("["):
         raise UsageError(f"encoder {base!r} needs a {spec.takes}", where=name, allowed=f"{base}:{spec.takes}")
-    return spec.bind(argument) if argument else spec
+    spec = spec.bind(argument[1:]) if argument else spec
+    return spec.learning_from(load_dataset(source)) if source else spec
 
 
 def base_name(name: str) -> str:
     """Return the part of an encoder's name that the registry knows."""
-    return name.partition(":")[0]
+    written = re.split("[:@]", name, maxsplit=1)[0]
+    return ALIASES.get(written, written)
 
 
 def list_encoders() -> list[str]:

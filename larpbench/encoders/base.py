@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from larpbench.datasets.schema import Split
+from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.errors import MissingPartError
 from larpbench.registry import resolve
 
@@ -51,6 +51,8 @@ class EncoderCard(BaseModel):
     process_per_core: bool = False
     """Whether one process a core is faster than threads: then each decodes and encodes batches of its own. Such an
     encoder cannot learn."""
+    large: bool = False
+    """Whether the vectors of a data set are too large for memory: then training reads them row by row."""
     control: bool = False
     """Whether it is a yardstick and no contender: never marked as best."""
     tracks_per_second: float
@@ -78,11 +80,13 @@ class TrackBatch:
         track_ids: (n,) str.
         captions: (n,) str.
         audio: (n, samples) float32, mono, at the card's sample rate; None for encoders that hear none.
+        inputs: (n, dim) float32 each: what the encoders that this one builds upon make of the tracks.
     """
 
     track_ids: np.ndarray
     captions: np.ndarray
     audio: np.ndarray | None = None
+    inputs: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -95,10 +99,12 @@ class EncodeContext:
     Attributes:
         seed: Drives everything random.
         dataset_folder: Folder of the data set, for encoders that are part of it.
+        checkpoint: Folder of the weights of an encoder that is trained; None before it is.
     """
 
     seed: int
     dataset_folder: Path
+    checkpoint: Path | None = None
 
 
 @runtime_checkable
@@ -119,6 +125,85 @@ class FittedEncoder(Encoder, Protocol):
         ...
 
 
+class Rows(Protocol):
+    """Vectors of the tracks of a split, in memory or read from disk when they are asked for."""
+
+    def __len__(self) -> int:
+        """Return the number of tracks."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32 for (n,) int64."""
+        ...
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What training may know of the run. Nothing in it leads to the test split (protocol rule 11).
+
+    Attributes:
+        settings: Those of the encoder's `Training`.
+        seed: Drives everything random.
+        device: Where to compute, as torch names it.
+        workdir: Files in it survive a kill; the folder goes when training has ended well.
+        start: Checkpoint of the training that this one goes on from.
+        inputs: Split -> what the encoders of `Training.inputs` make of its tracks; for train and valid.
+        score: Returns the recall@10 on the validation playlists, given (n, dim) float32 for the valid tracks.
+    """
+
+    settings: Mapping[str, Any]
+    seed: int
+    device: str
+    workdir: Path
+    start: Path | None
+    inputs: Mapping[SplitName, tuple[Rows, ...]]
+    score: Callable[[np.ndarray], float]
+
+
+@runtime_checkable
+class TrainableEncoder(Encoder, Protocol):
+    """An encoder whose weights come from training on the train split, with validation to stop it."""
+
+    def fit(self, train: Split, valid: Split, context: FitContext) -> Mapping[str, Any]:
+        """Train; goes on from `context.workdir` if a killed training has left something there.
+
+        Returns:
+            What a record should say of the training, as JSON.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the weights to an empty folder."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """How an encoder comes by its weights. All of it is known before training, and is part of the checkpoint's key.
+
+    Attributes:
+        method: Name and version of the method, such as ``larp 1``.
+        settings: All hyper-parameters, as JSON.
+        start: The encoder whose training this one goes on from.
+        inputs: Encoders whose vectors of the train and valid tracks it learns from.
+        reads_captions: Whether it reads the tracks' captions itself.
+        weights_digest: Returns the digest of the files of initial weights; None if there are none.
+        seconds: Rough time on one core, for the plan's estimate.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    start: EncoderSpec | None = None
+    inputs: tuple[EncoderSpec, ...] = ()
+    reads_captions: bool = False
+    weights_digest: Callable[[], str | None] = lambda: None
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class EncoderSpec:
     """What the registry holds: readable without importing anything heavy.
@@ -128,10 +213,16 @@ class EncoderSpec:
         factory: A function ``(context, argument) -> Encoder``, or where one is: ``module:attribute``.
         requires: Modules that must be importable.
         extra: Extra of larpbench that brings them.
-        takes: What follows the colon in its name, such as ``FILE``; None if nothing does.
+        takes: What follows the colon in its name, such as ``FILE``, in brackets if it may be left out; None if nothing
+            does.
         argument: What followed it.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
         plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
+        inputs: Encoders whose vectors it reads of each track.
+        training: How it is trained; None if it is not.
+        source: The data set whose train split it, and what it builds upon, learns from; None: the one that is tested.
+        binder: ``module:attribute`` of a function ``(spec, argument) -> EncoderSpec`` for encoders whose card depends
+            on the argument.
     """
 
     card: EncoderCard
@@ -142,21 +233,46 @@ class EncoderSpec:
     argument: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
     plugin: str | None = None
+    inputs: tuple[EncoderSpec, ...] = ()
+    training: Training | None = None
+    source: Dataset | None = None
+    binder: str | None = None
 
     @property
     def identity(self) -> str:
-        """Full name in results, such as ``precomputed:vectors.npz``."""
-        return self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
+        """Full name in results, such as ``precomputed:vectors.npz`` or ``larp-ttc:audio@demo``."""
+        name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
+        return f"{name}@{self.source.name}" if self.training and self.source else name
+
+    @property
+    def hears_audio(self) -> bool:
+        """Whether it reads audio itself, not through the encoders that it builds upon."""
+        return "audio" in self.card.modalities and not self.inputs
 
     def bind(self, argument: str) -> EncoderSpec:
         """Return the spec with what followed the colon."""
-        return replace(self, argument=argument)
+        bound = replace(self, argument=argument)
+        return resolve(self.binder)(bound, argument) if self.binder else bound
+
+    def learning_from(self, source: Dataset) -> EncoderSpec:
+        """Return the spec with everything that it learns, or that its inputs learn, learnt from a data set's train split."""
+        training = self.training
+        if training:
+            training = replace(
+                training,
+                start=training.start and training.start.learning_from(source),
+                inputs=tuple(each.learning_from(source) for each in training.inputs),
+            )
+        inputs = tuple(each.learning_from(source) for each in self.inputs)
+        return replace(self, source=source, training=training, inputs=inputs)
 
     def status(self) -> Status:
         """Return whether the packages are there, without importing them."""
         absent = [name for name in self.requires if not _importable(name)]
         if not absent:
-            return Status("ready")
+            needed = [*self.inputs, *(self.training.inputs if self.training else ())]
+            unready = (each.status() for each in needed)
+            return next((status for status in unready if status.state != "ready"), Status("ready"))
         command = f"pip install 'larpbench[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
         return Status("missing-package", command)
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -22,6 +22,7 @@ from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.base import EncodeContext, EncoderSpec, FittedEncoder, TrackBatch
+from larpbench.encoders.checkpoints import load_checkpoint
 from larpbench.errors import DataError, EmbeddingError
 from larpbench.fingerprint import digest_file
 from larpbench.runtime import cores
@@ -52,58 +53,70 @@ class _Request:
     track_ids: np.ndarray
     captions: np.ndarray
     clips: tuple[tuple[Path, float], ...]
+    inputs: tuple[np.ndarray, ...]
+
+    def batch(self, audio: np.ndarray | None = None) -> TrackBatch:
+        """Return what the encoder gets."""
+        return TrackBatch(self.track_ids, self.captions, audio, self.inputs)
 
 
 def batch_size(spec: EncoderSpec) -> int:
     """Return how many tracks an encoder gets at once: fixed, so that a resumed run gives the same vectors."""
-    if "audio" not in spec.card.modalities:
+    if not spec.hears_audio:
         return TEXT_BATCH
     return AUDIO_BATCH_OF_A_PROCESS if spec.card.process_per_core else AUDIO_BATCH
 
 
 def encode_tracks(
-    spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, batches: Sequence[slice]
+    spec: EncoderSpec,
+    context: EncodeContext,
+    dataset: Dataset,
+    split: Split,
+    batches: Sequence[slice],
+    inputs: tuple[np.ndarray, ...] = (),
 ) -> Generator[EncodedBatch]:
     """Encode batches of a split's tracks, in order.
 
     Args:
         spec: The encoder.
-        dataset: The data set; an encoder that learns sees its train split.
+        context: What it may know.
+        dataset: The data set; an encoder that learns sees its train split, unless it has a source of its own.
         split: Where the tracks are.
-        seed: Drives everything random.
         batches: Rows of the split's tracks.
+        inputs: (n, dim) each, the vectors of the split's tracks that it builds upon.
 
     Raises:
         DataError: If an audio file is gone, was changed since the data set was built, or cannot be decoded.
         EmbeddingError: If the encoder's card promises what it does not have.
     """
-    context = EncodeContext(seed, dataset.folder)
-    requests = (_request(spec, split, rows) for rows in batches)
+    requests = (_request(spec, split, rows, inputs) for rows in batches)
     workers = cores()
     if spec.card.process_per_core and workers > 1 and len(batches) > 1:
         yield from _in_processes(spec, context, requests, _clip_seconds(split), workers)
         return
     with contextlib.redirect_stdout(sys.stderr):  # what an encoder prints is no part of a table
-        encode = _built(spec, context, dataset)
+        encode = _built(spec, context, spec.source or dataset)
     for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
         with contextlib.redirect_stdout(sys.stderr):
             vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
         yield EncodedBatch(vectors, 0.0)
 
 
-def _built(spec: EncoderSpec, context: EncodeContext, dataset: Dataset) -> Callable[[TrackBatch], np.ndarray]:
+def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Callable[[TrackBatch], np.ndarray]:
     encoder = spec.build(context)
+    if spec.training:
+        load_checkpoint(spec, encoder, context)
     if spec.card.learns != "nothing":
         if not isinstance(encoder, FittedEncoder):
             raise EmbeddingError(f"the card of {spec.identity!r} says that it learns, but it has no fit method")
-        encoder.fit(dataset.split("train"))
+        encoder.fit(source.split("train"))
     return encoder.encode
 
 
-def _request(spec: EncoderSpec, split: Split, rows: slice) -> _Request:
+def _request(spec: EncoderSpec, split: Split, rows: slice, inputs: tuple[np.ndarray, ...]) -> _Request:
     captions = split.tracks["caption"][rows].to_numpy().copy()
     clips: tuple[tuple[Path, float], ...] = ()
-    if "audio" in spec.card.modalities:
+    if spec.hears_audio:
         if split.audio is None:
             raise DataError(f"encoder {spec.identity!r} needs audio, and the data set has none")
         files = split.audio.files[rows]
@@ -112,7 +125,7 @@ def _request(spec: EncoderSpec, split: Split, rows: slice) -> _Request:
         )
         for (path, _), row in zip(clips, files.iter_rows(named=True), strict=True):
             _require_unchanged(path, row["bytes"], row["modified_ns"], row["sha256"])
-    return _Request(split.track_ids[rows].copy(), captions, clips)
+    return _Request(split.track_ids[rows].copy(), captions, clips, tuple(each[rows].copy() for each in inputs))
 
 
 def _require_unchanged(path: Path, size: int, modified_ns: int, sha256: str) -> None:
@@ -135,8 +148,8 @@ def _clip_seconds(split: Split) -> float:
 
 
 def _loaded(spec: EncoderSpec, requests: Iterator[_Request], seconds: float, workers: int) -> Iterator[TrackBatch]:
-    if "audio" not in spec.card.modalities:
-        yield from (TrackBatch(request.track_ids, request.captions) for request in requests)
+    if not spec.hears_audio:
+        yield from (request.batch() for request in requests)
         return
     waiting: deque[_Request] = deque()
 
@@ -150,7 +163,7 @@ def _loaded(spec: EncoderSpec, requests: Iterator[_Request], seconds: float, wor
         decoded.append(clip)
         if len(decoded) == len(waiting[0].clips):
             request = waiting.popleft()
-            yield TrackBatch(request.track_ids, request.captions, np.stack(decoded))
+            yield request.batch(np.stack(decoded))
             decoded = []
 
 
@@ -199,6 +212,7 @@ def _in_processes(
     parallel = joblib.Parallel(
         n_jobs=workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch=_BATCHES_AHEAD * workers
     )
+    spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
     yield from parallel(joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
 
 
@@ -206,9 +220,9 @@ def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Reque
     started = time.process_time()
     encode = _worker_encode(spec, context)
     audio = None
-    if "audio" in spec.card.modalities:
+    if spec.hears_audio:
         audio = np.stack([load_clip(path, start, seconds, _rate(spec)) for path, start in request.clips])
-    vectors = np.asarray(encode(TrackBatch(request.track_ids, request.captions, audio)))
+    vectors = np.asarray(encode(request.batch(audio)))
     return EncodedBatch(vectors, time.process_time() - started)
 
 

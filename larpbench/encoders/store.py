@@ -1,9 +1,4 @@
-"""The embedding store: every vector is computed once, kept by content, and found again after a kill.
-
-The key holds all that the vectors depend on: the encoder's card, the digest of its weights or files, the seed if it
-uses one, the train captions if it learns from them, and of the tracks just the modalities that the encoder reads. A new
-playlist, or for an audio encoder an edited caption, therefore re-encodes nothing.
-"""
+"""The embedding store: every vector is computed once, kept by its key, and found again after a kill."""
 
 from __future__ import annotations
 
@@ -18,11 +13,11 @@ from safetensors.numpy import save_file
 
 from larpbench import progress, storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
-from larpbench.encoders.base import EncodeContext, EncoderSpec
+from larpbench.encoders.base import EncodeContext, EncoderSpec, Rows
+from larpbench.encoders.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
 from larpbench.errors import EmbeddingError, MissingPartError, StorageError, named
-from larpbench.fingerprint import digest
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
@@ -47,48 +42,57 @@ class StoredEmbeddings:
     warnings: tuple[str, ...]
 
 
+class StoredRows:
+    """Rows of a split's vectors, read from their shards when they are asked for: for vectors too large for memory.
+
+    Args:
+        paths: The shards, in order.
+        size: Rows a shard, but for the last.
+        total: Rows in all.
+    """
+
+    def __init__(self, paths: tuple[Path, ...], size: int, total: int) -> None:
+        self._shards = [safe_open(path, framework="numpy").get_slice("embeddings") for path in paths]
+        self._size, self._total = size, total
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32 for (n,) int64."""
+        parts = [self._shards[row // self._size][row % self._size] for row in rows.tolist()]
+        return np.stack(parts)
+
+
 class EmbeddingStore:
-    """Embeddings under a folder, by key."""
+    """Embeddings under a folder, by key.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: The folder of embeddings.
+        checkpoints: The folder of trained encoders' weights; default beside it.
+    """
+
+    def __init__(self, root: Path, checkpoints: Path | None = None) -> None:
         self.root = root
-
-    def key(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-        """Return the key of an encoder's vectors for a split.
-
-        Raises:
-            MissingPartError: If the encoder needs audio and the data set has none.
-        """
-        return digest(
-            {
-                "card": spec.card.model_dump(mode="json", exclude={"tracks_per_second", "summary"}),
-                "plugin": spec.plugin,
-                "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
-                "seed": seed if spec.card.stochastic else None,
-                "train": dataset.split("train").text_digest if spec.card.learns != "nothing" else None,
-                "tracks": _tracks_digest(spec, dataset, split),
-            }
-        )
-
-    def scaled_key(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-        """Return the digest of a split's vectors as recommenders see them, after scaling on the train split."""
-        keys = [self.key(spec, dataset, each, seed) for each in self.splits_read(spec, dataset, split)]
-        return keys[0] if len(keys) == 1 else digest(keys)
-
-    def splits_read(self, spec: EncoderSpec, dataset: Dataset, split: Split) -> list[Split]:
-        """Return the splits whose tracks must be encoded to have the vectors of one."""
-        train = dataset.split("train")
-        return [split, train] if spec.card.standardised and split.name != "train" and train.tracks.height else [split]
+        self.checkpoints = checkpoints or root.parent / "checkpoints"
 
     def folder(self, spec: EncoderSpec, key: str) -> Path:
-        """Return the folder of a key."""
+        """Return the folder of an encoder's vectors, given their `embedding_key`."""
         return self.root / storage.slug(spec.card.name) / key
+
+    def checkpoint(self, spec: EncoderSpec, seed: int) -> Path:
+        """Return the folder of a trained encoder's weights, whether it is there or not."""
+        return self.checkpoints / storage.slug(spec.card.name) / checkpoint_key(spec, seed)
+
+    def context(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> EncodeContext:
+        """Return what the encoder may know when it is built."""
+        return EncodeContext(seed, dataset.folder, self.checkpoint(spec, seed) if spec.training else None)
 
     def missing_tracks(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
         """Return how many tracks have to be encoded to have the vectors of a split."""
         missing = 0
-        for each in self.splits_read(spec, dataset, split):
-            folder = self.folder(spec, self.key(spec, dataset, each, seed))
+        for data, each in _needed(spec, dataset, split):
+            folder = self.folder(spec, embedding_key(spec, data, each, seed))
             shards = _shards(spec, len(each.track_ids))
             missing += sum(stop - start for start, stop in shards if not _shard_path(spec, folder, start).is_file())
         return missing
@@ -110,30 +114,47 @@ class EmbeddingStore:
             DataError: If an audio file is gone or was changed.
             StorageError: If the store cannot be written or read.
         """
-        split, *train = self.splits_read(spec, dataset, dataset.split(split_name))
+        split = dataset.split(split_name)
+        key = scaled_key(spec, dataset, split, seed)
         vectors, cost = self._raw(spec, dataset, split, seed)
         warnings = _oddities(vectors)
         if spec.card.standardised:
             reference = vectors
-            if train:
-                reference, train_cost = self._raw(spec, dataset, train[0], seed)
+            if scale := scaled_on(spec, dataset, split):
+                reference, train_cost = self._raw(spec, *scale, seed)
                 cost = Cost(cost.wall_s + train_cost.wall_s, cost.cpu_s + train_cost.cpu_s)
             elif split.name != "train":
                 warnings += ("standardised on the tested tracks themselves, since there are no train tracks",)
             vectors = Standardiser(reference).apply(vectors)
-        return StoredEmbeddings(vectors, self.scaled_key(spec, dataset, split, seed), cost, warnings)
+        return StoredEmbeddings(vectors, key, cost, warnings)
+
+    def rows(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> Rows:
+        """Return the vectors of a split for training: in memory, or read when asked for if the card says so."""
+        if not spec.card.large:
+            return self.embed(spec, dataset, split_name, seed).vectors
+        split = dataset.split(split_name)
+        folder = self._complete(spec, dataset, split, seed)
+        shards = _shards(spec, len(split.track_ids))
+        return StoredRows(
+            tuple(_shard_path(spec, folder, start) for start, _ in shards), _shard_tracks(spec), len(split.track_ids)
+        )
 
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
-        folder = storage.make_folder(self.folder(spec, self.key(spec, dataset, split, seed)))
+        folder = self._complete(spec, dataset, split, seed)
+        parts = [_read_shard(_shard_path(spec, folder, start)) for start, _ in _shards(spec, len(split.track_ids))]
+        cost = Cost(sum(each.wall_s for _, each in parts), sum(each.cpu_s for _, each in parts))
+        return np.concatenate([part for part, _ in parts]), cost
+
+    def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> Path:
+        """Encode what is missing, and return the folder."""
+        folder = storage.make_folder(self.folder(spec, embedding_key(spec, dataset, split, seed)))
         shards = _shards(spec, len(split.track_ids))
         with storage.exclusive(folder / ".lock"):
             storage.sweep(folder)
             missing = [(start, stop) for start, stop in shards if not _shard_path(spec, folder, start).is_file()]
             if missing:
                 self._encode(spec, dataset, split, seed, folder, missing)
-        parts = [_read_shard(_shard_path(spec, folder, start)) for start, _ in shards]
-        cost = Cost(sum(each.wall_s for _, each in parts), sum(each.cpu_s for _, each in parts))
-        return np.concatenate([part for part, _ in parts]), cost
+        return folder
 
     def _encode(
         self,
@@ -151,8 +172,10 @@ class EmbeddingStore:
         ]
         todo = sum(stop - start for start, stop in missing)
         clock = _SpeedClock()
+        inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
+        context = self.context(spec, dataset, seed)
         with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
-            encoded = encode_tracks(spec, dataset, split, seed, batches)
+            encoded = encode_tracks(spec, context, dataset, split, batches, inputs)
             for start, stop in missing:
                 wall, cpu = time.perf_counter(), time.process_time()
                 beside = 0.0
@@ -207,18 +230,10 @@ class _SpeedClock:
         return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
 
 
-def _tracks_digest(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[str]:
-    digests = [split.ids_digest]
-    if "text" in spec.card.modalities:
-        digests.append(split.text_digest)
-    if "audio" in spec.card.modalities:
-        if split.audio is None:
-            raise MissingPartError(
-                f"encoder {spec.identity!r} needs audio, and the data set {dataset.name!r} has none",
-                next_step="build the data set with audio (larpbench dataset build folder, or csv --audio DIR)",
-            )
-        digests.append(split.audio.digest)
-    return digests
+def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:
+    """Return what must be encoded to have the vectors of a split: itself, and what they are scaled on."""
+    reference = scaled_on(spec, dataset, split)
+    return [(dataset, split), *([reference] if reference else [])]
 
 
 def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, before: list[np.ndarray]) -> None:
@@ -251,7 +266,7 @@ def _oddities(vectors: np.ndarray) -> tuple[str, ...]:
 
 
 def _shard_tracks(spec: EncoderSpec) -> int:
-    return AUDIO_SHARD if "audio" in spec.card.modalities else TEXT_SHARD
+    return AUDIO_SHARD if spec.hears_audio else TEXT_SHARD
 
 
 def _shards(spec: EncoderSpec, n_tracks: int) -> list[tuple[int, int]]:

@@ -72,6 +72,19 @@ class EncoderPart(_Model):
     """Distribution, version and import path that brought it."""
 
 
+class TrainingPart(_Model):
+    """How the encoder's weights came about."""
+
+    checkpoint: str
+    """Key of the weights."""
+    method: str
+    settings: dict[str, Any]
+    trained_on: str
+    trained_on_fingerprint: str
+    facts: dict[str, Any]
+    """What the method tells: updates, what the best epoch was selected by, how many initial tensors matched, history."""
+
+
 class RecommenderPart(_Model):
     """The recommender that was used."""
 
@@ -129,6 +142,8 @@ class CellRecord(_Model):
     warnings: tuple[str, ...] = ()
     dataset: DatasetPart
     encoder: EncoderPart
+    training: TrainingPart | None = None
+    """Null where the encoder was not trained by larpbench."""
     recommender: RecommenderPart
     playlists_file: str | None = None
     """Name of the Parquet file beside this one: every metric of every playlist, and the ranked lists."""

@@ -88,3 +88,61 @@ class ModelSettings(_Settings):
     temperature: float = 0.07
     learn_temperature: bool = False
     fusion: Fusion = "attention"
+
+
+class TrainingSettings(_Settings):
+    """How one stage is trained (section 4.1.3); the defaults are the paper's."""
+
+    stage: Stage
+    batch: int = 50
+    """Tracks an update in the first stage; pairs of tracks in the others."""
+    epochs: int = 45
+    """At most; an epoch takes every track once."""
+    patience: int = 5
+    """Epochs without a better validation recall before the stage ends."""
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    warm_up: int = 3_000
+    """Updates until the full learning rate; at most a tenth of the run's."""
+    momentum: float = 0.995
+    queue: int = 57_600
+    """Tracks in the queue; at most half the train tracks."""
+    soft_target_alpha: float = 0.0
+    neighbours: int = 10
+    """J: tracks that a playlist is fused from."""
+    chunk: int | None = None
+    """Tracks whose activations are kept at once (gradient caching); None: all of a batch."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class HeadShape(_Settings):
+    """Shape of the networks on frozen embeddings; their inputs' length is known once the embeddings are."""
+
+    hidden: int = 512
+    dropout: float = 0.5
+
+
+class WordsShape(_Settings):
+    """Size of the tokenizer that is built from the train captions."""
+
+    words: int = 4_000
+    """Most words with an id of their own."""
+    buckets: int = 1_000
+    """Ids that all other words share, by hash."""
+
+
+class Recipe(_Settings):
+    """One training: the model's parts, and the stage that it goes through."""
+
+    audio: SwinSettings | str
+    """Shape of the tower, or the identity of the frozen encoder that takes its place."""
+    text: BertSettings | str
+    head: HeadShape = HeadShape()
+    words: WordsShape = WordsShape()
+    dim: int = 256
+    temperature: float = 0.07
+    learn_temperature: bool = False
+    fusion: Fusion = "mean"
+    """Matters in the last stage only."""
+    training: TrainingSettings | None = None
+    """None: initial weights only."""

@@ -1,0 +1,48 @@
+"""The folder of a trained encoder's weights: what the encoder saved, and a card that says how it was trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrainableEncoder
+from larpbench.errors import EmbeddingError, MissingPartError, StorageError
+
+CARD = "card.json"
+
+
+def load_checkpoint(spec: EncoderSpec, encoder: Encoder, context: EncodeContext) -> None:
+    """Load a trained encoder's weights.
+
+    Raises:
+        MissingPartError: If it has not been trained.
+        EmbeddingError: If its spec says that it is trained, but it cannot be.
+    """
+    if not isinstance(encoder, TrainableEncoder):
+        raise EmbeddingError(f"the spec of {spec.identity!r} says that it is trained, but it has no fit, save and load")
+    if context.checkpoint is None or not (context.checkpoint / CARD).is_file():
+        raise MissingPartError(
+            f"encoder {spec.identity!r} has not been trained with seed {context.seed}",
+            where=str(context.checkpoint),
+            next_step=f"larpbench run --encoders {spec.identity}",
+        )
+    encoder.load(context.checkpoint)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a checkpoint.
+
+    Raises:
+        StorageError: If it is damaged.
+    """
+    path = folder / CARD
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"the card of a checkpoint is damaged: {error}",
+            where=str(path),
+            next_step="delete that folder; the encoder is trained anew",
+        ) from error
+    return card

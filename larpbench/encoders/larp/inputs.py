@@ -1,0 +1,142 @@
+"""What the towers read of the tracks of a split: rows of vectors, spectrograms, or tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, Rows, TrackBatch
+from larpbench.encoders.larp.settings import MelSettings
+from larpbench.encoders.larp.tokens import Tokenizer
+from larpbench.errors import DataError
+
+
+class VectorInputs:
+    """Frozen embeddings.
+
+    Args:
+        rows: (n, dim) float32.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, rows: np.ndarray, training: bool) -> tuple[Tensor, ...]:
+        """Return (n, dim) float32."""
+        return (torch.from_numpy(self._rows[rows]),)
+
+
+class MelInputs:
+    """Log-mel spectrograms, one window each: a random one while training, else the first.
+
+    Args:
+        rows: (n, windows * frames * n_mels) float32, what `LogMelEncoder` gives.
+        settings: Of the spectrograms.
+    """
+
+    def __init__(self, rows: Rows, settings: MelSettings) -> None:
+        self._rows, self._settings = rows, settings
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, rows: np.ndarray, training: bool) -> tuple[Tensor, ...]:
+        """Return (n, frames, n_mels) float32."""
+        settings = self._settings
+        flat = torch.from_numpy(self._rows[rows])
+        longest = 1 + round(settings.window_s * settings.sample_rate) // settings.hop
+        frames = min(longest, flat.shape[1] // settings.n_mels)
+        mels = flat.view(len(rows), -1, frames, settings.n_mels)
+        if not training or mels.shape[1] == 1:
+            return (mels[:, 0],)
+        return (mels[torch.arange(len(rows)), torch.randint(mels.shape[1], (len(rows),))],)
+
+
+class TokenInputs:
+    """Captions as token ids.
+
+    Args:
+        captions: One a track.
+        tokenizer: Cuts them.
+
+    Raises:
+        DataError: If all captions are the same: there is nothing to learn from.
+    """
+
+    def __init__(self, captions: Sequence[str], tokenizer: Tokenizer) -> None:
+        if len(captions) > 1 and len(set(captions)) == 1:
+            raise DataError(
+                f"all {len(captions)} tracks have the caption {captions[0]!r}: a text tower has nothing to read",
+                next_step="build the data set with titles, artists or albums",
+            )
+        self._ids, self._mask = tokenizer(captions)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def take(self, rows: np.ndarray, training: bool) -> tuple[Tensor, ...]:
+        """Return ids and mask, (n, tokens) int64 each."""
+        chosen = torch.from_numpy(rows)
+        return self._ids[chosen], self._mask[chosen]
+
+
+class LogMelEncoder:
+    """Spectrograms of clips, laid out as rows so that the store keeps them: decoding is paid for once, not every epoch.
+
+    Args:
+        settings: Of the spectrograms.
+    """
+
+    def __init__(self, settings: MelSettings) -> None:
+        self._settings = settings
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, windows * frames * n_mels) float32."""
+        return log_mels(batch, self._settings).flatten(1).numpy()
+
+
+def log_mels(batch: TrackBatch, settings: MelSettings) -> Tensor:
+    """Return the spectrograms of a batch's clips, (n, windows, frames, n_mels) float32."""
+    from larpbench.encoders.larp.front_end import log_mel, windows
+
+    if batch.audio is None:
+        raise DataError("the audio tower got no audio")
+    cut = windows(torch.from_numpy(batch.audio), settings)
+    return log_mel(cut.flatten(0, 1), settings).unflatten(0, cut.shape[:2])
+
+
+class _LogMelFactory:
+    """Builds the encoder in whichever process it is asked for."""
+
+    def __init__(self, settings: MelSettings) -> None:
+        self._settings = settings
+
+    def __call__(self, context: EncodeContext, argument: str | None) -> LogMelEncoder:
+        return LogMelEncoder(self._settings)
+
+
+def log_mel_spec(settings: MelSettings) -> EncoderSpec:
+    """Return the spec under which the store keeps spectrograms; its settings are part of its name and so of its key."""
+    name = f"log-mel-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{settings.n_mels}"
+    return EncoderSpec(
+        EncoderCard(
+            name=f"{name}-{settings.f_min:g}-{settings.f_max:g}-{settings.window_s:g}",
+            version=1,
+            summary="log-mel spectrograms, for training only",
+            modalities=("audio",),
+            dim=None,
+            sample_rate=settings.sample_rate,
+            weights="none",
+            licence="Apache-2.0",
+            process_per_core=True,
+            large=True,
+            tracks_per_second=40,
+        ),
+        factory=_LogMelFactory(settings),
+    )

@@ -1,0 +1,72 @@
+"""What training remembers of earlier batches: the queue of keys, and the latest features of every track."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from larpbench.encoders.larp.losses import Features
+
+_EMPTY = -1
+
+
+class TrackQueue(nn.Module):
+    """Momentum features of the last tracks, first in, first out, with the tracks they are of (section 3.1).
+
+    Whoever knows the track knows its playlists, so that no track is contrasted with one that shares a playlist with it.
+
+    Args:
+        length: How many tracks it holds.
+        dim: Length of the features.
+    """
+
+    audio: Tensor
+    text: Tensor
+    tracks: Tensor
+    next: Tensor
+
+    def __init__(self, length: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("audio", torch.zeros(length, dim))
+        self.register_buffer("text", torch.zeros(length, dim))
+        self.register_buffer("tracks", torch.full((length,), _EMPTY))
+        self.register_buffer("next", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def push(self, features: Features, tracks: Tensor) -> None:
+        """Add a batch; the oldest leave.
+
+        Args:
+            features: (n, dim) each.
+            tracks: (n,) int64.
+        """
+        length = len(self.tracks)
+        kept = min(len(tracks), length)
+        places = (self.next + torch.arange(kept, device=self.tracks.device)) % length
+        self.audio[places] = features.audio[-kept:].to(self.audio.dtype)
+        self.text[places] = features.text[-kept:].to(self.text.dtype)
+        self.tracks[places] = tracks[-kept:]
+        self.next.copy_((self.next + kept) % length)
+
+    def held(self) -> tuple[Features, Tensor]:
+        """Return the features and tracks of all filled places; (n, dim) each and (n,) int64."""
+        filled = self.tracks != _EMPTY
+        return Features(self.audio[filled], self.text[filled]), self.tracks[filled]
+
+
+class LookupTable(nn.Module):
+    """The latest features of all train tracks, without gradient: what playlists are fused from (section 3.2.3)."""
+
+    audio: Tensor
+    text: Tensor
+
+    def __init__(self, n_tracks: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("audio", torch.zeros(n_tracks, dim))
+        self.register_buffer("text", torch.zeros(n_tracks, dim))
+
+    @torch.no_grad()
+    def update(self, features: Features, tracks: Tensor) -> None:
+        """Replace the features of some tracks: (n, dim) each, (n,) int64."""
+        self.audio[tracks] = features.audio.detach().to(self.audio.dtype)
+        self.text[tracks] = features.text.detach().to(self.text.dtype)

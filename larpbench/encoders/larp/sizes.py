@@ -1,0 +1,65 @@
+"""The three sizes: trainable heads over frozen embeddings, a tiny model of both towers, and the paper's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from larpbench.encoders.larp.settings import (
+    BertSettings,
+    Fusion,
+    MelSettings,
+    Recipe,
+    Size,
+    Stage,
+    SwinSettings,
+    TrainingSettings,
+)
+
+DEFAULT_TOWERS = ("handcrafted", "tfidf")
+_TINY_AUDIO = SwinSettings(
+    mel=MelSettings(sample_rate=16_000, n_fft=1_024, hop=320, n_mels=32, f_min=50.0, f_max=8_000.0),
+    width=32,
+    depths=(2, 2, 2),
+    heads=(2, 4, 8),
+    window=4,
+    spec_size=128,
+)
+_TINY_TEXT = BertSettings(hidden=128, layers=2, heads=4, intermediate=256, positions=64)
+_PAPER_TEXT = BertSettings(tokenizer="bert-base-uncased", weights="bert-base-uncased")
+# Of small data sets: an epoch is a few updates, and 100 validation playlists are a noisy judge.
+_SMALL: dict[str, Any] = {"batch": 64, "learning_rate": 3e-4, "patience": 10}
+_TRAINING: dict[Size, dict[str, Any]] = {
+    "heads": _SMALL,
+    "tiny": _SMALL,
+    "paper": {"chunk": 10, "precision": "bfloat16"},
+}
+
+
+def recipe(
+    size: Size,
+    stage: Stage | None,
+    towers: tuple[str, str] = DEFAULT_TOWERS,
+    fusion: Fusion = "attention",
+    neighbours: int = 10,
+) -> Recipe:
+    """Return what a stage is trained with.
+
+    Args:
+        size: Which size.
+        stage: Which stage; None for initial weights.
+        towers: Identities of the frozen audio and text encoder, for ``heads``.
+        fusion: Of the last stage.
+        neighbours: J, of the last stage.
+    """
+    audio, text = {
+        "heads": towers,
+        "tiny": (_TINY_AUDIO, _TINY_TEXT),
+        "paper": (SwinSettings(), _PAPER_TEXT),
+    }[size]
+    training = None
+    if stage:
+        settings = dict(_TRAINING[size])
+        if stage != "wtc" and "batch" in settings:
+            settings["batch"] //= 2  # pairs: the towers see as many tracks an update as in the first stage
+        training = TrainingSettings(stage=stage, neighbours=neighbours if stage == "tpc" else 0, **settings)
+    return Recipe(audio=audio, text=text, fusion=fusion if stage == "tpc" else "mean", training=training)

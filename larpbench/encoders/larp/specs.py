@@ -1,0 +1,260 @@
+"""LARP in the registry: one encoder a stage, in three sizes and three views; readable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from larpbench.datasets.catalogue import load_dataset
+from larpbench.encoders import get_encoder
+from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, Training
+from larpbench.encoders.checkpoints import CARD, read_card
+from larpbench.encoders.larp.settings import (
+    RANDOM_WEIGHTS,
+    SIZES,
+    BertSettings,
+    Fusion,
+    HeadSettings,
+    ModelSettings,
+    Recipe,
+    Size,
+    Stage,
+    SwinSettings,
+)
+from larpbench.encoders.larp.sizes import DEFAULT_TOWERS, recipe
+from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.fingerprint import digest, digest_file_once
+
+View = Literal["audio", "text"]
+VIEWS: tuple[View, ...] = ("audio", "text")
+_METHOD = "larp 1"
+_PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for cold-start playlist continuation"
+_LICENCE = "Apache-2.0, that of the data set and the towers"
+_SECONDS: dict[Size, float] = {"heads": 20.0, "tiny": 240.0, "paper": 1e6}
+_SPEED: dict[Size, float] = {"heads": 20_000.0, "tiny": 100.0, "paper": 5.0}
+_FACTORY = "larpbench.encoders.larp.encoder:build_larp"
+
+
+def stage_name(stages: tuple[Stage, ...], fusion: Fusion) -> str:
+    """Return the name of an encoder that went through these stages, such as ``larp-ttc``."""
+    if not stages:
+        return "larp-untrained"
+    known = {("wtc",): "wtc", ("wtc", "ttc"): "ttc", ("wtc", "ttc", "tpc"): "tpc"}.get(stages, "-".join(stages))
+    return f"larp-{known}" + ("-fusion" if stages[-1] == "tpc" and fusion == "attention" else "")
+
+
+def larp_spec(
+    stages: tuple[Stage, ...],
+    size: Size = "heads",
+    towers: tuple[str, str] = DEFAULT_TOWERS,
+    fusion: Fusion = "attention",
+    neighbours: int = 10,
+    initial: tuple[str | None, str | None] = (None, None),
+) -> EncoderSpec:
+    """Return the encoder that went through the stages, each with the weights of the one before.
+
+    Args:
+        stages: In order; none for random weights.
+        size: Which size.
+        towers: Identities of the frozen audio and text encoder, for ``heads``.
+        fusion: Of playlists, in stage ``tpc``.
+        neighbours: J, in stage ``tpc``.
+        initial: Initial weights of audio and text tower, as in their settings; None for those of the size.
+
+    Raises:
+        UnknownNameError: If a tower is no encoder.
+        UsageError: If initial weights are given where there are no towers.
+    """
+    made = _with_weights(recipe(size, stages[-1] if stages else None, towers, fusion, neighbours), initial)
+    before = larp_spec(stages[:-1], size, towers, fusion, neighbours, initial) if stages else None
+    inputs = _inputs(made)
+    frozen = [each.identity for each in inputs] if size == "heads" else []
+    weights = f"heads over frozen {' and '.join(frozen)}" if frozen else f"{size} size"
+    card = EncoderCard(
+        name=stage_name(stages, fusion),
+        version=1,
+        summary=_SUMMARY[stages[-1] if stages else None],
+        modalities=("audio", "text"),
+        dim=made.dim,
+        sample_rate=made.audio.mel.sample_rate if isinstance(made.audio, SwinSettings) else None,
+        window_s=made.audio.mel.window_s if isinstance(made.audio, SwinSettings) else None,
+        pooling="mean of audio and text vector, each of length 1",
+        weights=f"trained: {weights}" if stages else f"{RANDOM_WEIGHTS}: {weights}",
+        licence=_LICENCE,
+        training_data="the train playlists of the data set after the @" if stages else "none",
+        paper=_PAPER,
+        stochastic=True,
+        tracks_per_second=_SPEED[size],
+    )
+    training = Training(
+        method=_METHOD,
+        settings=made.model_dump(mode="json"),
+        start=before,
+        inputs=inputs or _spectrograms(made),
+        reads_captions=isinstance(made.text, BertSettings),
+        weights_digest=partial(_initial_digest, made),
+        seconds=_SECONDS[size] if stages else 1.0,
+    )
+    return EncoderSpec(
+        card,
+        factory=_FACTORY,
+        takes="[heads|tiny|paper][:audio|:text]",
+        inputs=inputs,
+        training=training,
+        binder="larpbench.encoders.larp.specs:bind_larp",
+    )
+
+
+def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
+    """Return the encoder in the size and view that its name asks for, such as ``tiny:audio``.
+
+    Raises:
+        UsageError: If the name asks for something else.
+    """
+    parts = argument.split(":")
+    size = next((each for each in SIZES if each == parts[0]), None)
+    view = next((each for each in VIEWS if each == parts[-1]), None)
+    if len(parts) != (size is not None) + (view is not None):
+        raise UsageError(
+            f"encoder {spec.card.name!r} has no size or view {argument!r}",
+            allowed=f"{spec.card.name}{spec.takes}",
+        )
+    name = spec.card.name
+    stages = next(stages for stages in _CHAINS if name.removesuffix("-fusion") == stage_name(stages, "mean"))
+    made = larp_spec(stages, size or "heads", fusion="attention" if name.endswith("-fusion") else "mean")
+    return _viewed(replace(made, argument=argument), view)
+
+
+def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
+    """Return the encoder whose weights are in a folder, such as ``my-larp:audio``.
+
+    Raises:
+        MissingPartError: If there is no such folder.
+        DataError: If it is no checkpoint, or the data set that its towers learnt from has changed.
+    """
+    from larpbench.encoders.larp.checkpoint import read_settings
+
+    folder, view = folder_and_view(argument)
+    if not (folder / CARD).is_file():
+        raise MissingPartError(
+            "there is no checkpoint in this folder",
+            where=str(folder),
+            allowed="a folder that larpbench train larp or larpbench convert larp wrote",
+        )
+    settings, facts = read_settings(folder), read_card(folder)
+    views = tuple(each for each in VIEWS if each in facts.get("views", VIEWS))
+    if view and view not in views:
+        raise UsageError(f"the checkpoint sees no {view}", where=str(folder), allowed=" or ".join(views))
+    swin = settings.audio if isinstance(settings.audio, SwinSettings) else None
+    card = spec.card.model_copy(
+        update={
+            "modalities": views,
+            "dim": settings.dim,
+            "sample_rate": swin.mel.sample_rate if swin else None,
+            "window_s": swin.mel.window_s if swin else None,
+            "training_data": facts.get("trained_on", spec.card.training_data),
+        }
+    )
+    bound = replace(spec, card=card, inputs=_frozen(settings, facts, folder))
+    return _viewed(bound, view or (views[0] if len(views) == 1 else None))
+
+
+def checkpoint_digest(context: EncodeContext, argument: str | None) -> str:
+    """Return the digest of a checkpoint folder's weights and settings."""
+    folder, _ = folder_and_view(argument or "")
+    return digest([digest_file_once(folder / name) for name in ("model.safetensors", "settings.json")])
+
+
+def folder_and_view(argument: str) -> tuple[Path, View | None]:
+    """Split what follows ``checkpoint:`` into the folder and the side that is asked for, if any."""
+    folder, _, last = argument.rpartition(":")
+    view = next((each for each in VIEWS if folder and each == last), None)
+    return Path(folder if view else argument).expanduser(), view
+
+
+def _viewed(spec: EncoderSpec, view: View | None) -> EncoderSpec:
+    """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
+    if view is None:
+        return spec
+    card = spec.card.model_copy(update={"modalities": (view,), "pooling": f"the {view} vector alone, of length 1"})
+    return replace(spec, card=card, inputs=(spec.inputs[VIEWS.index(view)],) if spec.inputs else ())
+
+
+def _frozen(settings: ModelSettings, facts: dict[str, object], folder: Path) -> tuple[EncoderSpec, ...]:
+    """Return the encoders under a checkpoint's heads, with what they learnt where the heads were trained."""
+    heads = [each for each in (settings.audio, settings.text) if isinstance(each, HeadSettings)]
+    if len(heads) < len(VIEWS):
+        return ()
+    source = load_dataset(str(facts.get("trained_on_folder")))
+    if source.manifest.fingerprint != facts.get("trained_on_fingerprint"):
+        raise DataError(
+            f"the data set {source.name!r} is not the one that this checkpoint was trained on",
+            where=str(folder),
+            next_step="restore that data set, or train again: larpbench train larp",
+        )
+    return tuple(get_encoder(head.encoder).learning_from(source) for head in heads)
+
+
+def _inputs(made: Recipe) -> tuple[EncoderSpec, ...]:
+    return tuple(get_encoder(each) for each in (made.audio, made.text) if isinstance(each, str))
+
+
+def _spectrograms(made: Recipe) -> tuple[EncoderSpec, ...]:
+    if not isinstance(made.audio, SwinSettings):
+        return ()
+    from larpbench.encoders.larp.inputs import log_mel_spec
+
+    return (log_mel_spec(made.audio.mel),)
+
+
+def _with_weights(made: Recipe, initial: tuple[str | None, str | None]) -> Recipe:
+    for side, weights in zip(VIEWS, initial, strict=True):
+        tower = getattr(made, side)
+        if weights is None:
+            continue
+        if isinstance(tower, str):
+            raise UsageError(f"the {side} side has no tower to give initial weights to: it is the frozen {tower!r}")
+        made = made.model_copy(update={side: tower.model_copy(update={"weights": weights})})
+    return made
+
+
+def _initial_digest(made: Recipe) -> str | None:
+    from larpbench.encoders.larp.initial_weights import weights_digest
+
+    towers = [each for each in (made.audio, made.text) if not isinstance(each, str)]
+    return digest([weights_digest(each.weights) for each in towers]) if towers else None
+
+
+_CHAINS: tuple[tuple[Stage, ...], ...] = ((), ("wtc",), ("wtc", "ttc"), ("wtc", "ttc", "tpc"))
+_SUMMARY: dict[Stage | None, str] = {
+    None: "LARP before training: random heads or towers",
+    "wtc": "LARP, stage 1: audio and text of a track agree",
+    "ttc": "LARP, stage 2: so do tracks that share a playlist",
+    "tpc": "LARP, stage 3: so do tracks and their playlists",
+}
+LARP_UNTRAINED = larp_spec(())
+LARP_WTC = larp_spec(("wtc",))
+LARP_TTC = larp_spec(("wtc", "ttc"))
+LARP_TPC = larp_spec(("wtc", "ttc", "tpc"), fusion="mean")
+LARP_TPC_FUSION = larp_spec(("wtc", "ttc", "tpc"))
+CHECKPOINT = EncoderSpec(
+    EncoderCard(
+        name="checkpoint",
+        version=1,
+        summary="a LARP model in a folder: of larpbench train larp, or of larpbench convert larp",
+        modalities=("audio", "text"),
+        dim=None,
+        pooling="mean of audio and text vector, each of length 1",
+        weights="those of the folder",
+        licence="that of the folder",
+        training_data="unknown",
+        paper=_PAPER,
+        tracks_per_second=5.0,
+    ),
+    factory="larpbench.encoders.larp.encoder:build_checkpoint",
+    takes="FOLDER[:audio|:text]",
+    digest=checkpoint_digest,
+    binder="larpbench.encoders.larp.specs:bind_checkpoint",
+)
