@@ -255,7 +255,7 @@ class EncoderSpec:
         return resolve(self.binder)(bound, argument) if self.binder else bound
 
     def learning_from(self, source: Dataset) -> EncoderSpec:
-        """Return the spec with everything that it learns, or that its inputs learn, learnt from a data set's train split."""
+        """Return the spec with what it and its inputs learn being learnt from a data set's train split."""
         training = self.training
         if training:
             training = replace(

@@ -44,7 +44,7 @@ def scaled_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> 
 
 
 def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Dataset, Split] | None:
-    """Return the split whose vectors the scale is taken from; None where there is no scaling, or only the split's own."""
+    """Return the split whose vectors give the scale; None where there is no scaling, or only the split's own."""
     source = spec.source or dataset
     train = source.split("train")
     own = source.manifest.fingerprint == dataset.manifest.fingerprint and split.name == "train"

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,7 @@ from larpbench.encoders.base import EncodeContext, EncoderSpec, Rows
 from larpbench.encoders.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
-from larpbench.errors import EmbeddingError, MissingPartError, StorageError, named
+from larpbench.errors import EmbeddingError, StorageError, named
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
@@ -52,7 +53,7 @@ class StoredRows:
     """
 
     def __init__(self, paths: tuple[Path, ...], size: int, total: int) -> None:
-        self._shards = [safe_open(path, framework="numpy").get_slice("embeddings") for path in paths]
+        self._shards = [_lazy_rows(path) for path in paths]
         self._size, self._total = size, total
 
     def __len__(self) -> int:
@@ -228,6 +229,11 @@ class _SpeedClock:
         """Return the speed so far."""
         since = self._first if self._last[0] > self._first[0] else (0, self._began)
         return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
+
+
+def _lazy_rows(path: Path) -> Any:  # noqa: ANN401 - safetensors has no name for it
+    with storage.storage_errors(path, "read"):
+        return safe_open(path, framework="numpy").get_slice("embeddings")  # type: ignore[no-untyped-call]
 
 
 def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:

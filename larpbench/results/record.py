@@ -82,7 +82,7 @@ class TrainingPart(_Model):
     trained_on: str
     trained_on_fingerprint: str
     facts: dict[str, Any]
-    """What the method tells: updates, what the best epoch was selected by, how many initial tensors matched, history."""
+    """What the method tells: updates, what selected the best epoch, how many initial tensors matched, history."""
 
 
 class RecommenderPart(_Model):

@@ -16,6 +16,7 @@ from larpbench.errors import EmbeddingError, UsageError
 PATCH = 4
 """Side and stride of the square patches, in pixels of the image."""
 _INITIAL_STD = 0.02
+_LEAST_VARIANCE = 1e-3  # dB squared: a band that is silent everywhere
 
 
 def in_chunks(run: Callable[..., Tensor], chunk: int | None, *inputs: Tensor) -> Tensor:
@@ -60,6 +61,7 @@ class AudioTower(nn.Module):
 
         _check(settings)
         super().__init__()
+        self.settings = settings
         self.width = settings.width * 2 ** (len(settings.depths) - 1)
         self.chunk: int | None = None
         self.longest = settings.spec_size * (settings.spec_size // settings.mel.n_mels)
@@ -106,6 +108,12 @@ class AudioTower(nn.Module):
             )
         normalised = self.norm(log_mels.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
         return in_chunks(self._encode, self.chunk, self.augment(normalised))
+
+    def set_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Set what the normalisation of the mel bands uses in eval mode, (n_mels,) each; it moves on in train mode."""
+        self.norm.load_state_dict(
+            {**self.norm.state_dict(), "running_mean": mean, "running_var": variance.clamp(min=_LEAST_VARIANCE)}
+        )
 
     def _encode(self, images: Tensor) -> Tensor:
         return self.swin(images[:, None]).pooler_output

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pydantic
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor

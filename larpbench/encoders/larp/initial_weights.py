@@ -262,14 +262,3 @@ def how_to_get(name: str) -> str:
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:
     return [(name.removeprefix(prefix), tensor) for name, tensor in state.items() if name.startswith(prefix)]
-
-
-def weights_digest(weights: str) -> str | None:
-    """Return the digest of initial weights before they are loaded; None for random ones.
-
-    Raises:
-        MissingPartError: If the checkpoint is not here.
-    """
-    if weights == RANDOM_WEIGHTS:
-        return None
-    return digest([digest_file_once(path) for path in _weight_files(weights)])

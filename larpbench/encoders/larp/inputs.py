@@ -108,7 +108,8 @@ def log_mels(batch: TrackBatch, settings: MelSettings) -> Tensor:
     if batch.audio is None:
         raise DataError("the audio tower got no audio")
     cut = windows(torch.from_numpy(batch.audio), settings)
-    return log_mel(cut.flatten(0, 1), settings).unflatten(0, cut.shape[:2])
+    mels = log_mel(cut.flatten(0, 1), settings)
+    return mels.view(*cut.shape[:2], *mels.shape[1:])
 
 
 class _LogMelFactory:

@@ -42,6 +42,8 @@ class TrackQueue(nn.Module):
         """
         length = len(self.tracks)
         kept = min(len(tracks), length)
+        if not kept:
+            return
         places = (self.next + torch.arange(kept, device=self.tracks.device)) % length
         self.audio[places] = features.audio[-kept:].to(self.audio.dtype)
         self.text[places] = features.text[-kept:].to(self.text.dtype)

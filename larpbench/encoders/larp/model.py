@@ -83,7 +83,7 @@ class MomentumCopy(nn.Module):
     @torch.no_grad()
     def follow(self, model: Larp) -> None:
         """Move the weights towards the model's; running statistics are taken as they are."""
-        ours, theirs = list(self.model.parameters()), [each.detach() for each in model.parameters()]
+        ours, theirs = ([each.detach() for each in one.parameters()] for one in (self.model, model))
         torch._foreach_lerp_(ours, theirs, 1.0 - self.momentum)
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(other)

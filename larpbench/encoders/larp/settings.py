@@ -62,6 +62,8 @@ class BertSettings(_Settings):
     dropout: float = 0.1
     max_tokens: int = 30
     positions: int = 512
+    initial_std: float = 0.02
+    """Standard deviation of random weights."""
     weights: str = RANDOM_WEIGHTS
     """As of the audio tower."""
 

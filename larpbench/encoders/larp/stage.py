@@ -1,4 +1,4 @@
-"""One stage of training: the loss of its abstraction, early stopping on validation, and a state that survives a kill."""
+"""One stage of training: its loss, early stopping on validation, and a state that survives a kill."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ class StageTrainer(nn.Module):
                 f"the loss of stage {self.settings.stage} is {float(total.detach())} at update {self.progress.update}",
                 next_step="train with a lower learning rate",
             )
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return {name: float(value.detach()) for name, value in terms.items()}
 

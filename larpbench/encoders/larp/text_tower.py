@@ -39,6 +39,7 @@ class TextTower(nn.Module):
                 allowed=f"at most {settings.positions}",
             )
         super().__init__()
+        self.settings = settings
         self.width = settings.hidden
         self.chunk: int | None = None
         config = BertConfig(
@@ -50,6 +51,7 @@ class TextTower(nn.Module):
             hidden_dropout_prob=settings.dropout,
             attention_probs_dropout_prob=settings.dropout,
             max_position_embeddings=settings.positions,
+            initializer_range=settings.initial_std,
         )
         self.bert: Any = BertModel(config, add_pooling_layer=False)
 

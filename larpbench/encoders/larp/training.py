@@ -18,10 +18,11 @@ from larpbench import progress, storage
 from larpbench.datasets.schema import Split
 from larpbench.encoders.base import FitContext, Rows
 from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.checkpoint import load_model, read_tensors, save_model, write_tensors
 from larpbench.encoders.larp.initial_weights import load_initial
 from larpbench.encoders.larp.inputs import MelInputs, TokenInputs, VectorInputs
-from larpbench.encoders.larp.model import Larp
+from larpbench.encoders.larp.model import HeadTower, Larp
 from larpbench.encoders.larp.sampling import PlaylistGraph
 from larpbench.encoders.larp.settings import BertSettings, HeadSettings, ModelSettings, Recipe, SwinSettings
 from larpbench.encoders.larp.stage import Progress, StageTrainer, TrackInputs, TrainingError, embed
@@ -81,16 +82,15 @@ def train_stage(train: Split, valid: Split, context: FitContext) -> Trained:
 
 
 def _new_model(recipe: Recipe, train: Split, context: FitContext) -> tuple[Larp, Tokenizer | None, dict[str, Any]]:
-    inputs = list(context.inputs["train"])
+    rows = context.inputs["train"]
+    audio = _head(recipe, recipe.audio, rows[0]) if isinstance(recipe.audio, str) else recipe.audio
     tokenizer: Tokenizer | None = None
-    audio, text = recipe.audio, recipe.text
-    if isinstance(audio, str):
-        audio = _head(recipe, audio, inputs[0])
-    if isinstance(text, str):
-        text = _head(recipe, text, inputs[-1])
+    text: BertSettings | HeadSettings
+    if isinstance(recipe.text, str):
+        text = _head(recipe, recipe.text, rows[-1])
     else:
-        tokenizer = _tokenizer(recipe, text, train)
-        text = text.model_copy(update={"vocabulary": max(tokenizer.size, 1)})
+        tokenizer = _tokenizer(recipe, recipe.text, train)
+        text = recipe.text.model_copy(update={"vocabulary": tokenizer.size})
     model = Larp(
         ModelSettings(
             audio=audio,
@@ -102,12 +102,13 @@ def _new_model(recipe: Recipe, train: Split, context: FitContext) -> tuple[Larp,
         )
     )
     matched = {}
-    for side, settings, tower in (("audio", audio, model.audio), ("text", text, model.text)):
-        if not isinstance(settings, HeadSettings):
-            found = load_initial(tower, settings.weights)
-            matched[side] = {"weights": settings.weights, "matched": found.matched, "of": found.total}
-    if isinstance(audio, SwinSettings) and not matched["audio"]["matched"]:
-        _measure_bands(model, MelInputs(inputs[0], audio.mel))
+    for tower in (model.audio, model.text):
+        if not isinstance(tower, HeadTower):
+            found = load_initial(tower, tower.settings.weights)
+            side = "audio" if isinstance(tower, AudioTower) else "text"
+            matched[side] = {"weights": tower.settings.weights, "matched": found.matched, "of": found.total}
+            if isinstance(tower, AudioTower) and not found.matched:
+                _measure_bands(tower, MelInputs(rows[0], tower.settings.mel))
     return model, tokenizer, {"initial_weights": matched, "updates": 0, "updates_in_all": 0, **_size_of(model)}
 
 
@@ -125,17 +126,16 @@ def _tokenizer(recipe: Recipe, text: BertSettings, train: Split) -> Tokenizer:
 
 
 @torch.no_grad()
-def _measure_bands(model: Larp, mels: MelInputs) -> None:
-    """Set the statistics of the first normalisation to those of the train tracks, so that eval mode holds from the start."""
-    count, total, squares = 0, 0.0, 0.0
+def _measure_bands(tower: AudioTower, mels: MelInputs) -> None:
+    """Set the running statistics of the mel bands to those of the train tracks: eval mode holds from the start."""
+    bands = tower.settings.mel.n_mels
+    total, squares = torch.zeros(bands, dtype=torch.float64), torch.zeros(bands, dtype=torch.float64)
+    count = 0
     for start in range(0, len(mels), _ROWS_AT_ONCE):
         (block,) = mels.take(np.arange(start, min(start + _ROWS_AT_ONCE, len(mels))), training=False)
         values = block.double().flatten(0, 1)
         count, total, squares = count + len(values), total + values.sum(0), squares + values.square().sum(0)
-    mean = total / count
-    norm = model.audio.norm
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_((squares / count - mean.square()).clamp(min=1e-3))
+    tower.set_statistics(total / count, squares / count - (total / count).square())
 
 
 def _next_model(recipe: Recipe, start: Path) -> tuple[Larp, Tokenizer | None, dict[str, Any]]:
