@@ -77,6 +77,15 @@ def torch_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def gains_from_bfloat16(device: str) -> bool:
+    """Return whether a device, as torch names it, multiplies bfloat16 faster than float32."""
+    import torch
+
+    if device == "cpu":
+        return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def machine() -> dict[str, str | int]:
     """Return what the computation runs on; names no host and no user."""
     return {

@@ -120,8 +120,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; another process waits. A killed process leaves no lock behind."""
     make_folder(path.parent)
-    with storage_errors(path), FileLock(path):
-        yield
+    lock = FileLock(path)
+    with storage_errors(path):
+        lock.acquire()
+    try:
+        yield  # outside `storage_errors`: what fails in the block is no fault of this file
+    finally:
+        lock.release()
 
 
 def sweep(folder: Path) -> None:

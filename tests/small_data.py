@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+
+if TYPE_CHECKING:
+    from larpbench.datasets.schema import Dataset
 
 
 @dataclass(frozen=True)
@@ -57,3 +62,60 @@ def random_tables(folder: Path, *, tracks: int = 120, playlists: int = 30, dim: 
         heldout += [(playlist, int(track)) for track in chosen[half:]]
     features = generator.normal(size=(tracks, dim)).astype(np.float32)
     return write_tables(folder, features, seeds, heldout)
+
+
+def split_tables(
+    folder: Path,
+    *,
+    tracks: int = 24,
+    playlists: int = 10,
+    lengths: tuple[int, int] = (4, 8),
+    dim: int = 6,
+    seeds: Mapping[str, int] | None = None,
+    playlist_seeds: Mapping[str, int] | None = None,
+    words: str | None = None,
+    without: Collection[str] = (),
+) -> Tables:
+    """Write train, valid and test splits with given roles, of as many tracks and playlists each.
+
+    Args:
+        folder: Where.
+        tracks: Tracks of a split.
+        playlists: Playlists of a split.
+        lengths: Fewest and most tracks of a playlist.
+        dim: Length of the vectors.
+        seeds: Split -> another number gives it other tracks, vectors and playlists, and changes no other split.
+        playlist_seeds: Split -> another number gives it other playlists of the same tracks.
+        words: Title, artist and album of all tracks; default: some of their own.
+        without: Splits that have no playlists.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    listed, entries, features = [], [], []
+    for number, split in enumerate(("train", "valid", "test")):
+        seed = (seeds or {}).get(split, 0)
+        ids = [f"{split}-{seed}-{track:03d}" for track in range(tracks)]
+        features.append(np.random.default_rng([number, seed]).normal(size=(tracks, dim)).astype(np.float32))
+        for track, name in enumerate(ids):
+            own = (f"Song {track * 7 % 11}", f"Artist {track % 5 + seed} {split}", f"Album {track // 4 + seed}")
+            listed.append((name, *(own if words is None else [words] * 3), split, f"{name}.wav"))
+        draw = np.random.default_rng([number, seed, (playlist_seeds or {}).get(split, 0)])
+        for playlist in range(0 if split in without else playlists):
+            chosen = draw.permutation(tracks)[: draw.integers(lengths[0], lengths[1] + 1)]
+            for place, track in enumerate(chosen):
+                role = "" if split == "train" else "seed" if place < len(chosen) // 2 else "heldout"
+                entries.append((f"{split}-{seed}-p{playlist}", ids[track], split, role))
+    columns = ["track_id", "title", "artist", "album", "split", "audio"]
+    pl.DataFrame(listed, schema=columns, orient="row").write_csv(folder / "tracks.csv")
+    columns = ["playlist_id", "track_id", "split", "role"]
+    pl.DataFrame(entries, schema=columns, orient="row").write_csv(folder / "playlists.csv")
+    np.savez(folder / "vectors.npz", ids=np.array([row[0] for row in listed]), embeddings=np.concatenate(features))
+    return Tables(folder / "tracks.csv", folder / "playlists.csv", folder / "vectors.npz", folder)
+
+
+def build_split_tables(output: Path, **options: Any) -> Dataset:
+    """Build a data set of what `split_tables` writes, which lies beside it in ``NAME-tables``."""
+    from larpbench.datasets.assemble import BuildOptions
+    from larpbench.datasets.csv import build_csv
+
+    tables = split_tables(output.with_name(f"{output.name}-tables"), **options)
+    return build_csv(tables.tracks, tables.playlists, BuildOptions(output.name, "a test", "none"), output)

@@ -45,9 +45,10 @@ def describe(
 
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
-    from larpbench.encoders import ENCODERS, base_name
+    from larpbench.encoders import ENCODERS, base_name, get_encoder
 
-    spec = ENCODERS.get(base_name(name))
+    base = base_name(name)
+    spec = get_encoder(name) if name != base and ENCODERS.get(base).training else ENCODERS.get(base)
     status = spec.status()
     return {
         **spec.card.model_dump(mode="json"),

@@ -57,6 +57,10 @@ def larp(
         Fusion, typer.Option("--fusion", help="How playlists are fused, in stage tpc.")
     ] = Fusion.attention,
     neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="Tracks that a playlist is fused from.")] = 10,
+    updates: Annotated[
+        int | None,
+        typer.Option("--updates", min=1, help="Updates a stage, to compare stages at equal cost; default: validation."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives everything random.")] = 0,
     audio_weights: Annotated[
         str | None,
@@ -81,7 +85,7 @@ def larp(
     if len(pair) != 2:
         raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")
     spec = larp_spec(
-        chain, size.value, (pair[0], pair[1]), fusion.value, neighbours, initial=(audio_weights, text_weights)
+        chain, size.value, (pair[0], pair[1]), fusion.value, neighbours, updates, (audio_weights, text_weights)
     )
     if spec.status().state != "ready":
         raise MissingPartError(f"a tower cannot run: {spec.status().state}", next_step=spec.status().next_step)

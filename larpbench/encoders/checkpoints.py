@@ -39,6 +39,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(card, dict):
+            raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
         raise StorageError(
             f"the card of a checkpoint is damaged: {error}",

@@ -85,10 +85,11 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
             "cpu_s": cost.cpu_s,
             **summary,
         }
-        storage.sweep(folder.parent)
-        with storage.atomic_folder(folder) as temporary:
-            encoder.save(temporary)
-            storage.write_text(temporary / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        with storage.exclusive(folder.parent / ".lock"):  # other seeds save here too, each with a lock of its own
+            storage.sweep(folder.parent)
+            with storage.atomic_folder(folder) as temporary:
+                encoder.save(temporary)
+                storage.write_text(temporary / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
 

@@ -226,15 +226,30 @@ def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
     return facts
 
 
+def _trainings(records: Sequence[CellRecord]) -> list[str]:
+    """Say of every trained encoder what it is and what its training was selected by."""
+    updates: dict[tuple[str, str, str], set[int]] = {}
+    for record in records:
+        training = record.training
+        if training and (selected_by := training.facts.get("selected_by")):
+            what = f"{record.cell.encoder}: {record.encoder.card['weights']}", training.trained_on, selected_by
+            updates.setdefault(what, set()).add(training.facts["updates_in_all"])
+    return [
+        f"{what}, on {source}; updates over all stages: {', '.join(map(str, sorted(counts)))}; the epoch was selected "
+        f"by {selected_by}."
+        for (what, source, selected_by), counts in sorted(updates.items())
+    ]
+
+
 def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], older: int) -> list[str]:
     notes = []
     if any(score and score.few_hits for row in rows for score in row.scores.values()):
         notes.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
     if any(score is None for row in rows for score in row.scores.values()):
         notes.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
-    if any(row.weights == "random" for row in rows):
-        names = sorted({row.encoder for row in rows if row.weights == "random"})
+    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
         notes.append(f"weights: random, never trained: {', '.join(names)}.")
+    notes.extend(_trainings([record for _, record in current]))
     for text in sorted({f"{r.cell.encoder}: {warning}." for _, r in current for warning in r.warnings}):
         notes.append(text)
     for row in rows:

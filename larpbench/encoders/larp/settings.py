@@ -101,7 +101,9 @@ class TrainingSettings(_Settings):
     epochs: int = 45
     """At most; an epoch takes every track once."""
     patience: int = 5
-    """Epochs without a better validation recall before the stage ends."""
+    """Epochs without a better validation recall before the stage ends; 0: it never ends early."""
+    updates: int | None = None
+    """In place of `epochs`: so many updates, rounded up to whole epochs."""
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
     warm_up: int = 3_000
@@ -115,6 +117,7 @@ class TrainingSettings(_Settings):
     chunk: int | None = None
     """Tracks whose activations are kept at once (gradient caching); None: all of a batch."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the towers; ``bfloat16`` is used where the device gains by it."""
 
 
 class HeadShape(_Settings):

@@ -51,6 +51,7 @@ def larp_spec(
     towers: tuple[str, str] = DEFAULT_TOWERS,
     fusion: Fusion = "attention",
     neighbours: int = 10,
+    updates: int | None = None,
     initial: tuple[str | None, str | None] = (None, None),
 ) -> EncoderSpec:
     """Return the encoder that went through the stages, each with the weights of the one before.
@@ -61,6 +62,7 @@ def larp_spec(
         towers: Identities of the frozen audio and text encoder, for ``heads``.
         fusion: Of playlists, in stage ``tpc``.
         neighbours: J, in stage ``tpc``.
+        updates: How many each stage has, without early stopping; None: validation decides.
         initial: Initial weights of audio and text tower, as in their settings; None for those of the size.
 
     Raises:
@@ -68,7 +70,11 @@ def larp_spec(
         UsageError: If initial weights are given where there are no towers.
     """
     made = _with_weights(recipe(size, stages[-1] if stages else None, towers, fusion, neighbours), initial)
-    before = larp_spec(stages[:-1], size, towers, fusion, neighbours, initial) if stages else None
+    if updates and made.training:
+        made = made.model_copy(
+            update={"training": made.training.model_copy(update={"updates": updates, "patience": 0})}
+        )
+    before = larp_spec(stages[:-1], size, towers, fusion, neighbours, updates, initial) if stages else None
     inputs = _inputs(made)
     frozen = [each.identity for each in inputs] if size == "heads" else []
     weights = f"heads over frozen {' and '.join(frozen)}" if frozen else f"{size} size"

@@ -18,9 +18,11 @@ from larpbench.encoders.larp.model import Larp, MomentumCopy
 from larpbench.encoders.larp.sampling import PlaylistGraph, batches
 from larpbench.encoders.larp.settings import TrainingSettings
 from larpbench.errors import LarpbenchError
+from larpbench.runtime import gains_from_bfloat16
 
 _SOFT_TARGET_EPOCHS = 2  # epochs over which the soft targets' share grows to its full size
 _EVALUATED_AT_ONCE = 64
+_TEMPERATURES = (0.001, 0.5)  # bounds of a temperature that is learnt, as in the authors' code
 
 
 class TrainingError(LarpbenchError):
@@ -58,12 +60,14 @@ class Progress:
         update: Updates done.
         best: Highest validation recall.
         best_epoch: After which epoch; 0 before the first.
+        sums: Of the loss's terms in the epoch that is under way.
         history: One entry an epoch.
     """
 
     update: int = 0
     best: float = -math.inf
     best_epoch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -103,11 +107,19 @@ class StageTrainer(nn.Module):
         self.lookup = LookupTable(len(tracks) if settings.stage == "tpc" else 0, dim).to(device)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
         self.progress = Progress()
+        self._bfloat16 = settings.precision == "bfloat16" and gains_from_bfloat16(device)
 
     @property
     def updates_per_epoch(self) -> int:
         """How many updates an epoch has."""
         return max(len(self._anchors) // self.settings.batch, 1)
+
+    @property
+    def updates(self) -> int:
+        """How many updates the stage has if nothing ends it early."""
+        settings = self.settings
+        epochs = settings.epochs if settings.updates is None else math.ceil(settings.updates / self.updates_per_epoch)
+        return epochs * self.updates_per_epoch
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a resumed run needs, but for `progress`."""
@@ -129,7 +141,7 @@ class StageTrainer(nn.Module):
 
     def learning_rate(self, update: int) -> float:
         """Return the learning rate of an update: linear warm-up, then half a cosine down to 0 (section 4.1.3)."""
-        total = self.settings.epochs * self.updates_per_epoch
+        total = self.updates
         warm_up = max(min(self.settings.warm_up, total // 10), 1)
         if update < warm_up:
             return self.settings.learning_rate * (update + 1) / warm_up
@@ -160,30 +172,26 @@ class StageTrainer(nn.Module):
             epoch = progress.update // self.updates_per_epoch
             done = progress.update % self.updates_per_epoch
             order = list(batches(self._anchors, settings.batch, np.random.default_rng([self.seed, epoch])))
-            sums = progress.history.pop()["sums"] if done else {}
             started = time.perf_counter()
             for anchors in order[done:]:
                 for name, value in self._update(anchors).items():
-                    sums[name] = sums.get(name, 0.0) + value
+                    progress.sums[name] = progress.sums.get(name, 0.0) + value
                 progress.update += 1
                 advance(1)
                 if progress.update % self.updates_per_epoch:
-                    progress.history.append({"sums": sums})
                     checkpoint()
-                    progress.history.pop()
-            self._close_epoch(epoch + 1, sums, evaluate, keep_best, time.perf_counter() - started)
+            self._close_epoch(epoch + 1, evaluate, keep_best, time.perf_counter() - started)
             checkpoint()
 
     def _ended(self) -> bool:
-        settings, progress = self.settings, self.progress
-        epoch = progress.update // self.updates_per_epoch
-        within = progress.update % self.updates_per_epoch > 0
-        return not within and (epoch >= settings.epochs or epoch - progress.best_epoch >= settings.patience > 0)
+        update, best = self.progress.update, self.progress.best_epoch
+        if update % self.updates_per_epoch:
+            return False
+        return update >= self.updates or update // self.updates_per_epoch - best >= self.settings.patience > 0
 
     def _close_epoch(
         self,
         epoch: int,
-        sums: dict[str, float],
         evaluate: Callable[[Larp], dict[str, float]],
         keep_best: Callable[[Larp], None],
         seconds: float,
@@ -198,13 +206,14 @@ class StageTrainer(nn.Module):
                 "stage": self.settings.stage,
                 "epoch": epoch,
                 "update": progress.update,
-                "loss": {name: value / self.updates_per_epoch for name, value in sums.items()},
+                "loss": {name: value / self.updates_per_epoch for name, value in progress.sums.items()},
                 "learning_rate": self.learning_rate(progress.update - 1),
                 "temperature": float(self.model.temperature.detach()),
                 **measured,
                 "seconds": round(seconds, 3),
             }
         )
+        progress.sums = {}
 
     def _update(self, anchors: np.ndarray) -> dict[str, float]:
         draw = np.random.default_rng([self.seed, 1, self.progress.update])
@@ -223,6 +232,8 @@ class StageTrainer(nn.Module):
             )
         total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        if isinstance(self.model.temperature, nn.Parameter):
+            self.model.temperature.data.clamp_(*_TEMPERATURES)
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
@@ -245,13 +256,15 @@ class StageTrainer(nn.Module):
         key_tracks = np.concatenate([rows, queued_tracks.cpu().numpy()])
         same = rows[:, None] == key_tracks
         alpha, n = self._soft_target_alpha(), len(rows)
-        terms = {"wtc": cross_modal(online, keys, self._index(np.arange(n)), temperature, self._mask(same), own, alpha)}
+        terms = {
+            "wtc": cross_modal(online, keys, self._tensor(np.arange(n)), temperature, self._tensor(same), own, alpha)
+        }
         if pairs is not None:
-            partner = self._index(np.roll(np.arange(n), n // 2))
-            related = self._mask(same | self.graph.share_playlist(rows, key_tracks))
+            partner = self._tensor(np.roll(np.arange(n), n // 2))
+            related = self._tensor(same | self.graph.share_playlist(rows, key_tracks))
             terms["ttc"] = cross_modal(online, keys, partner, temperature, related, own, alpha)
         if stage == "tpc" and pairs is not None:
-            self.lookup.update(online, torch.as_tensor(rows, device=self.device))
+            self.lookup.update(online, self._tensor(rows))
             half = Features(online.audio[: n // 2], online.text[: n // 2])
             holds = self.graph.holds(pairs.playlists, np.concatenate([pairs.tracks, key_tracks[n:]]))
             terms["tpc"] = track_playlist(
@@ -259,14 +272,14 @@ class StageTrainer(nn.Module):
                 self._playlists(pairs.neighbours, pairs.present),
                 queued,
                 temperature,
-                self._mask(holds[:, : n // 2]),
-                self._mask(holds[:, n // 2 :]),
+                self._tensor(holds[:, : n // 2]),
+                self._tensor(holds[:, n // 2 :]),
             )
-        self.queue.push(own, torch.as_tensor(rows, device=self.device))
+        self.queue.push(own, self._tensor(rows))
         return terms
 
     def _playlists(self, neighbours: np.ndarray, present: np.ndarray) -> Features:
-        tracks, there = self._index(neighbours), self._mask(present)
+        tracks, there = self._tensor(neighbours), self._tensor(present)
         fused = (self.model.fusion(table[tracks], there) for table in (self.lookup.audio, self.lookup.text))
         return Features(*(nn.functional.normalize(each, dim=1) for each in fused))
 
@@ -275,19 +288,17 @@ class StageTrainer(nn.Module):
         return self.settings.soft_target_alpha * min(1.0, epochs / _SOFT_TARGET_EPOCHS)
 
     def _features(self, model: Larp, rows: np.ndarray) -> Features:
-        return features(model, self.tracks, rows, self.device, self.settings.precision == "bfloat16")
+        return features(model, self.tracks, rows, self.device, self._bfloat16)
 
     def _fill_lookup(self) -> None:
         self.eval()
         with torch.no_grad():
             for start in range(0, len(self.tracks), _EVALUATED_AT_ONCE):
                 rows = np.arange(start, min(start + _EVALUATED_AT_ONCE, len(self.tracks)))
-                self.lookup.update(self._features(self.model, rows), torch.as_tensor(rows, device=self.device))
+                self.lookup.update(self._features(self.model, rows), self._tensor(rows))
 
-    def _index(self, numbers: np.ndarray) -> Tensor:
+    def _tensor(self, numbers: np.ndarray) -> Tensor:
         return torch.as_tensor(numbers, device=self.device)
-
-    _mask = _index
 
 
 def features(model: Larp, tracks: TrackInputs, rows: np.ndarray, device: str, bfloat16: bool) -> Features:

@@ -171,7 +171,6 @@ def _trained(
     trainer = StageTrainer(model, recipe.training, tracks, graph, context.seed, context.device)
     saver = _Saver(trainer, tokenizer, context.workdir)
     saver.load()
-    total = recipe.training.epochs * trainer.updates_per_epoch
 
     def evaluate(candidate: Larp) -> dict[str, float]:
         vectors = embed(candidate, heard, context.device)
@@ -179,7 +178,7 @@ def _trained(
 
     name = f"train larp {recipe.training.stage} (seed {context.seed})"
     try:
-        with progress.stage(name, total, "updates", trainer.progress.update) as advance:
+        with progress.stage(name, trainer.updates, "updates", trainer.progress.update) as advance:
             trainer.run(evaluate, saver.keep_best, saver.save_sometimes, advance)
     except TrainingError as error:
         kept = context.workdir / _BEST
@@ -231,7 +230,7 @@ class _Saver:
 
     def save_sometimes(self) -> None:
         """Write the log after an epoch, and the state unless that has just been done."""
-        history = [entry for entry in self._trainer.progress.history if "epoch" in entry]
+        history = self._trainer.progress.history
         if len(history) > self._logged:
             storage.write_text(self._workdir / LOG, "".join(json.dumps(entry) + "\n" for entry in history))
             self._logged = len(history)
