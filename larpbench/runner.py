@@ -38,6 +38,7 @@ from larpbench.results.record import (
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
 from larpbench.tasks.base import TaskResult
+from larpbench.tasks.overlap import require_unseen
 from larpbench.tasks.validation import validation_recall
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ def _done_meanwhile(planned: PlannedCell) -> bool:
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
+        if planned.spec.training and planned.spec.source:
+            require_unseen(plan.dataset, planned.spec.source)
         checkpoint = ensure_trained(store, planned.spec, planned.cell.seed, validation_recall)
         stored = {name: store.embed(planned.spec, plan.dataset, name, planned.cell.seed) for name in plan.task.splits}
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}

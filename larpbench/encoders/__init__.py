@@ -34,7 +34,7 @@ ENCODERS: Registry[EncoderSpec] = Registry(
 )
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 ALIASES = {"larp": "larp-tpc-fusion"}
-_NAME = re.compile(r"(?P<base>[^:@]+)(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]+))?(?P<after>(?::.+)?)")
+_NAME = re.compile(r"(?P<base>[^:@]+)(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
 
 
 def get_encoder(name: str) -> EncoderSpec:
@@ -56,6 +56,8 @@ def get_encoder(name: str) -> EncoderSpec:
     argument, source = name[len(written) :], None
     if spec.training and (parts := _NAME.fullmatch(name)):
         argument, source = parts["before"] + parts["after"], parts["source"]
+    if source == "":
+        raise UsageError("a data set must follow the @", where=name, allowed=f"{base}@DATASET")
     if argument.startswith("@"):
         raise UsageError(
             f"encoder {base!r} is not trained on playlists: nothing follows an @", where=name, allowed=base

@@ -92,6 +92,7 @@ def draw_world(spec: WorldSpec) -> World:
         The same world each time.
     """
     n_tracks, n_playlists = sum(spec.tracks), sum(spec.playlists)
+    prefix = "demo" if spec.seed == WorldSpec().seed else f"demo-{spec.seed}"  # worlds share no id
     numbers = np.split(stream(spec.seed, Purpose.TRACK_ID).permutation(n_tracks), np.cumsum(spec.tracks)[:-1])
     playlist_numbers = iter(stream(spec.seed, Purpose.PLAYLIST_ID).permutation(n_playlists).tolist())
     names = artist_names(sum(spec.artists), stream(spec.seed, Purpose.ARTIST_NAME))
@@ -102,7 +103,7 @@ def draw_world(spec: WorldSpec) -> World:
     for split, split_name in enumerate(SPLITS):
         latents = draw_latents(spec.seed, split, spec.tracks[split], spec.artists[split], spec.private_noise)
         titles, albums = _name_tracks(spec.seed, split, latents, lexicon)
-        ids = [f"demo-{number:06d}" for number in numbers[split]]
+        ids = [f"{prefix}-{number:06d}" for number in numbers[split]]
         tracks.append(
             pl.DataFrame(
                 {
@@ -120,7 +121,7 @@ def draw_world(spec: WorldSpec) -> World:
         for index in range(spec.playlists[split]):
             rng = stream(spec.seed, Purpose.PLAYLIST, split, index)
             chosen = draw_playlist(rows, spec.artists[split], rng)
-            playlist_id = f"demo-p{next(playlist_numbers):05d}"
+            playlist_id = f"{prefix}-p{next(playlist_numbers):05d}"
             members += [(playlist_id, ids[row], split_name) for row in chosen.tolist()]
     order = np.argsort(np.concatenate(numbers))
     columns = ["playlist_id", "track_id", "split"]
