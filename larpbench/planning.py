@@ -167,24 +167,24 @@ def make_plan(
         raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
     store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task)
-    specs, unavailable = _specs(encoders)
-    specs = [spec if spec.source or not spec.training else spec.learning_from(dataset) for spec in specs]
+    specs, unavailable = _specs(encoders, dataset)
     chosen_recommenders, broken = _recommenders(recommenders)
     unavailable += broken
-    cells: list[PlannedCell] = []
-    for spec in specs:
+    cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
+    for name, spec in specs.items():
         try:
             for seed in range(seeds if spec.card.stochastic else 1):
                 key = embedding_key(spec, dataset, chosen_task, seed)
                 for each in chosen_recommenders:
-                    cells.append(_planned(chosen_task, dataset, spec, each, seed, key, output, condition, store))
+                    planned = _planned(chosen_task, dataset, spec, each, seed, key, output, condition, store)
+                    cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
-            unavailable.append(Unavailable(spec.identity, error.what, error.next_step))
+            unavailable.append(Unavailable(name, error.what, error.next_step))
         except LarpbenchError:
             raise
         except Exception as error:  # a plug-in's digest may raise anything
-            unavailable.append(Unavailable(spec.identity, f"{type(error).__name__}: {error}", None))
-    return Plan(chosen_task, dataset, output, tuple(cells), tuple(unavailable))
+            unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
+    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable))
 
 
 def default_store() -> EmbeddingStore:
@@ -247,9 +247,9 @@ def _state(path: Path) -> CellState:
     return "done" if record.versions == versions() else "stale"
 
 
-def _specs(names: Sequence[str]) -> tuple[list[EncoderSpec], list[Unavailable]]:
+def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
     """Resolve names; an encoder that is not ready is listed, not raised."""
-    specs: list[EncoderSpec] = []
+    specs: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
     for name in dict.fromkeys(_expanded(names)):
         try:
@@ -257,9 +257,11 @@ def _specs(names: Sequence[str]) -> tuple[list[EncoderSpec], list[Unavailable]]:
         except MissingPartError as error:  # a plug-in that breaks
             unavailable.append(Unavailable(name, error.what, error.next_step))
             continue
+        if spec.training and not spec.source:
+            spec = spec.learning_from(dataset)
         status = spec.status()
         if status.state == "ready":
-            specs.append(spec)
+            specs[name] = spec
         else:
             unavailable.append(Unavailable(name, status.state, status.next_step))
     return specs, unavailable
@@ -269,7 +271,7 @@ def _expanded(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         if name == "all":
-            found.extend(each for each in ENCODERS.names() if not _takes_argument(each))
+            found.extend(each for each in ENCODERS.names() if not _needs_argument(each))
         elif name == "default":
             found.extend(DEFAULT_ENCODERS)
         else:
@@ -277,9 +279,10 @@ def _expanded(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _takes_argument(name: str) -> bool:
+def _needs_argument(name: str) -> bool:
     try:
-        return ENCODERS.get(name).takes is not None
+        takes = ENCODERS.get(name).takes
+        return takes is not None and not takes.startswith("[")
     except MissingPartError:
         return False
 

@@ -25,6 +25,7 @@ def encode(
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders import get_encoder
+    from larpbench.encoders.keys import embedding_key
     from larpbench.encoders.training import ensure_trained
     from larpbench.errors import UsageError
     from larpbench.planning import default_store
@@ -45,4 +46,5 @@ def encode(
     stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {store.folder(spec, stored.key)}")
+    folder = store.folder(spec, embedding_key(spec, data, data.split(chosen), seed))
+    typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {folder}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -149,6 +149,7 @@ class FitContext:
         start: Checkpoint of the training that this one goes on from.
         inputs: Split -> what the encoders of `Training.inputs` make of its tracks; for train and valid.
         score: Returns the recall@10 on the validation playlists, given (n, dim) float32 for the valid tracks.
+        card: What the checkpoint's card will say beside what `fit` returns; for weights that are kept before the end.
     """
 
     settings: Mapping[str, Any]
@@ -158,6 +159,7 @@ class FitContext:
     start: Path | None
     inputs: Mapping[SplitName, tuple[Rows, ...]]
     score: Callable[[np.ndarray], float]
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from larpbench import storage
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrainableEncoder
 from larpbench.errors import EmbeddingError, MissingPartError, StorageError
 
@@ -28,6 +30,11 @@ def load_checkpoint(spec: EncoderSpec, encoder: Encoder, context: EncodeContext)
             next_step=f"larpbench run --encoders {spec.identity}",
         )
     encoder.load(context.checkpoint)
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write the card of a checkpoint, which makes its folder one."""
+    storage.write_text(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.base import EncoderSpec, FitContext, Rows, TrainableEncoder, Training
-from larpbench.encoders.checkpoints import CARD
+from larpbench.encoders.checkpoints import CARD, write_card
 from larpbench.encoders.store import EmbeddingStore
 from larpbench.errors import EmbeddingError
 from larpbench.runtime import measured, torch_device
@@ -49,28 +48,19 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
     if training is None or source is None:
         return None
     folder = store.checkpoint(spec, seed)
+    workdir = folder.parent / f".{folder.name}.work"
     if (folder / CARD).is_file():
+        shutil.rmtree(workdir, ignore_errors=True)  # left by a process that was killed when it had just saved
         return folder
     start = ensure_trained(store, training.start, seed, score_on) if training.start else None
     storage.make_folder(folder.parent)
     with storage.exclusive(folder.parent / f".{folder.name}.lock"):
         if (folder / CARD).is_file():  # another process was faster
             return folder
-        workdir = storage.make_folder(folder.parent / f".{folder.name}.work")
+        storage.make_folder(workdir)
         encoder = spec.build(store.context(spec, source, seed))
         if not isinstance(encoder, TrainableEncoder):
             raise EmbeddingError(f"the spec of {spec.identity!r} says that it is trained, but it cannot be")
-        context = FitContext(
-            settings=training.settings,
-            seed=seed,
-            device=torch_device(),
-            workdir=workdir,
-            start=start,
-            inputs=_inputs(store, training, source, seed),
-            score=score_on(source.split("valid")),
-        )
-        with measured() as cost:
-            summary = encoder.fit(source.split("train"), source.split("valid"), context)
         card = {
             "encoder": spec.identity,
             "method": training.method,
@@ -81,15 +71,25 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
             "trained_on_fingerprint": source.manifest.fingerprint,
             "train_tracks": source.split("train").ids_digest,
             "start": start.name if start else None,
-            "wall_s": cost.wall_s,
-            "cpu_s": cost.cpu_s,
-            **summary,
         }
+        context = FitContext(
+            settings=training.settings,
+            seed=seed,
+            device=torch_device(),
+            workdir=workdir,
+            start=start,
+            inputs=_inputs(store, training, source, seed),
+            score=score_on(source.split("valid")),
+            card=card,
+        )
+        with measured() as cost:
+            summary = encoder.fit(source.split("train"), source.split("valid"), context)
+        card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
         with storage.exclusive(folder.parent / ".lock"):  # other seeds save here too, each with a lock of its own
             storage.sweep(folder.parent)
             with storage.atomic_folder(folder) as temporary:
                 encoder.save(temporary)
-                storage.write_text(temporary / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+                write_card(temporary, card)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
 

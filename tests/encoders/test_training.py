@@ -460,6 +460,16 @@ class TestWhatGoesWrong:
         train(store, toy().learning_from(data))
         assert left_behind(store) == [CARD, "weights.json"]
 
+    def test_a_kill_between_saving_and_tidying_up_leaves_nothing_for_ever(self, data, store, monkeypatch):
+        spec = toy().learning_from(data)
+        with monkeypatch.context() as killed:
+            killed.setattr("shutil.rmtree", lambda *arguments, **options: None)
+            folder = train(store, spec)
+        (work,) = (path for path in folder.parent.iterdir() if path.is_dir() and path != folder)
+        assert train(store, spec) == folder
+        assert len(FITS) == 1
+        assert not work.exists()
+
     def test_what_a_killed_process_was_saving_is_swept(self, data, store):
         spec = toy().learning_from(data)
         half = store.checkpoint(spec, 0).parent / ".larpbench-tmp-killed"

@@ -87,8 +87,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, next_step: str | None = None) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file.
+
+    Args:
+        path: The file.
+        next_step: What to do if it is damaged.
 
     Raises:
         DataError: If it is missing or damaged.
@@ -96,4 +100,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"a file of weights is missing or damaged: {error}", where=str(path)) from error
+        raise DataError(
+            f"a file of weights is missing or damaged: {error}", where=str(path), next_step=next_step
+        ) from error

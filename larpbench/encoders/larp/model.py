@@ -60,11 +60,11 @@ class Larp(nn.Module):
 
     def audio_features(self, *inputs: Tensor) -> Tensor:
         """Return (n, dim) float32 rows of length 1: the audio side of tracks (equation 10)."""
-        return functional.normalize(self.audio_projection(self.audio(*inputs).float()), dim=1)
+        return functional.normalize(self.audio_projection(self.audio(*inputs)).float(), dim=1)
 
     def text_features(self, *inputs: Tensor) -> Tensor:
         """Return (n, dim) float32 rows of length 1: the text side of tracks (equation 10)."""
-        return functional.normalize(self.text_projection(self.text(*inputs).float()), dim=1)
+        return functional.normalize(self.text_projection(self.text(*inputs)).float(), dim=1)
 
 
 class MomentumCopy(nn.Module):

@@ -33,7 +33,7 @@ _SMALL: dict[str, Any] = {"batch": 64, "learning_rate": 3e-4, "patience": 10}
 # A queue is of use only while its keys are nearly as good as fresh ones: either the model moves slowly, or it follows
 # the momentum copy slowly. From random towers, in a few hundred updates, neither can be: the old keys are told from the
 # new ones by their age, both towers run ahead of the queue, and all tracks end in one point.
-_TINY: dict[str, Any] = {**_SMALL, "batch": 32, "learning_rate": 1e-3, "momentum": 0.9, "queue": 0}
+_TINY: dict[str, Any] = {**_SMALL, "batch": 32, "learning_rate": 1e-3, "momentum": 0.9, "queue": 0, "epochs": 20}
 _TRAINING: dict[Size, dict[str, Any]] = {
     "heads": _SMALL,
     "tiny": _TINY,

@@ -107,6 +107,7 @@ def larp_spec(
         card,
         factory=_FACTORY,
         takes="[heads|tiny|paper][:audio|:text]",
+        argument=None if size == "heads" else size,
         inputs=inputs,
         training=training,
         binder="larpbench.encoders.larp.specs:bind_larp",
@@ -130,7 +131,8 @@ def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
     name = spec.card.name
     stages = next(stages for stages in _CHAINS if name.removesuffix("-fusion") == stage_name(stages, "mean"))
     made = larp_spec(stages, size or "heads", fusion="attention" if name.endswith("-fusion") else "mean")
-    return _viewed(replace(made, argument=argument), view)
+    written = [each for each in (made.argument, view) if each]
+    return _viewed(replace(made, argument=":".join(written) or None), view)
 
 
 def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from larpbench import progress, storage
 from larpbench.datasets.schema import Split
 from larpbench.encoders.base import FitContext, Rows
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.checkpoints import read_card, write_card
 from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.checkpoint import load_model, read_tensors, save_model, write_tensors
 from larpbench.encoders.larp.initial_weights import load_initial
@@ -169,11 +169,16 @@ def _trained(
             allowed="train playlists of at least two tracks",
         )
     trainer = StageTrainer(model, recipe.training, tracks, graph, context.seed, context.device)
-    saver = _Saver(trainer, tokenizer, context.workdir)
+    saver = _Saver(trainer, tokenizer, context)
     saver.load()
 
     def evaluate(candidate: Larp) -> dict[str, float]:
         vectors = embed(candidate, heard, context.device)
+        if not np.isfinite(vectors).all():
+            raise TrainingError(
+                f"the vectors of stage {trainer.settings.stage} are not finite after update {trainer.progress.update}",
+                next_step="train with a lower learning rate",
+            )
         return {"recall@10": context.score(vectors), "spread": _spread(vectors)}
 
     name = f"train larp {recipe.training.stage} (seed {context.seed})"
@@ -219,14 +224,16 @@ def _spread(vectors: np.ndarray) -> float:
 class _Saver:
     """Keeps a stage's state and best weights in the work folder."""
 
-    def __init__(self, trainer: StageTrainer, tokenizer: Tokenizer | None, workdir: Path) -> None:
-        self._trainer, self._tokenizer, self._workdir = trainer, tokenizer, workdir
+    def __init__(self, trainer: StageTrainer, tokenizer: Tokenizer | None, context: FitContext) -> None:
+        self._trainer, self._tokenizer = trainer, tokenizer
+        self._workdir, self._card = context.workdir, context.card
         self._saved = time.monotonic()
         self._logged = 0
 
     def keep_best(self, model: Larp) -> None:
-        """Save the weights that are best on validation so far."""
+        """Save the weights that are best on validation so far, as a checkpoint of their own."""
         save_model(self._workdir / _BEST, model, self._tokenizer)
+        write_card(self._workdir / _BEST, self._card)
 
     def save_sometimes(self) -> None:
         """Write the log after an epoch, and the state unless that has just been done."""
@@ -244,7 +251,7 @@ class _Saver:
         storage.sweep(self._workdir)
         path = self._workdir / _STATE
         if path.is_file():
-            tensors = read_tensors(path)
+            tensors = read_tensors(path, next_step="delete it; the stage starts anew")
             with safe_open(path, framework="pt") as archive:
                 saved: Mapping[str, Any] = json.loads(archive.metadata()["progress"])
             self._trainer.restore(tensors, Progress(**saved))

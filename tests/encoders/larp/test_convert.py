@@ -11,7 +11,6 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-
 from larpbench.cli.convert import app
 from larpbench.encoders.larp.checkpoint import load_model
 from larpbench.encoders.larp.convert import convert, infer_settings

@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-
 from larpbench.encoders.larp.checkpoint import load_model
 from larpbench.encoders.larp.convert import convert
 from larpbench.encoders.larp.front_end import log_mel

@@ -234,3 +234,15 @@ def test_a_loss_that_is_no_number_ends_the_training():
     trainer = world.trainer(world.model(), "wtc", learning_rate=1e30)
     with pytest.raises(TrainingError, match="stage wtc is nan at update"):
         trainer.run(lambda m: {"recall@10": 0.0}, lambda m: None, lambda: None, lambda n: None)
+
+
+@pytest.mark.parametrize("stage", ["wtc", "ttc", "tpc"])
+def test_bfloat16_towers_lose_about_the_same(stage, monkeypatch):
+    monkeypatch.setattr(stage_module, "gains_from_bfloat16", lambda device: True)
+    world, losses = World(agree=False), {}
+    for precision in ("float32", "bfloat16"):
+        trainer = world.train(world.model(), stage, epochs=2, neighbours=3, precision=precision)
+        losses[precision] = [entry["loss"] for entry in trainer.progress.history]
+    for one, other in zip(*losses.values(), strict=True):
+        assert one != other
+        assert one == pytest.approx(other, rel=0.02)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-
 from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.settings import BertSettings, MelSettings, SwinSettings
 from larpbench.encoders.larp.text_tower import TextTower

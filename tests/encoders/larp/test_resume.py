@@ -1,0 +1,285 @@
+"""Training that is cut off goes on to the same weights; training that has gone wrong stops and says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+from small_data import build_split_tables, split_tables
+from small_larp import small_recipe
+from sounds import write_tone
+
+from larpbench.audio.policy import AudioPolicy
+from larpbench.datasets.assemble import BuildOptions
+from larpbench.datasets.csv import build_csv
+from larpbench.encoders import pipeline
+from larpbench.encoders.larp import specs, training
+from larpbench.encoders.larp.stage import StageTrainer
+
+KILLS = 4
+SHOOTER = """
+import os, signal, sys, threading
+import torch._dynamo  # comes with Adam
+from larpbench.cli import main
+from larpbench.encoders.larp import training
+from larpbench.encoders.larp.stage import StageTrainer
+from small_larp import shrink
+
+shrink()
+training.SECONDS_BETWEEN_SAVES = 0.0
+run = StageTrainer.run
+
+def train(home, printed, seconds):
+    os.environ["LARPBENCH_HOME"] = home
+    sys.stdout = sys.stderr = open(printed, "w")
+    shot = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    shot.daemon = True
+
+    def watched(*arguments):  # the clock runs from the first stage on
+        if seconds and not shot.is_alive():
+            shot.start()
+        run(*arguments)
+
+    StageTrainer.run = watched
+    main()
+
+for line in sys.stdin:
+    home, printed, seconds = line.split()
+    child = os.fork()  # torch has been loaded once for all
+    if not child:
+        train(home, printed, float(seconds))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    return build_split_tables(tmp_path / "one")
+
+
+@pytest.fixture
+def command(data, tmp_path):
+    vectors = f"precomputed:{tmp_path / 'one-tables' / 'vectors.npz'}"
+    return ("train", "larp", "--dataset", str(data.folder), "--towers", f"{vectors},{vectors}")
+
+
+def checkpoints(home: Path) -> dict[str, Path]:
+    """The folders of the three stages, by encoder."""
+    return {path.parent.parent.name: path.parent for path in home.glob("checkpoints/*/*/card.json")}
+
+
+def states(home: Path) -> list[Path]:
+    """What killed trainings have left to go on from."""
+    return list(home.glob("checkpoints/*/.*.work/state.safetensors"))
+
+
+def log_of(folder: Path) -> list[dict]:
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for entry in entries:
+        entry.pop("seconds")
+    return entries
+
+
+def require_same(found: Path, expected: Path) -> None:
+    """Assert that two homes hold the same weights and the same logs, every epoch once."""
+    whole, resumed = checkpoints(expected), checkpoints(found)
+    assert {name: folder.name for name, folder in resumed.items()} == {n: folder.name for n, folder in whole.items()}
+    assert len(whole) >= 3
+    for name, folder in whole.items():
+        weights, same = (load_file(each / "model.safetensors") for each in (folder, resumed[name]))
+        assert weights.keys() == same.keys()
+        for tensor, values in weights.items():
+            np.testing.assert_allclose(same[tensor], values, rtol=1e-6, atol=1e-6, err_msg=f"{name}: {tensor}")
+        log, again = log_of(folder), log_of(resumed[name])
+        assert [entry["epoch"] for entry in again] == list(range(1, len(log) + 1))
+        for one, other in zip(log, again, strict=True):
+            assert one.pop("stage") == other.pop("stage")
+            assert other.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-5)
+            assert other == pytest.approx(one, rel=1e-5)
+        cards = [json.loads((each / "card.json").read_text()) for each in (folder, resumed[name])]
+        for known in ("updates", "updates_in_all", "best_epoch", "start"):
+            assert cards[0].get(known) == cards[1].get(known)
+
+
+@pytest.fixture
+def train(command, tmp_path):
+    """Call the command in a process of its own, that kills itself after some seconds: ``train(home, seconds)``."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    call = [sys.executable, "-c", SHOOTER, *command]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as shooter:
+
+        def call_it(home: Path, seconds: float = 0.0) -> tuple[int, str]:
+            shooter.stdin.write(f"{home} {tmp_path / 'printed'} {seconds}\n")
+            shooter.stdin.flush()
+            return int(shooter.stdout.readline()), (tmp_path / "printed").read_text()
+
+        yield call_it
+
+
+def test_weights_after_kills_at_random_moments_equal_those_of_an_uninterrupted_run(train, tmp_path):
+    whole, killed_home = tmp_path / "whole", tmp_path / "killed"
+    code, printed = train(whole)
+    assert code == 0, printed
+    seconds = sum(float(each) for each in re.findall(r"train larp .* updates in (\S+) s", printed))
+    moments = random.Random(0)
+    killed = resumed = 0
+    for _ in range(5 * KILLS):
+        code, printed = train(killed_home, moments.uniform(0.01, 0.01 + seconds / 3))
+        if code == -signal.SIGKILL:
+            killed += 1
+            resumed += bool(states(killed_home))
+        else:  # it was done: start again from nothing
+            assert code == 0, printed
+            shutil.rmtree(killed_home)
+        if killed >= KILLS and resumed:
+            break
+    assert killed >= KILLS
+    assert resumed, "no kill came while a stage was under way"
+    code, printed = train(killed_home)
+    assert code == 0, printed
+    require_same(killed_home, whole)
+    assert states(killed_home) == []
+    assert not list(killed_home.rglob(".larpbench-tmp-*"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(specs, "recipe", small_recipe)
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
+
+
+class Interrupter:
+    """Presses Ctrl-C in the middle of chosen updates, counted over all stages and runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *places: int) -> None:
+        self.count = 0
+        losses = StageTrainer.losses
+
+        def counted(trainer, anchors, draw):
+            self.count += 1
+            terms = losses(trainer, anchors, draw)
+            if self.count in places:
+                raise KeyboardInterrupt
+            return terms
+
+        monkeypatch.setattr(StageTrainer, "losses", counted)
+
+
+def heard_data(folder):
+    tables = split_tables(folder / "tables", tracks=16)
+    for number, name in enumerate(pl.read_csv(tables.tracks)["audio"]):
+        write_tone(folder / "sound" / name, 200 + 20 * number, seconds=1.2, rate=8_000)
+    made = BuildOptions("heard", "a test", "none")
+    policy = AudioPolicy(clip_seconds=1.0)
+    return build_csv(tables.tracks, tables.playlists, made, folder / "heard", audio=folder / "sound", policy=policy)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("size", "seconds"), [("heads", 0.0), ("tiny", 0.0), ("heads", 1e9)])
+def test_ctrl_c_in_any_stage(cli, command, tmp_path, monkeypatch, size, seconds):
+    """In the first update, within an epoch, at its end, in the last stage; with a state, and without any."""
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds)
+    if size == "tiny":
+        command = ("train", "larp", "--dataset", heard_data(tmp_path).folder, "--size", "tiny")
+    monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "whole"))
+    whole = cli(*command)
+    assert whole.code == 0, whole.err
+    home = tmp_path / "cut"
+    monkeypatch.setenv("LARPBENCH_HOME", str(home))
+    total = sum(
+        json.loads((each / "card.json").read_text())["updates"] for each in checkpoints(tmp_path / "whole").values()
+    )
+    places = (1, 4, 7, total)
+    presses = Interrupter(monkeypatch, *places)
+    left = []
+    for _ in places:
+        stopped = cli(*command)
+        assert stopped.code == 130
+        assert "the same command goes on from there" in stopped.err
+        left += states(home)
+    assert bool(left) is (seconds == 0)
+    final = cli(*command)
+    assert final.code == 0, final.err
+    if seconds == 0:
+        assert presses.count == total + len(places), "no update was done twice but those that were cut off"
+    require_same(home, tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quick")
+class TestLossesThatAreNoNumbers:
+    def test_the_stage_and_update_are_named_and_the_best_weights_are_an_encoder(
+        self, cli, command, data, home, tmp_path, monkeypatch
+    ):
+        losses = StageTrainer.losses
+
+        def broken(trainer, anchors, draw):
+            terms = losses(trainer, anchors, draw)
+            if trainer.settings.stage == "ttc" and trainer.progress.update == 8:
+                return {name: value * float("nan") for name, value in terms.items()}
+            return terms
+
+        monkeypatch.setattr(StageTrainer, "losses", broken)
+        for _ in range(2):  # the second time it goes on, and ends in the same way
+            stopped = cli(*command)
+            assert stopped.code == 1
+            assert "error: the loss of stage ttc is nan at update 8" in stopped.err
+            assert "next: train with a lower learning rate" in stopped.err
+            assert "Traceback" not in stopped.err
+        kept = re.search(r"\(encoder (checkpoint:.+)\)", stopped.err)[1]
+        assert set(checkpoints(home)) == {"larp-untrained", "larp-wtc"}
+        run = cli("run", "--dataset", data.folder, "--encoders", f"{kept},{kept}:audio", "--output", tmp_path / "r")
+        assert run.code == 0, run.err
+        assert "2 cells computed, 0 kept, 0 failed" in run.err
+        weights = load_file(Path(kept.partition(":")[2]) / "model.safetensors")
+        assert all(np.isfinite(each).all() for each in weights.values())
+
+    @pytest.mark.parametrize(
+        ("batch", "said"),
+        [
+            (8, r"the (loss|vectors) of stage wtc (is|are) (nan|inf|not finite)"),
+            (24, "the vectors of stage wtc are not finite after update 1"),  # validation comes before another loss
+        ],
+    )
+    def test_a_learning_rate_that_is_far_too_high(self, cli, command, home, monkeypatch, batch, said):
+        def steep(*arguments):
+            made = small_recipe(*arguments)
+            changes = {"learning_rate": 1e30, "batch": batch}
+            return made.model_copy(update={"training": made.training and made.training.model_copy(update=changes)})
+
+        monkeypatch.setattr(specs, "recipe", steep)
+        stopped = cli(*command)
+        assert stopped.code == 1
+        assert re.search(f"error: {said}", stopped.err)
+        assert "next: train with a lower learning rate" in stopped.err
+        assert "best weights" not in stopped.err
+        assert set(checkpoints(home)) == {"larp-untrained"}
+        assert not list(home.glob("checkpoints/larp-wtc/.*.work/best"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_damaged_state_is_named(cli, command, home, monkeypatch):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    Interrupter(monkeypatch, 3)
+    assert cli(*command).code == 130
+    (state,) = states(home)
+    for damaged in (state.read_bytes()[:-100], b""):
+        state.write_bytes(damaged)
+        refused = cli(*command)
+        assert refused.code == 2
+        assert "a file of weights is missing or damaged" in refused.err
+        assert f"where: {state}" in refused.err
+        assert "next: delete it" in refused.err
+        assert "Traceback" not in refused.err
+    state.unlink()
+    assert cli(*command).code == 0
