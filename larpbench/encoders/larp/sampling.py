@@ -95,7 +95,7 @@ class PlaylistGraph:
 
 
 def batches(tracks: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield the tracks in random order, `size` at a time; a smaller last batch is left out unless it is the only one."""
+    """Yield the tracks in random order, `size` at a time; a smaller last one is left out unless it is the only one."""
     order = generator.permutation(tracks)
     for start in range(0, max(len(order) - size + 1, 1), size):
         yield order[start : start + size]
