@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from larpbench.datasets.schema import SplitName
+from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders import ENCODERS, base_name
 from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
@@ -44,7 +44,7 @@ from larpbench.tasks.validation import validation_recall
 logger = logging.getLogger(__name__)
 _TOLD_ELSEWHERE = {
     *("encoder", "method", "settings", "seed", "start", "train_tracks"),
-    *("trained_on", "trained_on_folder", "trained_on_fingerprint"),
+    *("trained_on", "trained_on_folder", "trained_on_fingerprint", "wall_s", "cpu_s"),
 }
 
 
@@ -109,7 +109,7 @@ def _done_meanwhile(planned: PlannedCell) -> bool:
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
-        if planned.spec.training and planned.spec.source:
+        if planned.spec.source:
             require_unseen(plan.dataset, planned.spec.source)
         checkpoint = ensure_trained(store, planned.spec, planned.cell.seed, validation_recall)
         stored = {name: store.embed(planned.spec, plan.dataset, name, planned.cell.seed) for name in plan.task.splits}
@@ -120,11 +120,11 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | 
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
-                "training": _training(checkpoint) if checkpoint else None,
+                "training": _training(planned.spec.source, checkpoint) if checkpoint and planned.spec.source else None,
                 "counts": _counts(result),
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
-                "costs": _costs(stored, cost),
+                "costs": _costs(stored, cost, checkpoint),
             }
         )
     except (StorageError, KeyboardInterrupt):
@@ -179,13 +179,16 @@ def _counts(result: TaskResult) -> Counts:
     )
 
 
-def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost) -> Costs:
+def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
+    card = read_card(checkpoint) if checkpoint else {}
     encode_wall = sum(each.cost.wall_s for each in stored.values())
     tracks = sum(len(each.vectors) for each in stored.values())
     return Costs(
         encode_wall_s=encode_wall,
         encode_cpu_s=sum(each.cost.cpu_s for each in stored.values()),
         tracks_per_second=tracks / encode_wall if encode_wall else None,
+        train_wall_s=card.get("wall_s", 0.0),
+        train_cpu_s=card.get("cpu_s", 0.0),
         score_wall_s=score.wall_s,
         score_cpu_s=score.cpu_s,
         peak_memory_mb=score.peak_memory_mb,
@@ -230,15 +233,16 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
     )
 
 
-def _training(checkpoint: Path) -> TrainingPart:
+def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
     card = read_card(checkpoint)
+    history = [{name: entry[name] for name in entry if name != "seconds"} for entry in card.get("history", [])]
     return TrainingPart(
         checkpoint=checkpoint.name,
         method=card["method"],
         settings=card["settings"],
-        trained_on=card["trained_on"],
-        trained_on_fingerprint=card["trained_on_fingerprint"],
-        facts={name: card[name] for name in card if name not in _TOLD_ELSEWHERE},
+        trained_on=source.name,
+        trained_on_fingerprint=source.manifest.fingerprint,
+        facts={name: card[name] for name in card if name not in _TOLD_ELSEWHERE} | {"history": history},
     )
 
 

@@ -59,7 +59,9 @@ def larp(
     neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="Tracks that a playlist is fused from.")] = 10,
     updates: Annotated[
         int | None,
-        typer.Option("--updates", min=1, help="Updates a stage, to compare stages at equal cost; default: validation."),
+        typer.Option(
+            "--updates", min=1, help="Updates a stage, in whole epochs, with no early end: for comparing stages."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives everything random.")] = 0,
     audio_weights: Annotated[

@@ -113,6 +113,9 @@ class Costs(_Model):
     encode_wall_s: float
     encode_cpu_s: float
     tracks_per_second: float | None
+    train_wall_s: float = 0.0
+    """Of the encoder's last stage of training; 0 where it is not trained."""
+    train_cpu_s: float = 0.0
     score_wall_s: float
     score_cpu_s: float
     peak_memory_mb: float

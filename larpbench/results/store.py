@@ -16,6 +16,7 @@ from larpbench.results.record import CellRecord
 from larpbench.tasks.base import Cell, TaskResult
 
 _LOCKS = ".locks"
+_DEPTH = 4  # folders between the results folder and a record
 
 
 def record_path(output: Path, cell: Cell, key: str) -> Path:
@@ -38,11 +39,14 @@ def write_record(path: Path, record: CellRecord, result: TaskResult | None) -> N
         StorageError: If the folder cannot be written.
     """
     storage.make_folder(path.parent)
-    storage.sweep(path.parent)
-    if result is not None:
-        with storage.atomic_file(playlists_path(path)) as temporary:
-            playlists_frame(result).write_parquet(temporary)
-    storage.write_text(path, record.model_dump_json(indent=2) + "\n")
+    with storage.exclusive(
+        path.parents[_DEPTH] / _LOCKS / "writing.lock"
+    ):  # other seeds are written to this folder too
+        storage.sweep(path.parent)
+        if result is not None:
+            with storage.atomic_file(playlists_path(path)) as temporary:
+                playlists_frame(result).write_parquet(temporary)
+        storage.write_text(path, record.model_dump_json(indent=2) + "\n")
 
 
 def read_record(path: Path) -> CellRecord:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from larpbench.datasets.catalogue import load_dataset
+from larpbench.datasets.schema import Dataset
 from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, Training
 from larpbench.encoders.checkpoints import CARD, read_card
@@ -24,7 +25,7 @@ from larpbench.encoders.larp.settings import (
     SwinSettings,
 )
 from larpbench.encoders.larp.sizes import DEFAULT_TOWERS, recipe
-from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 from larpbench.fingerprint import digest, digest_file_once
 
 View = Literal["audio", "text"]
@@ -34,6 +35,7 @@ _PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for
 _LICENCE = "Apache-2.0, that of the data set and the towers"
 _SECONDS: dict[Size, float] = {"heads": 20.0, "tiny": 240.0, "paper": 1e6}
 _SPEED: dict[Size, float] = {"heads": 20_000.0, "tiny": 100.0, "paper": 5.0}
+_CHAINS: tuple[tuple[Stage, ...], ...] = ((), ("wtc",), ("wtc", "ttc"), ("wtc", "ttc", "tpc"))
 _FACTORY = "larpbench.encoders.larp.encoder:build_larp"
 
 
@@ -41,8 +43,8 @@ def stage_name(stages: tuple[Stage, ...], fusion: Fusion) -> str:
     """Return the name of an encoder that went through these stages, such as ``larp-ttc``."""
     if not stages:
         return "larp-untrained"
-    known = {("wtc",): "wtc", ("wtc", "ttc"): "ttc", ("wtc", "ttc", "tpc"): "tpc"}.get(stages, "-".join(stages))
-    return f"larp-{known}" + ("-fusion" if stages[-1] == "tpc" and fusion == "attention" else "")
+    name = stages[-1] if stages in _CHAINS else f"chain-{'-'.join(stages)}"
+    return f"larp-{name}" + ("-fusion" if stages[-1] == "tpc" and fusion == "attention" else "")
 
 
 def larp_spec(
@@ -165,7 +167,8 @@ def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
             "training_data": facts.get("trained_on", spec.card.training_data),
         }
     )
-    bound = replace(spec, card=card, inputs=_frozen(settings, facts, folder))
+    source = _source(facts, folder)
+    bound = replace(spec, card=card, inputs=_frozen(settings, source), source=source)
     return _viewed(bound, view or (views[0] if len(views) == 1 else None))
 
 
@@ -190,18 +193,29 @@ def _viewed(spec: EncoderSpec, view: View | None) -> EncoderSpec:
     return replace(spec, card=card, inputs=(spec.inputs[VIEWS.index(view)],) if spec.inputs else ())
 
 
-def _frozen(settings: ModelSettings, facts: dict[str, object], folder: Path) -> tuple[EncoderSpec, ...]:
+def _source(facts: dict[str, Any], folder: Path) -> Dataset | None:
+    """Return the data set that a checkpoint was trained on; None if larpbench did not train it."""
+    if "trained_on_folder" not in facts:
+        return None
+    try:
+        source = load_dataset(facts["trained_on_folder"])
+    except UnknownNameError:
+        source = None
+    if source is None or source.manifest.fingerprint != facts["trained_on_fingerprint"]:
+        raise DataError(
+            f"the data set {facts['trained_on']!r} that this checkpoint was trained on is gone or was changed: without "
+            "it nobody knows what the encoders under its heads have learnt, and which tracks must not be tested",
+            where=str(folder),
+            next_step=f"restore {facts['trained_on_folder']}, or train again: larpbench train larp",
+        )
+    return source
+
+
+def _frozen(settings: ModelSettings, source: Dataset | None) -> tuple[EncoderSpec, ...]:
     """Return the encoders under a checkpoint's heads, with what they learnt where the heads were trained."""
     heads = [each for each in (settings.audio, settings.text) if isinstance(each, HeadSettings)]
-    if len(heads) < len(VIEWS):
+    if len(heads) < len(VIEWS) or source is None:
         return ()
-    source = load_dataset(str(facts.get("trained_on_folder")))
-    if source.manifest.fingerprint != facts.get("trained_on_fingerprint"):
-        raise DataError(
-            f"the data set {source.name!r} is not the one that this checkpoint was trained on",
-            where=str(folder),
-            next_step="restore that data set, or train again: larpbench train larp",
-        )
     return tuple(get_encoder(head.encoder).learning_from(source) for head in heads)
 
 
@@ -235,7 +249,6 @@ def _initial_digest(made: Recipe) -> str | None:
     return digest([weights_digest(each.weights) for each in towers]) if towers else None
 
 
-_CHAINS: tuple[tuple[Stage, ...], ...] = ((), ("wtc",), ("wtc", "ttc"), ("wtc", "ttc", "tpc"))
 _SUMMARY: dict[Stage | None, str] = {
     None: "LARP before training: random heads or towers",
     "wtc": "LARP, stage 1: audio and text of a track agree",
