@@ -12,7 +12,7 @@ from sounds import tone
 from larpbench.encoders import ENCODERS
 from larpbench.encoders.base import EncodeContext, TrackBatch
 
-NAMES = [name for name in ENCODERS.names() if name not in ("oracle", "precomputed")]  # these two read a file
+NAMES = [name for name in ENCODERS.names() if name not in ("oracle", "precomputed", "same-artist")]  # these read a file
 CAPTIONS = ["The track Night Train by Alpha", "Ночь 夜 by Ωmega", "x", "a much longer caption " * 20]
 
 
