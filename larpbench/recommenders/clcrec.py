@@ -20,6 +20,7 @@ with learned vectors z of the train playlists and tracks, and f two Linear layer
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -64,42 +65,46 @@ def contrast(anchors: Tensor, candidates: Tensor, temperature: float, false_nega
     """
     logits = anchors @ candidates.T / temperature
     if false_negatives is not None:
-        others = ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(false_negatives & others, -torch.inf)
+        logits = logits.masked_fill(false_negatives.clone().fill_diagonal_(False), -torch.inf)
     return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-def playlist_term(
-    z_p: Tensor, z_s: Tensor, encoded: Tensor, replaced: Tensor, temperature: float, held: Tensor | None = None
-) -> Tensor:
-    """Return Contrast(z_p, z_s), some z_s replaced by f(e_s).
+@dataclass(frozen=True)
+class Batch:
+    """What the loss of b entries looks at.
 
-    Args:
-        z_p: (b, 64) of the playlists.
-        z_s: (b, 64) of one track of each.
-        encoded: (b, 64), f of these tracks.
-        replaced: (b,) bool.
-        temperature: Positive.
-        held: (b, b) bool, whether the i-th playlist holds the j-th track.
+    Attributes:
+        z_p: (b, 64), the learned vectors of the playlists.
+        z_s: (b, 64), those of the tracks.
+        encoded: (b, 64), f of the tracks' content.
+        replaced: (b,) bool, where f(e_s) stands in for z_s.
+        held: (b, b) bool, whether the i-th playlist holds the j-th track; None masks nothing.
+        same: (b, b) bool, whether the i-th and the j-th are the same track; None masks nothing.
     """
-    return contrast(z_p, torch.where(replaced[:, None], encoded, z_s), temperature, held)
 
+    z_p: Tensor
+    z_s: Tensor
+    encoded: Tensor
+    replaced: Tensor
+    held: Tensor | None = None
+    same: Tensor | None = None
 
-def content_term(z_s: Tensor, encoded: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:
-    """Return Contrast(z_s, f(e_s)), both scaled to length 1.
+    def playlist_term(self, temperature: float) -> Tensor:
+        """Return Contrast(z_p, z_s), some z_s replaced by f(e_s)."""
+        return contrast(self.z_p, torch.where(self.replaced[:, None], self.encoded, self.z_s), temperature, self.held)
 
-    Args:
-        z_s: (b, 64) of the tracks.
-        encoded: (b, 64), f of these tracks.
-        temperature: Positive.
-        same: (b, b) bool, whether the i-th and the j-th are the same track.
-    """
-    return contrast(normalize(z_s), normalize(encoded), temperature, same)
+    def content_term(self, temperature: float) -> Tensor:
+        """Return Contrast(z_s, f(e_s)), both scaled to length 1."""
+        return contrast(normalize(self.z_s), normalize(self.encoded), temperature, self.same)
 
+    def mean_length(self) -> Tensor:
+        """Return the regulariser: the mean of the mean lengths of z_p and z_s."""
+        return (self.z_p.norm(dim=1).mean() + self.z_s.norm(dim=1).mean()) / 2
 
-def mean_length(z_p: Tensor, z_s: Tensor) -> Tensor:
-    """Return the regulariser: the mean of the mean lengths of both."""
-    return (z_p.norm(dim=1).mean() + z_s.norm(dim=1).mean()) / 2
+    def loss(self, temperature: float, l2: float) -> Tensor:
+        """Return half of each term, and the regulariser times l2."""
+        terms = self.playlist_term(temperature) + self.content_term(temperature)
+        return terms / 2 + l2 * self.mean_length()
 
 
 class CLCRec(LearnedRecommender):
@@ -132,23 +137,18 @@ class CLCRec(LearnedRecommender):
 
         def epoch() -> Iterator[Tensor]:
             for playlists, tracks in entries.batches(generator):
-                yield self._loss(
-                    z_p(on_device(playlists)),
-                    z_s(on_device(tracks)),
-                    net(on_device(vectors[tracks])),
-                    on_device(generator.random(len(tracks)) < REPLACED),
-                    on_device(entries.observed(playlists, tracks)),
-                    on_device(tracks[:, None] == tracks),
+                batch = Batch(
+                    z_p=z_p(on_device(playlists)),
+                    z_s=z_s(on_device(tracks)),
+                    encoded=net(on_device(vectors[tracks])),
+                    replaced=on_device(generator.random(len(tracks)) < REPLACED),
+                    held=on_device(entries.observed(playlists, tracks)),
+                    same=on_device(tracks[:, None] == tracks),
                 )
+                yield batch.loss(self.params["temperature"], self.params["l2"])
 
         with one_thread_if_small(train):
             fit_best(self.name, net, optimisers, epoch, lambda: valid.recall(self))
-
-    def _loss(self, z_p: Tensor, z_s: Tensor, encoded: Tensor, replaced: Tensor, held: Tensor, same: Tensor) -> Tensor:
-        temperature = self.params["temperature"]
-        first = playlist_term(z_p, z_s, encoded, replaced, temperature, held)
-        second = content_term(z_s, encoded, temperature, same)
-        return (first + second) / 2 + self.params["l2"] * mean_length(z_p, z_s)
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 64) float32: f of the mean of the unit-length seeds (equation 30)."""
@@ -156,7 +156,7 @@ class CLCRec(LearnedRecommender):
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, 64) float32: f of the tracks (equation 30)."""
-        return forward_all(fitted(self._net, self.name), embeddings)
+        return forward_all(fitted(self._net, self.name), unit(embeddings))
 
 
 def _identities(count: int) -> nn.Embedding:

@@ -96,8 +96,8 @@ def balanced_loss(scores: Tensor, targets: Tensor, observed: Tensor) -> Tensor:
         observed: bool, which pairs are train entries.
     """
     errors = (scores - targets) ** 2
-    weights = observed / observed.sum() + ~observed / (~observed).sum().clamp(min=1)
-    return (errors * weights).sum() / 2
+    known, count = errors[observed].sum(), observed.sum()
+    return (known / count + (errors.sum() - known) / (observed.numel() - count).clamp(min=1)) / 2
 
 
 def cold_preference(preferences: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ Network = TypeVar("Network", bound=nn.Module)
 EPOCHS = 20
 PATIENCE = 3
 SMALLEST_BATCH = 64
-LARGEST_BATCH = 2_048
+LARGEST_BATCH = 1_024
 SMALL_NUMBERS = 2**25
 SMALL_ENTRIES = 2**18
 _STEPS_AN_EPOCH = 128
@@ -41,8 +41,8 @@ class Entries:
     Attributes:
         playlists: (e,) int64, the playlist of each entry.
         tracks: (e,) int64, its track.
-        batch_size: About 128 batches an epoch, between 64 and the 2,048 of LARP's code: a small data set needs
-            steps, a large one needs full batches.
+        batch_size: About 128 batches an epoch, between 64 and 1,024: a small data set needs steps, and a loss over all
+            pairs of a batch would cost more than the networks in a larger one.
     """
 
     def __init__(self, playlists: Interactions, n_tracks: int) -> None:
