@@ -80,6 +80,10 @@ class ProtocolError(LarpbenchError):
     """A result that contradicts the protocol or arithmetic (rules 7 and 10)."""
 
 
+class TrainingError(LarpbenchError):
+    """Training that broke down: a loss that is not finite, or no trial that worked."""
+
+
 class StorageError(LarpbenchError):
     """A file or folder that cannot be written or read back."""
 

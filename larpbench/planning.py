@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from larpbench import storage
-from larpbench.datasets.schema import Dataset
+from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.keys import scaled_key
@@ -16,8 +16,9 @@ from larpbench.encoders.store import EmbeddingStore
 from larpbench.encoders.training import untrained
 from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
+from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
-from larpbench.recommenders.base import Recommender
+from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender
 from larpbench.results.store import read_record, record_path
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
@@ -104,6 +105,7 @@ class Plan:
         output: The results folder.
         cells: Cells, grouped by encoder.
         unavailable: Encoders and recommenders that cannot run here.
+        budget: Trials of each tuning.
     """
 
     task: Task
@@ -111,6 +113,7 @@ class Plan:
     output: Path
     cells: tuple[PlannedCell, ...]
     unavailable: tuple[Unavailable, ...]
+    budget: int = DEFAULT_BUDGET
 
     @property
     def to_run(self) -> tuple[PlannedCell, ...]:
@@ -122,11 +125,9 @@ class Plan:
         encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
         pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
-        return (
-            sum(train.values())
-            + sum(encode.values())
-            + len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
-        )
+        fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
+        ranking = len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+        return sum(train.values()) + sum(encode.values()) + fit + ranking
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
@@ -142,6 +143,7 @@ def make_plan(
     recommenders: Sequence[str] = DEFAULT_RECOMMENDERS,
     task: str = "continuation",
     seeds: int = 3,
+    budget: int = DEFAULT_BUDGET,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -154,6 +156,7 @@ def make_plan(
         recommenders: Recommender names, or ``all``.
         task: Task name.
         seeds: How many seeds random and learned parts run over; the others run once.
+        budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -165,26 +168,28 @@ def make_plan(
     """
     if seeds < 1:
         raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
+    if budget < 1:
+        raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
     store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task)
     specs, unavailable = _specs(encoders, dataset)
-    chosen_recommenders, broken = _recommenders(recommenders)
+    chosen_recommenders, broken = _recommenders(recommenders, dataset)
     unavailable += broken
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
-            for seed in range(seeds if spec.card.stochastic else 1):
-                key = embedding_key(spec, dataset, chosen_task, seed)
+            for seed in range(seeds):
                 for each in chosen_recommenders:
-                    planned = _planned(chosen_task, dataset, spec, each, seed, key, output, condition, store)
-                    cells.setdefault(planned.path, planned)
+                    if seed == 0 or spec.card.stochastic or each.learns_from:
+                        planned = _planned(chosen_task, dataset, spec, each, seed, budget, output, condition, store)
+                        cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
             unavailable.append(Unavailable(name, error.what, error.next_step))
         except LarpbenchError:
             raise
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
-    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable))
+    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget)
 
 
 def default_store() -> EmbeddingStore:
@@ -192,9 +197,9 @@ def default_store() -> EmbeddingStore:
     return EmbeddingStore(storage.home() / "embeddings")
 
 
-def embedding_key(spec: EncoderSpec, dataset: Dataset, task: Task, seed: int) -> str:
-    """Return the joint key of the vectors that a task needs."""
-    return digest([scaled_key(spec, dataset, dataset.split(name), seed) for name in task.splits])
+def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
+    """Return the joint key of the vectors of some splits."""
+    return digest([scaled_key(spec, dataset, dataset.split(name), seed) for name in splits])
 
 
 def _planned(
@@ -203,12 +208,15 @@ def _planned(
     spec: EncoderSpec,
     recommender: Recommender,
     seed: int,
-    vectors_key: str,
+    budget: int,
     output: Path,
     condition: Condition,
     store: EmbeddingStore,
 ) -> PlannedCell:
     cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
+    splits, tuning = splits_read(task, recommender), tuning_key(recommender, budget)
+    seed = seed if spec.card.stochastic else 0  # of the encoder
+    vectors_key = embedding_key(spec, dataset, splits, seed)
     key = digest(
         {
             "protocol": task.protocol,
@@ -216,13 +224,13 @@ def _planned(
             "dataset": dataset.manifest.fingerprint,
             "encoder": spec.identity,
             "embeddings": vectors_key,
-            "recommender": [recommender.name, recommender.version],
-            "seed": seed,
+            "recommender": [recommender.name, recommender.version, *tuning],
+            "seed": cell.seed,
         }
     )[:32]
     path = record_path(output, cell, key)
     state = _state(path)
-    missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in task.splits)
+    missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
     wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
     to_run = wanted is None or state in wanted
     speed = store.speed(spec) or spec.card.tracks_per_second
@@ -287,14 +295,20 @@ def _needs_argument(name: str) -> bool:
         return False
 
 
-def _recommenders(names: Sequence[str]) -> tuple[list[Recommender], list[Unavailable]]:
+def _recommenders(names: Sequence[str], dataset: Dataset) -> tuple[list[Recommender], list[Unavailable]]:
     known = RECOMMENDERS.names()
     found: list[Recommender] = []
     unavailable: list[Unavailable] = []
     wanted = dict.fromkeys(each for asked in names for each in (known if asked == "all" else [asked]))
     for name in wanted:
         try:
-            found.append(RECOMMENDERS.get(name))
+            recommender = RECOMMENDERS.get(name)
         except MissingPartError as error:
             unavailable.append(Unavailable(name, error.what, error.next_step))
+            continue
+        if split := lacking(recommender, dataset):
+            reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
+            unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
+        else:
+            found.append(recommender)
     return found, unavailable

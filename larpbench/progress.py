@@ -11,7 +11,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
-def stage(name: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) -> Iterator[Callable[[int], None]]:
     """Show the progress of one stage on standard error.
 
     Args:
@@ -19,6 +19,7 @@ def stage(name: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[
         total: How many units there are.
         unit: What is counted, such as ``tracks``.
         done: How many were done before (a resumed stage).
+        brief: Whether it is one of many: without a terminal, only a long one is worth a line.
 
     Yields:
         A function to call with the number of units just finished.
@@ -43,5 +44,7 @@ def stage(name: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[
             sys.stderr.flush()
 
     yield advance
+    if brief and time.monotonic() - started < _SECONDS_BETWEEN_LINES:
+        return
     sys.stderr.write(f"{name}: {count} of {total} {unit} in {time.monotonic() - started:.1f} s\n")
     sys.stderr.flush()

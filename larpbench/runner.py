@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.training import ensure_trained
 from larpbench.errors import LarpbenchError, StorageError
 from larpbench.evaluation.metrics import CUTOFFS, MetricSpec
-from larpbench.evaluation.statistics import bootstrap_interval
+from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
+from larpbench.learning import splits_read
 from larpbench.planning import Plan, PlannedCell, default_store
 from larpbench.recommenders import RECOMMENDERS
+from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Recommender, TrainData, ValidData
+from larpbench.recommenders.tuning import Learner, Trial, Tuned
 from larpbench.registry import Registry
 from larpbench.results.record import (
     CellName,
@@ -34,6 +37,7 @@ from larpbench.results.record import (
     Metric,
     RecommenderPart,
     TrainingPart,
+    TrialPart,
 )
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
@@ -83,13 +87,14 @@ def carry_out(
     computed: list[PlannedCell] = []
     failed: list[tuple[PlannedCell, str]] = []
     kept = [planned for planned in plan.cells if not planned.to_run]
+    learner = Learner(plan.budget)
     for number, planned in enumerate(plan.to_run, start=1):
         with cell_lock(plan.output, planned.key):
             if planned.state == "missing" and _done_meanwhile(planned):
                 kept.append(planned)
                 continue
             report(f"[{number}/{len(plan.to_run)}] {planned.cell}")
-            failure = _run_cell(plan, planned, store)
+            failure = _run_cell(plan, planned, store, learner)
         if failure is None:
             computed.append(planned)
         else:
@@ -99,23 +104,24 @@ def carry_out(
 
 
 def _done_meanwhile(planned: PlannedCell) -> bool:
-    """Whether another run has finished the cell while this one waited for its lock."""
+    """Whether an earlier run, or another one in the meantime, has finished the cell."""
     try:
         return planned.path.is_file() and read_record(planned.path).status == "ok"
     except LarpbenchError:
         return False
 
 
-def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | None:
+def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
         if planned.spec.source:
             require_unseen(plan.dataset, planned.spec.source)
         checkpoint = ensure_trained(store, planned.spec, planned.cell.seed, validation_recall)
-        stored = {name: store.embed(planned.spec, plan.dataset, name, planned.cell.seed) for name in plan.task.splits}
+        stored = _embedded(plan, planned, store, planned.cell.seed)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
+        recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
-            result = plan.task.execute(plan.dataset, vectors, planned.recommender)
+            result = plan.task.execute(plan.dataset, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
@@ -124,9 +130,15 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | 
                 "counts": _counts(result),
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
-                "costs": _costs(stored, cost, checkpoint),
+                "costs": _costs(stored, cost, checkpoint).model_copy(
+                    update={"fit_wall_s": fit_s, "trial_wall_s": tuple(each.seconds for each in tuned.trials)}
+                    if tuned
+                    else {}
+                ),
             }
         )
+        if tuned:
+            record = record.model_copy(update={"recommender": _told(record.recommender, tuned, plan.budget)})
     except (StorageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a plug-in may raise anything; the other cells must go on
@@ -138,6 +150,50 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore) -> str | 
         return message
     write_record(planned.path, record, result)
     return None
+
+
+def _embedded(plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int) -> dict[SplitName, StoredEmbeddings]:
+    seed = seed if planned.spec.card.stochastic else 0
+    splits = splits_read(plan.task, planned.recommender)
+    return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}
+
+
+def _fitted(
+    plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner, vectors: dict[SplitName, np.ndarray]
+) -> tuple[Recommender, Tuned | None, float]:
+    """Return the recommender ready to be asked, its tuning if it was tuned, and the seconds of its fit."""
+    kind, cell = planned.recommender, planned.cell
+    if not isinstance(kind, LearnedRecommender):
+        return kind, None, 0.0
+    name = f"{cell.encoder} x {cell.recommender}"
+    if not learner.knows(name):
+        tuning = next(each for each in plan.cells if each.cell == replace(cell, seed=TUNING_SEED))
+        if cell.seed == TUNING_SEED:
+            learner.tune(name, kind, *_learning_data(plan, vectors))
+        elif _done_meanwhile(tuning):
+            learner.remember(name, _remembered(read_record(tuning.path).recommender))
+        else:
+            first = _embedded(plan, planned, store, TUNING_SEED)
+            learner.tune(name, kind, *_learning_data(plan, {split: each.vectors for split, each in first.items()}))
+    return learner.fitted(name, kind, cell.seed, *_learning_data(plan, vectors))
+
+
+def _learning_data(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> tuple[TrainData, ValidData]:
+    """Return all that tuning and fitting are given: nothing of test."""
+    train, valid = plan.dataset.split("train"), plan.dataset.split("valid")
+    return TrainData(train, vectors["train"]), ValidData(valid, vectors["valid"])
+
+
+def _told(part: RecommenderPart, tuned: Tuned, budget: int) -> RecommenderPart:
+    trials = tuple(
+        TrialPart(params=each.params, valid_recall=each.valid_recall, failure=each.failure) for each in tuned.trials
+    )
+    return part.model_copy(update={"params": tuned.params, "budget": budget, "trials": trials})
+
+
+def _remembered(part: RecommenderPart) -> Tuned:
+    trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
+    return Tuned(part.params, trials, None)
 
 
 def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric, ...]:
@@ -201,6 +257,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
     return CellRecord.model_validate(
         {
             "protocol": plan.task.protocol,
+            "interval": INTERVAL,
             "key": planned.key,
             "cell": CellName(**asdict(cell)),
             "status": status,

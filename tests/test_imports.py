@@ -13,7 +13,14 @@ import pytest
 import larpbench
 
 HEAVY = ("torch", "transformers", "sklearn", "polars", "numpy", "pydantic")
-LAYERS = ["datasets", "evaluation", ("encoders", "recommenders"), ("tasks", "results"), ("planning", "runner"), "cli"]
+LAYERS = [
+    "datasets",
+    "evaluation",
+    ("encoders", "recommenders"),
+    ("tasks", "results"),
+    ("learning", "planning", "runner"),
+    "cli",
+]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,13 @@ Recommenders = Annotated[
     str, typer.Option("--recommenders", help="Names with commas between them, or all: larpbench list recommenders.")
 ]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or folder of a data set: larpbench list datasets.")]
-Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Seeds that random parts run over; others run once.")]
+Seeds = Annotated[
+    int, typer.Option("--seeds", min=1, help="Seeds that random and learned parts run over; others run once.")
+]
+Budget = Annotated[
+    int,
+    typer.Option("--budget", min=1, help="Trials that tune each learned recommender, on valid, for every encoder."),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,

@@ -27,12 +27,13 @@ def plan(
     recommenders: options.Recommenders = "itemknn",
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
+    budget: options.Budget = 6,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
     as_json: options.Json = False,
 ) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
-    made = planned(task, encoders, recommenders, dataset, seeds, output, condition)
+    made = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -45,7 +46,7 @@ def plan(
             f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
             f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
         )
-    require_asked(made, encoders)
+    require_asked(made, f"{encoders},{recommenders}")
 
 
 def planned(
@@ -54,6 +55,7 @@ def planned(
     recommenders: str,
     dataset: str,
     seeds: int,
+    budget: int,
     output: Path,
     condition: options.Condition,
 ) -> Plan:
@@ -80,6 +82,7 @@ def planned(
         recommenders=options.names(recommenders),
         task=task,
         seeds=seeds,
+        budget=budget,
         output=output.absolute(),
         condition=condition.value,
     )
@@ -92,18 +95,18 @@ def print_unavailable(plan: Plan) -> None:
         typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
 
 
-def require_asked(plan: Plan, encoders: str) -> None:
-    """Stop before any work if an encoder that was asked for by name cannot run.
+def require_asked(plan: Plan, names: str) -> None:
+    """Stop before any work if an encoder or recommender that was asked for by name cannot run.
 
     Raises:
         MissingPartError: Naming it.
     """
-    asked = set(options.names(encoders)) - {"all", "default"}
+    asked = set(options.names(names)) - {"all", "default"}
     absent = [each for each in plan.unavailable if each.name in asked]
     if absent:
         raise MissingPartError(
-            f"{len(absent)} of the encoders asked for cannot run: {', '.join(each.name for each in absent)}",
-            next_step=absent[0].next_step or "leave them out of --encoders",
+            f"{len(absent)} of those asked for cannot run: {', '.join(each.name for each in absent)}",
+            next_step=absent[0].next_step or "leave them out",
         )
 
 

@@ -23,6 +23,7 @@ def run(
     recommenders: options.Recommenders = "itemknn",
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
+    budget: options.Budget = 6,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
 ) -> None:
@@ -32,9 +33,9 @@ def run(
     from larpbench.results.formats import to_markdown
     from larpbench.results.tables import load_tables
 
-    plan = planned(task, encoders, recommenders, dataset, seeds, output, condition)
+    plan = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition)
     print_unavailable(plan)
-    require_asked(plan, encoders)
+    require_asked(plan, f"{encoders},{recommenders}")
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
     tables = [t for t in load_tables(plan.output) if (t.task, t.dataset) == (plan.task.name, plan.dataset.name)]
     typer.echo(to_markdown(tables))

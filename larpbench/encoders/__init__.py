@@ -27,6 +27,7 @@ ENCODERS: Registry[EncoderSpec] = Registry(
         "oracle": "larpbench.encoders.cards:ORACLE",
         "precomputed": "larpbench.encoders.cards:PRECOMPUTED",
         "random": "larpbench.encoders.cards:RANDOM",
+        "same-artist": "larpbench.encoders.cards:SAME_ARTIST",
         "tfidf": "larpbench.encoders.cards:TFIDF",
     },
     group="larpbench.encoders",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
-from larpbench.encoders.baselines import RANDOM_DIM, oracle_digest
+from larpbench.encoders.baselines import ARTIST_DIM, RANDOM_DIM, oracle_digest, same_artist_digest
 from larpbench.encoders.minilm import MINILM_PACKAGE, minilm_digest
 from larpbench.encoders.musicnn.weights import msd_digest, mtt_digest
 from larpbench.encoders.precomputed import precomputed_digest
@@ -87,6 +87,21 @@ RANDOM = EncoderSpec(
         tracks_per_second=100_000,
     ),
     factory="larpbench.encoders.baselines:build_random",
+)
+SAME_ARTIST = EncoderSpec(
+    EncoderCard(
+        name="same-artist",
+        version=1,
+        summary="a code for each artist: what is left of a result if playlists only stayed with their artists",
+        modalities=(),
+        dim=ARTIST_DIM,
+        weights="none",
+        licence="Apache-2.0",
+        control=True,
+        tracks_per_second=200_000,
+    ),
+    factory="larpbench.encoders.baselines:build_same_artist",
+    digest=same_artist_digest,
 )
 ORACLE = EncoderSpec(
     EncoderCard(

@@ -153,7 +153,8 @@ def _settle(
     start: int, scores: torch.Tensor, values: torch.Tensor, columns: torch.Tensor, order: np.ndarray, k: int
 ) -> RankedBlock:
     """Put equal scores into the tie order and cut the lists at k."""
-    top, items = values.numpy(), columns.numpy()
+    top = values.numpy()
+    items = np.where(top > -np.inf, columns.numpy(), 0)  # a masked place may be padding, which is no item
     count, width = top.shape
     tied = (top[:, :-1] == top[:, 1:]) & (top[:, :-1] > -np.inf)
     kept = min(k, width)

@@ -1,12 +1,32 @@
-"""What a recommender is. Ranking is never its business: it is exact inner product, the same for all."""
+"""What a recommender is. Ranking is never its business: it is exact inner product, the same for all.
+
+A fixed recommender (`Recommender`) needs no training. A learned one (`LearnedRecommender`) is built from parameters and
+a seed and learns from `TrainData`, watched by `ValidData`. Both can only be made of the split they are named after, and
+`fit` takes nothing else: test data cannot be handed in (protocol rule 11).
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 
-from larpbench.datasets.schema import Interactions
+from larpbench.datasets.schema import Interactions, Split, SplitName
+from larpbench.errors import ProtocolError, UsageError
+from larpbench.evaluation.continuation import Continuation, continuation
+
+TUNING_VERSION = 1
+"""Raised with every change of how trials are drawn or chosen."""
+TUNING_SEED = 0
+DEFAULT_BUDGET = 6
+"""Trials of a tuning."""
+T = TypeVar("T")
+SearchSpace = Mapping[str, tuple[float, ...]]
+"""Parameter -> its values; the first of each is the default, where there is a paper the paper's own."""
 
 
 class Recommender(ABC):
@@ -16,11 +36,13 @@ class Recommender(ABC):
         name: Name in results; the scorer is part of it (protocol rule 6).
         version: Raised with every change that changes scores.
         summary: One line for lists.
+        learns_from: The splits whose embeddings it needs before it can be asked.
     """
 
     name: str
     version: int
     summary: str
+    learns_from: ClassVar[tuple[SplitName, ...]] = ()
 
     @abstractmethod
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
@@ -37,3 +59,129 @@ class Recommender(ABC):
     @abstractmethod
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return one vector a track, (n, k) float32."""
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """All that a recommender may learn from.
+
+    Attributes:
+        split: The train split, and no other.
+        embeddings: (n, dim) float32, in the order of the split's tracks.
+
+    Raises:
+        ProtocolError: If it is another split, or has no playlists.
+    """
+
+    split: Split
+    embeddings: np.ndarray
+
+    def __post_init__(self) -> None:
+        _require(self.split, self.embeddings, "train")
+        if not len(self.interactions):
+            raise ProtocolError(
+                "the train split has no playlists to learn from",
+                next_step="build the data set with a train split, or use recommenders that learn nothing (itemknn)",
+            )
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """The train playlists with all their tracks."""
+        return self.split.interactions()
+
+
+@dataclass(frozen=True)
+class ValidData:
+    """All that selection may look at.
+
+    Attributes:
+        split: The valid split, and no other.
+        embeddings: (n, dim) float32, in the order of the split's tracks.
+
+    Raises:
+        ProtocolError: If it is another split, or no playlist of it has both seeds and held-out tracks.
+    """
+
+    split: Split
+    embeddings: np.ndarray
+
+    def __post_init__(self) -> None:
+        _require(self.split, self.embeddings, "valid")
+        len(self.question.seeds)
+
+    @cached_property
+    def question(self) -> Continuation:
+        """Seeds and held-out tracks of the valid playlists."""
+        return continuation(self.split)
+
+    def recall(self, recommender: Recommender) -> float:
+        """Return recall@10 of the valid playlists, ranked exactly as test will be."""
+        from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
+
+        queries = recommender.query_vectors(self.question.seeds, self.embeddings)
+        return recall_at(queries, recommender.item_vectors(self.embeddings), self.question)
+
+
+class LearnedRecommender(Recommender):
+    """A recommender that must be fitted. What the registry holds is an unfitted one with the default parameters.
+
+    Args:
+        params: Values of parameters; the others have their defaults.
+        seed: Drives everything random.
+
+    Attributes:
+        search_space: What tuning may choose from, the same for every encoder.
+        seconds_per_entry: Rough time of one fit for each track of each train playlist, for the plan's estimate.
+        params: Parameter -> value, all of them.
+        seed: The seed.
+    """
+
+    learns_from = ("train", "valid")
+    search_space: ClassVar[SearchSpace]
+    seconds_per_entry: ClassVar[float] = 1e-3
+
+    def __init__(self, params: Mapping[str, float] | None = None, seed: int = 0) -> None:
+        given = dict(params or {})
+        if unknown := sorted(given.keys() - self.search_space.keys()):
+            raise UsageError(
+                f"recommender {self.name!r} has no parameter {', '.join(map(repr, unknown))}",
+                allowed=", ".join(self.search_space),
+            )
+        self.params: dict[str, float] = {name: values[0] for name, values in self.search_space.items()} | given
+        self.seed = seed
+
+    def built(self, params: Mapping[str, float], seed: int) -> Self:
+        """Return an unfitted recommender of the same kind with other parameters."""
+        return type(self)(params, seed)
+
+    @abstractmethod
+    def fit(self, train: TrainData, valid: ValidData) -> None:
+        """Learn from train; stop early by `ValidData.recall` and by nothing else.
+
+        Raises:
+            TrainingError: If training breaks down, such as a loss that is not finite.
+        """
+
+
+def fitted(part: T | None, name: str) -> T:
+    """Return a part that `fit` makes.
+
+    Raises:
+        ProtocolError: If it is not there yet.
+    """
+    if part is None:
+        raise ProtocolError(f"recommender {name!r} was asked before it was fitted", next_step="call fit first")
+    return part
+
+
+def _require(split: Split, embeddings: np.ndarray, name: SplitName) -> None:
+    if split.name != name:
+        raise ProtocolError(
+            f"the {split.name} split was handed in as {name} data",
+            allowed=f"the {name} split only: nothing is learned or selected on any other (protocol rule 11)",
+        )
+    if len(embeddings) != len(split.track_ids):
+        raise ProtocolError(
+            f"{len(embeddings)} vectors were handed in with the {len(split.track_ids)} tracks of the {name} split",
+            allowed="one vector a track, of that split",
+        )

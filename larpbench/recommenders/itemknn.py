@@ -12,9 +12,9 @@ import numpy as np
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import Recommender
+from larpbench.recommenders.vectors import playlist_means, unit
 
 Scorer = Literal["normalised", "dot", "cosine"]
-_GATHERED_ROWS = 16_384
 
 
 class ItemKNN(Recommender):
@@ -33,31 +33,13 @@ class ItemKNN(Recommender):
         self.name, self.scorer, self.summary = name, scorer, summary
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
-        """Return the (p, dim) float32 means of the seeds, summed in float64."""
-        vectors = self.item_vectors(embeddings) if self.scorer == "normalised" else embeddings
-        queries = np.empty((len(seeds), embeddings.shape[1]), dtype=np.float32)
-        lengths, start = seeds.lengths, 0
-        while start < len(seeds):
-            # Whole playlists whose seeds together are few enough rows to gather at once.
-            fits = np.searchsorted(seeds.offsets, seeds.offsets[start] + _GATHERED_ROWS, side="right") - 1
-            stop = max(start + 1, int(fits))
-            low, high = seeds.offsets[start], seeds.offsets[stop]
-            rows = vectors[seeds.tracks[low:high]]
-            sums = np.add.reduceat(rows, seeds.offsets[start:stop] - low, axis=0, dtype=np.float64)
-            queries[start:stop] = sums / lengths[start:stop, None]
-            start = stop
-        return _unit(queries) if self.scorer == "cosine" else queries
+        """Return the (p, dim) float32 means of the seeds."""
+        queries = playlist_means(seeds, unit(embeddings) if self.scorer == "normalised" else embeddings)
+        return unit(queries) if self.scorer == "cosine" else queries
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, dim) float32."""
-        return embeddings if self.scorer == "dot" else _unit(embeddings)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1; a zero row (seeds that cancel out) stays zero."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    lengths[lengths == 0] = 1.0
-    return vectors * (1.0 / lengths).astype(np.float32)[:, None]
+        return embeddings if self.scorer == "dot" else unit(embeddings)
 
 
 ITEMKNN = ItemKNN("itemknn", "normalised", "mean of L2-normalised seeds, inner product (the default)")

@@ -34,7 +34,7 @@ class Metric(_Model):
     value: float
     """Mean over the counted playlists (or of all lists together, for coverage)."""
     ci_low: float | None
-    """Lower end of the 95 % bootstrap interval over playlists; null where playlists have no value of their own."""
+    """Lower end of the 95 % interval over playlists; null where playlists have no value of their own."""
     ci_high: float | None
     chance: float | None
     """Expected value of a random ranking on the same playlists; null where the metric is no measure of quality."""
@@ -85,12 +85,27 @@ class TrainingPart(_Model):
     """What the method tells: updates, what selected the best epoch, how many initial tensors matched, history."""
 
 
+class TrialPart(_Model):
+    """One trial of tuning."""
+
+    params: dict[str, float]
+    valid_recall: float | None
+    """Recall@10 of the valid playlists; null if the trial failed."""
+    failure: str | None
+
+
 class RecommenderPart(_Model):
     """The recommender that was used."""
 
     name: str
     version: int
     origin: dict[str, str]
+    params: dict[str, float] = Field(default_factory=dict)
+    """Parameters that tuning chose; empty if it learns nothing."""
+    budget: int | None = None
+    """Trials that were asked for."""
+    trials: tuple[TrialPart, ...] = ()
+    """All that was tried, on valid, with seed 0; the other seeds train with what it chose."""
 
 
 class Counts(_Model):
@@ -120,6 +135,10 @@ class Costs(_Model):
     score_cpu_s: float
     peak_memory_mb: float
     """Largest resident size of the process up to the end of this cell."""
+    fit_wall_s: float = 0.0
+    """One fit of the recommender with the chosen parameters."""
+    trial_wall_s: tuple[float, ...] = ()
+    """Each trial of tuning; 0 where it was read from an earlier result."""
     dim: int
     dtype: Literal["float32"] = "float32"
 
@@ -136,6 +155,8 @@ class CellRecord(_Model):
 
     schema_version: Literal[1] = 1
     protocol: str
+    interval: str = "percentile-bootstrap-1"
+    """Method of the intervals, with its version."""
     key: str
     cell: CellName
     status: Literal["ok", "failed"]

@@ -75,3 +75,26 @@ def test_names():
         get_encoder("precomputed")
     with pytest.raises(UsageError, match="takes nothing"):
         get_encoder("random:3")
+
+
+def test_same_artist_continues_with_the_artists_of_the_seeds(tmp_path):
+    artists = ["Ann", " ann", "Bob", "", "", "BOB "]
+    pl.DataFrame({"track_id": [f"t{i}" for i in range(6)], "artist": artists}).write_parquet(
+        tmp_path / "tracks.parquet"
+    )
+    spec, context = get_encoder("same-artist"), EncodeContext(0, tmp_path)
+    vectors = spec.build(context).encode(batch(["x"] * 6))
+    assert vectors.dtype == np.float32
+    assert set(np.unique(vectors)) == {-1, 1}
+    products = vectors @ vectors.T / 256
+    same = np.array([[a.strip().lower() == b.strip().lower() != "" or i == j for j, b in enumerate(artists)]
+                     for i, a in enumerate(artists)])  # fmt: skip
+    assert (products[same] == 1).all()
+    assert (abs(products[~same]) < 0.3).all()
+    before = spec.weights_digest(context)
+    pl.DataFrame(
+        {"track_id": ["t0"], "artist": [None]}, schema={"track_id": pl.String, "artist": pl.String}
+    ).write_parquet(tmp_path / "tracks.parquet")
+    assert spec.weights_digest(context) != before
+    assert spec.build(context).encode(batch(["x"])).shape == (1, 256)
+    assert spec.card.control

@@ -15,7 +15,7 @@ from larpbench.encoders import ENCODERS, get_encoder
 from larpbench.encoders.base import EncodeContext, FitContext, TrackBatch
 from larpbench.encoders.checkpoints import CARD
 
-OF_A_FILE = ("oracle", "precomputed", "checkpoint")
+OF_A_FILE = ("oracle", "precomputed", "checkpoint", "same-artist")
 NAMES = [name for name in ENCODERS.names() if name not in OF_A_FILE]
 NAMES += ["larp-untrained:tiny"]  # LARP that hears and reads by itself, for which it need not be trained
 CAPTIONS = ["The track Night Train by Alpha", "Ночь 夜 by Ωmega", "x", "a much longer caption " * 20]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from larpbench.errors import ProtocolError
@@ -41,6 +41,7 @@ def brute_force(queries, items, masks, ids, k):
     k=st.integers(1, 12),
     seed=st.integers(0, 2**16),
 )
+@example(n_items=53, n_queries=2, dim=1, spread=0, k=5, seed=7)  # a tie in a list that its candidates do not fill
 def test_equals_a_full_sort_with_ties_and_masks(n_items, n_queries, dim, spread, k, seed):
     generator = np.random.default_rng(seed)
     items = generator.integers(-spread, spread + 1, size=(n_items, dim)).astype(np.float32)

@@ -101,7 +101,7 @@ def test_other_encoders_run(line: Any, crowd: Path, require_undisturbed: Callabl
         assert about(done.err, "cannot run", name, said), done.err
         assert not about(done.out, f"| {name} ")
     records = line.records()
-    assert {encoder for encoder, _ in records} == {"minilm", "random", "tfidf", "neighbour", "twin"}
+    assert {encoder for encoder, _ in records} == {"minilm", "random", "same-artist", "tfidf", "neighbour", "twin"}
     for name in ("larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion"):
         assert about(done.err, f"cannot run: {name}:", "needs audio, and the data set", "has none"), done.err
     assert records["tfidf", "itemknn"]["encoder"]["origin"]["distribution"] == "larpbench"

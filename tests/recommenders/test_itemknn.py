@@ -5,7 +5,7 @@ import pytest
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders import itemknn as module
+from larpbench.recommenders import vectors as module
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_three_scorers_are_what_they_say(question, name, gathered, monkeypat
 def test_seeds_that_cancel_out_give_no_nan():
     embeddings = np.array([[1.0, 0.0], [-1.0, 0.0]], dtype=np.float32)
     seeds = Interactions(np.array(["p"]), np.array([0, 2]), np.array([0, 1]))
-    for name in RECOMMENDERS.names():
+    for name in ("itemknn", "itemknn-dot", "itemknn-cosine"):
         assert np.isfinite(RECOMMENDERS.get(name).query_vectors(seeds, embeddings)).all()
 
 

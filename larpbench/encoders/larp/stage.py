@@ -17,16 +17,12 @@ from larpbench.encoders.larp.memory import LookupTable, TrackQueue
 from larpbench.encoders.larp.model import Larp, MomentumCopy
 from larpbench.encoders.larp.sampling import PlaylistGraph, batches
 from larpbench.encoders.larp.settings import TrainingSettings
-from larpbench.errors import LarpbenchError
+from larpbench.errors import TrainingError
 from larpbench.runtime import gains_from_bfloat16
 
 _SOFT_TARGET_EPOCHS = 2  # epochs over which the soft targets' share grows to its full size
 _EVALUATED_AT_ONCE = 64
 _TEMPERATURES = (0.001, 0.5)  # bounds of a temperature that is learnt, as in the authors' code
-
-
-class TrainingError(LarpbenchError):
-    """Training that cannot go on."""
 
 
 class SideInputs(Protocol):

@@ -25,9 +25,9 @@ from larpbench.encoders.larp.inputs import MelInputs, TokenInputs, VectorInputs
 from larpbench.encoders.larp.model import HeadTower, Larp
 from larpbench.encoders.larp.sampling import PlaylistGraph
 from larpbench.encoders.larp.settings import BertSettings, HeadSettings, ModelSettings, Recipe, SwinSettings
-from larpbench.encoders.larp.stage import Progress, StageTrainer, TrackInputs, TrainingError, embed
+from larpbench.encoders.larp.stage import Progress, StageTrainer, TrackInputs, embed
 from larpbench.encoders.larp.tokens import Tokenizer, WordPieces, WordTokenizer, find_bert_tokenizer
-from larpbench.errors import DataError
+from larpbench.errors import DataError, TrainingError
 
 LOG = "log.jsonl"
 SECONDS_BETWEEN_SAVES = 30.0

@@ -16,7 +16,8 @@ from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.sampling import PlaylistGraph
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings
 from larpbench.encoders.larp.sizes import recipe
-from larpbench.encoders.larp.stage import StageTrainer, TrackInputs, TrainingError, features
+from larpbench.encoders.larp.stage import StageTrainer, TrackInputs, features
+from larpbench.errors import TrainingError
 
 GROUPS, DIM, LISTED = 8, 16, 12
 N_TRACKS = {"train": 400, "test": 200}

@@ -1,0 +1,48 @@
+"""What kind of lists these are: hubs, and how many hits are merely the same artist.
+
+Coverage@K and unique-artist share@K (1 less it is artist repetition) are among the metrics of every record.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from larpbench.datasets.schema import Interactions
+
+
+def hubness(lists: np.ndarray, n_items: int) -> float:
+    """Return the skewness of N_k, the number of lists that hold each track (Radovanovic et al. 2010).
+
+    S = E[(N_k - mean)^3] / std^3 over all candidates: about 0 if each is listed about as often as any other, large if a
+    few tracks are in everybody's list. k is the length of the lists.
+
+    Args:
+        lists: (p, k) int rows of the candidates by rank, -1 for none.
+        n_items: Number of candidates.
+
+    Returns:
+        The skewness; 0 where all are listed equally often.
+    """
+    counts = np.bincount(lists[lists >= 0].ravel(), minlength=n_items).astype(np.float64)
+    centred = counts - counts.mean()
+    variance = float((centred**2).mean())
+    return float((centred**3).mean() / variance**1.5) if variance > 0 else 0.0
+
+
+def same_artist_share(lists: np.ndarray, chosen: np.ndarray, seeds: Interactions, artists: np.ndarray) -> float:
+    """Return the share of chosen list entries, such as the hits, whose artist is also that of a seed.
+
+    Args:
+        lists: (p, k) int rows of the candidates by rank, -1 for none.
+        chosen: (p, k) bool, the entries that count; false where `lists` is -1.
+        seeds: Visible tracks of the same p playlists.
+        artists: (n,) int, a number for each artist.
+
+    Returns:
+        The share; NaN if nothing is chosen.
+    """
+    span = int(artists.max()) + 1
+    of_seeds = np.repeat(np.arange(len(seeds)), seeds.lengths) * span + artists[seeds.tracks]
+    rows, _ = np.nonzero(chosen)
+    of_chosen = rows * span + artists[lists[chosen]]
+    return float(np.isin(of_chosen, of_seeds).mean()) if len(of_chosen) else float("nan")

@@ -1,0 +1,148 @@
+"""Are two encoders different, or is it chance? Paired tests over the same playlists (protocol rule 12).
+
+All functions take means over seeds, one number a playlist: seeds of one encoder are no independent playlists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from larpbench.evaluation.statistics import difference_interval
+
+FLIPS = 10_000
+ALPHA = 0.05
+_FLIPPING_SEED = 20_240_826
+_CHUNK_NUMBERS = 8_000_000
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference of two encoders on the same playlists.
+
+    Attributes:
+        difference: Mean of the first less mean of the second.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end.
+        p: Of the two-sided paired randomisation test.
+        effect_size: Mean difference over the standard deviation of the differences (Cohen's d of paired values).
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    effect_size: float
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
+    """Compare two encoders.
+
+    Args:
+        first: (p,) float64, the first one's values on the playlists.
+        second: (p,) float64, the second one's values on the same playlists.
+    """
+    differences = first - second
+    low, high = difference_interval(differences)
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    mean = float(differences.mean())
+    p = float(randomisation_test(differences[None])[0])
+    return Comparison(mean, low, high, p, mean / spread if spread > _ROUNDING else 0.0)
+
+
+def randomisation_test(differences: np.ndarray) -> np.ndarray:
+    """Return two-sided p-values of paired randomisation tests (Fisher 1935; Smucker, Allan & Carterette 2007).
+
+    If two encoders are alike, each playlist's difference might as well have the other sign. The p-value is the share of
+    10,000 seeded random sign patterns, the observed one counted in, whose mean is at least as far from 0:
+    p = (1 + count) / (1 + 10,000), so never 0 (Phipson & Smyth 2010).
+
+    Args:
+        differences: (comparisons, p) float64, each row the paired differences of two encoders.
+
+    Returns:
+        (comparisons,) float64 in (0, 1].
+    """
+    m, n = differences.shape
+    generator = np.random.default_rng(_FLIPPING_SEED)
+    observed = np.abs(differences.sum(axis=1))
+    # Sums that differ by rounding only are equal: a flip of all signs must count.
+    least = observed - _ROUNDING * np.maximum(np.abs(differences).sum(axis=1), 1e-300)
+    count = np.zeros(m, dtype=np.int64)
+    chunk = max(1, _CHUNK_NUMBERS // max(n, m))
+    for start in range(0, FLIPS, chunk):
+        rows = min(chunk, FLIPS - start)
+        signs = generator.integers(2, size=(rows, n)) * 2.0 - 1.0
+        count += (np.abs(signs @ differences.T) >= least).sum(axis=0)
+    return (1 + count) / (1 + FLIPS)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Return p-values adjusted for their number (Holm 1979): those at most 0.05 keep the family-wise rate at 5 %.
+
+    Sorted ascending, the i-th of m is multiplied by m - i + 1, made monotone, and cut at 1.
+
+    Args:
+        p_values: (m,) float64.
+
+    Returns:
+        (m,) float64, in the order given.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
+    return adjusted
+
+
+def adjusted_p_values(values: np.ndarray) -> np.ndarray:
+    """Return Holm-adjusted p-values of all pairs of encoders.
+
+    Args:
+        values: (encoders, p) float64, each row one encoder's values on the same playlists.
+
+    Returns:
+        (encoders, encoders) float64, symmetric, with 1 on the diagonal.
+    """
+    one, other = np.triu_indices(len(values), k=1)
+    table = np.ones((len(values), len(values)))
+    if len(one):
+        table[one, other] = table[other, one] = holm(randomisation_test(values[one] - values[other]))
+    return table
+
+
+def indistinguishable_groups(values: np.ndarray, alpha: float = ALPHA) -> list[str]:
+    """Return letters: encoders that share one cannot be told apart.
+
+    A compact letter display by insertion and absorption (Piepho 2004): two rows share a letter if, and only if, their
+    adjusted p-value is above alpha. ``a`` is the group of the best.
+
+    Args:
+        values: (encoders, p) float64, each row one encoder's values on the same playlists.
+        alpha: Family-wise error rate.
+    """
+    best_first = np.argsort(-values.mean(axis=1), kind="stable")
+    apart = adjusted_p_values(values[best_first]) <= alpha
+    groups = [frozenset(range(len(values)))]
+    for one, other in zip(*np.nonzero(np.triu(apart)), strict=True):
+        split = [part for group in groups for part in _without(group, int(one), int(other))]
+        groups = [part for part in dict.fromkeys(split) if not any(part < larger for larger in split)]
+    groups.sort(key=sorted)
+    letters = [""] * len(values)
+    for number, group in enumerate(groups):
+        for row in group:
+            letters[best_first[row]] += _letter(number)
+    return letters
+
+
+def _without(group: frozenset[int], one: int, other: int) -> Sequence[frozenset[int]]:
+    return (group - {other}, group - {one}) if {one, other} <= group else (group,)
+
+
+def _letter(number: int) -> str:
+    """Return a, b, .., z, a1, b1, ..: one name for each group."""
+    round_, place = divmod(number, 26)
+    return chr(ord("a") + place) + (str(round_) if round_ else "")

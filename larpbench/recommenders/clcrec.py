@@ -1,0 +1,169 @@
+"""CLCRec: contrastive learning ties tracks and playlists to content.
+
+Wei et al. 2021, "Contrastive learning for cold-start recommendation", as LARP uses it (appendix B.3):
+
+    loss = Contrast(z_p, z_s) + Contrast(f(e_i), f(e_j)) (29),   score = f(mean of e) . f(e) (30)
+
+with learned vectors z of the train playlists and tracks, and f two Linear layers over content scaled to length 1.
+
+* Negatives are the other tracks of the batch. Those that are none, being in the playlist too or the same track again,
+  are masked; LARP's code keeps them.
+* In the first term z_s is replaced by f(e_s) with probability 0.5, drawn for each row. (The published codes draw rows
+  with replacement, which replaces 39 %.)
+* In the second term the anchor is z_i scaled to length 1, as in the CLCRec paper and both published codes, and not
+  f(e_i) as printed: i and j are the same track there, and a track's content would be contrasted with itself.
+* Both terms weigh a half. L2 is the mean length of the z in the batch, not squared, as in both codes.
+* A step computes f for the tracks of its batch and nothing else, and moves their z alone (a lazy Adam): its cost does
+  not depend on how many tracks there are. The z are scaffolding: at test time playlists are new, only f is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from larpbench.datasets.schema import Interactions
+from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
+from larpbench.recommenders.training import Entries, fit_best, forward_all, on_device, one_thread_if_small, seeded
+from larpbench.recommenders.vectors import playlist_means, unit
+
+HIDDEN = 256
+OUTPUT = 64
+REPLACED = 0.5
+
+
+class ContentNet(nn.Module):
+    """f: Linear, LeakyReLU, Linear, over content scaled to length 1.
+
+    Args:
+        content: Length of the content vectors.
+    """
+
+    def __init__(self, content: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(content, HIDDEN), nn.LeakyReLU(), nn.Linear(HIDDEN, OUTPUT))
+
+    def forward(self, content: Tensor) -> Tensor:
+        """Return (n, 64) of (n, dim)."""
+        return self.layers(normalize(content))
+
+
+def contrast(anchors: Tensor, candidates: Tensor, temperature: float, false_negatives: Tensor | None = None) -> Tensor:
+    """Return the mean of -log softmax_j(anchor_i . candidate_j / temperature) at j = i.
+
+    Args:
+        anchors: (b, k).
+        candidates: (b, k); the i-th is the positive of the i-th anchor, the others are its negatives.
+        temperature: Positive.
+        false_negatives: (b, b) bool, pairs that are no negatives; its diagonal is not looked at.
+    """
+    logits = anchors @ candidates.T / temperature
+    if false_negatives is not None:
+        logits = logits.masked_fill(false_negatives.clone().fill_diagonal_(False), -torch.inf)
+    return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loss of b entries looks at.
+
+    Attributes:
+        z_p: (b, 64), the learned vectors of the playlists.
+        z_s: (b, 64), those of the tracks.
+        encoded: (b, 64), f of the tracks' content.
+        replaced: (b,) bool, where f(e_s) stands in for z_s.
+        held: (b, b) bool, whether the i-th playlist holds the j-th track; None masks nothing.
+        same: (b, b) bool, whether the i-th and the j-th are the same track; None masks nothing.
+    """
+
+    z_p: Tensor
+    z_s: Tensor
+    encoded: Tensor
+    replaced: Tensor
+    held: Tensor | None = None
+    same: Tensor | None = None
+
+    def playlist_term(self, temperature: float) -> Tensor:
+        """Return Contrast(z_p, z_s), some z_s replaced by f(e_s)."""
+        return contrast(self.z_p, torch.where(self.replaced[:, None], self.encoded, self.z_s), temperature, self.held)
+
+    def content_term(self, temperature: float) -> Tensor:
+        """Return Contrast(z_s, f(e_s)), both scaled to length 1."""
+        return contrast(normalize(self.z_s), normalize(self.encoded), temperature, self.same)
+
+    def mean_length(self) -> Tensor:
+        """Return the regulariser: the mean of the mean lengths of z_p and z_s."""
+        return (self.z_p.norm(dim=1).mean() + self.z_s.norm(dim=1).mean()) / 2
+
+    def loss(self, temperature: float, l2: float) -> Tensor:
+        """Return half of each term, and the regulariser times l2."""
+        terms = self.playlist_term(temperature) + self.content_term(temperature)
+        return terms / 2 + l2 * self.mean_length()
+
+
+class CLCRec(LearnedRecommender):
+    """Content encoder trained by contrast with learned vectors of playlists and tracks."""
+
+    name = "clcrec"
+    version = 1
+    summary = "content network trained by contrast with learned playlist and track vectors"
+    search_space: ClassVar[SearchSpace] = {
+        "learning_rate": (0.001, 0.003, 0.01),
+        "l2": (0.1, 0.01),
+        "temperature": (2.0, 0.5, 0.2),
+    }
+    seconds_per_entry = 5e-4
+    _net: ContentNet | None = None
+
+    def fit(self, train: TrainData, valid: ValidData) -> None:
+        """Train by Adam."""
+        vectors = unit(train.embeddings)
+        entries = Entries(train.interactions, len(vectors))
+        with seeded(self.seed):
+            self._net = net = on_device(ContentNet(vectors.shape[1]))
+            z_p, z_s = (on_device(_identities(count)) for count in (len(train.interactions), len(vectors)))
+        rate = self.params["learning_rate"]
+        optimisers = [
+            torch.optim.Adam(net.parameters(), lr=rate),
+            torch.optim.SparseAdam([z_p.weight, z_s.weight], lr=rate),
+        ]
+        generator = np.random.default_rng(self.seed)
+
+        def epoch() -> Iterator[Tensor]:
+            for playlists, tracks in entries.batches(generator):
+                batch = Batch(
+                    z_p=z_p(on_device(playlists)),
+                    z_s=z_s(on_device(tracks)),
+                    encoded=net(on_device(vectors[tracks])),
+                    replaced=on_device(generator.random(len(tracks)) < REPLACED),
+                    held=on_device(entries.observed(playlists, tracks)),
+                    same=on_device(tracks[:, None] == tracks),
+                )
+                yield batch.loss(self.params["temperature"], self.params["l2"])
+
+        with one_thread_if_small(train):
+            fit_best(self.name, net, optimisers, epoch, lambda: valid.recall(self))
+
+    def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
+        """Return (p, 64) float32: f of the mean of the unit-length seeds (equation 30)."""
+        return forward_all(fitted(self._net, self.name), playlist_means(seeds, unit(embeddings)))
+
+    def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return (n, 64) float32: f of the tracks (equation 30)."""
+        return forward_all(fitted(self._net, self.name), unit(embeddings))
+
+
+def _identities(count: int) -> nn.Embedding:
+    """Return (count, 64) learned vectors whose untouched rows cost nothing in a step."""
+    table = nn.Embedding(count, OUTPUT, sparse=True)
+    nn.init.xavier_normal_(table.weight)
+    return table
+
+
+CLCREC = CLCRec()

@@ -1,0 +1,235 @@
+"""DropoutNet: towers that read WMF preferences and content, taught to do without the preferences.
+
+Volkovs, Yu & Poutanen 2017, "DropoutNet: addressing cold start in recommender systems", with the sizes of LARP
+(appendix B.2): inputs are z || e, z of 64 numbers; hidden layers of 512, 256, 256; an output of 256.
+
+* The target is the WMF score of a pair, x_u . y_i, as in equation 2 of the DropoutNet paper; LARP's code regresses the
+  labels 1 and 0 instead. With labels the preferences would teach nothing but what the labels say; the score also ranks
+  the tracks that nobody has put in the list yet.
+* Equation 2 sums over all pairs. A batch is a block: B observed entries, every playlist of them with every track of
+  them; its loss is half the mean over observed pairs and half the mean over the others, since nearly all are others.
+* Dropout zeroes exactly floor(p B) playlist rows and, drawn apart, floor(p B) track rows of each batch. In LARP's code
+  it does nothing: it zeroes a copy.
+* Preferences are standardised on train: the mean row, which stands in for the unknown preference of cold playlists and
+  tracks (LARP, equation 27), is then the zero row of dropout. Each side gets its own mean; LARP's code swaps them.
+* BatchNorm's running averages (momentum 0.01) need hundreds of steps to forget how they began: before each validation
+  they are taken anew from a sample of train rows. Training itself never reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from larpbench.datasets.schema import Interactions
+from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
+from larpbench.recommenders.training import Entries, fit_best, forward_all, on_device, one_thread_if_small, seeded
+from larpbench.recommenders.vectors import Standardised, playlist_means, unit
+from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, train_factors
+
+HIDDEN = (512, 256, 256)
+OUTPUT = 256
+MOMENTUM = 0.9
+BATCH_NORM_MOMENTUM = 0.01
+BATCH_NORM_EPS = 0.001
+_INITIAL_SPREAD = 0.01
+_STATISTICS_ROWS = 1_024
+
+
+class Tower(nn.Module):
+    """One side's network: three blocks of Linear, BatchNorm and tanh, then Linear.
+
+    Args:
+        content: Length of the content vectors.
+        preference: Length of the preference vectors.
+    """
+
+    def __init__(self, content: int, preference: int = FACTORS) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = preference + content
+        for size in HIDDEN:
+            layers += [
+                nn.Linear(width, size),
+                nn.BatchNorm1d(size, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM),
+                nn.Tanh(),
+            ]
+            width = size
+        self.layers = nn.Sequential(*layers, _linear(width, OUTPUT))
+
+    def forward(self, preference: Tensor, content: Tensor) -> Tensor:
+        """Return (n, 256).
+
+        Args:
+            preference: (n, 64), or (64,) if it is the same for all.
+            content: (n, dim).
+        """
+        return self.layers(torch.cat([preference.expand(len(content), -1), content], dim=1))
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    """Return a layer that begins as in the DropoutNet code; with torch's larger weights the first steps diverge."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.trunc_normal_(layer.weight, std=_INITIAL_SPREAD)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def drop_rows(rows: Tensor, share: float, generator: np.random.Generator) -> Tensor:
+    """Return the rows with exactly floor(share * n) of them, chosen at random, set to 0."""
+    dropped = generator.permutation(len(rows))[: int(share * len(rows))]
+    kept = torch.ones(len(rows), 1, device=rows.device)
+    kept[torch.from_numpy(dropped).to(rows.device)] = 0
+    return rows * kept
+
+
+def balanced_loss(scores: Tensor, targets: Tensor, observed: Tensor) -> Tensor:
+    """Return half the mean squared error of the observed pairs, and half that of the others.
+
+    Args:
+        scores: Predicted scores of pairs, of any shape.
+        targets: What they should be.
+        observed: bool, which pairs are train entries.
+    """
+    errors = (scores - targets) ** 2
+    known, count = errors[observed].sum(), observed.sum()
+    return (known / count + (errors.sum() - known) / (observed.numel() - count).clamp(min=1)) / 2
+
+
+def cold_preference(preferences: Tensor) -> Tensor:
+    """Return the (k,) mean row of one side, which stands in for what is unknown of it (LARP, equation 27)."""
+    return preferences.mean(dim=0)
+
+
+class _Side:
+    """Playlists or tracks: their tower, and how its inputs are scaled.
+
+    Args:
+        factors: (n, 64) WMF factors of this side's train rows.
+        content: (n, dim) float32, their content.
+        dropout: Share of the rows of a batch that lose their preferences.
+    """
+
+    def __init__(self, factors: np.ndarray, content: np.ndarray, dropout: float) -> None:
+        self._scaled, self._dropout = Standardised(content), dropout
+        self.tower = on_device(Tower(content.shape[1]))
+        self._factors = on_device(factors)
+        self._preferences = on_device(Standardised(factors)(factors))
+        self._content = on_device(self._scaled(content))
+        self._cold = cold_preference(self._preferences)
+
+    def factors(self, numbers: np.ndarray) -> Tensor:
+        """Return (b, 64), the factors of train rows, unscaled."""
+        return self._factors[on_device(numbers)]
+
+    def warm(self, numbers: np.ndarray, generator: np.random.Generator) -> Tensor:
+        """Return (b, 256) of train rows, some of them without their preferences."""
+        chosen = on_device(numbers)
+        return self.tower(drop_rows(self._preferences[chosen], self._dropout, generator), self._content[chosen])
+
+    def cold(self, content: np.ndarray) -> np.ndarray:
+        """Return (n, 256) float32 of rows of which only the content is known."""
+        return forward_all(lambda rows: self.tower(self._cold, rows), self._scaled(content))
+
+    def renew_statistics(self, numbers: np.ndarray, seed: int) -> None:
+        """Take BatchNorm's averages from these train rows alone."""
+        norms = [layer for layer in self.tower.modules() if isinstance(layer, nn.BatchNorm1d)]
+        self.tower.train()
+        for norm in norms:
+            norm.momentum = 1.0
+        self.warm(numbers, np.random.default_rng(seed))
+        for norm in norms:
+            norm.momentum = BATCH_NORM_MOMENTUM
+        self.tower.eval()
+
+    def forget_train(self) -> None:
+        """Give back the memory of the train rows."""
+        del self._factors, self._preferences, self._content
+
+
+class DropoutNet(LearnedRecommender):
+    """Two towers over WMF preferences and content, with dropout of whole preference rows."""
+
+    name = "dropoutnet"
+    version = 1
+    summary = "two towers over WMF preferences and content, trained with dropped preferences"
+    search_space: ClassVar[SearchSpace] = {
+        "learning_rate": (0.005, 0.002, 0.01),
+        "l2": (0.1, 0.03, 0.01),
+        "dropout": (0.2, 0.5, 0.8),
+        **WMF_SPACE,
+    }
+    seconds_per_entry = 1e-3
+    _sides: tuple[_Side, _Side] | None = None
+
+    @property
+    def dropout(self) -> float:
+        """Share of the rows of a batch that lose their preferences."""
+        return self.params["dropout"]
+
+    def fit(self, train: TrainData, valid: ValidData) -> None:
+        """Factorise, then train both towers by SGD with momentum 0.9."""
+        vectors = unit(train.embeddings)
+        factors = train_factors(train, self.params, self.seed)
+        entries = Entries(train.interactions, len(vectors))
+        with seeded(self.seed):
+            playlists = _Side(factors.playlists, playlist_means(train.interactions, vectors), self.dropout)
+            tracks = _Side(factors.tracks, vectors, self.dropout)
+        self._sides = playlists, tracks
+        towers = nn.ModuleList([playlists.tower, tracks.tower])
+        optimiser = torch.optim.SGD(
+            towers.parameters(),
+            lr=self.params["learning_rate"],
+            momentum=MOMENTUM,
+            weight_decay=self.params["l2"],
+            fused=True,
+        )
+        generator = np.random.default_rng(self.seed)
+        sampled_playlists, sampled_tracks = entries.sample(_STATISTICS_ROWS, generator)
+
+        def epoch() -> Iterator[Tensor]:
+            for rows, columns in entries.batches(generator):
+                scores = playlists.warm(rows, generator) @ tracks.warm(columns, generator).T
+                targets = playlists.factors(rows) @ tracks.factors(columns).T
+                yield balanced_loss(scores, targets, on_device(entries.observed(rows, columns)))
+
+        def score() -> float:
+            playlists.renew_statistics(sampled_playlists, self.seed)
+            tracks.renew_statistics(sampled_tracks, self.seed)
+            return valid.recall(self)
+
+        with one_thread_if_small(train):
+            fit_best(self.name, towers, [optimiser], epoch, score)
+        playlists.forget_train()
+        tracks.forget_train()
+
+    def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
+        """Return (p, 256) float32: the playlists' tower on the means of unit-length seeds (equation 28)."""
+        return fitted(self._sides, self.name)[0].cold(playlist_means(seeds, unit(embeddings)))
+
+    def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return (n, 256) float32: the tracks' tower on unit-length tracks (equation 28)."""
+        return fitted(self._sides, self.name)[1].cold(unit(embeddings))
+
+
+class ContentTowers(DropoutNet):
+    """DropoutNet with dropout 1: no row ever has preferences, as is always so at test time. A control."""
+
+    name = "dropoutnet-content"
+    summary = "DropoutNet's towers over content alone (dropout 1): what the preferences add"
+    search_space: ClassVar[SearchSpace] = {
+        name: values for name, values in DropoutNet.search_space.items() if name != "dropout"
+    }
+
+    @property
+    def dropout(self) -> float:
+        """All rows lose their preferences."""
+        return 1.0
+
+
+DROPOUTNET = DropoutNet()
+DROPOUTNET_CONTENT = ContentTowers()

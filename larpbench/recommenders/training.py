@@ -1,0 +1,176 @@
+"""Gradient training that the networks share: seeded batches, early stopping on valid, a clear end if it breaks down."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar, overload
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from larpbench import progress
+from larpbench.datasets.schema import Interactions
+from larpbench.errors import TrainingError
+from larpbench.recommenders.base import TrainData
+
+Network = TypeVar("Network", bound=nn.Module)
+EPOCHS = 20
+PATIENCE = 3
+SMALLEST_BATCH = 64
+LARGEST_BATCH = 1_024
+SMALL_NUMBERS = 2**25
+SMALL_ENTRIES = 2**18
+_STEPS_AN_EPOCH = 128
+_ROWS_AT_ONCE = 8_192
+_GENERATOR = threading.Lock()
+
+
+class Entries:
+    """The (playlist, track) entries of the train playlists.
+
+    Args:
+        playlists: The train playlists.
+        n_tracks: Number of train tracks.
+
+    Attributes:
+        playlists: (e,) int64, the playlist of each entry.
+        tracks: (e,) int64, its track.
+        batch_size: About 128 batches an epoch, between 64 and 1,024: a small data set needs steps, and a loss over all
+            pairs of a batch would cost more than the networks in a larger one.
+    """
+
+    def __init__(self, playlists: Interactions, n_tracks: int) -> None:
+        self.playlists = np.repeat(np.arange(len(playlists)), playlists.lengths)
+        self.tracks = playlists.tracks
+        self.batch_size = int(np.clip(len(self.tracks) // _STEPS_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH))
+        ones = np.ones(len(self.tracks), dtype=bool)
+        self._matrix = sparse.csr_matrix((ones, self.tracks, playlists.offsets), shape=(len(playlists), n_tracks))
+
+    def batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield playlists and tracks of one epoch, in full batches only (unless there are too few for one)."""
+        order = generator.permutation(len(self.tracks))
+        for start in range(0, max(1, len(order) - self.batch_size + 1), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            yield self.playlists[chosen], self.tracks[chosen]
+
+    def sample(self, most: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return playlists and tracks of at most so many entries."""
+        chosen = generator.permutation(len(self.tracks))[:most]
+        return self.playlists[chosen], self.tracks[chosen]
+
+    def observed(self, playlists: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+        """Return (b, c) bool: whether the i-th playlist holds the j-th track."""
+        return self._matrix[playlists][:, tracks].toarray()
+
+
+def fit_best(
+    name: str,
+    kept: nn.Module,
+    optimisers: Sequence[torch.optim.Optimizer],
+    epoch: Callable[[], Iterator[Tensor]],
+    score: Callable[[], float],
+) -> None:
+    """Train, and leave `kept` as it was after the epoch with the best score.
+
+    Training ends after 20 epochs, or after 3 in a row without a better score.
+
+    Args:
+        name: What is trained.
+        kept: The networks that are needed afterwards.
+        optimisers: Step together.
+        epoch: Yields the loss of each batch of one epoch.
+        score: Recall@10 of valid; called after each epoch, without gradients.
+
+    Raises:
+        TrainingError: If the loss is not finite.
+    """
+    best, best_state, since = -1.0, copy.deepcopy(kept.state_dict()), 0
+    with progress.stage(f"fit {name}", EPOCHS, "epochs", brief=True) as advance:
+        for number in range(1, EPOCHS + 1):
+            total = _run(epoch(), kept, optimisers)
+            if not math.isfinite(total):
+                raise TrainingError(
+                    f"the loss of {name} is not finite in epoch {number}: training has diverged",
+                    next_step="a lower learning_rate; other trials of the search go on",
+                )
+            kept.eval()
+            with torch.no_grad():
+                found = score()
+            advance(1)
+            if found > best:
+                best, best_state, since = found, copy.deepcopy(kept.state_dict()), 0
+            elif (since := since + 1) >= PATIENCE:
+                break
+    kept.load_state_dict(best_state)
+    kept.eval()
+
+
+def _run(losses: Iterator[Tensor], kept: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> float:
+    """Take one step for each loss; return their sum."""
+    kept.train()
+    total: Tensor | float = 0.0
+    for loss in losses:
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        for optimiser in optimisers:
+            optimiser.step()
+        total = total + loss.detach()
+    return float(total)
+
+
+def forward_all(network: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
+    """Return the network's output for all rows, float32, computed in blocks of bounded memory."""
+    with torch.no_grad():
+        parts = [
+            network(on_device(rows[start : start + _ROWS_AT_ONCE])).cpu().numpy()
+            for start in range(0, len(rows), _ROWS_AT_ONCE)
+        ]
+    return np.concatenate(parts)
+
+
+@overload
+def on_device(thing: np.ndarray) -> Tensor: ...
+@overload
+def on_device(thing: Network) -> Network: ...
+def on_device(thing: np.ndarray | nn.Module) -> Tensor | nn.Module:
+    """Return an array or a network where networks are trained: on the GPU if there is one."""
+    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.from_numpy(thing).to(where) if isinstance(thing, np.ndarray) else thing.to(where)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's initial weights inside the block, and leave its generator as it was. One thread at a time."""
+    with _GENERATOR, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def is_small(train: TrainData) -> bool:
+    """Whether a step is too little work for several threads, and a few fits at once do not fill the memory."""
+    return train.embeddings.size <= SMALL_NUMBERS and len(train.interactions.tracks) <= SMALL_ENTRIES
+
+
+@contextmanager
+def one_thread_if_small(train: TrainData) -> Iterator[None]:
+    """Give torch one thread inside the block if the problem is small.
+
+    More would wait for each other at every step, and if another program keeps a core busy, many times longer than they
+    compute; and one thread gives the same numbers on any number of cores.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or not is_small(train):
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,206 @@
+"""Tuning: one search space and one number of trials for every encoder, on valid only (protocol rule 11).
+
+The trials are drawn by a generator keyed by the recommender alone, so every encoder is offered the very same ones:
+first the defaults (where there is a paper, its own), then random others without repeats (Bergstra & Bengio 2012).
+Seed 0 tunes; the other seeds train with what it chose, so that they differ by training alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from larpbench import progress
+from larpbench.errors import LarpbenchError, StorageError, TrainingError, UsageError
+from larpbench.recommenders.base import (
+    DEFAULT_BUDGET,
+    TUNING_SEED,
+    TUNING_VERSION,
+    LearnedRecommender,
+    SearchSpace,
+    TrainData,
+    ValidData,
+)
+from larpbench.recommenders.training import is_small, one_thread_if_small
+from larpbench.runtime import cores
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try.
+
+    Attributes:
+        params: Parameter -> value, all of them.
+        valid_recall: Recall@10 of valid; None if the trial failed.
+        seconds: Wall-clock time of the fit.
+        failure: Why it failed.
+    """
+
+    params: dict[str, float]
+    valid_recall: float | None
+    seconds: float
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found.
+
+    Attributes:
+        params: The best parameters.
+        trials: All that were tried, in order.
+        recommender: Fitted with them and seed 0; None where the tuning was read from a record.
+    """
+
+    params: dict[str, float]
+    trials: tuple[Trial, ...]
+    recommender: LearnedRecommender | None
+
+    @property
+    def best(self) -> Trial:
+        """The trial of the best parameters."""
+        return next(trial for trial in self.trials if trial.params == self.params)
+
+
+def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: int = DEFAULT_BUDGET) -> Tuned:
+    """Try parameters and keep those with the best recall@10 on valid; of equals, the first.
+
+    A trial that fails is recorded and the others go on.
+
+    Args:
+        kind: What to build; its parameters do not matter.
+        train: What to learn from.
+        valid: What to choose by.
+        budget: Number of trials; a smaller search space is tried as a whole.
+
+    Raises:
+        TrainingError: If every trial failed.
+    """
+    best: LearnedRecommender | None = None
+    best_recall = -math.inf
+    trials: list[Trial] = []
+    candidates = draw(kind.name, kind.search_space, budget)
+    with progress.stage(f"tune {kind.name}", len(candidates), "trials") as advance, one_thread_if_small(train):
+        for trial, recommender in _tried(kind, candidates, train, valid):
+            trials.append(trial)
+            if trial.valid_recall is not None and trial.valid_recall > best_recall:
+                best, best_recall = recommender, trial.valid_recall
+            advance(1)
+    if best is None:
+        raise TrainingError(
+            f"all {len(trials)} trials of {kind.name} failed; the first: {trials[0].failure}",
+            next_step="look at the embeddings (larpbench dataset check), or leave this recommender out",
+        )
+    return Tuned(best.params, tuple(trials), best)
+
+
+def _tried(
+    kind: LearnedRecommender, candidates: list[dict[str, float]], train: TrainData, valid: ValidData
+) -> Iterator[tuple[Trial, LearnedRecommender]]:
+    """Yield the trials in order; small ones are tried side by side, one thread each."""
+    recommenders = [kind.built(params, TUNING_SEED) for params in candidates]
+    at_once = cores() if is_small(train) and not torch.cuda.is_available() else 1
+    pool = ThreadPoolExecutor(min(at_once, len(candidates)))
+    try:
+        yield from zip(pool.map(lambda each: _try(each, train, valid), recommenders), recommenders, strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _try(recommender: LearnedRecommender, train: TrainData, valid: ValidData) -> Trial:
+    """Fit and score; what goes wrong is the trial's result."""
+    began = time.perf_counter()
+    recall, failure = None, None
+    try:
+        recommender.fit(train, valid)
+        recall = valid.recall(recommender)
+    except StorageError:
+        raise
+    except LarpbenchError as error:
+        failure = error.what
+    except Exception as error:  # numerics, memory, or a plug-in: it may raise anything
+        failure = f"{type(error).__name__}: {error}"
+    return Trial(recommender.params, recall, time.perf_counter() - began, failure)
+
+
+class Learner:
+    """Tunes each encoder and recommender once, and fits the other seeds with what was chosen.
+
+    Args:
+        budget: Trials of each tuning.
+    """
+
+    def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
+        self._budget = budget
+        self._tuned: dict[str, Tuned | LarpbenchError] = {}
+
+    def knows(self, name: str) -> bool:
+        """Return whether this was tuned already.
+
+        Args:
+            name: Encoder and recommender: what shares a tuning.
+        """
+        return name in self._tuned
+
+    def remember(self, name: str, tuned: Tuned) -> None:
+        """Take a tuning that an earlier run did."""
+        self._tuned[name] = tuned
+
+    def tune(self, name: str, kind: LearnedRecommender, train: TrainData, valid: ValidData) -> None:
+        """Tune, with the vectors of the tuning seed, and remember the result or the failure."""
+        try:
+            self._tuned[name] = tune(kind, train, valid, self._budget)
+        except LarpbenchError as error:
+            self._tuned[name] = error
+
+    def fitted(
+        self, name: str, kind: LearnedRecommender, seed: int, train: TrainData, valid: ValidData
+    ) -> tuple[LearnedRecommender, Tuned, float]:
+        """Return a recommender fitted with the tuned parameters, the tuning, and the seconds of that one fit.
+
+        Raises:
+            LarpbenchError: If tuning failed, or this fit does.
+        """
+        tuned = self._tuned[name]
+        if isinstance(tuned, LarpbenchError):
+            raise tuned
+        if seed == TUNING_SEED and tuned.recommender:
+            self._tuned[name] = replace(tuned, recommender=None)  # the other seeds need its parameters only
+            return tuned.recommender, tuned, tuned.best.seconds
+        began = time.perf_counter()
+        built = kind.built(tuned.params, seed)
+        built.fit(train, valid)
+        return built, tuned, time.perf_counter() - began
+
+
+def draw(name: str, space: SearchSpace, budget: int) -> list[dict[str, float]]:
+    """Return the parameters to try: the defaults, then others at random, none twice.
+
+    Args:
+        name: Name of the recommender, which alone keys the draw.
+        space: Parameter -> values.
+        budget: How many at most.
+
+    Raises:
+        UsageError: If the budget is less than 1.
+    """
+    if budget < 1:
+        raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
+    sizes = [len(values) for values in space.values()]
+    total = math.prod(sizes)
+    key = hashlib.sha256(f"{TUNING_VERSION}\x1f{name}".encode()).digest()
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
+    others = 1 + generator.permutation(total - 1)[: budget - 1]
+    drawn = np.concatenate([[0], others]).astype(np.int64)
+    places = np.stack(np.unravel_index(drawn, sizes), axis=1)
+    return [
+        {parameter: values[place] for (parameter, values), place in zip(space.items(), row, strict=True)}
+        for row in places
+    ]

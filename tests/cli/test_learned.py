@@ -1,0 +1,163 @@
+"""Recommenders that learn, through the command line: tuning, seeds, records, what cannot run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from planted_world import planted
+
+LEARNED = ("clcrec", "dropoutnet", "dropoutnet-content", "ridge")
+
+
+def write_world(folder: Path, cli, *, test_seed: int = 0) -> tuple[Path, Path]:
+    """Build a data set of a planted world; another `test_seed` changes its test split and nothing else."""
+    worlds = {"train": planted(tracks=90, playlists=60), "test": planted(test_seed, tracks=90, playlists=60)}
+    given, tested = worlds["train"], worlds["test"]
+    splits = [given.train.split, given.valid.split, tested.test_split]
+    tracks = pl.concat([s.tracks.with_columns(split=pl.lit(s.name), title=pl.col("track_id")) for s in splits])
+    entries = pl.concat([s.entries.with_columns(role=pl.col("role").replace("member", "")) for s in splits])
+    folder.mkdir()
+    tracks.with_columns(album=pl.lit("")).write_csv(folder / "tracks.csv")
+    entries.write_csv(folder / "playlists.csv")
+    vectors = np.concatenate([given.train.embeddings, given.valid.embeddings, tested.test_embeddings])
+    np.savez(folder / "vectors.npz", ids=tracks["track_id"].to_numpy().astype(str), embeddings=vectors)
+    built = cli(
+        "dataset", "build", "csv", "--tracks", folder / "tracks.csv", "--playlists", folder / "playlists.csv",
+        "--output", folder / "data",
+    )  # fmt: skip
+    assert built.code == 0, built.err
+    return folder / "data", folder / "vectors.npz"
+
+
+def records(output: Path) -> dict[tuple[str, int], dict]:
+    found = [json.loads(path.read_text()) for path in output.glob("*/*/*/*/*.json")]
+    return {(each["cell"]["recommender"], each["cell"]["seed"]): each for each in found}
+
+
+def run(cli, data, vectors, output, *options):
+    return cli(
+        "run", "--dataset", data, "--encoders", f"precomputed:{vectors}", "--output", output, "--budget", "2",
+        "--seeds", "2", *options,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path, cli):
+    return write_world(tmp_path / "world", cli)
+
+
+def test_all_recommenders_run_and_the_record_tells_how_they_were_tuned(cli, world, tmp_path):
+    outcome = run(cli, *world, tmp_path / "r", "--recommenders", "all")
+    assert outcome.code == 0, outcome.err
+    found = records(tmp_path / "r")
+    assert set(found) == {(name, seed) for name in LEARNED for seed in (0, 1)} | {
+        (name, 0) for name in ("itemknn", "itemknn-cosine", "itemknn-dot")
+    }
+    for (name, seed), record in found.items():
+        part, costs = record["recommender"], record["costs"]
+        assert record["status"] == "ok"
+        assert record["interval"] == "score-bootstrap-1"
+        if name not in LEARNED:
+            assert (part["params"], part["budget"], part["trials"]) == ({}, None, [])
+            continue
+        assert part["budget"] == len(part["trials"]) == len(costs["trial_wall_s"]) == 2
+        best = max(part["trials"], key=lambda trial: trial["valid_recall"])
+        assert part["params"] == best["params"]
+        assert part == found[name, 0]["recommender"]  # seed 0 tunes for all
+        assert costs["fit_wall_s"] > 0
+        recall = {metric["name"]: metric for metric in record["metrics"]}["recall@10"]
+        assert recall["value"] > 1.5 * recall["chance"], (name, seed)
+    ranked = {
+        seed: pl.read_parquet(next((tmp_path / "r").glob(f"*/*/*/clcrec/{found['clcrec', seed]['key']}*.parquet")))
+        for seed in (0, 1)
+    }
+    assert not ranked[0].equals(ranked[1])
+    again = run(cli, *world, tmp_path / "r", "--recommenders", "all")
+    assert "0 cells computed, 11 kept" in again.err
+
+
+def test_a_run_that_goes_on_takes_the_tuning_from_the_record(cli, world, tmp_path):
+    assert run(cli, *world, tmp_path / "r", "--recommenders", "ridge").code == 0
+    before = records(tmp_path / "r")["ridge", 1]
+    for path in (tmp_path / "r").glob(f"*/*/*/ridge/{before['key']}*"):
+        path.unlink()
+    again = run(cli, *world, tmp_path / "r", "--recommenders", "ridge")
+    assert again.code == 0
+    assert "tune ridge" not in again.err
+    after = records(tmp_path / "r")["ridge", 1]
+    for name in ("metrics", "recommender", "key"):
+        assert after[name] == before[name]
+    shutil.rmtree(tmp_path / "r")
+    alone = run(cli, *world, tmp_path / "r", "--recommenders", "ridge", "--if", "always")
+    assert alone.err.count("tune ridge") == 1
+    assert records(tmp_path / "r")["ridge", 1]["metrics"] == before["metrics"]
+
+
+def test_what_is_chosen_does_not_depend_on_test(cli, world, tmp_path):
+    other = write_world(tmp_path / "other", cli, test_seed=7)
+    names = ",".join(LEARNED)
+    for pair, output in ((world, "r"), (other, "o")):
+        outcome = run(cli, *pair, tmp_path / output, "--recommenders", names)
+        assert outcome.code == 0, outcome.err
+    one, two = records(tmp_path / "r"), records(tmp_path / "o")
+    assert set(one) == set(two)
+    for cell, record in one.items():
+        assert record["recommender"] == two[cell]["recommender"]
+        assert record["metrics"] != two[cell]["metrics"]
+
+
+def test_budget_and_seed_are_in_the_key_and_the_plan_says_what_would_run(cli, world, tmp_path):
+    data, vectors = world
+
+    def keys(*options):
+        made = cli(
+            "plan", "--dataset", data, "--encoders", f"precomputed:{vectors}", "--recommenders", "ridge,itemknn",
+            "--output", tmp_path / "r", "--json", *options,
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        return {(cell["recommender"], cell["seed"]): cell["key"] for cell in json.loads(made.out)["cells"]}
+
+    small, large = keys("--budget", "2", "--seeds", "2"), keys("--budget", "3", "--seeds", "2")
+    assert set(small) == {("itemknn", 0), ("ridge", 0), ("ridge", 1)}
+    assert small["itemknn", 0] == large["itemknn", 0]
+    assert small["ridge", 0] != large["ridge", 0]
+    assert small["ridge", 0] != small["ridge", 1]
+    assert cli("plan", "--dataset", data, "--budget", "0").code == 2
+
+
+def test_without_train_playlists_they_cannot_run(cli, small):
+    data = small.folder / "small"
+    every = cli(
+        "plan", "--dataset", data, "--encoders", "tfidf", "--recommenders", "all", "--output", small.folder / "r"
+    )
+    assert every.code == 0
+    assert "cannot run: ridge: it learns from playlists, and the train split of 'small' has none" in every.err
+    assert "3 of 3 cells to run" in every.out
+    asked = cli(
+        "run", "--dataset", data, "--encoders", "tfidf", "--recommenders", "ridge", "--output", small.folder / "r"
+    )
+    assert asked.code == 3
+    assert "1 of those asked for cannot run: ridge" in asked.err
+    assert not (small.folder / "r").exists()
+
+
+def test_an_encoder_that_ruins_every_trial_fails_its_cells_with_the_reason(cli, world, tmp_path, monkeypatch):
+    from larpbench.recommenders.ridge import Ridge
+
+    def broken(self, train, valid):
+        raise FloatingPointError("too large")
+
+    monkeypatch.setattr(Ridge, "fit", broken)
+    outcome = run(cli, *world, tmp_path / "r", "--recommenders", "ridge,itemknn")
+    assert outcome.code == 1
+    found = records(tmp_path / "r")
+    assert found["itemknn", 0]["status"] == "ok"
+    for seed in (0, 1):
+        message = found["ridge", seed]["failure"]["message"]
+        assert message.startswith("all 2 trials of ridge failed; the first: FloatingPointError: too large")
+    assert outcome.err.count("tune ridge") == 1
