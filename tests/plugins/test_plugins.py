@@ -196,7 +196,7 @@ def test_a_digest_that_fails_fails_alone(plugins: Any, command_line: Any, crowd:
     done = command_line("plan", "--dataset", crowd, "--encoders", "all", "--json")
     assert done.code == 0, done.err
     plan = json.loads(done.out)
-    assert {cell["encoder"] for cell in plan["cells"]} == {"minilm", "random", "tfidf"}
+    assert {cell["encoder"] for cell in plan["cells"]} == {"minilm", "random", "same-artist", "tfidf"}
     reasons = {each["name"]: each["reason"] for each in plan["unavailable"]}
     assert "no weights" in reasons["weightless"]
     assert "absurd" in reasons
