@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_data import random_tables
+from small_data import split_tables
 from sounds import write_tone
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +20,7 @@ INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder with the files that the README speaks of."""
-    tables = random_tables(tmp_path / "given", tracks=150, playlists=200)
+    tables = split_tables(tmp_path / "given", tracks=60, playlists=60, lengths=(6, 12))
     for path, name in [
         (tables.vectors, "vectors.npz"),
         (tables.tracks, "tracks.csv"),
