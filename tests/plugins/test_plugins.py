@@ -101,7 +101,7 @@ def test_other_encoders_run(line: Any, crowd: Path, require_undisturbed: Callabl
         assert about(done.err, "cannot run", name, said), done.err
         assert not about(done.out, f"| {name} ")
     records = line.records()
-    assert {encoder for encoder, _ in records} == {"minilm", "random", "tfidf", "neighbour", "twin"}
+    assert {encoder for encoder, _ in records} == {"minilm", "random", "same-artist", "tfidf", "neighbour", "twin"}
     assert records["tfidf", "itemknn"]["encoder"]["origin"]["distribution"] == "larpbench"
     assert records["twin", "itemknn"]["encoder"]["origin"]["distribution"] == "dist-twin-a"
     require_undisturbed(line, "random", "tfidf", "neighbour")
@@ -194,7 +194,7 @@ def test_a_digest_that_fails_fails_alone(plugins: Any, command_line: Any, crowd:
     done = command_line("plan", "--dataset", crowd, "--encoders", "all", "--json")
     assert done.code == 0, done.err
     plan = json.loads(done.out)
-    assert {cell["encoder"] for cell in plan["cells"]} == {"minilm", "random", "tfidf"}
+    assert {cell["encoder"] for cell in plan["cells"]} == {"minilm", "random", "same-artist", "tfidf"}
     reasons = {each["name"]: each["reason"] for each in plan["unavailable"]}
     assert "no weights" in reasons["weightless"]
     assert "absurd" in reasons
