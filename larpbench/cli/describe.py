@@ -62,12 +62,16 @@ def _encoder(name: str) -> dict[str, object]:
 
 def _recommender(name: str) -> dict[str, object]:
     from larpbench.recommenders import RECOMMENDERS
+    from larpbench.recommenders.base import LearnedRecommender
 
     found = RECOMMENDERS.get(name)
+    space = found.search_space if isinstance(found, LearnedRecommender) else {}
     return {
         "name": name,
         "version": found.version,
         "summary": found.summary,
+        "learns_from": list(found.learns_from),
+        "search_space": [f"{parameter}: {' '.join(f'{each:g}' for each in space[parameter])}" for parameter in space],
         "origin": str(RECOMMENDERS.origin(name)),
     }
 

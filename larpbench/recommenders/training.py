@@ -28,6 +28,8 @@ SMALL_NUMBERS = 2**25
 SMALL_ENTRIES = 2**18
 _STEPS_AN_EPOCH = 128
 _ROWS_AT_ONCE = 8_192
+INTERRUPTED = threading.Event()
+"""Set while a run is being ended: fits in other threads stop at their next step."""
 _GENERATOR = threading.Lock()
 
 
@@ -116,6 +118,8 @@ def _run(losses: Iterator[Tensor], kept: nn.Module, optimisers: Sequence[torch.o
     kept.train()
     total: Tensor | float = 0.0
     for loss in losses:
+        if INTERRUPTED.is_set():
+            raise TrainingError("training was interrupted")
         for optimiser in optimisers:
             optimiser.zero_grad()
         torch.autograd.backward(loss)

@@ -11,7 +11,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,8 +28,10 @@ from larpbench.recommenders.base import (
     TrainData,
     ValidData,
 )
-from larpbench.recommenders.training import is_small, one_thread_if_small
+from larpbench.recommenders.training import INTERRUPTED, is_small, one_thread_if_small
 from larpbench.runtime import cores
+
+_CTRL_C_SECONDS = 0.2  # polars' signal handler lets one long wait go on as if nothing had happened
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,15 @@ def _tried(
     at_once = cores() if is_small(train) and not torch.cuda.is_available() else 1
     pool = ThreadPoolExecutor(min(at_once, len(candidates)))
     try:
-        yield from zip(pool.map(lambda each: _try(each, train, valid), recommenders), recommenders, strict=True)
-    finally:
+        trials = [pool.submit(_try, each, train, valid) for each in recommenders]
+        for trial, recommender in zip(trials, recommenders, strict=True):
+            while not trial.done():
+                wait([trial], timeout=_CTRL_C_SECONDS)
+            yield trial.result(), recommender
+    finally:  # if all are done, nothing is left to interrupt
+        INTERRUPTED.set()
         pool.shutdown(cancel_futures=True)
+        INTERRUPTED.clear()
 
 
 def _try(recommender: LearnedRecommender, train: TrainData, valid: ValidData) -> Trial:

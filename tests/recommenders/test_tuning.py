@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
+import time
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from planted_world import planted
 
 from larpbench.errors import StorageError, TrainingError, UsageError
-from larpbench.recommenders import RECOMMENDERS, tuning
+from larpbench.recommenders import RECOMMENDERS, training, tuning
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, draw, tune
 from larpbench.recommenders.vectors import playlist_means, unit
@@ -116,17 +119,27 @@ def test_a_full_disk_is_no_failed_trial(world, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["ridge", "clcrec"])
-def test_trials_side_by_side_are_the_same_as_one_after_another(name, world, monkeypatch):
-    kind = RECOMMENDERS.get(name)
+def test_trials_side_by_side_are_the_same_as_one_after_another(name, monkeypatch):
+    world, kind = planted(tracks=60, playlists=40), RECOMMENDERS.get(name)
     outcomes = []
     for cores in (1, 3):
         monkeypatch.setattr(tuning, "cores", lambda n=cores: n)
-        tuned = tune(kind, world.train, world.valid, 4)
+        tuned = tune(kind, world.train, world.valid, 3)
         outcomes.append([(trial.params, trial.valid_recall) for trial in tuned.trials])
         vectors = tuned.recommender.item_vectors(world.test_embeddings)
         assert np.isfinite(vectors).all()
         outcomes[-1].append(vectors.tobytes())
     assert outcomes[0] == outcomes[1]
+
+
+def test_an_interrupted_tuning_stops_its_fits_at_once(monkeypatch):
+    world = planted(tracks=2_000, playlists=2_000)
+    began, main = time.monotonic(), threading.main_thread().ident
+    threading.Timer(2.0, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        tune(RECOMMENDERS.get("dropoutnet"), world.train, world.valid, 12)
+    assert time.monotonic() - began < 30  # all trials take minutes
+    assert not training.INTERRUPTED.is_set()
 
 
 def test_a_learner_tunes_once_and_fits_every_seed(world):
