@@ -66,7 +66,7 @@ def checkpoint_key(spec: EncoderSpec, seed: int) -> str:
         if not source.split(name).entries.height:
             raise DataError(
                 f"encoder {spec.identity!r} learns from playlists, and the {name} split of {source.name!r} has none",
-                next_step="build the data set with train and valid playlists (--train-fraction above 0, a smaller --min-length)",
+                next_step="build it with playlists in both (--train-fraction above 0, or a smaller --min-length)",
             )
     return digest(
         {
