@@ -45,3 +45,9 @@ def stage(name: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[
     yield advance
     sys.stderr.write(f"{name}: {count} of {total} {unit} in {time.monotonic() - started:.1f} s\n")
     sys.stderr.flush()
+
+
+def say(line: str) -> None:
+    """Write a line on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

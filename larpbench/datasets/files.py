@@ -107,6 +107,22 @@ def write_dataset(
     return manifest
 
 
+def already_built(output: Path, recipe: str, split: SplitRule) -> Manifest | None:
+    """Return the manifest of a data set that the same command has built there, None if there is nothing yet.
+
+    Raises:
+        DataError: If there is something else; better said before a long build than after it.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    existing = read_manifest(output) if (output / MANIFEST).is_file() else None
+    if existing is not None and existing.recipe == recipe:
+        return existing
+    if existing is None or existing.split != split:
+        raise _something_else(output)
+    return None
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a data set folder.
 
@@ -218,7 +234,11 @@ def _same_or_refuse(output: Path, manifest: Manifest) -> Manifest:
         existing = read_manifest(output)
         if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
             return existing
-    raise DataError(
+    raise _something_else(output)
+
+
+def _something_else(output: Path) -> DataError:
+    return DataError(
         "the output folder is not empty and holds something else",
         where=str(output),
         next_step="choose another --output, or remove that folder first",
