@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
+from larpbench import progress
 from larpbench.errors import LarpbenchError, StorageError
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
@@ -144,7 +145,12 @@ def work_folder(output: Path, key: str) -> Iterator[Path]:
                 shutil.rmtree(other, ignore_errors=True)
         make_folder(mine)
         sweep(mine)
-        yield mine
+        try:
+            yield mine
+        except BaseException:
+            if any(mine.iterdir()):
+                progress.say(f"what has been read is kept for the next try in {mine}")
+            raise
         shutil.rmtree(mine, ignore_errors=True)
 
 

@@ -207,16 +207,18 @@ def _blocks(log_ids: np.ndarray, kept: KeptPlaylists, track_ids: pl.Series, seed
     ends = np.cumsum(playlists.lengths[order])
     names = pl.Series([*SPLITS])
     start = 0
-    while start < len(order):
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + ENTRIES_AT_A_TIME)))
-        block = playlists.select(order[start:stop])
-        frame = pl.DataFrame(
-            {
-                "playlist_id": pl.Series(np.repeat(block.playlist_ids, block.lengths).tolist(), dtype=pl.String),
-                "track_id": track_ids.gather(block.tracks),
-                "split": names.gather(np.repeat(kept.split[order[start:stop]], block.lengths)),
-            }
-        )
-        yield splits.draw_roles(frame, seed).sort("playlist_id", "track_id")
-        start = stop
+    with progress.stage("write playlists", len(order), "playlists") as advance:
+        while start < len(order):
+            before = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + ENTRIES_AT_A_TIME)))
+            block = playlists.select(order[start:stop])
+            frame = pl.DataFrame(
+                {
+                    "playlist_id": pl.Series(np.repeat(block.playlist_ids, block.lengths).tolist(), dtype=pl.String),
+                    "track_id": track_ids.gather(block.tracks),
+                    "split": names.gather(np.repeat(kept.split[order[start:stop]], block.lengths)),
+                }
+            )
+            yield splits.draw_roles(frame, seed).sort("playlist_id", "track_id")
+            advance(stop - start)
+            start = stop

@@ -202,7 +202,7 @@ def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None
         numbers = np.array(sorted(int(name) for name in audio.files if name.isdecimal() and int(name) <= _LARGEST))
         names = pl.DataFrame({"track_id": numbers, "id": numbers.astype(str)})
     else:
-        parts = []
+        parts, listed = [], 0
         for chunk in uris.chunks():
             ids = (
                 chunk.drop_nulls()
@@ -210,8 +210,12 @@ def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None
                 .drop("uri")
                 .drop_nulls()
             )
+            listed += ids.height
             parts.append(ids if audio is None else ids.filter(pl.col("id").is_in(list(audio.files))))
         names = pl.concat(parts).filter(pl.col("track_id").is_between(0, _LARGEST))
+        if audio is not None:
+            share = names.height / max(listed, 1)
+            progress.say(f"audio: {names.height} of {listed} tracks with a Spotify id have a file ({share:.1%})")
     if names.is_empty():
         raise DataError(
             "no track has both a Spotify id and an audio file" if audio is not None else "no track has a Spotify id",

@@ -38,7 +38,7 @@ class Pieces:
             parsed: The slice.
             shortest: Playlists with fewer entries do not come in.
         """
-        listed = parsed.entries.filter(pl.len().over("pid") >= shortest)
+        listed = parsed.entries if shortest == 1 else parsed.entries.filter(pl.len().over("pid") >= shortest)
         in_slice = listed.unique("track_id", keep="first", maintain_order=True).drop("pid")
         before = len(self._numbers)
         numbers = [self._numbers.setdefault(track_id, len(self._numbers)) for track_id in in_slice["track_id"]]

@@ -43,7 +43,7 @@ class NamedAudio:
         return digest(rows)
 
     def of(self, track_ids: pl.Series, entries: np.ndarray) -> dict[str, Path]:
-        """Return the files of those tracks that have one, and say how many that are.
+        """Return the files of those tracks that have one, and say how many have none.
 
         Args:
             track_ids: (n,) all tracks.
@@ -60,11 +60,12 @@ class NamedAudio:
                 where=f"{self.given}: {named(sorted(self.files), 3)}; tracks: {named(track_ids.head(3).to_list(), 3)}",
                 allowed=_ALLOWED,
             )
-        held = entries[has_file].sum() / max(entries.sum(), 1)
-        progress.say(
-            f"audio: {matched} of {len(track_ids)} tracks have a file ({matched / len(track_ids):.1%}), "
-            f"which are {held:.1%} of the playlist entries; {len(self.files) - matched} files belong to no track"
-        )
+        if matched < len(track_ids):
+            held = entries[has_file].sum() / max(entries.sum(), 1)
+            progress.say(
+                f"audio: {matched} of {len(track_ids)} tracks have a file ({matched / len(track_ids):.1%}), "
+                f"which are {held:.1%} of the playlist entries; {len(self.files) - matched} files belong to no track"
+            )
         return {track_id: self.files[track_id] for track_id in track_ids.filter(pl.Series(has_file))}
 
 
