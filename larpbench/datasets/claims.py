@@ -48,14 +48,15 @@ class PlaylistLog:
         return self.tracks[self.offsets[row] : self.offsets[row + 1]]
 
     def restricted(self, usable: np.ndarray) -> PlaylistLog:
-        """Return the log without the tracks that are not usable.
+        """Return the log without some tracks, with rows of a track table that lacks them too.
 
         Args:
             usable: (n,) bool, for each row of the track table.
         """
         kept = usable[self.tracks]
         before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-        return PlaylistLog(self.ids, before[self.offsets], self.tracks[kept], self.order)
+        row = (np.cumsum(usable) - 1).astype(np.uint32)
+        return PlaylistLog(self.ids, before[self.offsets], row[self.tracks[kept]], self.order)
 
 
 @dataclass(frozen=True)

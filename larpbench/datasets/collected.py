@@ -105,7 +105,7 @@ def build_collected(
     left_out = dict(collected.left_out)
     heard = None
     if options.audio is not None:
-        collected, heard = _heard(collected, options, left_out)
+        collected, heard = _heard(collected, options.audio, options, left_out)
     claims = Claims(collected.log, options.rule, *_claimable(collected.tracks, options.rule.artist_disjoint))
     draw(claims)
     kept = claims.kept()
@@ -136,11 +136,12 @@ def _sorted(collected: Collected) -> Collected:
     return replace(collected, tracks=clean_tracks(collected.tracks), log=log)
 
 
-def _heard(collected: Collected, options: CollectedOptions, left_out: dict[str, int]) -> tuple[Collected, HeardTracks]:
+def _heard(
+    collected: Collected, audio: NamedAudio, options: CollectedOptions, left_out: dict[str, int]
+) -> tuple[Collected, HeardTracks]:
     """Leave out tracks whose audio is not there or cannot be used (protocol rule 4)."""
-    assert options.audio is not None  # noqa: S101
     ids, log = collected.tracks["track_id"], collected.log
-    paths = options.audio.of(ids, np.bincount(log.tracks, minlength=len(ids)))
+    paths = audio.of(ids, np.bincount(log.tracks, minlength=len(ids)))
     if len(paths) < len(ids):
         left_out["tracks without an audio file"] = len(ids) - len(paths)
     starts = {}
@@ -152,11 +153,8 @@ def _heard(collected: Collected, options: CollectedOptions, left_out: dict[str, 
     usable = ids.is_in(heard.clips["track_id"].to_list()).to_numpy()
     if not usable.any():
         reasons = "; ".join(f"{count} {reason}" for reason, count in heard.left_out.items())
-        raise DataError(f"no track has audio that can be used: {reasons}", where=str(options.audio.given))
-    number = (np.cumsum(usable) - 1).astype(np.uint32)
-    log = log.restricted(usable)
-    log = replace(log, tracks=number[log.tracks])
-    return replace(collected, tracks=collected.tracks.filter(pl.Series(usable)), log=log), heard
+        raise DataError(f"no track has audio that can be used: {reasons}", where=str(audio.given))
+    return replace(collected, tracks=collected.tracks.filter(pl.Series(usable)), log=log.restricted(usable)), heard
 
 
 def _claimable(tracks: pl.DataFrame, artists: bool) -> tuple[pl.Series, np.ndarray | None]:

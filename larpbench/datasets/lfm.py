@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import storage
-from larpbench.datasets.claims import SHORTEST_TRAIN, Claims, PlaylistLog
+from larpbench.datasets.claims import SHORTEST_TRAIN, Claims
 from larpbench.datasets.collected import Collected, CollectedOptions, build_collected
 from larpbench.datasets.files import already_built
 from larpbench.datasets.lfm_heard import Heard, LfmFiles, find_files, read_heard, read_texts
@@ -65,11 +65,10 @@ def _collected(files: LfmFiles, heard: Heard, texts: pl.DataFrame) -> Collected:
         "rows of the log that cannot be read": heard.unreadable,
         "tracks without a title": int((~titled).sum()),
     }
-    number = (np.cumsum(titled) - 1).astype(np.uint32)
     log = heard.log.restricted(titled)
     return Collected(
         tracks.filter(pl.Series(titled)).select("track_id", "title", "artist", album=pl.lit("")),
-        PlaylistLog(log.ids, log.offsets, number[log.tracks], log.order),
+        log,
         f"LFM, {files.log.path.name}" + ("" if files.uris else ", without Spotify ids"),
         LICENCE,
         {reason: count for reason, count in left_out.items() if count},
