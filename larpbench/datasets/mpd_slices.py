@@ -144,8 +144,8 @@ def parse_slice(data: bytes, where: str) -> ParsedSlice:
         )
     )
     usable = entries.filter(pl.col("pid").is_not_null() & (pl.col("track_id").fill_null("") != ""))
-    if usable.is_empty() or usable["title"].null_count() == usable.height:
-        raise DataError("no playlist of the file has tracks with an id and a name", where=where, allowed=allowed)
+    if usable.is_empty() or usable.height in (usable["title"].null_count(), usable["artist"].null_count()):
+        raise DataError("no playlist of the file has tracks with id, name and artist", where=where, allowed=allowed)
     return ParsedSlice(
         usable,
         playlists.height,

@@ -37,6 +37,15 @@ def members(folder, split=None):
     return {name: set(rows["track_id"]) for (name,), rows in frame.group_by("playlist_id")}
 
 
+def without(name):
+    """A slice whose tracks lack something."""
+    playlists = [mpd_playlist(pid, draw_tracks(pid, 400)) for pid in range(3_000, 3_010)]
+    for playlist in playlists:
+        for entry in playlist["tracks"]:
+            del entry[name]
+    return {"playlists": playlists}
+
+
 def test_built_checked_and_run_under_its_name(cli, archive, home):
     refused = cli("run", "--dataset", "mpd", "--encoders", "tfidf", "--output", home / "r")
     assert refused.code == 3
@@ -210,6 +219,8 @@ def test_files_that_are_no_slices_or_not_whole(cli, tmp_path, archive):
         "twice": ({"mpd.slice.2000-2499.json": first}, "are there twice"),
         "pids": ({"mpd.slice.3000-3999.json": first}, "the same pid is in several"),
         "columns": ({"mpd.slice.3000-3999.json": {"playlists": [{"pid": 1, "songs": []}]}}, "no playlist of the file"),
+        "artists": ({"mpd.slice.3000-3999.json": without("artist_name")}, "tracks with id, name and artist"),
+        "uris": ({"mpd.slice.3000-3999.json": without("track_uri")}, "tracks with id, name and artist"),
         "kind": ({"mpd.slice.3000-3999.json": ["x"]}, "the file is no slice of playlists"),
     }
     for name, (content, message) in other.items():
