@@ -206,6 +206,9 @@ class Claims:
             )
         self._leave("tracks that no split holds", int((self.owner == NOBODY).sum()))
         rows, split, lengths, tracks = (list(column) for column in zip(*self._kept, strict=True))
+        for place, name in enumerate(SPLITS):
+            if place not in split:
+                progress.say(f"warning: no playlist is left for {name}")
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
         splits_of = np.repeat(np.array(split, dtype=np.int8), [len(each) for each in rows])
         return KeptPlaylists(np.concatenate(rows), splits_of, offsets, np.concatenate(tracks))
