@@ -79,7 +79,7 @@ def assemble(
         StorageError: If the folder cannot be written.
     """
     gone = _LeftOut(dict(left_out or {}))
-    clean = clean_tracks(tracks)
+    clean = clean_texts(sorted_tracks(tracks))
     entries = _clean_playlists(playlists, clean, gone)
     given = "split" in clean.columns or "split" in entries.columns
     if "role" in entries.columns and not given:
@@ -118,8 +118,8 @@ def assemble(
     return read_dataset(output)
 
 
-def clean_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
-    """Return the tracks sorted by id, their texts without control characters; unknown ones are empty.
+def sorted_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the tracks sorted by id.
 
     Raises:
         DataError: If an id is missing, unprintable, or there twice.
@@ -132,11 +132,16 @@ def clean_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
             where="tracks",
             allowed="one row a track",
         )
+    return tracks.sort("track_id")
+
+
+def clean_texts(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the tracks with titles, artists and albums without control characters; unknown ones are empty."""
     text = [
         pl.col(name).fill_null("").str.replace_all(_CONTROL_CHARACTERS, " ").str.strip_chars()
         for name in ("title", "artist", "album")
     ]
-    return tracks.with_columns(text).sort("track_id")
+    return tracks.with_columns(text)
 
 
 def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _LeftOut) -> pl.DataFrame:

@@ -47,16 +47,47 @@ class PlaylistLog:
         """Return the tracks of a playlist."""
         return self.tracks[self.offsets[row] : self.offsets[row + 1]]
 
+    def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield all playlists in blocks: the first, the one after the last, and the tracks of all of them.
+
+        Whole arrays are not used as indices: numpy would copy them to 8 bytes an entry.
+        """
+        for start in range(0, len(self), _BLOCK):
+            stop = min(start + _BLOCK, len(self))
+            yield start, stop, self.tracks[self.offsets[start] : self.offsets[stop]]
+
+    def renumber(self, numbers: np.ndarray) -> None:
+        """Put another number in the place of each track, without a copy.
+
+        Args:
+            numbers: (n,) uint32, by the number so far.
+        """
+        for _, _, tracks in self.blocks():
+            tracks[:] = numbers[tracks]
+
+    def times_held(self, n_tracks: int) -> np.ndarray:
+        """Return (n_tracks,) how often each track is in the log."""
+        counts = np.zeros(n_tracks, dtype=np.int64)
+        for _, _, tracks in self.blocks():
+            counts += np.bincount(tracks, minlength=n_tracks)
+        return counts
+
     def restricted(self, usable: np.ndarray) -> PlaylistLog:
         """Return the log without some tracks, with rows of a track table that lacks them too.
 
         Args:
             usable: (n,) bool, for each row of the track table.
         """
-        kept = usable[self.tracks]
-        before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
         row = (np.cumsum(usable) - 1).astype(np.uint32)
-        return PlaylistLog(self.ids, before[self.offsets], row[self.tracks[kept]], self.order)
+        lengths = np.empty(len(self), dtype=np.int64)
+        parts = [np.empty(0, dtype=np.uint32)]
+        for start, stop, tracks in self.blocks():
+            kept = usable[tracks]
+            before = np.concatenate([[0], np.cumsum(kept)])
+            lengths[start:stop] = np.diff(before[self.offsets[start : stop + 1] - self.offsets[start]])
+            parts.append(row[tracks[kept]])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return PlaylistLog(self.ids, offsets, np.concatenate(parts), self.order)
 
 
 @dataclass(frozen=True)
@@ -177,11 +208,8 @@ class Claims:
             shortest: Playlists with fewer tracks leave.
         """
         train, short = SPLITS.index("train"), 0
-        for start in range(0, len(self.log), _BLOCK):
-            stop = min(start + _BLOCK, len(self.log))
-            offsets = self.log.offsets[start : stop + 1]
-            tracks = self.log.tracks[offsets[0] : offsets[-1]]
-            row_of = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(offsets))
+        for start, stop, tracks in self.log.blocks():
+            row_of = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(self.log.offsets[start : stop + 1]))
             mine = (self.owner[tracks] == train) & wanted[start:stop][row_of]
             row_of, tracks = row_of[mine], tracks[mine]
             if self.log.order == "heard":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets import splits
-from larpbench.datasets.assemble import clean_tracks
+from larpbench.datasets.assemble import sorted_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.claims import NOBODY, Claims, KeptPlaylists, PlaylistLog
 from larpbench.datasets.files import write_dataset
@@ -23,7 +23,7 @@ from larpbench.datasets.usable_audio import HeardTracks, hear_tracks
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest
 
-ENTRIES_AT_A_TIME = 1 << 20
+ENTRIES_AT_A_TIME = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class CollectedOptions:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Collected:
-    """What a builder has read.
+    """What a builder has read; it is changed in place while the data set is made, since there is room for it only once.
 
     Attributes:
-        tracks: Columns ``track_id``, ``title``, ``artist``, ``album``.
+        tracks: Columns ``track_id``, ``title``, ``artist``, ``album``; the texts are clean.
         log: Playlists, with rows of `tracks`.
         source: What it was read from, in words.
         licence: Licence of the data, in words.
@@ -101,16 +101,17 @@ def build_collected(
     Raises:
         DataError: If nothing is left.
     """
-    collected = _sorted(collected)
+    _sort(collected)
     left_out = dict(collected.left_out)
     heard = None
     if options.audio is not None:
-        collected, heard = _heard(collected, options.audio, options, left_out)
+        heard = _hear(collected, options.audio, options, left_out)
     claims = Claims(collected.log, options.rule, *_claimable(collected.tracks, options.rule.artist_disjoint))
     draw(claims)
     kept = claims.kept()
     left_out |= claims.left_out
     table = _track_table(collected.tracks, claims.owner, options, heard)
+    collected.tracks = collected.tracks.select("track_id")
     return write_dataset(
         output,
         table,
@@ -127,21 +128,19 @@ def build_collected(
     )
 
 
-def _sorted(collected: Collected) -> Collected:
+def _sort(collected: Collected) -> None:
     """Sort the tracks by id and number them anew."""
     order = collected.tracks["track_id"].arg_sort().to_numpy()
     number = np.empty(len(order), dtype=np.uint32)
     number[order] = np.arange(len(order), dtype=np.uint32)
-    log = replace(collected.log, tracks=number[collected.log.tracks])
-    return replace(collected, tracks=clean_tracks(collected.tracks), log=log)
+    collected.log.renumber(number)
+    collected.tracks = sorted_tracks(collected.tracks)
 
 
-def _heard(
-    collected: Collected, audio: NamedAudio, options: CollectedOptions, left_out: dict[str, int]
-) -> tuple[Collected, HeardTracks]:
+def _hear(collected: Collected, audio: NamedAudio, options: CollectedOptions, left_out: dict[str, int]) -> HeardTracks:
     """Leave out tracks whose audio is not there or cannot be used (protocol rule 4)."""
-    ids, log = collected.tracks["track_id"], collected.log
-    paths = audio.of(ids, np.bincount(log.tracks, minlength=len(ids)))
+    ids = collected.tracks["track_id"]
+    paths = audio.of(ids, collected.log.times_held(len(ids)))
     if len(paths) < len(ids):
         left_out["tracks without an audio file"] = len(ids) - len(paths)
     starts = {}
@@ -154,7 +153,8 @@ def _heard(
     if not usable.any():
         reasons = "; ".join(f"{count} {reason}" for reason, count in heard.left_out.items())
         raise DataError(f"no track has audio that can be used: {reasons}", where=str(audio.given))
-    return replace(collected, tracks=collected.tracks.filter(pl.Series(usable)), log=log.restricted(usable)), heard
+    collected.tracks, collected.log = collected.tracks.filter(pl.Series(usable)), collected.log.restricted(usable)
+    return heard
 
 
 def _claimable(tracks: pl.DataFrame, artists: bool) -> tuple[pl.Series, np.ndarray | None]:
@@ -171,9 +171,8 @@ def _track_table(
 ) -> pl.DataFrame:
     names = pl.Series([*SPLITS])
     chosen = owner != NOBODY
-    table = tracks.filter(pl.Series(chosen)).with_columns(
-        names.gather(owner[chosen]).alias("split"), caption_column(options.caption_template)
-    )
+    table = tracks if chosen.all() else tracks.filter(pl.Series(chosen))  # a filter copies all texts
+    table = table.with_columns(names.gather(owner[chosen]).alias("split"), caption_column(options.caption_template))
     if options.release is not None:
         released = options.release.tracks.select("track_id", released="caption")
         table = table.join(released, on="track_id", how="left", maintain_order="left")

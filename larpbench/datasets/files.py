@@ -73,7 +73,9 @@ def write_dataset(
     missing = {
         column: pl.lit(None, dtype=kind) for column, kind in TRACK_COLUMNS.items() if column not in tracks.columns
     }
-    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS)).sort("track_id")
+    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS))
+    if not tracks["track_id"].is_sorted():
+        tracks = tracks.sort("track_id")
     make_folder(output.parent)
     with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
         staged = Path(staging) / PLAYLISTS

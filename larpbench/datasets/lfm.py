@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import storage
+from larpbench.datasets.assemble import clean_texts
 from larpbench.datasets.claims import SHORTEST_TRAIN, Claims
 from larpbench.datasets.collected import Collected, CollectedOptions, build_collected
 from larpbench.datasets.files import already_built
@@ -67,7 +68,7 @@ def _collected(files: LfmFiles, heard: Heard, texts: pl.DataFrame) -> Collected:
     }
     log = heard.log.restricted(titled)
     return Collected(
-        tracks.filter(pl.Series(titled)).select("track_id", "title", "artist", album=pl.lit("")),
+        clean_texts(tracks.filter(pl.Series(titled)).select("track_id", "title", "artist", album=pl.lit(""))),
         log,
         f"LFM, {files.log.path.name}" + ("" if files.uris else ", without Spotify ids"),
         LICENCE,

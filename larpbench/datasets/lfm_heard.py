@@ -183,15 +183,16 @@ def _listen(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Heard
 def _numbered(log: PlaylistLog, known: _Known | None, unreadable: int) -> Heard:
     """Put rows of a table of just those tracks that were heard in place of LFM's numbers."""
     present = np.zeros(int(log.tracks.max()) + 1, dtype=bool)
-    present[log.tracks] = True
+    for _, _, heard in log.blocks():
+        present[heard] = True
     numbers = np.flatnonzero(present).astype(np.uint32)
-    row = (np.cumsum(present, dtype=np.uint32) - 1).astype(np.uint32)
+    log.renumber((np.cumsum(present, dtype=np.uint32) - 1).astype(np.uint32))
     tracks = pl.DataFrame({"track": numbers})
     if known is None:
         tracks = tracks.with_columns(track_id=pl.col("track").cast(pl.String))
     else:
         tracks = tracks.join(known.ids, on="track", how="left", maintain_order="left")
-    return Heard(PlaylistLog(log.ids, log.offsets, row[log.tracks], log.order), tracks, unreadable)
+    return Heard(log, tracks, unreadable)
 
 
 def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None:

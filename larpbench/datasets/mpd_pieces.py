@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.assemble import clean_texts
 from larpbench.datasets.mpd_slices import ParsedSlice
 from larpbench.storage import atomic_file, storage_errors, write_text
 
@@ -60,7 +61,8 @@ class Pieces:
             "without_albums": int(not parsed.has_albums),
         }
         place = len(self)
-        for name, frame in (("tracks", numbered.filter(pl.col("track") >= before).drop("track")), ("entries", entries)):
+        new = clean_texts(numbered.filter(pl.col("track") >= before).drop("track"))
+        for name, frame in (("tracks", new), ("entries", entries)):
             path = self._path(f"{name}.parquet", place)
             with atomic_file(path) as temporary, storage_errors(path):
                 frame.write_parquet(temporary)
