@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -139,7 +139,8 @@ def work_folder(output: Path, key: str) -> Iterator[Path]:
     """
     make_folder(output.parent)
     mine = output.parent / f"{WORK_PREFIX}{output.name}-{key[:16]}"
-    with exclusive(output.parent / f".{output.name}.lock"):
+    lock = output.parent / f".{output.name}.lock"
+    with exclusive(lock):
         for other in output.parent.glob(f"{WORK_PREFIX}*"):
             if other != mine and re.fullmatch(re.escape(WORK_PREFIX + output.name) + "-[0-9a-f]{16}", other.name):
                 shutil.rmtree(other, ignore_errors=True)
@@ -152,6 +153,8 @@ def work_folder(output: Path, key: str) -> Iterator[Path]:
                 progress.say(f"what has been read is kept for the next try in {mine}")
             raise
         shutil.rmtree(mine, ignore_errors=True)
+        with suppress(OSError):  # some systems keep files that are open
+            lock.unlink()
 
 
 def sweep(folder: Path) -> None:

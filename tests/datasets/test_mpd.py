@@ -325,4 +325,4 @@ def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(cli, 
     assert done.returncode == 0, done.stderr
     names = {"name": "", "recipe": ""}
     assert manifest(tmp_path / "killed") | names == manifest(tmp_path / "whole") | names
-    assert not list(tmp_path.glob(".larpbench-work-*"))
+    assert not list(tmp_path.glob(".*"))
