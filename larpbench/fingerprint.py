@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 22
+_CHUNK_CELLS = 1 << 16
 
 
 def canonical_json(value: object) -> str:
@@ -28,7 +30,10 @@ def digest_columns(*columns: Iterable[str | None]) -> str:
     """
     hasher = hashlib.sha256()
     for column in columns:
-        hasher.update("\x1f".join("\x1e" if cell is None else cell for cell in column).encode())
+        cells, between = iter(column), ""
+        while chunk := ["\x1e" if cell is None else cell for cell in itertools.islice(cells, _CHUNK_CELLS)]:
+            hasher.update((between + "\x1f".join(chunk)).encode())
+            between = "\x1f"
         hasher.update(b"\x1d")
     return hasher.hexdigest()
 

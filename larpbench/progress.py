@@ -48,3 +48,9 @@ def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) 
         return
     sys.stderr.write(f"{name}: {count} of {total} {unit} in {time.monotonic() - started:.1f} s\n")
     sys.stderr.flush()
+
+
+def say(line: str) -> None:
+    """Write a line on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

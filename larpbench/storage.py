@@ -9,15 +9,17 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
 
+from larpbench import progress
 from larpbench.errors import LarpbenchError, StorageError
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
+WORK_PREFIX = ".larpbench-work-"
 _ADVICE = {
     errno.ENOSPC: "free some space; everything finished is kept and the same command goes on from there",
     errno.EDQUOT: "free some space; everything finished is kept and the same command goes on from there",
@@ -127,6 +129,37 @@ def exclusive(path: Path) -> Iterator[None]:
         yield  # outside `storage_errors`: what fails in the block is no fault of this file
     finally:
         lock.release()
+
+
+@contextmanager
+def work_folder(output: Path, key: str) -> Iterator[Path]:
+    """Give a folder beside `output` for the pieces of a long piece of work; it goes when the block ends well.
+
+    After an error or a kill it stays, and the next work of the same key on the same output finds what is there. What
+    work of another key has left for this output is deleted. One process at a time.
+
+    Args:
+        output: What is being made.
+        key: Hex digits: what the pieces depend on.
+    """
+    make_folder(output.parent)
+    mine = output.parent / f"{WORK_PREFIX}{output.name}-{key[:16]}"
+    lock = output.parent / f".{output.name}.lock"
+    with exclusive(lock):
+        for other in output.parent.glob(f"{WORK_PREFIX}*"):
+            if other != mine and re.fullmatch(re.escape(WORK_PREFIX + output.name) + "-[0-9a-f]{16}", other.name):
+                shutil.rmtree(other, ignore_errors=True)
+        make_folder(mine)
+        sweep(mine)
+        try:
+            yield mine
+        except BaseException:
+            if any(mine.iterdir()):
+                progress.say(f"what has been read is kept for the next try in {mine}")
+            raise
+        shutil.rmtree(mine, ignore_errors=True)
+        with suppress(OSError):  # some systems keep files that are open
+            lock.unlink()
 
 
 def sweep(folder: Path) -> None:

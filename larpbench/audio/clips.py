@@ -112,7 +112,9 @@ def cut_clip(
     return clip if len(clip) == count else np.resize(clip, count)
 
 
-def examine(path: Path | str, policy: AudioPolicy, seed: int, track_id: str) -> ExaminedClip:
+def examine(
+    path: Path | str, policy: AudioPolicy, seed: int, track_id: str, start_s: float | None = None
+) -> ExaminedClip:
     """Choose the clip of a track, decode it once at the file's own rate, and tell whether it can be used.
 
     Args:
@@ -120,12 +122,13 @@ def examine(path: Path | str, policy: AudioPolicy, seed: int, track_id: str) -> 
         policy: How clips are cut, and what is too short or silent.
         seed: The data set's seed.
         track_id: The track.
+        start_s: Where the clip should start; it is drawn if this is None, or if the file ends before such a clip does.
 
     Raises:
         UnusableAudio: If it cannot be used; the ``reason`` says why.
     """
     path = Path(path)
-    return with_sound(path, lambda sound: _examined(path, sound, policy, seed, track_id))
+    return with_sound(path, lambda sound: _examined(path, sound, policy, seed, track_id, start_s))
 
 
 def _info(path: Path, sound: Sound) -> AudioInfo:
@@ -134,11 +137,14 @@ def _info(path: Path, sound: Sound) -> AudioInfo:
     return AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels, sound.format)
 
 
-def _examined(path: Path, sound: Sound, policy: AudioPolicy, seed: int, track_id: str) -> ExaminedClip:
+def _examined(
+    path: Path, sound: Sound, policy: AudioPolicy, seed: int, track_id: str, start_s: float | None
+) -> ExaminedClip:
     info = _info(path, sound)
     if info.duration_s < policy.min_seconds:
         raise UnusableAudio("too short", path, f"{info.duration_s:.3f} s, less than {policy.min_seconds} s")
-    start_s = clip_start(policy, seed, track_id, info.duration_s)
+    if start_s is None or not 0 <= start_s <= info.duration_s - policy.clip_seconds:
+        start_s = clip_start(policy, seed, track_id, info.duration_s)
     clip = sound.read(round(start_s * sound.rate), max(1, round(policy.clip_seconds * sound.rate)))
     if not len(clip):
         raise CannotDecodeError(f"no sound at {start_s} s")

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import dataset_published, options
+from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
     import polars as pl
 
     from larpbench.datasets.assemble import BuildOptions
-    from larpbench.datasets.schema import Dataset
+    from larpbench.datasets.schema import Dataset, SplitName
 
 app = typer.Typer(help="Build, prove and describe data sets.", no_args_is_help=True)
 build = typer.Typer(help="Build a data set folder.", no_args_is_help=True)
 app.add_typer(build, name="build")
+build.command("mpd", epilog=dataset_published.MPD_EPILOG)(dataset_published.build_mpd)
+build.command("lfm", epilog=dataset_published.LFM_EPILOG)(dataset_published.build_lfm)
 
 _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
-_Folder = Annotated[Path, typer.Argument(help="Folder of a data set.")]
+_Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
 
 
 _TrainFraction = Annotated[
@@ -71,7 +74,8 @@ def build_csv(
     source = f"tables {tracks.name} and {playlists.name}"
     build_options = _build_options(output, source, licence, caption, seed, train_fraction, min_length)
     policy = AudioPolicy(clip_seconds=clip_seconds)
-    _print_built(build_from_tables(tracks, playlists, build_options, output, audio=audio, policy=policy))
+    built = build_from_tables(tracks, playlists, build_options, output, audio=audio, policy=policy)
+    print_built(built.folder, built.manifest)
 
 
 @build.command(
@@ -105,7 +109,8 @@ def build_folder(
 
     source = "a folder of audio files and " + ("playlists" if playlists else "their tags")
     build_options = _build_options(output, source, licence, caption, seed, train_fraction, min_length)
-    _print_built(build_library(audio, playlists, build_options, AudioPolicy(clip_seconds=clip_seconds), output))
+    built = build_library(audio, playlists, build_options, AudioPolicy(clip_seconds=clip_seconds), output)
+    print_built(built.folder, built.manifest)
 
 
 def _build_options(
@@ -147,15 +152,17 @@ def build_demo(
 
     default = WorldSpec()
     spec = WorldSpec(seed=default.seed if seed is None else seed, private_noise=private_noise)
-    _print_built(build_world(output, spec))
+    built = build_world(output, spec)
+    print_built(built.folder, built.manifest)
 
 
 @app.command(epilog="Example: larpbench dataset check my-data")
-def check(folder: _Folder, as_json: options.Json = False) -> None:
+def check(dataset: _Dataset, as_json: options.Json = False) -> None:
     """Prove a data set: no shared ids, roles, digests, audio files; say how much the splits share otherwise."""
     from larpbench.datasets.check import check_dataset, split_overlaps
     from larpbench.datasets.files import read_dataset
 
+    folder = _folder(dataset)
     findings = check_dataset(folder)
     overlaps = split_overlaps(read_dataset(folder))
     if as_json:
@@ -171,56 +178,90 @@ def check(folder: _Folder, as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: larpbench dataset stats my-data --json")
-def stats(folder: _Folder, as_json: options.Json = False) -> None:
-    """Print sizes, playlist lengths, and what chance and a perfect ranking would score."""
+@app.command(
+    epilog="""Examples:
+
+larpbench dataset stats my-data --json
+
+larpbench dataset stats my-data --encoder tfidf"""
+)
+def stats(
+    dataset: _Dataset,
+    encoder: Annotated[
+        str | None, typer.Option(help="Say how homogeneous the test playlists are to this encoder, too.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Print sizes, playlist lengths, what splits share, chance and ceiling, and how wide intervals will be."""
     import polars as pl
 
+    from larpbench.datasets.check import split_overlaps
     from larpbench.datasets.files import read_dataset
     from larpbench.datasets.stats import length_histogram, split_sizes
-    from larpbench.evaluation.bounds import ceiling, chance
-    from larpbench.evaluation.continuation import continuation
 
-    dataset = read_dataset(folder)
-    bounds: list[dict[str, object]] = []
-    for name in ("valid", "test"):
-        if dataset.manifest.counts[f"{name}.playlists"]:
-            question = continuation(dataset.split(name))
-            low = chance(question.candidates, question.heldout.lengths)
-            high = ceiling(question.candidates, question.heldout.lengths)
-            bounds += [
-                {
-                    "split": name,
-                    "metric": metric,
-                    "chance": float(low[metric].mean()),
-                    "ceiling": float(high[metric].mean()),
-                }
-                for metric in low
-            ]
-    sizes, lengths = split_sizes(dataset), length_histogram(dataset)
+    data = read_dataset(_folder(dataset))
+    sizes, lengths, overlaps = split_sizes(data), length_histogram(data), split_overlaps(data)
+    bounds = [row for name in ("valid", "test") for row in _bounds(data, name)]
+    alike = None if encoder is None else _homogeneity(data, encoder)
     if as_json:
-        manifest = dataset.manifest.model_dump(mode="json")
-        found = {"sizes": sizes.to_dicts(), "lengths": lengths.to_dicts(), "bounds": bounds, "manifest": manifest}
+        found = {
+            "sizes": sizes.to_dicts(),
+            "lengths": lengths.to_dicts(),
+            "overlaps": overlaps.to_dicts(),
+            "bounds": bounds,
+            "homogeneity": alike,
+            "manifest": data.manifest.model_dump(mode="json"),
+        }
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False).replace("NaN", "null"))
         return
-    typer.echo(f"{dataset.name}: {dataset.manifest.source}; licence: {dataset.manifest.licence}")
+    typer.echo(f"{data.name}: {data.manifest.source}; licence: {data.manifest.licence}")
     _print_frame(sizes)
     typer.echo("\nPlaylists by number of tracks:")
     _print_frame(lengths)
-    typer.echo("\nChance and ceiling:")
+    typer.echo("\nWhat the splits share (share: of the second split's rows):")
+    _print_frame(overlaps.filter(pl.col("shared") > 0))
+    typer.echo("\nChance and ceiling; interval: how wide that of a recall of twice chance will be, at least:")
     _print_frame(pl.DataFrame(bounds))
-    for reason, count in dataset.manifest.left_out.items():
+    if alike is not None:
+        typer.echo(f"\nHomogeneity of the test playlists (mean cosine of two tracks) to {encoder}: {alike:.4f}")
+    for reason, count in data.manifest.left_out.items():
         typer.echo(f"left out: {count} {reason}")
 
 
-def _print_built(dataset: Dataset) -> None:
-    counts, manifest = dataset.manifest.counts, dataset.manifest
-    for name in ("train", "valid", "test"):
-        typer.echo(f"{name:5}  {counts[f'{name}.playlists']:8} playlists  {counts[f'{name}.tracks']:8} tracks")
-    for reason, count in manifest.left_out.items():
-        typer.echo(f"left out: {count} {reason}")
-    typer.echo(f"fingerprint {manifest.fingerprint}")
-    typer.echo(f"{dataset.folder}   (prove it: larpbench dataset check {dataset.folder})")
+def _folder(dataset: str) -> Path:
+    """Return the folder of a data set by folder or name; one that is damaged is still a folder."""
+    from larpbench.datasets.catalogue import load_dataset
+
+    return Path(dataset) if Path(dataset).is_dir() else load_dataset(dataset).folder
+
+
+def _bounds(data: Dataset, name: SplitName) -> list[dict[str, object]]:
+    from larpbench.evaluation.bounds import ceiling, chance
+    from larpbench.evaluation.continuation import continuation
+    from larpbench.evaluation.statistics import least_recall_width
+
+    if not data.manifest.counts[f"{name}.playlists"]:
+        return []
+    question = continuation(data.split(name))
+    heldout = question.heldout.lengths
+    low, high = chance(question.candidates, heldout), ceiling(question.candidates, heldout)
+    rows: list[dict[str, object]] = []
+    for metric in low:
+        row = {"chance": float(low[metric].mean()), "ceiling": float(high[metric].mean())}
+        recall = min(2 * row["chance"], row["ceiling"])
+        width = least_recall_width(heldout, recall) if metric.startswith("recall@") else None
+        rows.append({"split": name, "metric": metric, **row, "interval": width})
+    return rows
+
+
+def _homogeneity(data: Dataset, encoder: str) -> float | None:
+    from larpbench.encoders import get_encoder
+    from larpbench.evaluation.homogeneity import homogeneity
+    from larpbench.planning import default_store
+
+    vectors = default_store().embed(get_encoder(encoder), data, "test", 0).vectors
+    values = homogeneity(vectors, data.split("test").interactions())
+    return float(values.mean()) if len(values) else None
 
 
 def _print_frame(frame: pl.DataFrame) -> None:

@@ -129,13 +129,17 @@ def _described(registry: Registry[Recommender] | Registry[Task] | Registry[Datas
 
 
 def _datasets() -> list[dict[str, str]]:
-    from larpbench.datasets.catalogue import DATASETS, datasets_folder, list_datasets
-    from larpbench.datasets.files import read_dataset
+    from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, list_datasets
+    from larpbench.datasets.files import read_manifest
 
     rows = _described(DATASETS)
+    for row in rows:
+        source = DATASETS.get(row["name"])
+        if source.build is not None and not is_built(source):
+            row |= {"status": "not built", "next": source.build}
     for name in list_datasets():
         if name not in DATASETS.names():
-            rows.append({"name": name, "summary": read_dataset(datasets_folder() / name).manifest.source})
+            rows.append({"name": name, "summary": read_manifest(datasets_folder() / name).source})
     return rows
 
 

@@ -17,6 +17,12 @@ class Condition(StrEnum):
     always = "always"
 
 
+class Preset(StrEnum):
+    """Splits that somebody has described."""
+
+    paper = "paper"
+
+
 Task = Annotated[str, typer.Option("--task", help="What is asked of the encoders: larpbench list tasks.")]
 Encoders = Annotated[
     str,

@@ -10,7 +10,7 @@ import polars as pl
 
 from larpbench.datasets import splits
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
-from larpbench.datasets.files import write_dataset
+from larpbench.datasets.files import read_dataset, write_dataset
 from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
 from larpbench.errors import DataError, named
 
@@ -79,7 +79,7 @@ def assemble(
         StorageError: If the folder cannot be written.
     """
     gone = _LeftOut(dict(left_out or {}))
-    clean = _clean_tracks(tracks)
+    clean = clean_texts(sorted_tracks(tracks))
     entries = _clean_playlists(playlists, clean, gone)
     given = "split" in clean.columns or "split" in entries.columns
     if "role" in entries.columns and not given:
@@ -101,10 +101,10 @@ def assemble(
     else:
         entries = splits.draw_roles(entries, options.split_seed)
     clean = clean.with_columns(caption_column(options.caption_template))
-    return write_dataset(
+    write_dataset(
         output,
         clean,
-        entries,
+        [entries.sort("playlist_id", "track_id")],
         name=options.name,
         source=options.source,
         licence=options.licence,
@@ -113,11 +113,17 @@ def assemble(
         left_out=gone.counts,
         notes=options.notes,
         audio=audio,
-        attachments=attachments or {},
+        attachments=attachments,
     )
+    return read_dataset(output)
 
 
-def _clean_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
+def sorted_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the tracks sorted by id.
+
+    Raises:
+        DataError: If an id is missing, unprintable, or there twice.
+    """
     _require_ids(tracks, "track_id", "tracks")
     repeated = tracks.filter(pl.col("track_id").is_duplicated())["track_id"].unique().sort()
     if len(repeated):
@@ -126,11 +132,16 @@ def _clean_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
             where="tracks",
             allowed="one row a track",
         )
+    return tracks.sort("track_id")
+
+
+def clean_texts(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the tracks with titles, artists and albums without control characters; unknown ones are empty."""
     text = [
         pl.col(name).fill_null("").str.replace_all(_CONTROL_CHARACTERS, " ").str.strip_chars()
         for name in ("title", "artist", "album")
     ]
-    return tracks.with_columns(text).sort("track_id")
+    return tracks.with_columns(text)
 
 
 def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _LeftOut) -> pl.DataFrame:

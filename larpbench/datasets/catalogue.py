@@ -8,7 +8,7 @@ from pathlib import Path
 from larpbench import storage
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import UnknownNameError
+from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.registry import Registry, resolve
 
 
@@ -20,20 +20,34 @@ class DatasetSource:
         name: Its name.
         summary: One line for lists.
         load: ``module:attribute`` of a function without arguments that returns the `Dataset`, making it if need be.
+        build: The command that makes it first, where it cannot be made without the user's own files.
     """
 
     name: str
     summary: str
     load: str
+    build: str | None = None
 
 
 DEMO = DatasetSource(
     "demo", "invented music and playlists, made on first use", "larpbench.datasets.catalogue:load_demo"
 )
+MPD = DatasetSource(
+    "mpd",
+    "the Million Playlist Dataset, from your own copy",
+    "larpbench.datasets.catalogue:load_mpd",
+    "larpbench dataset build mpd --source spotify_million_playlist_dataset.zip --preset paper",
+)
+LFM = DatasetSource(
+    "lfm",
+    "listening histories of Last.fm users, from your own copy of LFM-2b or LFM-1b",
+    "larpbench.datasets.catalogue:load_lfm",
+    "larpbench dataset build lfm --source LFM-2b --preset paper",
+)
 DATASETS: Registry[DatasetSource] = Registry(
     "dataset",
     DatasetSource,
-    {"demo": "larpbench.datasets.catalogue:DEMO"},
+    {name: f"larpbench.datasets.catalogue:{name.upper()}" for name in ("demo", "lfm", "mpd")},
     group="larpbench.datasets",
     name_of=lambda source: source.name,
 )
@@ -44,6 +58,31 @@ def load_demo() -> Dataset:
     from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
 
     return build_demo(datasets_folder() / f"demo-v{GENERATOR_VERSION}")
+
+
+def load_mpd() -> Dataset:
+    """Return the data set ``mpd``, if it has been built."""
+    return _load_built(MPD)
+
+
+def load_lfm() -> Dataset:
+    """Return the data set ``lfm``, if it has been built."""
+    return _load_built(LFM)
+
+
+def is_built(source: DatasetSource) -> bool:
+    """Return whether a data set that needs the user's own files is there."""
+    return (datasets_folder() / source.name / MANIFEST).is_file()
+
+
+def _load_built(source: DatasetSource) -> Dataset:
+    if not is_built(source):
+        raise MissingPartError(
+            f"the data set {source.name!r} has not been built: it needs your own copy of the files",
+            where=str(datasets_folder() / source.name),
+            next_step=source.build,
+        )
+    return read_dataset(datasets_folder() / source.name)
 
 
 def datasets_folder() -> Path:
@@ -64,7 +103,7 @@ def load_dataset(name: str | Path) -> Dataset:
 
     Raises:
         UnknownNameError: If there is no such data set.
-        MissingPartError: If it comes from a plug-in that cannot be loaded.
+        MissingPartError: If it comes from a plug-in that cannot be loaded, or has to be built first.
         DataError: If it is damaged.
     """
     folder = Path(name)

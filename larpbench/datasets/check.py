@@ -9,7 +9,7 @@ from typing import SupportsInt
 import polars as pl
 
 from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests
-from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, Dataset, DatasetAudio
 from larpbench.fingerprint import digest_file
 
 _PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
@@ -91,7 +91,8 @@ def split_overlaps(dataset: Dataset) -> pl.DataFrame:
 
 
 def _check_digests(dataset: Dataset) -> list[Finding]:
-    actual = table_digests(dataset.tracks, dataset.playlists, dataset.audio)
+    playlists = {column: dataset.playlists[column] for column in PLAYLIST_COLUMNS}
+    actual = table_digests(dataset.tracks, playlists, dataset.audio)
     stated = dataset.manifest.digests
     findings = [
         Finding(f"digest of {name}", actual[name] == stated.get(name), actual[name][:12]) for name in sorted(actual)

@@ -39,8 +39,8 @@ def build_csv(
     Raises:
         DataError: If a file cannot be read, lacks a column, or contradicts itself.
     """
-    listed = _read(tracks, _TRACK_COLUMNS, ("audio", "split"))
-    entries = _read(playlists, _PLAYLIST_COLUMNS, ("split", "role"))
+    listed = read_text_table(tracks, _TRACK_COLUMNS, ("audio", "split"))
+    entries = read_text_table(playlists, _PLAYLIST_COLUMNS, ("split", "role"))
     if audio is None:
         return assemble(listed.drop("audio", strict=False), entries, options, output)
     root = audio.resolve()
@@ -85,7 +85,17 @@ def _audio_paths(listed: pl.DataFrame, root: Path) -> tuple[dict[str, Path], int
     return paths, outside
 
 
-def _read(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> pl.DataFrame:
+def read_text_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> pl.DataFrame:
+    """Read a CSV or Parquet file as text.
+
+    Args:
+        path: The file.
+        required: Columns that must be there.
+        optional: Columns that are taken if they are there; all others are left out.
+
+    Raises:
+        DataError: If it cannot be read or lacks a column.
+    """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     with storage_errors(path, "read"):
@@ -102,7 +112,7 @@ def _read(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> p
         raise DataError(
             f"the table lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             where=f"{path} (has {', '.join(frame.columns)})",
-            allowed=f"{','.join(required)}[,{','.join(optional)}]",
+            allowed=",".join(required) + (f"[,{','.join(optional)}]" if optional else ""),
             next_step="add it, empty if nothing is known" if "track_id" not in missing else None,
         )
     chosen = [*required, *(name for name in optional if name in frame.columns)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 from pydantic import ValidationError
@@ -21,18 +22,19 @@ from larpbench.datasets.schema import (
 )
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns
-from larpbench.storage import atomic_folder, storage_errors
+from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
 
 MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
 PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
+_ROWS_AT_A_TIME = 1 << 20
 
 
 def write_dataset(
     output: Path,
     tracks: pl.DataFrame,
-    playlists: pl.DataFrame,
+    playlists: Iterable[pl.DataFrame],
     *,
     name: str,
     source: str,
@@ -41,12 +43,29 @@ def write_dataset(
     split: SplitRule,
     left_out: Mapping[str, int],
     notes: tuple[str, ...],
-    audio: DatasetAudio | None,
-    attachments: Mapping[str, Path],
-) -> Dataset:
-    """Write a data set folder and return it as read back.
+    audio: DatasetAudio | None = None,
+    attachments: Mapping[str, Path] | None = None,
+    recipe: str | None = None,
+) -> Manifest:
+    """Write a data set folder and return its manifest.
 
     A folder that already holds the same data set (by fingerprint) is left as it is.
+
+    Args:
+        output: Folder to write.
+        tracks: Columns of `TRACK_COLUMNS`; what is missing is null.
+        playlists: Columns `PLAYLIST_COLUMNS`, whole playlists in blocks, in the order of the playlist ids: only one
+            block has to fit into memory.
+        name: And the rest, as in `Manifest`.
+        source: See `Manifest`.
+        licence: See `Manifest`.
+        caption_template: See `Manifest`.
+        split: See `Manifest`.
+        left_out: See `Manifest`.
+        notes: See `Manifest`.
+        audio: The tracks' audio, if the data set has any.
+        attachments: Name -> file or folder on the same disk that is moved into the data set folder.
+        recipe: See `Manifest`.
 
     Raises:
         DataError: If `output` holds something else.
@@ -54,41 +73,63 @@ def write_dataset(
     missing = {
         column: pl.lit(None, dtype=kind) for column, kind in TRACK_COLUMNS.items() if column not in tracks.columns
     }
-    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS)).sort("track_id")
-    playlists = playlists.select(list(PLAYLIST_COLUMNS)).sort("playlist_id", "track_id")
-    digests = table_digests(tracks, playlists, audio)
-    manifest = Manifest(
-        name=name,
-        source=source,
-        licence=licence,
-        caption_template=caption_template,
-        audio_root=audio.root if audio else None,
-        audio_policy=audio.policy if audio else None,
-        split=split,
-        counts=_counts(tracks, playlists),
-        left_out=dict(left_out),
-        notes=notes,
-        digests=digests,
-        fingerprint=fingerprint_of(digests),
-    )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        return _same_or_refuse(output, manifest)
-    with atomic_folder(output) as folder:
-        tracks.write_parquet(folder / TRACKS)
-        playlists.write_parquet(folder / PLAYLISTS)
-        if audio is not None:
-            audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
-        for name_inside, made in attachments.items():
-            made.rename(folder / name_inside)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return read_dataset(output)
+    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS))
+    if not tracks["track_id"].is_sorted():
+        tracks = tracks.sort("track_id")
+    make_folder(output.parent)
+    with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
+        staged = Path(staging) / PLAYLISTS
+        counts = _write_blocks(playlists, staged)
+        digests = table_digests(tracks, {column: _stored_cells(staged, column) for column in PLAYLIST_COLUMNS}, audio)
+        manifest = Manifest(
+            name=name,
+            source=source,
+            licence=licence,
+            caption_template=caption_template,
+            audio_root=audio.root if audio else None,
+            audio_policy=audio.policy if audio else None,
+            split=split,
+            counts={f"{each}.tracks": tracks.filter(pl.col("split") == each).height for each in SPLITS} | counts,
+            left_out=dict(left_out),
+            notes=notes,
+            digests=digests,
+            fingerprint=fingerprint_of(digests),
+            recipe=recipe,
+        )
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            return _same_or_refuse(output, manifest)
+        with atomic_folder(output) as folder:
+            tracks.write_parquet(folder / TRACKS)
+            staged.rename(folder / PLAYLISTS)
+            if audio is not None:
+                audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
+            for name_inside, made in (attachments or {}).items():
+                made.rename(folder / name_inside)
+            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
 
 
-def read_dataset(folder: Path) -> Dataset:
-    """Read a data set folder.
+def already_built(output: Path, recipe: str, split: SplitRule) -> Manifest | None:
+    """Return the manifest of a data set that the same command has built there, None if there is nothing yet.
 
     Raises:
-        DataError: If it is no data set, is damaged, or does not fit the schema.
+        DataError: If there is something else; better said before a long build than after it.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    existing = read_manifest(output) if (output / MANIFEST).is_file() else None
+    if existing is not None and existing.recipe == recipe:
+        return existing
+    if existing is None or existing.split != split:
+        raise _something_else(output)
+    return None
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a data set folder.
+
+    Raises:
+        DataError: If it is no data set, or the manifest does not fit the schema.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -97,9 +138,18 @@ def read_dataset(folder: Path) -> Dataset:
             next_step="larpbench dataset build --help, or larpbench list datasets",
         )
     try:
-        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise DataError(f"the manifest does not fit the schema: {error}", where=str(path)) from error
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a data set folder.
+
+    Raises:
+        DataError: If it is no data set, is damaged, or does not fit the schema.
+    """
+    manifest = read_manifest(folder)
     tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
     playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
     return Dataset(folder, manifest, tracks, playlists, _read_audio(folder, manifest))
@@ -132,7 +182,9 @@ def _read_audio(folder: Path, manifest: Manifest) -> DatasetAudio | None:
     return DatasetAudio(manifest.audio_root, manifest.audio_policy, files)
 
 
-def table_digests(tracks: pl.DataFrame, playlists: pl.DataFrame, audio: DatasetAudio | None) -> dict[str, str]:
+def table_digests(
+    tracks: pl.DataFrame, playlists: Mapping[str, Iterable[str]], audio: DatasetAudio | None
+) -> dict[str, str]:
     """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
     digests = {
         "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),
@@ -150,22 +202,45 @@ def fingerprint_of(digests: Mapping[str, str]) -> str:
     return digest(dict(digests))
 
 
-def _counts(tracks: pl.DataFrame, playlists: pl.DataFrame) -> dict[str, int]:
-    counts = {}
-    for name in SPLITS:
-        counts[f"{name}.tracks"] = tracks.filter(pl.col("split") == name).height
-        entries = playlists.filter(pl.col("split") == name)
-        counts[f"{name}.playlists"] = entries["playlist_id"].n_unique()
-        counts[f"{name}.entries"] = entries.height
+def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> dict[str, int]:
+    """Write blocks as one Parquet file and return how many playlists and entries each split has."""
+    counts = {f"{name}.{what}": 0 for name in SPLITS for what in ("playlists", "entries")}
+    parts: list[Path] = []
+    for block in blocks:
+        parts.append(path.with_name(f"{len(parts):06d}.part"))
+        block.select(list(PLAYLIST_COLUMNS)).write_parquet(parts[-1])
+        found = block.group_by("split").agg(pl.col("playlist_id").n_unique(), pl.len())
+        for name, playlists, entries in found.iter_rows():
+            counts[f"{name}.playlists"] += playlists
+            counts[f"{name}.entries"] += entries
+    if len(parts) == 1:
+        parts[0].rename(path)
+    else:
+        pl.scan_parquet(parts).sink_parquet(path)
+        for part in parts:
+            part.unlink()
     return counts
 
 
-def _same_or_refuse(output: Path, manifest: Manifest) -> Dataset:
+def _stored_cells(path: Path, column: str) -> Iterator[str]:
+    """Yield a column of a Parquet file, a bounded number of rows at a time."""
+    stored = pl.scan_parquet(path).select(column)
+    start = 0
+    while (part := stored.slice(start, _ROWS_AT_A_TIME).collect()).height:
+        yield from part[column]
+        start += part.height
+
+
+def _same_or_refuse(output: Path, manifest: Manifest) -> Manifest:
     if output.is_dir() and (output / MANIFEST).is_file():
-        existing = read_dataset(output)
-        if existing.manifest.fingerprint == manifest.fingerprint and existing.manifest.split == manifest.split:
+        existing = read_manifest(output)
+        if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
             return existing
-    raise DataError(
+    raise _something_else(output)
+
+
+def _something_else(output: Path) -> DataError:
+    return DataError(
         "the output folder is not empty and holds something else",
         where=str(output),
         next_step="choose another --output, or remove that folder first",

@@ -49,13 +49,23 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["cold-start", "given"]
-    """``cold-start``: drawn (protocol rule 2); ``given``: taken from the user's own columns."""
+    rule: Literal["cold-start", "given", "paper"]
+    """``cold-start``: drawn (protocol rule 2); ``given``: taken from the user's own columns; ``paper``: drawn as the
+    papers describe it, train claims its tracks first."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""
     seed: int
     train_fraction: float | None = None
+    """Share of the playlists that are train; null where numbers of playlists were asked for."""
     min_length: int | None = None
+    max_length: int | None = None
+    """Valid and test playlists were cut to so many tracks."""
+    train_tracks: int | None = None
+    valid_playlists: int | None = None
+    test_playlists: int | None = None
+    """What was asked for; `Manifest.counts` says what came out."""
+    artist_disjoint: bool = False
+    """Whether no artist is in two splits."""
 
 
 class Manifest(BaseModel):
@@ -83,6 +93,8 @@ class Manifest(BaseModel):
     digests: dict[str, str]
     """``tracks.text``, ``tracks.audio``, ``playlists``, ``split``."""
     fingerprint: str
+    recipe: str | None = None
+    """Digest of the source files and options of a long build, by which the same command finds that it is done."""
 
 
 @dataclass(frozen=True)

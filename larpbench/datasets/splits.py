@@ -36,7 +36,7 @@ def draw_playlist_splits(playlist_ids: pl.Series, seed: int, train_fraction: flo
     valid_below = 1 - train_fraction
 
     def split_of(playlist_id: str) -> str:
-        drawn = _uniform(seed, playlist_id)
+        drawn = uniform(seed, playlist_id)
         return "test" if drawn < test_below else "valid" if drawn < valid_below else "train"
 
     return pl.DataFrame(
@@ -115,5 +115,6 @@ def _key(seed: int, *names: str) -> bytes:
     return hashlib.sha256("\x1f".join([str(seed), *names]).encode()).digest()
 
 
-def _uniform(seed: int, name: str) -> float:
-    return int.from_bytes(_key(seed, name)[:7], "big") / 2**56
+def uniform(seed: int, *names: str) -> float:
+    """Return a number in [0, 1) drawn by sha256 of the seed and the names."""
+    return int.from_bytes(_key(seed, *names)[:7], "big") / 2**56

@@ -38,21 +38,25 @@ class HeardTracks:
     left_out: dict[str, int]
 
 
-def hear_tracks(paths: Mapping[str, Path], policy: AudioPolicy, seed: int) -> HeardTracks:
+def hear_tracks(
+    paths: Mapping[str, Path], policy: AudioPolicy, seed: int, starts: Mapping[str, float] | None = None
+) -> HeardTracks:
     """Decode one clip of every track.
 
     Args:
         paths: Track id -> audio file.
         policy: How clips are cut.
         seed: Split seed; it also drives where clips start.
+        starts: Track id -> where its clip should start, for those that are known.
     """
+    given = starts or {}
     clips, files = [], []
     reasons: dict[str, list[str]] = {}
 
     def hear(item: tuple[str, Path]) -> tuple[str, tuple[float, float] | None, tuple[str, int, int] | str]:
         track_id, path = item
         try:
-            clip = examine(path, policy, seed, track_id)
+            clip = examine(path, policy, seed, track_id, given.get(track_id))
             found = path.stat()
             return track_id, (clip.start_s, clip.duration_s), (digest_file(path), found.st_size, found.st_mtime_ns)
         except UnusableAudio as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 
 RESAMPLES = 2_000
@@ -12,6 +14,20 @@ _QUANTILE = 1.959963984540054
 _RESAMPLING_SEED = 20_240_825
 _CHUNK_NUMBERS = 4_000_000
 _NO_SPREAD = 1e-12
+
+
+def least_recall_width(n_heldout: np.ndarray, recall: float) -> float:
+    """Return how wide the interval of a mean recall is at least, before anything has been ranked.
+
+    It is the normal interval of hits that fall independently of each other; real hits of a playlist come together,
+    which makes it wider.
+
+    Args:
+        n_heldout: (p,) int held-out tracks of each playlist, at least 1.
+        recall: The mean recall that is looked at.
+    """
+    deviation = float(np.sqrt((recall * (1 - recall) / n_heldout).sum()) / len(n_heldout))
+    return 2 * NormalDist().inv_cdf((1 + LEVEL) / 2) * deviation
 
 
 def bootstrap_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

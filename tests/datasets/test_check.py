@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -75,3 +77,33 @@ def test_stats_print_sizes_and_bounds(cli, small):
     recall = next(row for row in found["bounds"] if row["metric"] == "recall@10")
     assert 10 / 120 <= recall["chance"] <= 10 / 114
     assert "Chance and ceiling" in cli("dataset", "stats", small.folder / "small").out
+
+
+def test_stats_say_how_wide_intervals_will_be_and_what_splits_share(cli, with_demo):
+    found = json.loads(cli("dataset", "stats", "demo", "--json").out)
+    rows = {row["metric"]: row for row in found["bounds"] if row["split"] == "test"}
+    recall = 2 * rows["recall@10"]["chance"]
+    heldout = found["manifest"]["counts"]["test.entries"] / 2
+    assert rows["recall@10"]["interval"] == pytest.approx(2 * 1.96 * (recall * (1 - recall) / heldout) ** 0.5, rel=0.1)
+    assert rows["ndcg@10"]["interval"] is None
+    assert {row["of"] for row in found["overlaps"]} >= {"artist", "artist and album", "title"}
+    assert found["homogeneity"] is None
+    assert "how wide that of a recall of twice chance" in cli("dataset", "stats", "demo").out
+
+
+def test_homogeneity_is_the_mean_cosine_of_the_pairs_of_a_playlist(cli, small):
+    encoder = f"precomputed:{small.vectors}"
+    found = json.loads(cli("dataset", "stats", small.folder / "small", "--encoder", encoder, "--json").out)
+    stored = np.load(small.vectors)
+    unit = {name: row / np.linalg.norm(row) for name, row in zip(stored["ids"], stored["embeddings"], strict=True)}
+    playlists = pl.read_parquet(small.folder / "small" / "playlists.parquet").group_by("playlist_id")
+    means = [
+        np.mean([unit[a] @ unit[b] for a, b in itertools.combinations(rows["track_id"], 2)]) for _, rows in playlists
+    ]
+    assert found["homogeneity"] == pytest.approx(np.mean(means), abs=1e-6)
+    assert "Homogeneity of the test playlists" in cli(
+        "dataset", "stats", small.folder / "small", "--encoder", encoder
+    ).out  # fmt: skip
+    unknown = cli("dataset", "stats", "nothing")
+    assert unknown.code == 2
+    assert "unknown dataset 'nothing'" in unknown.err

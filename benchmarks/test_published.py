@@ -1,0 +1,105 @@
+"""Building mpd and lfm from files of the published shapes: throughput, growth, and peak memory."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from paired import cpu_seconds, paired_ratio
+from published_shapes import MPD_PLAYLISTS, MPD_TRACKS, write_lfm, write_slices
+
+from larpbench.datasets.lfm_tables import EVENTS, find_table
+from larpbench.datasets.mpd_pieces import Pieces
+from larpbench.datasets.mpd_slices import open_slices, parse_slice
+
+Figure = Callable[[str, str, str], None]
+TARGET = "<= 1.5x"
+MPD_SIZES = ("--preset", "paper", "--train-tracks", "50000")
+
+
+def build(collection: str, source: Path, output: Path, *more: str) -> tuple[float, float]:
+    """Build a data set in a process of its own and return its CPU seconds and its peak memory in MB."""
+    command = [sys.executable, "-m", "larpbench", "dataset", "build", collection, "--source", str(source)]
+    process = subprocess.Popen([*command, "--output", str(output), *more], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    peak_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
+    return usage.ru_utime + usage.ru_stime, peak_mb
+
+
+def read_and_parse(path: Path) -> None:
+    """What nobody can do without: every slice out of the zip and through json."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            json.loads(archive.read(name))
+
+
+def unpack(path: Path) -> None:
+    """What nobody can do without: the log out of bz2."""
+    with bz2.open(path) as stream:
+        while stream.read(1 << 25):
+            pass
+
+
+def test_reading_slices(tmp_path: Path, figure: Figure) -> None:
+    path = tmp_path / "mpd.zip"
+    size = write_slices(path, 3_000, tracks=60_000)
+    runs = iter(range(100))
+
+    def ours() -> None:
+        folder = tmp_path / str(next(runs))
+        folder.mkdir()
+        pieces = Pieces(folder)
+        with open_slices(path) as slices:
+            for each in slices.slices:
+                pieces.add(parse_slice(slices.read(each), each.name))
+
+    ratio = paired_ratio(ours, lambda: read_and_parse(path), rounds=5)
+    figure(f"mpd slices read and kept / unzip + json.loads, {size / 1e6:.0f} MB of JSON", TARGET, str(ratio))
+
+
+def test_reading_a_log(tmp_path: Path, figure: Figure) -> None:
+    size = write_lfm(tmp_path, 1_000_000, users=1_000, tracks=200_000)
+    table = find_table(tmp_path, EVENTS)
+    assert table is not None
+    ratio = paired_ratio(lambda: list(map(len, table.chunks())), lambda: unpack(table.path), rounds=5)
+    figure(f"lfm log read as a table / bz2, {size / 1e6:.0f} MB unpacked", TARGET, str(ratio))
+
+
+@pytest.mark.slow
+def test_growth_of_mpd(tmp_path: Path, figure: Figure) -> None:
+    for playlists in (25_000, 50_000, 100_000):
+        path = tmp_path / "mpd.zip"
+        size = write_slices(path, playlists, tracks=9 * playlists)
+        bare = cpu_seconds(lambda path=path: read_and_parse(path))
+        cpu_s, peak_mb = build("mpd", path, tmp_path / str(playlists), *MPD_SIZES)
+        measured = f"{cpu_s / bare:.2f}x ({cpu_s:.1f} against {bare:.1f} CPU s), peak {peak_mb:.0f} MB"
+        figure(f"whole build / unzip + json.loads: mpd, {playlists:,} playlists, {size / 1e9:.1f} GB", TARGET, measured)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [("--preset", "paper"), ()], ids=["paper", "protocol"])
+def test_memory_of_mpd_at_full_counts(tmp_path: Path, figure: Figure, more: tuple[str, ...]) -> None:
+    path = tmp_path / "mpd.zip"
+    write_slices(path, MPD_PLAYLISTS, tracks=MPD_TRACKS, length=12)
+    cpu_s, peak_mb = build("mpd", path, tmp_path / "out", *more)
+    name = f"mpd, {MPD_PLAYLISTS:,} playlists of 12, {MPD_TRACKS:,} tracks, {' '.join(more) or 'protocol'}"
+    figure(name, "< 2000 MB", f"{peak_mb:.0f} MB, {cpu_s:.0f} CPU s")
+
+
+@pytest.mark.slow
+def test_growth_of_lfm(tmp_path: Path, figure: Figure) -> None:
+    for events in (12_500_000, 25_000_000, 50_000_000):
+        folder = tmp_path / str(events)
+        size = write_lfm(folder, events, users=events // 4_000, tracks=1_000_000)
+        bare = cpu_seconds(lambda folder=folder: unpack(folder / "listening-events.tsv.bz2"))
+        cpu_s, peak_mb = build("lfm", folder, tmp_path / f"out-{events}", "--preset", "paper")
+        measured = f"{cpu_s / bare:.2f}x ({cpu_s:.1f} against {bare:.1f} CPU s), peak {peak_mb:.0f} MB"
+        figure(f"whole build / bz2 of the log: lfm, {events:,} events, {size / 1e9:.1f} GB", TARGET, measured)

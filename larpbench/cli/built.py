@@ -1,0 +1,23 @@
+"""What a build says when it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from larpbench.datasets.schema import Manifest
+
+
+def print_built(folder: Path, manifest: Manifest) -> None:
+    """Print sizes, what was left out, the licence and the fingerprint."""
+    for name in ("train", "valid", "test"):
+        playlists, tracks = manifest.counts[f"{name}.playlists"], manifest.counts[f"{name}.tracks"]
+        typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
+    for reason, count in manifest.left_out.items():
+        typer.echo(f"left out: {count} {reason}")
+    typer.echo(f"licence: {manifest.licence}")
+    typer.echo(f"fingerprint {manifest.fingerprint}")
+    typer.echo(f"{folder}   (prove it: larpbench dataset check {folder})")
