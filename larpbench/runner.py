@@ -116,8 +116,7 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
     try:
         if planned.spec.source:
             require_unseen(plan.dataset, planned.spec.source)
-        checkpoint = ensure_trained(store, planned.spec, planned.cell.seed, validation_recall)
-        stored = _embedded(plan, planned, store, planned.cell.seed)
+        stored, checkpoint = _embedded(plan, planned, store, planned.cell.seed)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
@@ -152,10 +151,14 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
     return None
 
 
-def _embedded(plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int) -> dict[SplitName, StoredEmbeddings]:
+def _embedded(
+    plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int
+) -> tuple[dict[SplitName, StoredEmbeddings], Path | None]:
+    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained."""
     seed = seed if planned.spec.card.stochastic else 0
+    checkpoint = ensure_trained(store, planned.spec, seed, validation_recall)
     splits = splits_read(plan.task, planned.recommender)
-    return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}
+    return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}, checkpoint
 
 
 def _fitted(
@@ -173,7 +176,7 @@ def _fitted(
         elif _done_meanwhile(tuning):
             learner.remember(name, _remembered(read_record(tuning.path).recommender))
         else:
-            first = _embedded(plan, planned, store, TUNING_SEED)
+            first, _ = _embedded(plan, planned, store, TUNING_SEED)
             learner.tune(name, kind, *_learning_data(plan, {split: each.vectors for split, each in first.items()}))
     return learner.fitted(name, kind, cell.seed, *_learning_data(plan, vectors))
 
