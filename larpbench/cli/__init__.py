@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from larpbench.cli import convert, dataset, describe, doctor, encode, list, plan, run, table, train
+from larpbench.cli import compare, convert, dataset, describe, doctor, encode, list, plan, run, table, train
 from larpbench.errors import LarpbenchError
 
 _INTERRUPTED = 130
@@ -31,6 +31,7 @@ app.command(epilog=encode.EPILOG)(encode.encode)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
 app.command(epilog=table.EPILOG)(table.table)
+app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 
 

@@ -1,0 +1,34 @@
+"""``larpbench compare``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larpbench.cli import options
+
+EPILOG = """Examples:
+
+larpbench compare results handcrafted tfidf
+
+larpbench compare results larp-ttc larp-wtc --json"""
+
+
+def compare(
+    results: Annotated[Path, typer.Argument(help="Folder of the results.")],
+    first: Annotated[str, typer.Argument(help="An encoder, as in the table.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: options.Json = False,
+) -> None:
+    """Say by how much two encoders differ on the same playlists, and whether that may be chance."""
+    from larpbench.results.comparison import compare_encoders, to_markdown
+
+    lines = compare_encoders(results, first, second)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=2, ensure_ascii=False))
+    else:
+        typer.echo(to_markdown(lines, first, second), nl=False)
