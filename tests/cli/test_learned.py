@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -161,3 +162,11 @@ def test_an_encoder_that_ruins_every_trial_fails_its_cells_with_the_reason(cli, 
         message = found["ridge", seed]["failure"]["message"]
         assert message.startswith("all 2 trials of ridge failed; the first: FloatingPointError: too large")
     assert outcome.err.count("tune ridge") == 1
+
+
+def test_the_command_line_and_python_have_the_same_default_budget():
+    from larpbench.cli import plan, run
+    from larpbench.recommenders.base import DEFAULT_BUDGET
+
+    for verb in (plan.plan, run.run):
+        assert inspect.signature(verb).parameters["budget"].default == DEFAULT_BUDGET
