@@ -129,15 +129,11 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
                 "counts": _counts(result),
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
-                "costs": _costs(stored, cost, checkpoint).model_copy(
-                    update={"fit_wall_s": fit_s, "trial_wall_s": tuple(each.seconds for each in tuned.trials)}
-                    if tuned
-                    else {}
-                ),
+                "costs": _costs(stored, cost, checkpoint),
             }
         )
         if tuned:
-            record = record.model_copy(update={"recommender": _told(record.recommender, tuned, plan.budget)})
+            record = _with_tuning(record, tuned, fit_s, plan.budget)
     except (StorageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a plug-in may raise anything; the other cells must go on
@@ -187,11 +183,15 @@ def _learning_data(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> tuple[Tr
     return TrainData(train, vectors["train"]), ValidData(valid, vectors["valid"])
 
 
-def _told(part: RecommenderPart, tuned: Tuned, budget: int) -> RecommenderPart:
+def _with_tuning(record: CellRecord, tuned: Tuned, fit_s: float, budget: int) -> CellRecord:
+    """Return a record that also tells what was chosen, from what, and what it took."""
     trials = tuple(
         TrialPart(params=each.params, valid_recall=each.valid_recall, failure=each.failure) for each in tuned.trials
     )
-    return part.model_copy(update={"params": tuned.params, "budget": budget, "trials": trials})
+    seconds = tuple(each.seconds for each in tuned.trials)
+    part = record.recommender.model_copy(update={"params": tuned.params, "budget": budget, "trials": trials})
+    costs = record.costs and record.costs.model_copy(update={"fit_wall_s": fit_s, "trial_wall_s": seconds})
+    return record.model_copy(update={"recommender": part, "costs": costs})
 
 
 def _remembered(part: RecommenderPart) -> Tuned:

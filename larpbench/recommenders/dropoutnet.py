@@ -54,7 +54,7 @@ class Tower(nn.Module):
         width = preference + content
         for size in HIDDEN:
             layers += [
-                nn.Linear(width, size),
+                _linear(width, size),
                 nn.BatchNorm1d(size, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM),
                 nn.Tanh(),
             ]
@@ -158,8 +158,8 @@ class DropoutNet(LearnedRecommender):
     version = 1
     summary = "two towers over WMF preferences and content, trained with dropped preferences"
     search_space: ClassVar[SearchSpace] = {
-        "learning_rate": (0.005, 0.002, 0.01),
-        "l2": (0.1, 0.03, 0.01),
+        "learning_rate": (0.005, 0.002, 0.001),
+        "l2": (0.1, 0.03, 0.3),
         "dropout": (0.2, 0.5, 0.8),
         **WMF_SPACE,
     }

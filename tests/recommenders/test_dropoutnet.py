@@ -80,6 +80,7 @@ def test_sizes_are_those_of_the_papers():
     assert [layer.in_features for layer in linear] == [64 + 256, 512, 256, 256]
     assert [layer.out_features for layer in linear] == [512, 256, 256, 256]
     assert {(layer.momentum, layer.eps) for layer in norms} == {(0.01, 0.001)}
+    assert all(0.008 < layer.weight.std() < 0.012 and not layer.bias.any() for layer in linear)
     assert sum(isinstance(layer, nn.Tanh) for layer in tower.layers) == len(norms) == 3
 
 
