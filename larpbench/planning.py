@@ -106,6 +106,7 @@ class Plan:
         cells: Cells, grouped by encoder.
         unavailable: Encoders and recommenders that cannot run here.
         budget: Trials of each tuning.
+        draws: How many draws of seeds and held-out tracks are scored.
     """
 
     task: Task
@@ -114,6 +115,7 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     unavailable: tuple[Unavailable, ...]
     budget: int = DEFAULT_BUDGET
+    draws: int = 1
 
     @property
     def to_run(self) -> tuple[PlannedCell, ...]:
@@ -126,7 +128,7 @@ class Plan:
         pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
-        ranking = len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+        ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
         return sum(train.values()) + sum(encode.values()) + fit + ranking
 
     def estimated_bytes(self) -> int:
@@ -144,6 +146,7 @@ def make_plan(
     task: str = "continuation",
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
+    draws: int = 1,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -157,6 +160,8 @@ def make_plan(
         task: Task name.
         seeds: How many seeds random and learned parts run over; the others run once.
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
+        draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
+            own, on which the scores rest; the others say how much depends on it.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -170,6 +175,8 @@ def make_plan(
         raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
     if budget < 1:
         raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
+    if draws < 1:
+        raise UsageError(f"the number of draws is {draws}", allowed="1 or more")
     store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task)
     specs, unavailable = _specs(encoders, dataset)
@@ -181,7 +188,9 @@ def make_plan(
             for seed in range(seeds):
                 for each in chosen_recommenders:
                     if seed == 0 or spec.card.stochastic or each.learns_from:
-                        planned = _planned(chosen_task, dataset, spec, each, seed, budget, output, condition, store)
+                        planned = _planned(
+                            chosen_task, dataset, spec, each, seed, budget, draws, output, condition, store
+                        )
                         cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
             unavailable.append(Unavailable(name, error.what, error.next_step))
@@ -189,7 +198,7 @@ def make_plan(
             raise
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
-    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget)
+    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws)
 
 
 def default_store() -> EmbeddingStore:
@@ -209,6 +218,7 @@ def _planned(
     recommender: Recommender,
     seed: int,
     budget: int,
+    draws: int,
     output: Path,
     condition: Condition,
     store: EmbeddingStore,
@@ -226,6 +236,7 @@ def _planned(
             "embeddings": vectors_key,
             "recommender": [recommender.name, recommender.version, *tuning],
             "seed": cell.seed,
+            **({"draws": draws} if draws > 1 else {}),
         }
     )[:32]
     path = record_path(output, cell, key)

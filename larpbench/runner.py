@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.datasets.splits import redraw_test
 from larpbench.encoders import ENCODERS, base_name
 from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
@@ -32,6 +33,7 @@ from larpbench.results.record import (
     Costs,
     Counts,
     DatasetPart,
+    DrawsPart,
     EncoderPart,
     Failure,
     Metric,
@@ -122,11 +124,14 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
         with measured() as cost:
             result = plan.task.execute(plan.dataset, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
+            draws = _draws(plan, vectors, recommender, metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
                 "training": _training(planned.spec.source, checkpoint) if checkpoint and planned.spec.source else None,
                 "counts": _counts(result),
+                "diagnostics": dict(result.diagnostics),
+                "draws": draws,
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
                 "costs": _costs(stored, cost, checkpoint),
@@ -224,6 +229,20 @@ def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric
             )
         )
     return tuple(metrics)
+
+
+def _draws(
+    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Recommender, first: tuple[Metric, ...]
+) -> DrawsPart | None:
+    """Score the same vectors on other draws of the test playlists' halves."""
+    if plan.draws == 1:
+        return None
+    values = {metric.name: [metric.value] for metric in first if metric.chance is not None}
+    for draw in range(1, plan.draws):
+        result = plan.task.execute(redraw_test(plan.dataset, draw), vectors, recommender)
+        for name, found in values.items():
+            found.append(float(result.values[name].mean()))
+    return DrawsPart(n=plan.draws, values={name: tuple(found) for name, found in values.items()})
 
 
 def _counts(result: TaskResult) -> Counts:

@@ -28,12 +28,13 @@ def plan(
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
+    draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
     as_json: options.Json = False,
 ) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
-    made = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition)
+    made = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -56,6 +57,7 @@ def planned(
     dataset: str,
     seeds: int,
     budget: int,
+    draws: int,
     output: Path,
     condition: options.Condition,
 ) -> Plan:
@@ -83,6 +85,7 @@ def planned(
         task=task,
         seeds=seeds,
         budget=budget,
+        draws=draws,
         output=output.absolute(),
         condition=condition.value,
     )

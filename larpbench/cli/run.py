@@ -24,6 +24,7 @@ def run(
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
+    draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
 ) -> None:
@@ -33,7 +34,7 @@ def run(
     from larpbench.results.formats import to_markdown
     from larpbench.results.tables import load_tables
 
-    plan = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition)
+    plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
     print_unavailable(plan)
     require_asked(plan, f"{encoders},{recommenders}")
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))

@@ -23,6 +23,7 @@ CSV_COLUMNS = (
     "chance",
     "ceiling",
     "n",
+    "group",
 )
 _NOT_APPLICABLE = "n/a"
 
@@ -37,10 +38,10 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
     parts = []
     for table in tables:
-        heads = ["Encoder", "Recommender", *(f"{_head(column)} ↑" for column in table.columns)]
-        lines = [heads, ["---", "---", *("--:" for _ in table.columns)]]
+        heads = ["Encoder", "Recommender", *(f"{_head(column)} ↑" for column in table.columns), "Group"]
+        lines = [heads, ["---", "---", *("--:" for _ in table.columns), "---"]]
         lines += [[_md(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
-        lines += [[name, "", *(_plain(values.get(c)) for c in table.columns)] for name, values in _bounds(table)]
+        lines += [[name, "", *(_plain(values.get(c)) for c in table.columns), ""] for name, values in _bounds(table)]
         title = f"## {_md(table.task)}: {_md(table.dataset)}"
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = "\n".join(f"- {_md(text)}" for text in (*table.facts, *table.footnotes))
@@ -54,6 +55,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for table in tables:
+        groups = {(row.encoder, row.recommender): row.group for row in table.rows}
         for record in table.records:
             cell = record.cell
             name = (cell.task, cell.dataset, cell.encoder, cell.recommender, cell.seed)
@@ -62,7 +64,8 @@ def to_csv(tables: Sequence[Table]) -> str:
                 shown = ["" if number is None else repr(number) for number in numbers]
                 if not metric.applicable:
                     shown = [_NOT_APPLICABLE] * len(numbers)
-                writer.writerow([*name, metric.name, *shown, metric.n])
+                group = groups[cell.encoder, cell.recommender] if metric.name == table.columns[0] else ""
+                writer.writerow([*name, metric.name, *shown, metric.n, group])
     return stream.getvalue()
 
 
@@ -77,15 +80,15 @@ def to_latex(tables: Sequence[Table]) -> str:
     for table in tables:
         lines = [
             rf"% {_tex(table.task)}: {_tex(table.dataset)}",
-            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
+            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}l}}",
             r"\toprule",
-            " & ".join(["Encoder", "Recommender", *map(_head, table.columns)]) + r" \\",
+            " & ".join(["Encoder", "Recommender", *map(_head, table.columns), "Group"]) + r" \\",
             r"\midrule",
         ]
         lines += [" & ".join([*map(_tex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows]
         lines.append(r"\midrule")
         for name, values in _bounds(table):
-            lines.append(" & ".join([name, "", *(_plain(values.get(c)) for c in table.columns)]) + r" \\")
+            lines.append(" & ".join([name, "", *(_plain(values.get(c)) for c in table.columns), ""]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [f"% {_tex(text)}" for text in (*table.facts, *table.footnotes)]
         parts.append("\n".join(lines) + "\n")
@@ -115,8 +118,8 @@ def _labels(row: Row) -> list[str]:
 
 def _cells(row: Row, table: Table, cell: Callable[[Score | None], str]) -> list[str]:
     if row.failure:
-        return ["failed", *("" for _ in table.columns[1:])]
-    return [cell(row.scores[column]) for column in table.columns]
+        return ["failed", *("" for _ in table.columns)]
+    return [*(cell(row.scores[column]) for column in table.columns), row.group]
 
 
 def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:

@@ -122,6 +122,15 @@ class Counts(_Model):
     """K -> share of the lists whose cut at K falls between equal scores."""
 
 
+class DrawsPart(_Model):
+    """The same cell with other halves of the test playlists as seeds."""
+
+    n: int
+    """Draws; the first one is the data set's own, which all other numbers of the record rest on."""
+    values: dict[str, tuple[float, ...]]
+    """Metric -> its value in each draw."""
+
+
 class Costs(_Model):
     """What it took, possibly in an earlier run for the embeddings."""
 
@@ -163,6 +172,12 @@ class CellRecord(_Model):
     failure: Failure | None = None
     metrics: tuple[Metric, ...] = ()
     counts: Counts | None = None
+    diagnostics: dict[str, float | None] = Field(default_factory=dict)
+    """What kind of lists these are: ``hubness@K``, the skewness of how often each track is listed;
+    ``same_artist_hits@K`` and ``same_artist_listed@K``, the share of the hits, and of all that is listed, whose artist
+    is that of a seed. Null where there is no hit."""
+    draws: DrawsPart | None = None
+    """Null where seeds and held-out tracks were drawn once."""
     warnings: tuple[str, ...] = ()
     dataset: DatasetPart
     encoder: EncoderPart

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from larpbench.errors import DataError
 from larpbench.evaluation.metrics import CUTOFFS
+from larpbench.evaluation.significance import indistinguishable_groups
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.results.record import CellRecord, Metric
 from larpbench.results.store import read_playlist_values, read_records
@@ -50,6 +51,7 @@ class Row:
         control: Whether the encoder is a yardstick.
         scores: Column -> score; None prints n/a.
         failure: Why there are no scores.
+        group: Letters: rows that share one cannot be told apart by the first column. Empty if there is nothing to tell.
     """
 
     encoder: str
@@ -59,6 +61,7 @@ class Row:
     control: bool
     scores: dict[str, Score | None]
     failure: str | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Tab
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))
-    rows = _placed([_row(pairs) for pairs in grouped.values()])
+    rows = _placed(_lettered([_row(pairs) for pairs in grouped.values()], list(grouped.values())))
     good = [record for _, record in current if record.status == "ok"]
     by_name = {metric.name: metric for metric in good[0].metrics} if good else {}
     shown = {name: by_name[name] for name in SHOWN if name in by_name}
@@ -170,6 +173,18 @@ def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]]) -> dict[str, Score | N
     return scores
 
 
+def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord]]]) -> list[Row]:
+    """Add letters: rows that share one cannot be told apart by the first column (protocol rule 12)."""
+    good = [index for index, row in enumerate(rows) if row.scores.get(SHOWN[0])]
+    means = [
+        np.mean([read_playlist_values(path, [SHOWN[0]])[:, 0] for path, _ in records[index]], axis=0) for index in good
+    ]
+    if len(good) < 2 or len({len(each) for each in means}) > 1:
+        return rows
+    letters = dict(zip(good, indistinguishable_groups(np.stack(means)), strict=True))
+    return [replace(row, group=letters.get(index, "")) for index, row in enumerate(rows)]
+
+
 def _placed(rows: list[Row]) -> list[Row]:
     """Mark the best and the second best of each column and sort; controls take part in neither."""
     places: dict[tuple[int, str], int] = {}
@@ -185,7 +200,7 @@ def _placed(rows: list[Row]) -> list[Row]:
             column: score and Score(score.value, score.low, score.high, score.few_hits, places.get((index, column), 0))
             for column, score in row.scores.items()
         }
-        marked.append(Row(row.encoder, row.recommender, row.seeds, row.weights, row.control, scores, row.failure))
+        marked.append(replace(row, scores=scores))
     return sorted(marked, key=_rank)
 
 
@@ -218,6 +233,11 @@ def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
             f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {max(widths):.3f} wide: "
             "a difference of that order may be chance."
         )
+    if any(row.group for row in rows):
+        facts.append(
+            f"Group: rows that share a letter cannot be told apart by {SHOWN[0]} (paired randomisation tests of all "
+            "pairs, Holm-corrected to 5 % for the whole table)."
+        )
     tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)
     if tied > 0:
         facts.append(f"Up to {tied:.1%} of the lists are cut between equal scores; a fixed random order settles them.")
@@ -241,6 +261,28 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
+def _draws(records: Sequence[CellRecord]) -> list[str]:
+    """Say how much of each row is the draw of the playlists' halves, and how much the training seed."""
+    grouped: dict[tuple[str, str, int], list[tuple[float, ...]]] = defaultdict(list)
+    for record in records:
+        if record.draws:
+            name = record.cell.encoder, record.cell.recommender, record.draws.n
+            grouped[name].append(record.draws.values[SHOWN[0]])
+    found = []
+    for (encoder, recommender, n), values in sorted(grouped.items()):
+        table = np.array(values)  # (seeds, draws)
+        by_draw = np.sqrt(table.var(axis=1, ddof=1).mean())
+        text = (
+            f"{encoder} with {recommender}: {SHOWN[0]} over {n} draws of the hidden halves: mean {table.mean():.4f}, "
+        )
+        text += f"standard deviation {by_draw:.4f}"
+        if len(table) > 1:
+            by_seed = np.sqrt(table.var(axis=0, ddof=1).mean())
+            text += f"; over {len(table)} training seeds on the same halves: {by_seed:.4f}"
+        found.append(f"{text}.")
+    return found
+
+
 def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], older: int) -> list[str]:
     notes = []
     if any(score and score.few_hits for row in rows for score in row.scores.values()):
@@ -249,6 +291,7 @@ def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], 
         notes.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
     if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
         notes.append(f"weights: random, never trained: {', '.join(names)}.")
+    notes.extend(_draws([record for _, record in current]))
     notes.extend(_trainings([record for _, record in current]))
     for text in sorted({f"{r.cell.encoder}: {warning}." for _, r in current for warning in r.warnings}):
         notes.append(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -54,6 +54,7 @@ class TaskResult:
         hits_at: K -> number of hits in all lists cut at K.
         tie_share: K -> share of the lists whose cut at K falls between equal scores.
         left_out: Reason -> number of queries that are not counted.
+        diagnostics: What kind of lists these are, column -> value; None where it is not defined.
     """
 
     query_ids: np.ndarray
@@ -70,6 +71,7 @@ class TaskResult:
     hits_at: Mapping[int, int]
     tie_share: Mapping[int, float]
     left_out: Mapping[str, int]
+    diagnostics: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class Task(ABC):
