@@ -206,6 +206,12 @@ def default_store() -> EmbeddingStore:
     return EmbeddingStore(storage.home() / "embeddings")
 
 
+def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
+    """Return an encoder by name; one that is trained learns from `dataset` unless its name says from what."""
+    spec = get_encoder(name)
+    return spec.learning_from(dataset) if spec.training and not spec.source else spec
+
+
 def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
     """Return the joint key of the vectors of some splits."""
     return digest([scaled_key(spec, dataset, dataset.split(name), seed) for name in splits])
@@ -272,12 +278,10 @@ def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpe
     unavailable: list[Unavailable] = []
     for name in dict.fromkeys(_expanded(names)):
         try:
-            spec = get_encoder(name)
+            spec = encoder_for(name, dataset)
         except MissingPartError as error:  # a plug-in that breaks
             unavailable.append(Unavailable(name, error.what, error.next_step))
             continue
-        if spec.training and not spec.source:
-            spec = spec.learning_from(dataset)
         status = spec.status()
         if status.state == "ready":
             specs[name] = spec

@@ -34,17 +34,19 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
     def cell(score: Score | None) -> str:
         before, after = marks[score.place if score else 0]
-        return f"{before}{_number(score)}{after}{_interval(score)}"
+        return f"{before}{number_text(score)}{after}{interval_text(score)}"
 
     parts = []
     for table in tables:
-        heads = ["Encoder", "Recommender", *(f"{_head(column)} ↑" for column in table.columns), "Group"]
+        heads = ["Encoder", "Recommender", *(f"{column_head(column)} ↑" for column in table.columns), "Group"]
         lines = [heads, ["---", "---", *("--:" for _ in table.columns), "---"]]
-        lines += [[_md(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
-        lines += [[name, "", *(_plain(values.get(c)) for c in table.columns), ""] for name, values in _bounds(table)]
-        title = f"## {_md(table.task)}: {_md(table.dataset)}"
+        lines += [[escape_markdown(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
+        lines += [
+            [name, "", *(bound_text(values.get(c)) for c in table.columns), ""] for name, values in _bounds(table)
+        ]
+        title = f"## {escape_markdown(table.task)}: {escape_markdown(table.dataset)}"
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        notes = "\n".join(f"- {_md(text)}" for text in (*table.facts, *table.footnotes))
+        notes = "\n".join(f"- {escape_markdown(text)}" for text in (*table.facts, *table.footnotes))
         parts.append(f"{title}\n\n{body}\n\n{notes}\n")
     return "\n".join(parts)
 
@@ -74,23 +76,25 @@ def to_latex(tables: Sequence[Table]) -> str:
 
     def cell(score: Score | None) -> str:
         command = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}[score.place if score else 0]
-        return (command % _number(score)) + (rf" {{\scriptsize {_interval(score).strip()}}}" if score else "")
+        return (command % number_text(score)) + (rf" {{\scriptsize {interval_text(score).strip()}}}" if score else "")
 
     parts = []
     for table in tables:
         lines = [
-            rf"% {_tex(table.task)}: {_tex(table.dataset)}",
+            rf"% {escape_latex(table.task)}: {escape_latex(table.dataset)}",
             rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}l}}",
             r"\toprule",
-            " & ".join(["Encoder", "Recommender", *map(_head, table.columns), "Group"]) + r" \\",
+            " & ".join(["Encoder", "Recommender", *map(column_head, table.columns), "Group"]) + r" \\",
             r"\midrule",
         ]
-        lines += [" & ".join([*map(_tex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows]
+        lines += [
+            " & ".join([*map(escape_latex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows
+        ]
         lines.append(r"\midrule")
         for name, values in _bounds(table):
-            lines.append(" & ".join([name, "", *(_plain(values.get(c)) for c in table.columns), ""]) + r" \\")
+            lines.append(" & ".join([name, "", *(bound_text(values.get(c)) for c in table.columns), ""]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [f"% {_tex(text)}" for text in (*table.facts, *table.footnotes)]
+        lines += [f"% {escape_latex(text)}" for text in (*table.facts, *table.footnotes)]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -98,7 +102,7 @@ def to_latex(tables: Sequence[Table]) -> str:
 def to_html(tables: Sequence[Table]) -> str:
     """Return one self-contained page; every text from the data is escaped."""
     environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
-    environment.filters.update(number=_number, interval=_interval, plain=_plain, head=_head)
+    environment.filters.update(number=number_text, interval=interval_text, plain=bound_text, head=column_head)
     return environment.get_template("tables.html").render(tables=tables, bounds=_bounds)
 
 
@@ -126,32 +130,38 @@ def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:
     return [("chance", table.chance), ("ceiling", table.ceiling)]
 
 
-def _head(column: str) -> str:
+def column_head(column: str) -> str:
+    """Return a metric as a heading, such as ``NDCG@10``."""
     name, _, k = column.partition("@")
     return f"{name.upper() if name == 'ndcg' else name.capitalize()}@{k}"
 
 
-def _number(score: Score | None) -> str:
+def number_text(score: Score | None) -> str:
+    """Return a score to four decimals."""
     return _NOT_APPLICABLE if score is None else f"{score.value:.4f}"
 
 
-def _interval(score: Score | None) -> str:
+def interval_text(score: Score | None) -> str:
+    """Return a score's interval, with a space before it; empty if it has none."""
     if score is None or score.low is None or score.high is None:
         return ""
     return f" [{score.low:.3f}, {score.high:.3f}]{'†' if score.few_hits else ''}"
 
 
-def _plain(value: float | None) -> str:
+def bound_text(value: float | None) -> str:
+    """Return chance or ceiling to four decimals."""
     return _NOT_APPLICABLE if value is None else f"{value:.4f}"
 
 
-def _md(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
     for character in "\\`|<>*_[]":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
 
 
-def _tex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Return text that LaTeX shows as it is, on one line."""
     table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\dag{}"}
     table |= {character: f"\\{character}" for character in "&%$#_{}"}
     return " ".join("".join(table.get(character, character) for character in text).split())

@@ -103,10 +103,11 @@ def load_tables(output: str | Path) -> list[Table]:
     groups: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in read_records(Path(output)):
         groups[record.cell.task, record.cell.dataset].append((path, record))
-    return [_table(task, dataset, found) for (task, dataset), found in sorted(groups.items())]
+    return [build_table(found) for _, found in sorted(groups.items())]
 
 
-def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Table:
+def build_table(found: Sequence[tuple[Path, CellRecord]]) -> Table:
+    """Return the table of some records of one task and one data set, each with its path."""
     newest = max(found, key=lambda pair: pair[1].created)[1]
     older = 0
     by_cell: dict[tuple[str, str, int], tuple[Path, CellRecord]] = {}
@@ -126,8 +127,8 @@ def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Tab
     by_name = {metric.name: metric for metric in good[0].metrics} if good else {}
     shown = {name: by_name[name] for name in SHOWN if name in by_name}
     return Table(
-        task,
-        dataset,
+        newest.cell.task,
+        newest.cell.dataset,
         SHOWN,
         tuple(rows),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
