@@ -65,7 +65,7 @@ def _sheet(request: Request, rows: dict[int, Row], valid: dict[int, float], publ
     lines = []
     for j, row in rows.items():
         score = row.scores[_METRIC]
-        star = [f"{published[d]:.4f}" if j == DEFAULT_NEIGHBOURS else "drawn only" for d in request.published]
+        star = [f"{published[d]:.4f}" if j == DEFAULT_NEIGHBOURS else "no number" for d in request.published]
         cells.append(
             (
                 Text(str(j)),
