@@ -41,7 +41,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
         lines = [heads, ["---", "---", *("--:" for _ in table.columns)]]
         lines += [[_md(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
         lines += [[name, "", *(_plain(values.get(c)) for c in table.columns)] for name, values in _bounds(table)]
-        title = f"## {_md(table.task)}: {_md(table.dataset)}"
+        title = f"## {_md(table.task)}: {_md(table.tested)}"
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = "\n".join(f"- {_md(text)}" for text in (*table.facts, *table.footnotes))
         parts.append(f"{title}\n\n{body}\n\n{notes}\n")
@@ -56,7 +56,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     for table in tables:
         for record in table.records:
             cell = record.cell
-            name = (cell.task, cell.dataset, cell.encoder, cell.recommender, cell.seed)
+            name = (cell.task, table.tested, cell.encoder, cell.recommender, cell.seed)
             for metric in record.metrics:
                 numbers = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
                 shown = ["" if number is None else repr(number) for number in numbers]
@@ -76,7 +76,7 @@ def to_latex(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
         lines = [
-            rf"% {_tex(table.task)}: {_tex(table.dataset)}",
+            rf"% {_tex(table.task)}: {_tex(table.tested)}",
             rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
             r"\toprule",
             " & ".join(["Encoder", "Recommender", *map(_head, table.columns)]) + r" \\",

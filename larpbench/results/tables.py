@@ -12,7 +12,8 @@ import numpy as np
 from larpbench.errors import DataError
 from larpbench.evaluation.metrics import CUTOFFS
 from larpbench.evaluation.statistics import bootstrap_interval
-from larpbench.results.record import CellRecord, Metric
+from larpbench.results.record import CellRecord, Metric, RemovalPart
+from larpbench.results.removal import as_sentence, in_short
 from larpbench.results.store import read_playlist_values, read_records
 
 FEW_HITS = 20
@@ -63,11 +64,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Results of one task on one data set.
+    """Results of one task on one data set: all rows on the same candidates.
 
     Attributes:
         task: Name.
         dataset: Name.
+        removal: What left the data set because encoders were trained on it elsewhere; None if nothing did.
         columns: Metric names that are shown.
         rows: Best first by the first column, controls and failures last.
         chance: Column -> chance; None prints n/a.
@@ -79,6 +81,7 @@ class Table:
 
     task: str
     dataset: str
+    removal: RemovalPart | None
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     chance: dict[str, float | None]
@@ -87,9 +90,14 @@ class Table:
     footnotes: tuple[str, ...]
     records: tuple[CellRecord, ...]
 
+    @property
+    def tested(self) -> str:
+        """What was tested, in words that differ where the candidates do."""
+        return f"{self.dataset} less {in_short(self.removal)}" if self.removal else self.dataset
+
 
 def load_tables(output: str | Path) -> list[Table]:
-    """Return one table a task and data set of a results folder.
+    """Return one table a task, data set and removal (protocol rule 13) of a results folder.
 
     Records of an older version of the data set are left out and counted in a footnote: rows of different data do not
     compare.
@@ -100,21 +108,22 @@ def load_tables(output: str | Path) -> list[Table]:
     groups: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in read_records(Path(output)):
         groups[record.cell.task, record.cell.dataset].append((path, record))
-    return [_table(task, dataset, found) for (task, dataset), found in sorted(groups.items())]
+    return [table for (task, dataset), found in sorted(groups.items()) for table in _tables(task, dataset, found)]
 
 
-def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Table:
-    newest = max(found, key=lambda pair: pair[1].created)[1]
-    older = 0
-    by_cell: dict[tuple[str, str, int], tuple[Path, CellRecord]] = {}
-    for path, record in sorted(found, key=lambda pair: pair[1].created):
-        if record.dataset.fingerprint != newest.dataset.fingerprint or record.protocol != newest.protocol:
-            older += 1
-            continue
-        name = (record.cell.encoder, record.cell.recommender, record.cell.seed)
-        older += name in by_cell
-        by_cell[name] = (path, record)
-    current = list(by_cell.values())
+def _tables(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> list[Table]:
+    found = sorted(found, key=lambda pair: pair[1].created)
+    newest = found[-1][1]
+    tables: dict[str, dict[tuple[str, str, int], tuple[Path, CellRecord]]] = defaultdict(dict)
+    for path, record in found:
+        if record.dataset.fingerprint == newest.dataset.fingerprint and record.protocol == newest.protocol:
+            removed = record.removal.key if record.removal else ""
+            tables[removed][record.cell.encoder, record.cell.recommender, record.cell.seed] = (path, record)
+    older = len(found) - sum(map(len, tables.values()))
+    return [_table(task, dataset, list(cells.values()), older) for _, cells in sorted(tables.items())]
+
+
+def _table(task: str, dataset: str, current: list[tuple[Path, CellRecord]], older: int) -> Table:
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))
@@ -125,11 +134,12 @@ def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Tab
     return Table(
         task,
         dataset,
+        current[0][1].removal,
         SHOWN,
         tuple(rows),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
         {name: metric.ceiling if metric.applicable else None for name, metric in shown.items()},
-        tuple(_facts(good, rows)) if good else (),
+        tuple(_facts(current[0][1].removal, good, rows)),
         tuple(_footnotes(current, rows, older)),
         tuple(record for _, record in sorted(current, key=lambda pair: _order(pair[1]))),
     )
@@ -198,11 +208,12 @@ def _order(record: CellRecord) -> tuple[str, str, int]:
     return (record.cell.encoder, record.cell.recommender, record.cell.seed)
 
 
-def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
-    record = good[0]
+def _facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
+    removed = [as_sentence(removal)] if removal else []
+    record = good[0] if good else None
+    if record is None or record.counts is None:
+        return removed
     counts = record.counts
-    if counts is None:
-        return []
     left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
     widths = [
         score.high - score.low
@@ -212,6 +223,7 @@ def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
     facts = [
         f"{counts.playlists} playlists counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out tracks each; "
         f"{counts.tracks} tracks, of which {counts.candidates_min} or more are candidates for each playlist.",
+        *removed,
     ]
     if widths:
         facts.append(
@@ -241,6 +253,21 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
+def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
+    """Name the encoders that may have seen tested tracks where nobody can look (protocol rule 13)."""
+    weights = {
+        f"{record.cell.encoder} ({record.encoder.card['training_data']})"
+        for record in records
+        if record.training is None and record.encoder.card["training_data"] != "none"
+    }
+    if not weights:
+        return []
+    return [
+        "Weights that were trained before this run, on data that may hold tested tracks (only trainings by larpbench are "
+        f"searched for them): {', '.join(sorted(weights))}."
+    ]
+
+
 def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], older: int) -> list[str]:
     notes = []
     if any(score and score.few_hits for row in rows for score in row.scores.values()):
@@ -250,6 +277,7 @@ def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], 
     if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
         notes.append(f"weights: random, never trained: {', '.join(names)}.")
     notes.extend(_trainings([record for _, record in current]))
+    notes.extend(_trained_elsewhere([record for _, record in current]))
     for text in sorted({f"{r.cell.encoder}: {warning}." for _, r in current for warning in r.warnings}):
         notes.append(text)
     for row in rows:
