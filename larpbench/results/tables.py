@@ -258,12 +258,12 @@ def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     weights = {
         f"{record.cell.encoder} ({record.encoder.card['training_data']})"
         for record in records
-        if record.training is None and record.encoder.card["training_data"] != "none"
+        if record.status == "ok" and record.training is None and record.encoder.card["training_data"] != "none"
     }
     if not weights:
         return []
     return [
-        "Weights that were trained before this run, on data that may hold tested tracks (only trainings by larpbench are "
+        "Weights that were trained elsewhere, on data that may hold tested tracks (only trainings by larpbench are "
         f"searched for them): {', '.join(sorted(weights))}."
     ]
 

@@ -79,7 +79,9 @@ def test_best_is_bold_second_underlined_and_controls_are_neither(cli, results):
 
 
 def test_weights_from_elsewhere_are_named(cli, small, results):
-    (line,) = [line for line in cli("table", results, "--format", "latex").out.splitlines() if "trained before" in line]
+    (line,) = [
+        line for line in cli("table", results, "--format", "latex").out.splitlines() if "trained elsewhere" in line
+    ]
     assert "vectors.npz (unknown)." in line
     assert "tfidf" not in line
 
