@@ -9,7 +9,7 @@ from larpbench.reproduction.request import Evaluated, Request, evaluate
 from larpbench.reproduction.sheet import Sheet, Text
 from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 from larpbench.results.published import PublishedScores, published_scores
-from larpbench.results.tables import SHOWN, Row
+from larpbench.results.rows import SHOWN, Row
 
 _BASELINE_SIZES = ("tiny", "paper")
 _LARP_SIZES = ("heads", "tiny", "paper")
