@@ -176,9 +176,8 @@ def test_what_may_have_been_heard_before_and_what_was_never_compared_is_told(cli
         record = json.loads(path.read_text())
         if record["cell"]["encoder"] == "tfidf":
             told = {"overlaps": ["small"], "training_data": "the web", "original": "a paper's code"}
-            path.write_text(
-                json.dumps(record | {"encoder": record["encoder"] | {"card": record["encoder"]["card"] | told}})
-            )
+            record["encoder"]["card"] |= told
+            path.write_text(json.dumps(record))
     for kind in ("md", "latex", "html"):
         printed = cli("table", results, "--format", kind).out
         assert "tfidf: its training data (the web) may hold tracks of this data set (not verifiable)." in printed
