@@ -13,7 +13,7 @@ import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.datasets.splits import redraw_test
-from larpbench.encoders import ENCODERS, base_name
+from larpbench.encoders import encoder_origin
 from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
@@ -306,7 +306,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=_origin(ENCODERS, base_name(spec.identity)),
+                origin=encoder_origin(spec),
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,

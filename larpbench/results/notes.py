@@ -72,6 +72,7 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
     found.extend(_draws(records))
     found.extend(_trainings(records))
     found.extend(_trained_elsewhere(records))
+    found.extend(_unproven(records))
     found.extend(sorted({f"{each.cell.encoder}: {text}." for each in records for text in each.warnings}))
     for row in rows:
         if row.failure:
@@ -118,14 +119,36 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
 
 def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     """Name the encoders that may have seen tested tracks where nobody can look (protocol rule 13)."""
-    weights = {
-        f"{record.cell.encoder} ({record.encoder.card['training_data']})"
-        for record in records
-        if record.status == "ok" and record.training is None and record.encoder.card["training_data"] != "none"
+    good = [each for each in records if each.status == "ok"]
+    cards = {each.cell.encoder: each.encoder.card for each in good if each.training is None}
+    elsewhere = {name: card for name, card in cards.items() if card["training_data"] != "none"}
+    dataset = records[0].cell.dataset if records else ""
+    declared = {
+        name
+        for name, card in elsewhere.items()
+        if any(dataset == each or dataset.startswith(f"{each}-") for each in card.get("overlaps", ()))
     }
-    if not weights:
+    found = [
+        f"{name}: its training data ({elsewhere[name]['training_data']}) may hold tracks of this data set (not "
+        "verifiable)."
+        for name in sorted(declared)
+    ]
+    others = sorted(f"{name} ({card['training_data']})" for name, card in elsewhere.items() if name not in declared)
+    if others:
+        found.append(
+            "Weights that were trained elsewhere, on data that may hold tested tracks (only trainings by larpbench are "
+            f"searched for them): {', '.join(others)}."
+        )
+    return found
+
+
+def _unproven(records: Sequence[CellRecord]) -> list[str]:
+    """Name the adapters that nobody has compared with their original."""
+    cards = {record.cell.encoder: record.encoder.card for record in records}
+    names = sorted(name for name, card in cards.items() if card.get("original") and not card.get("proof"))
+    if not names:
         return []
     return [
-        "Weights that were trained elsewhere, on data that may hold tested tracks (only trainings by larpbench are "
-        f"searched for them): {', '.join(sorted(weights))}."
+        "unproven adapters, never compared with the original code on the same weights and input (larpbench check NAME "
+        f"--golden): {', '.join(names)}."
     ]
