@@ -19,10 +19,11 @@ bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
 docs:  ## what is generated: the JSON Schema of a result
 	$(PYTHON) -m larpbench.results.schema > docs/results-schema.json
 
-reproduce:  ## the committed tables of the demo data set, in results/demo and in the README
+reproduce:  ## the committed tables and figures of the demo data set, in results/demo and in the README
 	rm -rf build/results
 	$(PYTHON) -m larpbench run --output build/results
 	mkdir -p results/demo
 	$(PYTHON) -m larpbench table build/results --format csv > results/demo/continuation.csv
 	$(PYTHON) -m larpbench table build/results --format md > results/demo/continuation.md
+	$(PYTHON) -m larpbench reproduce all --dataset demo --output build/reproduction --to results/demo
 	$(PYTHON) .ci/fill_readme.py
