@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
-from larpbench.reproduction.targets import FIGURES, TARGETS
+import compare_tables
 
-_COMPARE = Path(__file__).with_name("compare_tables.py")
+from larpbench.reproduction.targets import FIGURES, TARGETS
 
 
 def main(committed: Path, reproduced: Path) -> int:
@@ -21,8 +20,7 @@ def main(committed: Path, reproduced: Path) -> int:
     faults = len(missing)
     for path in sorted(reproduced.glob("table*.csv")):
         sys.stdout.write(f"{path.name}: ")
-        sys.stdout.flush()
-        faults += subprocess.run([sys.executable, _COMPARE, committed / path.name, path], check=False).returncode
+        faults += compare_tables.main(committed / path.name, path)
     return min(faults, 1)
 
 
