@@ -11,7 +11,7 @@ lint:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest benchmarks -s

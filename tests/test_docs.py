@@ -15,7 +15,7 @@ from sounds import write_tone
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest")
+INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest -n auto")
 
 
 @pytest.fixture
