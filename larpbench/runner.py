@@ -287,6 +287,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
                 origin=_origin(ENCODERS, base_name(spec.identity)),
+                learnt_from=spec.source.name if spec.source else None,
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,
