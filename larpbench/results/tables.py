@@ -258,7 +258,7 @@ def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     weights = {
         f"{record.cell.encoder} ({record.encoder.card['training_data']})"
         for record in records
-        if record.encoder.learnt_from is None and record.encoder.card["training_data"] != "none"
+        if not (record.training or record.encoder.learnt_from) and record.encoder.card["training_data"] != "none"
     }
     if not weights:
         return []
