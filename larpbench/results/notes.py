@@ -119,8 +119,9 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
 
 def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     """Name the encoders that may have seen tested tracks where nobody can look (protocol rule 13)."""
-    good = [each for each in records if each.status == "ok"]
-    cards = {each.cell.encoder: each.encoder.card for each in good if each.training is None}
+    cards = {
+        each.cell.encoder: each.encoder.card for each in records if not (each.training or each.encoder.learnt_from)
+    }
     elsewhere = {name: card for name, card in cards.items() if card["training_data"] != "none"}
     dataset = records[0].cell.dataset if records else ""
     declared = {
