@@ -3,8 +3,7 @@
     python benchmarks/whole_mpd.py read WORK                  # all slices, numbered and kept
     python benchmarks/whole_mpd.py build WORK OUTPUT [paper]  # the data set of what is kept
 
-Each prints its CPU seconds and its peak memory in MB. What parsing takes is the memory of one slice;
-`test_published.py` has it in its figures.
+Each prints its CPU seconds and its peak memory in MB. Parsing adds the memory of one slice.
 """
 
 from __future__ import annotations
