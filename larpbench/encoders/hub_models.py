@@ -56,13 +56,14 @@ def options_of(argument: str | None, name: str, allowed: tuple[str, ...]) -> tup
     return found
 
 
-def load_model(kind: Any, folder: Path, place: Place) -> Any:  # noqa: ANN401 - transformers has no common type for it
+def load_model(kind: Any, folder: Path, place: Place, unused: str = "") -> Any:  # noqa: ANN401 - transformers has no common type for it
     """Return a model with the weights of a folder, for inference.
 
     Args:
         kind: Its class in transformers.
         folder: Holds ``config.json`` and the weights.
         place: Where and how it computes.
+        unused: Beginning of the names of tensors that may be missing, since nothing uses them.
 
     Raises:
         DataError: If the weights are damaged, or some of the model are not among them.
@@ -74,8 +75,7 @@ def load_model(kind: Any, folder: Path, place: Place) -> Any:  # noqa: ANN401 - 
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
-    missing = sorted({str(each) for each in told["missing_keys"]} - {"embeddings.position_ids"})
-    missing = [each for each in missing if "pooler." not in each]  # BERT's, which is not used, and often left out
+    missing = [each for each in sorted(map(str, told["missing_keys"])) if not (unused and each.startswith(unused))]
     if missing or told.get("mismatched_keys"):
         raise DataError(
             f"the weights are not those of {kind.__name__}: without {len(missing)} of its tensors, such as "

@@ -31,7 +31,7 @@ class TextEncoder:
         from transformers import AutoModel
 
         self._tokens, self._place = Tokens(folder, longest), place
-        model = load_model(AutoModel, folder, place)
+        model = load_model(AutoModel, folder, place, unused="pooler.")
         self._model = model.get_encoder() if model.config.is_encoder_decoder else model
 
     @torch.inference_mode()

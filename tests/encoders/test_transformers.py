@@ -216,6 +216,33 @@ class TestDamagedCheckpoints:
         with pytest.raises(DataError, match="no tokenizer beside the model"):
             build_on(get_encoder("bert"), folder)
 
+    def test_a_text_tower_without_its_pooler_is_refused(self, clap_folder, tmp_path):
+        from safetensors.torch import load_file, save_file
+
+        folder = shutil.copytree(clap_folder, tmp_path / "headless")
+        state = load_file(folder / "model.safetensors")
+        kept = {name: tensor for name, tensor in state.items() if "text_model.pooler" not in name}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(DataError, match=r"without 2 of its tensors, such as 'text_model\.pooler"):
+            build_on(get_encoder("clap-pt:text"), folder)
+        assert build_on(get_encoder("clap-pt:audio"), folder)
+
+    def test_bert_as_it_was_published(self, text_folder, tmp_path):
+        """With the heads of its training, the names of its TensorFlow days, and no pooler."""
+        from safetensors.torch import load_file, save_file
+
+        folder = shutil.copytree(text_folder, tmp_path / "published")
+        old = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+        state = {"cls.predictions.bias": torch.zeros(5)}
+        for name, tensor in load_file(folder / "model.safetensors").items():
+            for new, former in old.items():
+                name = name.replace(new, former)
+            if not name.startswith("pooler."):
+                state[f"bert.{name}"] = tensor
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        found, expected = (build_on(get_encoder("bert"), each).encode(batch(None)) for each in (folder, text_folder))
+        np.testing.assert_array_equal(found, expected)
+
     def test_the_older_format(self, text_folder, tmp_path):
         from safetensors.torch import load_file
 
