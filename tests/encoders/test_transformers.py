@@ -13,6 +13,7 @@ import pytest
 import torch
 from make_goldens import STORED, computed
 from small_data import build_split_tables
+from weights_server import serving
 
 from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncodeContext, TrackBatch
@@ -303,6 +304,27 @@ def test_minilm_is_what_transformers_makes_of_its_weights():
 
     found = get_encoder("minilm").build(EncodeContext(0, None)).encode(batch(None))
     np.testing.assert_allclose(found, run_text(_folder(), batch(None), None), atol=1e-6)
+
+
+def test_from_the_hub_to_the_table(cli, text_folder, tmp_path, monkeypatch):
+    build_split_tables(tmp_path / "data")
+    asked = ("run", "--dataset", tmp_path / "data", "--encoders", "text:maker/of-models", "--output", tmp_path / "out")
+    refused = cli(*asked)
+    assert refused.code == 3
+    assert "next: larpbench fetch text:maker/of-models" in refused.err
+    with serving() as server:
+        server.models["maker/of-models"] = {path.name: path.read_bytes() for path in text_folder.iterdir()}
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        done = cli(*asked, "--download")
+        assert done.code == 0, done.err
+        assert "licence of the weights: see huggingface.co/maker/of-models" in done.err
+        asked_for = len(server.asked)
+        assert cli(*asked, "--download").code == 0
+        assert len(server.asked) == asked_for
+    assert "| text:maker/of-models |" in done.out
+    (record,) = ((json.loads(path.read_text())) for path in (tmp_path / "out").rglob("*.json"))
+    assert record["encoder"]["weights_digest"] == get_encoder("text:maker/of-models").weights.digest()
+    assert record["encoder"]["card"]["proof"].startswith("transformers")
 
 
 @pytest.fixture
