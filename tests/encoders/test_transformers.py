@@ -57,7 +57,7 @@ def fetched(home, clap_folder, text_folder):
     return home
 
 
-def batch(seconds=4.0, n=3, rate=48_000):
+def batch(seconds=4.0, n=2, rate=48_000):
     audio = clips(n, seconds, rate) if seconds else None
     return TrackBatch(np.array([f"t{row}" for row in range(n)]), np.array(CAPTIONS[:n], dtype=object), audio)
 
@@ -83,7 +83,7 @@ class TestGolden:
         assert "larpbench fetch" in live.advice
 
     def test_it_runs_the_original_code_on_the_real_weights(self, fetched):
-        for name in ("clap-pt", "bert"):
+        for name in ("clap-pt:audio", "bert"):
             assert [each.outcome for each in check_golden(get_encoder(name))] == ["pass", "pass"]
 
     def test_a_wrong_adapter_fails(self, monkeypatch):
@@ -110,13 +110,13 @@ class TestGolden:
 
 
 class TestClap:
-    @pytest.mark.parametrize("name", ["clap-pt", "clap-pt:audio", "clap-pt:text", "htsat", "bert", "bert:bf16"])
+    @pytest.mark.parametrize("name", ["clap-pt", "bert:bf16"])
     def test_it_keeps_to_what_larpbench_relies_on(self, fetched, name):
         spec = get_encoder(name)
         spec = replace(spec, card=spec.card.model_copy(update={"dim": None}))
         assert [each for each in check_encoder(spec) if each.outcome == "fail"] == []
 
-    @pytest.mark.parametrize("seconds", [0.3, 7.0, 10.0, 10.5, 25.0])
+    @pytest.mark.parametrize("seconds", [0.3, 10.5])
     def test_every_length_of_clip(self, clap_folder, seconds):
         given = batch(seconds)
         found = build_on(get_encoder("clap-pt:audio"), clap_folder).encode(given)
