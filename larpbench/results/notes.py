@@ -67,7 +67,7 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
     if any(score is None for row in rows for score in row.scores.values()):
         found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
-    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
+    if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         found.append(f"weights: random, never trained: {', '.join(names)}.")
     found.extend(_draws(records))
     found.extend(_trainings(records))
@@ -80,6 +80,11 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
     if older:
         found.append(f"{older} older results of the same cells, or of an older version of the data set, are left out.")
     return found
+
+
+def _random_weights(row: Row) -> bool:
+    """Whether the weights, or those of a part of a combination, were never trained."""
+    return any(part.startswith("random") or ": random" in part for part in row.weights.split("; "))
 
 
 def _draws(records: Sequence[CellRecord]) -> list[str]:
