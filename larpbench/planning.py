@@ -259,7 +259,7 @@ def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpe
     """Resolve names; an encoder that is not ready is listed, not raised."""
     specs: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
-    for name in dict.fromkeys(_expanded(names)):
+    for name in dict.fromkeys(expanded(names)):
         try:
             spec = get_encoder(name)
         except MissingPartError as error:  # a plug-in that breaks
@@ -271,11 +271,12 @@ def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpe
         if status.state == "ready":
             specs[name] = spec
         else:
-            unavailable.append(Unavailable(name, status.state, status.next_step))
+            unavailable.append(Unavailable(name, status.text, status.next_step))
     return specs, unavailable
 
 
-def _expanded(names: Sequence[str]) -> list[str]:
+def expanded(names: Sequence[str]) -> list[str]:
+    """Return encoder names with ``all`` and ``default`` spelt out."""
     found: list[str] = []
     for name in names:
         if name == "all":

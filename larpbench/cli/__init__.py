@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from larpbench.cli import compare, convert, dataset, describe, doctor, encode, list, plan, run, table, train
+from larpbench.cli import compare, convert, dataset, describe, doctor, encode, fetch, list, plan, run, table, train
 from larpbench.errors import LarpbenchError
 
 _INTERRUPTED = 130
@@ -27,6 +27,7 @@ app.command(epilog=plan.EPILOG)(plan.plan)
 app.command("list", epilog=list.EPILOG)(list.list_names)
 app.command(epilog=describe.EPILOG)(describe.describe)
 app.add_typer(dataset.app, name="dataset")
+app.command(epilog=fetch.EPILOG)(fetch.fetch)
 app.command(epilog=encode.EPILOG)(encode.encode)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")

@@ -54,7 +54,9 @@ def _encoder(name: str) -> dict[str, object]:
         **spec.card.model_dump(mode="json"),
         "takes": spec.takes,
         "speed": speed_text(spec),
-        "status": status.state,
+        "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
+        "unproven": spec.card.unproven,
+        "status": status.text,
         "next": status.next_step,
         "origin": str(ENCODERS.origin(base_name(name))),
     }
