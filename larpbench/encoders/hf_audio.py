@@ -105,7 +105,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
 
 def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder of a checkpoint's layer."""
-    folder = context.weights
+    folder = context.weights_folder
     _facts(folder, argument or "")
     _, layer = split_argument(argument or "")
     if _read(folder, "config.json").get("model_type") == CODEC:

@@ -28,6 +28,7 @@ LONGEST_S = 25.0
 """What follows is not heard."""
 VQVAE_FILE = "vqvae.pth.tar"
 PRIOR_FILE = "prior_level_2.pth.tar"
+_WIDTH = "prior.pos_emb.pos_emb"  # (8192, width)
 _COARSEST = 2  # level of the VQ-VAE
 _HOP = 128  # samples a code
 _VQVAE_SAMPLES = 1_048_576  # for which the networks are laid out: 8,192 codes
@@ -95,8 +96,8 @@ class JukeboxEncoder:
 
 def build_jukebox(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder with the fetched weights."""
-    vqvae = load_vqvae(context.weights / VQVAE_FILE)
-    return JukeboxEncoder(vqvae, load_prior(context.weights / PRIOR_FILE, vqvae), torch_device())
+    vqvae = load_vqvae(context.weights_folder / VQVAE_FILE)
+    return JukeboxEncoder(vqvae, load_prior(context.weights_folder / PRIOR_FILE, vqvae), torch_device())
 
 
 def load_vqvae(path: Path) -> Any:  # noqa: ANN401 - the package's class
@@ -115,14 +116,12 @@ def load_vqvae(path: Path) -> Any:  # noqa: ANN401 - the package's class
     return vqvae
 
 
-def load_prior(path: Path, vqvae: Any, layers: int = LAYER, **sizes: Any) -> Any:  # noqa: ANN401
-    """Return the top prior of a checkpoint, cut after some layers; the others are never made.
+def load_prior(path: Path, vqvae: Any) -> Any:  # noqa: ANN401 - the package's class
+    """Return the top prior of a checkpoint, cut after layer 36; the others are never made.
 
     Args:
-        path: The checkpoint.
+        path: The checkpoint; it decides the width.
         vqvae: The VQ-VAE that it belongs to.
-        layers: How many to keep.
-        **sizes: What differs from the 5-billion prior, such as ``prior_width``; for tests.
 
     Raises:
         DataError: If the file is no checkpoint of it.
@@ -130,14 +129,17 @@ def load_prior(path: Path, vqvae: Any, layers: int = LAYER, **sizes: Any) -> Any
     from jukebox_infer.hparams import setup_hparams
     from jukebox_infer.make_models import make_prior
 
+    state = _state(path)
+    if _WIDTH not in state:
+        raise DataError("these weights are not those of Jukebox's prior", where=str(path), allowed=_WIDTH)
+    sizes = setup_hparams("prior_5b", {"restore_prior": "", "prior_width": state[_WIDTH].shape[-1]})
     with torch.device("meta"), _quiet():  # shapes only: as it is built, it would take 20 GB
-        prior = make_prior(setup_hparams("prior_5b", {"restore_prior": "", **sizes}), vqvae, "meta")
+        prior = make_prior(sizes, vqvae, "meta")
     transformer = prior.prior.transformer
-    transformer._attn_mods = transformer._attn_mods[:layers]
+    transformer._attn_mods = transformer._attn_mods[:LAYER]
     prior.prior.x_out = None
     wanted = {name: values.dtype for name, values in prior.state_dict().items()}  # matrices in half precision
-    state = {name: values.to(wanted[name]) for name, values in _state(path).items() if name in wanted}
-    _assign(prior, state, path)
+    _assign(prior, {name: values.to(wanted[name]) for name, values in state.items() if name in wanted}, path)
     return prior
 
 

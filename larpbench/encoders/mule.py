@@ -57,4 +57,4 @@ class MuleEncoder:
 
 def build_mule(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder with the fetched weights."""
-    return MuleEncoder(context.weights, torch_device())
+    return MuleEncoder(context.weights_folder, torch_device())
