@@ -265,8 +265,7 @@ def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpe
         except MissingPartError as error:  # a plug-in that breaks
             unavailable.append(Unavailable(name, error.what, error.next_step))
             continue
-        if spec.training and not spec.source:
-            spec = spec.learning_from(dataset)
+        spec = spec.tested_on(dataset)
         status = spec.status()
         if status.state == "ready":
             specs[name] = spec
@@ -280,7 +279,7 @@ def expanded(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         if name == "all":
-            found.extend(each for each in ENCODERS.names() if not _needs_argument(each))
+            found.extend(each for each in ENCODERS.names() if not _is_left_out(each))
         elif name == "default":
             found.extend(DEFAULT_ENCODERS)
         else:
@@ -288,10 +287,11 @@ def expanded(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _needs_argument(name: str) -> bool:
+def _is_left_out(name: str) -> bool:
+    """Whether ``all`` does not mean an encoder: it needs an argument, or wants to be asked for."""
     try:
-        takes = ENCODERS.get(name).takes
-        return takes is not None and not takes.startswith("[")
+        spec = ENCODERS.get(name)
+        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
     except MissingPartError:
         return False
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders import ENCODERS, base_name
+from larpbench.encoders import encoder_origin
 from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
@@ -114,8 +114,8 @@ def _done_meanwhile(planned: PlannedCell) -> bool:
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
-        if planned.spec.source:
-            require_unseen(plan.dataset, planned.spec.source)
+        for source in planned.spec.sources:
+            require_unseen(plan.dataset, source)
         stored, checkpoint = _embedded(plan, planned, store, planned.cell.seed)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
@@ -279,7 +279,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=_origin(ENCODERS, base_name(spec.identity)),
+                origin=encoder_origin(spec),
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,

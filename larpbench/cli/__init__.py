@@ -8,7 +8,21 @@ import warnings
 
 import typer
 
-from larpbench.cli import compare, convert, dataset, describe, doctor, encode, fetch, list, plan, run, table, train
+from larpbench.cli import (
+    check,
+    compare,
+    convert,
+    dataset,
+    describe,
+    doctor,
+    encode,
+    fetch,
+    list,
+    plan,
+    run,
+    table,
+    train,
+)
 from larpbench.errors import LarpbenchError
 
 _INTERRUPTED = 130
@@ -33,6 +47,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
 app.command(epilog=table.EPILOG)(table.table)
 app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 
 

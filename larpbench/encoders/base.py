@@ -259,6 +259,9 @@ class EncoderSpec:
         inputs: Encoders whose vectors it reads of each track.
         training: How it is trained; None if it is not.
         source: The data set whose train split it, and what it builds upon, learns from; None: the one that is tested.
+        combined: Whether it is nothing but its inputs side by side.
+        only_by_name: Whether ``all`` leaves it out.
+        golden: ``module:attribute`` of the `Golden` that it is compared with, see `larpbench.encoders.goldens`.
         binder: ``module:attribute`` of a function ``(spec, argument) -> EncoderSpec`` for encoders whose card depends
             on the argument.
     """
@@ -277,11 +280,16 @@ class EncoderSpec:
     inputs: tuple[EncoderSpec, ...] = ()
     training: Training | None = None
     source: Dataset | None = None
+    combined: bool = False
+    only_by_name: bool = False
+    golden: str | None = None
     binder: str | None = None
 
     @property
     def identity(self) -> str:
-        """Full name in results, such as ``precomputed:vectors.npz`` or ``larp-ttc:audio@demo``."""
+        """Full name in results, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``."""
+        if self.combined:
+            return "+".join(each.identity for each in self.inputs)
         name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
         return f"{name}@{self.source.name}" if self.training and self.source else name
 
@@ -306,6 +314,19 @@ class EncoderSpec:
             )
         inputs = tuple(each.learning_from(source) for each in self.inputs)
         return replace(self, source=source, training=training, inputs=inputs)
+
+    def tested_on(self, dataset: Dataset) -> EncoderSpec:
+        """Return the spec with all of it that is trained, and not yet bound to a data set, learning from this one."""
+        if self.combined:
+            return replace(self, inputs=tuple(each.tested_on(dataset) for each in self.inputs))
+        return self.learning_from(dataset) if self.training and not self.source else self
+
+    @property
+    def sources(self) -> tuple[Dataset, ...]:
+        """The data sets whose train split it, or a part of it, has learnt from."""
+        if self.combined:
+            return tuple(source for each in self.inputs for source in each.sources)
+        return (self.source,) if self.source else ()
 
     def status(self) -> Status:
         """Return whether packages and weights are there, without importing or fetching them."""
