@@ -24,7 +24,6 @@ ENCODERS: Registry[EncoderSpec] = Registry(
         "essentia": "larpbench.encoders.package_cards:ESSENTIA",
         "essentia-tf": "larpbench.encoders.package_cards:ESSENTIA_TF",
         "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
-        "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
         "hf-audio": "larpbench.encoders.package_cards:HF_AUDIO",
         "htsat": "larpbench.encoders.hub_cards:HTSAT",
         "jukebox": "larpbench.encoders.package_cards:JUKEBOX",

@@ -1,4 +1,4 @@
-"""Low-level descriptors as in AcousticBrainz, by Essentia's MusicExtractor: timbre, harmony and rhythm of the whole clip.
+"""Low-level descriptors as in AcousticBrainz, by Essentia's MusicExtractor: timbre, harmony and rhythm of a clip.
 
 Bogdanov et al. 2013, Essentia; Porter et al. 2015, AcousticBrainz. Essentia is AGPL-3.0: an optional extra, which runs
 from the package alone or from ``essentia-tensorflow``.
@@ -108,11 +108,12 @@ def _blocks() -> tuple[Block, ...]:
     blocks = [Block(f"{name}.{each}", width) for name, width in _FRAME_BY_FRAME.items() for each in _STATISTICS]
     for name in ("lowlevel.gfcc", "lowlevel.mfcc"):
         blocks += [Block(f"{name}.{each}", _COEFFICIENTS if each == "mean" else triangle) for each in _MATRICES]
-    return (*blocks, *(Block(name, width) for name, width in _OF_THE_CLIP.items()))
+    blocks += [Block(name, width) for name, width in _OF_THE_CLIP.items()]
+    return tuple(sorted(blocks))
 
 
 BLOCKS = _blocks()
-"""What the columns are, in order."""
+"""What the columns are, in order: that of the names."""
 DIM = sum(block.width for block in BLOCKS)
 """2,547."""
 
@@ -129,8 +130,8 @@ class EssentiaEncoder:
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 2547) float32 of `batch.audio`, (n, samples) float32 at 44.1 kHz.
 
-        A row is NaN if Essentia finds the clip silent at any level (less than a twentieth of it sounds), or if the clip
-        has NaN: no number would be true, and the store names such tracks (protocol rule 4).
+        A row is all 0 if Essentia finds the clip silent at any level (less than a twentieth of it sounds), and NaN if
+        the clip has NaN: no number would be true, and the store refuses such rows and names them (protocol rule 4).
 
         Raises:
             EmbeddingError: If the batch has no audio, or this version of Essentia gives other descriptors.
@@ -151,7 +152,7 @@ class EssentiaEncoder:
         if found is None and (peak := np.abs(clip).max()):
             # The extractor brings every clip to one loudness, but takes those below some level for silence.
             found = self._of_file(clip / peak, path)
-        return np.full(DIM, np.nan, dtype=np.float32) if found is None else signed_log(flatten(found))
+        return np.zeros(DIM, dtype=np.float32) if found is None else signed_log(flatten(found))
 
     def _of_file(self, clip: np.ndarray, path: Path) -> Mapping[str, Any] | None:
         """Return the descriptors by name, None if the clip is silent; the extractor takes files only."""

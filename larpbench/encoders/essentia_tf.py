@@ -1,7 +1,7 @@
 """Essentia's published networks (``.pb`` graphs with a ``.json`` of the same name), run by ``essentia-tensorflow``.
 
-Alonso-Jiménez et al. 2020, TensorFlow audio models in Essentia. The JSON file, which is published beside each graph, says
-which algorithm feeds it, at which sampling rate, and which of its outputs is the embedding: nothing is guessed.
+Alonso-Jiménez et al. 2020, TensorFlow audio models in Essentia. The JSON file, which is published beside each graph,
+says which algorithm feeds it, at which sampling rate, and which of its outputs is the embedding: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ def read_graph(path: Path) -> Graph:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise DataError("this JSON file is no description of an Essentia model", where=str(beside)) from error
     if algorithm not in ALGORITHMS:
-        raise UsageError(f"{algorithm} takes no audio, or gives no rows", where=str(path), allowed=", ".join(ALGORITHMS))
+        raise UsageError(
+            f"{algorithm} takes no audio, or gives no rows", where=str(path), allowed=", ".join(ALGORITHMS)
+        )
     if len(found) != 1:
         raise UsageError(f"the graph has {len(found)} outputs that are embeddings", where=str(path), allowed="one")
     return found[0]

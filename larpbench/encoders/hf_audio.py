@@ -1,4 +1,4 @@
-"""Transformers that hear the waveform: HuBERT, MERT-v0, wav2vec 2.0 and their kin, and EnCodec, by their name on the hub.
+"""Models of the hub that hear the waveform: HuBERT, MERT-v0, wav2vec 2.0 and their kin, and EnCodec.
 
 What the checkpoint says of itself decides: sampling rate and normalisation come from its feature extractor, number and
 width of the layers from its configuration. Only models that transformers brings itself: no code of a checkpoint runs.
@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrackBatch
+from larpbench.encoders.hub_models import Place, load_model, quiet
 from larpbench.encoders.weights import Weights
-from larpbench.errors import DataError, EmbeddingError, UsageError, named
-from larpbench.runtime import torch_device
+from larpbench.errors import DataError, EmbeddingError, UsageError
 
 CODEC = "encodec"
 LAYERED = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm")
 """Types of model, as their configurations name them, whose layers can be asked for."""
+_GOLDENS = {
+    (CODEC, 24_000): "larpbench.encoders.goldens.hf_audio:ENCODEC",
+    ("hubert", 16_000): "larpbench.encoders.goldens.hf_audio:HUBERT",
+    ("wav2vec2", 16_000): "larpbench.encoders.goldens.hf_audio:WAV2VEC2",
+}
 _ENCODER = "encoder"
 """What stands for the layer of a codec: its encoder's output, before quantisation."""
-_UNUSED = {"masked_spec_embed"}  # for training only
 _SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
 
 
@@ -33,13 +37,13 @@ class LayeredEncoder:
     Args:
         folder: Holds the checkpoint.
         layer: 0 is what enters the first layer, n what the nth gives; None is the last.
-        device: Where to compute, as torch names it.
+        place: Where and how it computes.
     """
 
-    def __init__(self, folder: Path, layer: int | None, device: str) -> None:
-        self._model, self._extractor = _loaded(folder, device)
+    def __init__(self, folder: Path, layer: int | None, place: Place) -> None:
+        self._model, self._extractor = _loaded(folder, place)
         self._layer = self._model.config.num_hidden_layers if layer is None else layer
-        self._device = device
+        self._device = place.device
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, width) float32 of `batch.audio`, (n, samples) float32 at the checkpoint's rate.
@@ -62,12 +66,12 @@ class CodecEncoder:
 
     Args:
         folder: Holds the checkpoint.
-        device: Where to compute, as torch names it.
+        place: Where and how it computes.
     """
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._model, self._extractor = _loaded(folder, device)
-        self._device = device
+    def __init__(self, folder: Path, place: Place) -> None:
+        self._model, self._extractor = _loaded(folder, place)
+        self._device = place.device
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, width) float32 of `batch.audio`, (n, samples) float32 at the checkpoint's rate.
@@ -100,7 +104,10 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
     facts: dict[str, Any] = {"weights": f"pretrained: {name}"}
     if folder:
         facts |= _facts(folder, argument)
-    return replace(spec, card=spec.card.model_copy(update=facts), weights=weights)
+    golden = None
+    if folder:
+        golden = _GOLDENS.get((str(_read(folder, "config.json").get("model_type")), facts["sample_rate"]))
+    return replace(spec, card=spec.card.model_copy(update=facts), weights=weights, golden=golden)
 
 
 def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
@@ -108,9 +115,10 @@ def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
     folder = context.weights_folder
     _facts(folder, argument or "")
     _, layer = split_argument(argument or "")
+    place = Place.of(bfloat16=False)
     if _read(folder, "config.json").get("model_type") == CODEC:
-        return CodecEncoder(folder, torch_device())
-    return LayeredEncoder(folder, int(layer) if layer is not None else None, torch_device())
+        return CodecEncoder(folder, place)
+    return LayeredEncoder(folder, None if layer is None else int(layer), place)
 
 
 def split_argument(argument: str) -> tuple[str, str | None]:
@@ -176,26 +184,15 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _loaded(folder: Path, device: str) -> tuple[Any, Any]:
+def _loaded(folder: Path, place: Place) -> tuple[Any, Any]:
     from transformers import AutoFeatureExtractor, AutoModel
-    from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model, loading = AutoModel.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
-        extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-    absent = {*loading["missing_keys"]} - _UNUSED | {str(each[0]) for each in loading["mismatched_keys"]}
-    if absent:  # transformers would go on with random numbers in their place
-        raise DataError(
-            f"the checkpoint lacks weights of a {type(model).__name__}: {named(sorted(absent))}", where=str(folder)
-        )
-    return model.eval().to(device), extractor
+    with quiet():
+        try:
+            extractor: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"no feature extractor can be read: {error}", where=str(folder)) from error
+    return load_model(AutoModel, folder, place), extractor
 
 
 def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes

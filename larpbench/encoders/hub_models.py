@@ -16,6 +16,8 @@ from larpbench.runtime import torch_device
 
 BFLOAT16 = "bf16"
 """Behind the colon: weights and arithmetic in bfloat16. Other vectors, so another name."""
+_DO_WITHOUT = {"embeddings.position_ids", "masked_spec_embed"}
+"""Tensors that inference does not need; the latter hides audio in training."""
 LONGEST = 512
 """Tokens: no caption has more, and few models can take more."""
 
@@ -72,7 +74,7 @@ def load_model(kind: Any, folder: Path, place: Place) -> Any:  # noqa: ANN401 - 
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
-    missing = sorted({str(each) for each in told["missing_keys"]} - {"embeddings.position_ids"})
+    missing = sorted({str(each) for each in told["missing_keys"]} - _DO_WITHOUT)
     missing = [each for each in missing if "pooler." not in each]  # BERT's, which is not used, and often left out
     if missing or told.get("mismatched_keys"):
         raise DataError(

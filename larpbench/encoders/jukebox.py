@@ -1,7 +1,7 @@
-"""Jukebox (Dhariwal et al. 2020) as an encoder (Castellon et al. 2021): the activations of its 5-billion prior, layer 36.
+"""Jukebox (Dhariwal et al. 2020) as an encoder (Castellon et al. 2021): layer 36 of its prior of 5 billion weights.
 
-Audio becomes codes of the VQ-VAE's coarsest level (344.5 a second); the prior, a transformer that predicts the next code,
-reads at most 8,192 of them (23.8 s), and the mean over time of what its layer 36 gives are the 4,800 numbers. The
+Audio becomes codes of the VQ-VAE's coarsest level (344.5 a second); the prior, a transformer that predicts the next
+code, reads at most 8,192 of them (23.8 s), and the mean over time of what its layer 36 gives are the 4,800 numbers. The
 networks are those of the package ``jukebox-infer``; of the prior's 72 layers, those after 36 never take memory.
 """
 
@@ -117,7 +117,7 @@ def load_vqvae(path: Path) -> Any:  # noqa: ANN401 - the package's class
 
 
 def load_prior(path: Path, vqvae: Any) -> Any:  # noqa: ANN401 - the package's class
-    """Return the top prior of a checkpoint, cut after layer 36; the others are never made.
+    """Return the top prior of a checkpoint, its first 36 layers; the others are never made.
 
     Args:
         path: The checkpoint; it decides the width.
@@ -132,11 +132,10 @@ def load_prior(path: Path, vqvae: Any) -> Any:  # noqa: ANN401 - the package's c
     state = _state(path)
     if _WIDTH not in state:
         raise DataError("these weights are not those of Jukebox's prior", where=str(path), allowed=_WIDTH)
-    sizes = setup_hparams("prior_5b", {"restore_prior": "", "prior_width": state[_WIDTH].shape[-1]})
+    width = state[_WIDTH].shape[-1]
+    sizes = setup_hparams("prior_5b", {"restore_prior": "", "prior_width": width, "prior_depth": LAYER})
     with torch.device("meta"), _quiet():  # shapes only: as it is built, it would take 20 GB
         prior = make_prior(sizes, vqvae, "meta")
-    transformer = prior.prior.transformer
-    transformer._attn_mods = transformer._attn_mods[:LAYER]
     prior.prior.x_out = None
     wanted = {name: values.dtype for name, values in prior.state_dict().items()}  # matrices in half precision
     _assign(prior, {name: values.to(wanted[name]) for name, values in state.items() if name in wanted}, path)

@@ -43,7 +43,7 @@ class LaionClapEncoder:
     """
 
     def __init__(self, path: Path, device: str) -> None:
-        state = _read(path)
+        state = read_checkpoint(path)
         settings = _settings(state, path)
         self._tower = AudioTower(settings)
         _fill(self._tower, audio_state(state, _TOWER), path)
@@ -86,8 +86,12 @@ def build_laion_clap(context: EncodeContext, argument: str | None) -> Encoder:
     return LaionClapEncoder(context.weights_folder / WEIGHTS_FILE, torch_device())
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """Return the weights; beside them the file holds numpy numbers, which are let through, and nothing else is."""
+def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
+    """Return the weights of a checkpoint; numpy numbers, which lie beside them, are let through, and nothing else is.
+
+    Raises:
+        DataError: If it is none, or holds what only executing it could read.
+    """
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
     allowed: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]  # the latter: numpy 1's name
     allowed += [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]

@@ -30,6 +30,7 @@ ESSENTIA = EncoderSpec(
         tracks_per_second=2.5,
     ),
     factory="larpbench.encoders.essentia:build_essentia",
+    golden="larpbench.encoders.goldens.essentia:ESSENTIA",
     requires=("essentia",),
     extra="essentia",
 )
@@ -76,6 +77,7 @@ MULE = EncoderSpec(
         tracks_per_second=0.8,
     ),
     factory="larpbench.encoders.mule:build_mule",
+    golden="larpbench.encoders.goldens.mule:MULE",
     requires=("mule_torch",),
     extra="mule",
     weights=Weights(
@@ -108,6 +110,7 @@ JUKEBOX = EncoderSpec(
         tracks_per_second=0.005,
     ),
     factory="larpbench.encoders.jukebox:build_jukebox",
+    golden="larpbench.encoders.goldens.jukebox:JUKEBOX",
     requires=("jukebox_infer",),
     extra="jukebox",
     weights=Weights(
@@ -140,17 +143,14 @@ OPENL3 = EncoderSpec(
         tracks_per_second=0.3,
     ),
     factory="larpbench.encoders.openl3:build_openl3",
+    golden="larpbench.encoders.goldens.openl3:OPENL3",
     requires=("torchopenl3", "pkg_resources"),
     extra="openl3",
     weights=Weights(
         "openl3-music-mel256-512",
         licence="CC-BY-4.0",
         size=37_000_000,
-        files=(
-            WeightFile(
-                "torchopenl3_mel256_music_512.pth.tar", f"{_OPENL3}torchopenl3_mel256_music_512.pth.tar"
-            ),
-        ),
+        files=(WeightFile("torchopenl3_mel256_music_512.pth.tar", f"{_OPENL3}torchopenl3_mel256_music_512.pth.tar"),),
         elsewhere=("~/.cache/torch/hub/checkpoints",),
     ),
 )
@@ -173,15 +173,14 @@ LAION_CLAP = EncoderSpec(
         tracks_per_second=0.3,
     ),
     factory="larpbench.encoders.laion_clap:build_laion_clap",
+    golden="larpbench.encoders.goldens.laion_clap:LAION_CLAP",
     requires=("transformers",),
     versions=("torch>=2.6",),
     weights=Weights(
         "laion-clap-music",
         licence="CC0-1.0",
         size=2_350_000_000,
-        files=(
-            WeightFile("music_audioset_epoch_15_esc_90.14.pt", f"{_LAION}music_audioset_epoch_15_esc_90.14.pt"),
-        ),
+        files=(WeightFile("music_audioset_epoch_15_esc_90.14.pt", f"{_LAION}music_audioset_epoch_15_esc_90.14.pt"),),
     ),
 )
 HF_AUDIO = EncoderSpec(

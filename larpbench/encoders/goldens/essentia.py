@@ -53,4 +53,4 @@ def run_essentia(folder: Path, batch: TrackBatch, argument: str | None) -> np.nd
     return np.array(rows, dtype=np.float32)
 
 
-ESSENTIA = Golden("essentia", "essentia 2.1b6.dev1389", write_nothing, seconds=6.0, reference=run_essentia)
+ESSENTIA = Golden("essentia", "essentia 2.1b6.dev1389", write_nothing, seconds=3.0, reference=run_essentia)

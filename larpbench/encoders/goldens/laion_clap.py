@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -13,7 +14,7 @@ import torch
 
 from larpbench.encoders.base import TrackBatch
 from larpbench.encoders.goldens import Golden, seeded
-from larpbench.encoders.laion_clap import WEIGHTS_FILE
+from larpbench.encoders.laion_clap import WEIGHTS_FILE, read_checkpoint
 
 _SMALL = {"embed_dim": 16, "depths": [1, 1, 2, 1], "num_heads": [2, 2, 4, 4]}
 _WIDTH, _DIM = 128, 512
@@ -26,7 +27,9 @@ def write_checkpoint(folder: Path) -> None:
     shapes: dict[str, list[int]] = json.loads(_SHAPES.read_text(encoding="utf-8"))
     state = {name: torch.from_numpy(seeded(name, tuple(shape))) for name, shape in shapes.items()}
     beside = {"epoch": 15, "name": "made up", "best": np.float64(0.5), "steps": np.int64(3)}
-    torch.save({**beside, "state_dict": {f"module.{name}": each for name, each in state.items()}}, folder / WEIGHTS_FILE)
+    torch.save(
+        {**beside, "state_dict": {f"module.{name}": each for name, each in state.items()}}, folder / WEIGHTS_FILE
+    )
 
 
 def run_laion_clap(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarray:
@@ -37,8 +40,8 @@ def run_laion_clap(folder: Path, batch: TrackBatch, argument: str | None) -> np.
     if batch.audio is None:
         raise ValueError("CLAP hears audio")
     tower, projection = _branch()
-    state = torch.load(folder / WEIGHTS_FILE, weights_only=False)["state_dict"]  # noqa: S614 - our own
-    for module, prefix in ((tower, "module.audio_branch."), (projection, "module.audio_projection.")):
+    state = read_checkpoint(folder / WEIGHTS_FILE)
+    for module, prefix in ((tower, "audio_branch."), (projection, "audio_projection.")):
         part = {name.removeprefix(prefix): values for name, values in state.items() if name.startswith(prefix)}
         told = module.load_state_dict(part, strict=False)
         if told.unexpected_keys:
@@ -60,12 +63,12 @@ def _branch() -> tuple[Any, Any]:
         raise ImportError("laion-clap is not installed")
     package = Path(found.origin).parent
     sys.path.append(str(package))  # as the package does itself
-    from clap_module.htsat import HTSAT_Swin_Transformer
-    from clap_module.model import CLAPAudioCfp
+    htsat = importlib.import_module("clap_module.htsat")
+    config_of = importlib.import_module("clap_module.model").CLAPAudioCfp
 
     facts = json.loads((package / "clap_module/model_configs/HTSAT-base.json").read_text(encoding="utf-8"))
-    config = CLAPAudioCfp(**facts["audio_cfg"])
-    tower = HTSAT_Swin_Transformer(
+    config = config_of(**facts["audio_cfg"])
+    tower = htsat.HTSAT_Swin_Transformer(
         spec_size=256, patch_size=4, patch_stride=(4, 4), num_classes=527, window_size=8, config=config, **_SMALL
     )
     projection = torch.nn.Sequential(torch.nn.Linear(_WIDTH, _DIM), torch.nn.ReLU(), torch.nn.Linear(_DIM, _DIM))
