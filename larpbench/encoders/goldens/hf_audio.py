@@ -63,7 +63,7 @@ def run_layer(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarr
         raise ValueError("the model hears audio")
     model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    layer = (argument or "").rpartition("@")[2] or "-1"
+    _, at, layer = (argument or "").rpartition("@")
     rows = []
     with torch.inference_mode():
         for clip in batch.audio:
@@ -71,7 +71,8 @@ def run_layer(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarr
             if model.config.model_type == "encodec":
                 rows.append(model.encoder(told["input_values"])[0].T.mean(dim=0).numpy())
             else:
-                rows.append(model(**told, output_hidden_states=True).hidden_states[int(layer)][0].mean(dim=0).numpy())
+                states = model(**told, output_hidden_states=True).hidden_states[int(layer) if at else -1]
+                rows.append(states[0].mean(dim=0).numpy())
     return np.stack(rows)
 
 

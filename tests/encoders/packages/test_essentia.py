@@ -31,7 +31,9 @@ def encoder():
 def test_the_selection():
     assert DIM == sum(block.width for block in BLOCKS) == 2_547
     assert len({block.name for block in BLOCKS}) == len(BLOCKS)
-    by_part = {part: sum(b.width for b in BLOCKS if b.name.startswith(part)) for part in ("lowlevel", "tonal", "rhythm")}
+    by_part = {
+        part: sum(b.width for b in BLOCKS if b.name.startswith(part)) for part in ("lowlevel", "tonal", "rhythm")
+    }
     assert by_part == {"lowlevel": 1_805, "tonal": 420, "rhythm": 322}
 
 

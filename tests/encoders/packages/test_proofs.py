@@ -84,7 +84,7 @@ def test_missing_then_ready_then_as_every_encoder(name, tmp_path):
 def test_without_audio(name, tmp_path):
     spec = spec_of(name)
     by_hand(spec)
-    with pytest.raises(EmbeddingError, match="hears audio|describes audio"):
+    with pytest.raises(EmbeddingError, match=r"hears audio|describes audio"):
         spec.build(EncodeContext(0, tmp_path)).encode(TrackBatch(np.array(["t"]), np.array(["c"], dtype=object)))
 
 
