@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from larpbench.encoders.base import EncoderCard, EncoderSpec
-from larpbench.encoders.weights import MODEL, Weights
+from larpbench.encoders.weights import MODEL, TOKENIZER, Weights
 from larpbench.errors import UsageError
 
-_CLAP_FILES = (*MODEL, "preprocessor_config.json")
+_TEXT_FILES = (*MODEL, TOKENIZER)
+_CLAP_FILES = (*_TEXT_FILES, "preprocessor_config.json")
 _CLAP_PAPER = "Wu et al. 2023, Large-scale contrastive language-audio pretraining"
 _AUDIO_DIFFERENCE = "largest difference 2e-5 of a vector's length, from the spectrogram in float32 for float64"
 _TEXT_PROOF = "transformers 5.23.0 on a tiny BERT with the same weights: largest difference 1e-7 of a vector's length"
@@ -86,9 +87,11 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
     name = argument.removesuffix(f":{_PRECISION}")
     folder = Path(name).expanduser()
     if folder.is_dir():
-        weights = Weights(str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),))
+        weights = Weights(
+            str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),), required=_TEXT_FILES
+        )
     else:
-        weights = Weights(name, f"see huggingface.co/{name}", 500_000_000, repo=name)
+        weights = Weights(name, f"see huggingface.co/{name}", 500_000_000, repo=name, required=_TEXT_FILES)
     card = spec.card.model_copy(update={"summary": f"captions through {name}", "weights": f"pretrained: {name}"})
     return _in_precision(replace(spec, card=card, weights=weights), bfloat16=name != argument)
 
@@ -182,7 +185,9 @@ BERT = EncoderSpec(
     ),
     factory="larpbench.encoders.text:build_text",
     requires=("transformers",),
-    weights=Weights("bert-base-uncased", "Apache-2.0", 441_000_000, repo="google-bert/bert-base-uncased"),
+    weights=Weights(
+        "bert-base-uncased", "Apache-2.0", 441_000_000, repo="google-bert/bert-base-uncased", required=_TEXT_FILES
+    ),
     takes="[bf16]",
     binder="larpbench.encoders.hub_cards:bind_precision",
     golden="larpbench.encoders.goldens.text:TEXT",

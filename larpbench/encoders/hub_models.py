@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
+from larpbench.encoders.weights import TOKENIZER
 from larpbench.errors import DataError, UsageError, named
 from larpbench.runtime import torch_device
 
@@ -72,7 +74,7 @@ def load_model(kind: Any, folder: Path, place: Place) -> Any:  # noqa: ANN401 - 
             model, told = kind.from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
     missing = sorted({str(each) for each in told["missing_keys"]} - _DO_WITHOUT)
     missing = [each for each in missing if "pooler." not in each]  # BERT's, which is not used, and often left out
@@ -100,6 +102,9 @@ class Tokens:
     def __init__(self, folder: Path, longest: int = LONGEST) -> None:
         from transformers import AutoTokenizer
 
+        if not any(list(folder.glob(pattern)) for pattern in TOKENIZER.split("|")):
+            # transformers would make an empty one without a word: every caption the same
+            raise DataError("there is no tokenizer beside the model", where=str(folder), allowed=TOKENIZER)
         with quiet():
             try:
                 self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -22,6 +22,8 @@ MANIFEST = "weights.json"
 """Beside the files that were fetched: where each comes from, its size and its digest."""
 MODEL = ("config.json", "model.safetensors|model-*-of-*.safetensors|pytorch_model.bin|pytorch_model-*-of-*.bin")
 """What a folder of transformers must hold."""
+TOKENIZER = "tokenizer.json|vocab.txt|vocab.json|*.model"
+"""What a model that reads text must have besides."""
 BESIDE_MODEL = (
     *("model.safetensors.index.json", "pytorch_model.bin.index.json", "preprocessor_config.json"),
     *("processor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),

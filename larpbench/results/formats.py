@@ -23,6 +23,7 @@ CSV_COLUMNS = (
     "chance",
     "ceiling",
     "n",
+    "licence",
 )
 _NOT_APPLICABLE = "n/a"
 
@@ -62,7 +63,7 @@ def to_csv(tables: Sequence[Table]) -> str:
                 shown = ["" if number is None else repr(number) for number in numbers]
                 if not metric.applicable:
                     shown = [_NOT_APPLICABLE] * len(numbers)
-                writer.writerow([*name, metric.name, *shown, metric.n])
+                writer.writerow([*name, metric.name, *shown, metric.n, record.encoder.card["licence"]])
     return stream.getvalue()
 
 

@@ -241,6 +241,24 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
+def _provenance(records: Sequence[CellRecord]) -> list[str]:
+    """Say which encoders may have seen the tested tracks before, and which nobody has compared with their original."""
+    cards = {record.cell.encoder: record.encoder.card for record in records}
+    dataset = records[0].cell.dataset if records else ""
+    notes = [
+        f"{name}: its training data ({card['training_data']}) may hold tracks of this data set (not verifiable)."
+        for name, card in sorted(cards.items())
+        if any(dataset == each or dataset.startswith(f"{each}-") for each in card.get("overlaps", ()))
+    ]
+    unproven = sorted(name for name, card in cards.items() if card.get("original") and not card.get("proof"))
+    if unproven:
+        notes.append(
+            "unproven adapters, never compared with the original code on the same weights and input (larpbench check "
+            f"NAME --golden): {', '.join(unproven)}."
+        )
+    return notes
+
+
 def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], older: int) -> list[str]:
     notes = []
     if any(score and score.few_hits for row in rows for score in row.scores.values()):
@@ -249,6 +267,7 @@ def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], 
         notes.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
     if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
         notes.append(f"weights: random, never trained: {', '.join(names)}.")
+    notes.extend(_provenance([record for _, record in current]))
     notes.extend(_trainings([record for _, record in current]))
     for text in sorted({f"{r.cell.encoder}: {warning}." for _, r in current for warning in r.warnings}):
         notes.append(text)

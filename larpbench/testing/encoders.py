@@ -20,6 +20,7 @@ from larpbench.testing.toys import toy_batch, toy_split
 
 _CLOSE = 1e-4
 _SEED = 3
+_UNUSUAL = 734_271  # a seed that no encoder takes
 _DURATIONS = (0.3, 1.0, 12.0)
 
 
@@ -68,6 +69,11 @@ def check_encoder(spec: EncoderSpec, encoder: Encoder | None = None) -> list[Che
         encoder: It built, if it needs more than its spec, such as trained weights; default: built here, and fitted on
             four made-up captions if it learns from the train split.
     """
+    with _put_back():
+        return _checked(spec, encoder)
+
+
+def _checked(spec: EncoderSpec, encoder: Encoder | None) -> list[Check]:
     checks = [_run("card", lambda: _card(spec))]
     unfit = _unfit(spec) if encoder is None else None
     if unfit:
@@ -208,10 +214,12 @@ def _captions(it: _Subject) -> None:
 def _global_state(it: _Subject) -> None:
     batch = toy_batch(it.spec)
     own = [each.copy() for each in _arrays(batch)]
-    before = _state()
-    with _put_back():
+    with _put_back(), tempfile.TemporaryDirectory() as folder:
+        _disturb(folder)  # an encoder that sets what it finds set already would pass
+        before = _state()
         it.encoder.encode(batch)
         after = _state()
+        os.chdir(before["the working folder"])
     changed = [name for name, value in before.items() if value != after[name]]
     if any(not np.array_equal(mine, its) for mine, its in zip(own, _arrays(batch), strict=True)):
         changed.append("the batch that it was given")
@@ -223,9 +231,18 @@ def _arrays(batch: Any) -> list[np.ndarray]:  # noqa: ANN401 - a TrackBatch
     return [each for each in (batch.track_ids, batch.captions, batch.audio, *batch.inputs) if each is not None]
 
 
-def _state() -> dict[str, object]:
+def _disturb(folder: str) -> None:
+    os.chdir(folder)
+    random.seed(_UNUSUAL)
+    np.random.seed(_UNUSUAL)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(_UNUSUAL)
+        torch.set_num_threads(torch.get_num_threads() + 1)
+
+
+def _state() -> dict[str, Any]:
     """Return all that encoders share; torch's only if it has been imported, by whomever."""
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "Python's random numbers": random.getstate(),
         "numpy's random numbers": _hashable(np.random.get_state()),
         "numpy's treatment of floating-point errors": tuple(sorted(np.geterr().items())),

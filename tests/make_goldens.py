@@ -1,4 +1,4 @@
-"""Writes the stored references anew: ``python tests/encoders/make_goldens.py``, where the original code is installed.
+"""Writes the stored references anew: ``python tests/make_goldens.py``, where the original code is installed.
 
 The tests compute them again and compare, so that nobody has to believe the files.
 """
