@@ -58,7 +58,7 @@ def test_every_layer(checkpoints, kind, layers):
         assert str(layer).removesuffix("@") in spec.card.pooling
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["hubert", "encodec"])
 def test_as_every_encoder(checkpoints, kind):
     checks = check_encoder(get_encoder(f"hf-audio:{checkpoints[kind]}"))
     assert [each for each in checks if each.outcome == "fail"] == []
