@@ -28,6 +28,7 @@ _GOLDENS = {
 }
 _ENCODER = "encoder"
 """What stands for the layer of a codec: its encoder's output, before quantisation."""
+_FOR_TRAINING = "masked_spec_embed"
 _SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
 
 
@@ -104,7 +105,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
     facts: dict[str, Any] = {"weights": f"pretrained: {name}"}
     if folder:
         facts |= _facts(folder, argument)
-    golden = None
+    golden = spec.golden
     if folder:
         golden = _GOLDENS.get((str(_read(folder, "config.json").get("model_type")), facts["sample_rate"]))
     return replace(spec, card=spec.card.model_copy(update=facts), weights=weights, golden=golden)
@@ -192,7 +193,7 @@ def _loaded(folder: Path, place: Place) -> tuple[Any, Any]:
             extractor: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"no feature extractor can be read: {error}", where=str(folder)) from error
-    return load_model(AutoModel, folder, place), extractor
+    return load_model(AutoModel, folder, place, unused=_FOR_TRAINING), extractor
 
 
 def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes

@@ -200,6 +200,7 @@ HF_AUDIO = EncoderSpec(
         tracks_per_second=0.3,
     ),
     factory="larpbench.encoders.hf_audio:build_hf_audio",
+    golden="larpbench.encoders.goldens.hf_audio:HUBERT",
     requires=("transformers",),
     takes="HF_NAME[@LAYER]",
     binder="larpbench.encoders.hf_audio:bind_hf_audio",

@@ -77,6 +77,6 @@ def run_layer(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarr
 
 
 _ORIGINAL = "transformers 5.23.0"
-HUBERT = Golden("hubert", _ORIGINAL, write_hubert, seconds=3.0, reference=run_layer)
-WAV2VEC2 = Golden("wav2vec2", _ORIGINAL, write_wav2vec2, seconds=3.0, reference=run_layer)
-ENCODEC = Golden("encodec", _ORIGINAL, write_encodec, seconds=3.0, reference=run_layer)
+HUBERT = Golden("hubert", _ORIGINAL, write_hubert, seconds=3.0, sample_rate=16_000, reference=run_layer)
+WAV2VEC2 = Golden("wav2vec2", _ORIGINAL, write_wav2vec2, seconds=3.0, sample_rate=16_000, reference=run_layer)
+ENCODEC = Golden("encodec", _ORIGINAL, write_encodec, seconds=3.0, sample_rate=24_000, reference=run_layer)
