@@ -115,7 +115,8 @@ def speed_text(spec: EncoderSpec) -> str:
 
     measured = default_store().speed(spec)
     speed = measured or spec.card.tracks_per_second
-    return f"{speed:,.0f} tracks/s {'measured here' if measured else 'estimated'}"
+    shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+    return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"
 
 
 def _recommenders() -> list[dict[str, str]]:
