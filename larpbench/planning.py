@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.keys import scaled_key
 from larpbench.encoders.store import EmbeddingStore
@@ -17,8 +17,7 @@ from larpbench.encoders.training import untrained
 from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
 from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
-from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
-from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender
+from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
 from larpbench.results.store import read_record, record_path
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
@@ -72,7 +71,7 @@ class PlannedCell:
     state: CellState
     path: Path
     spec: EncoderSpec
-    recommender: Recommender
+    recommender: Method
     embedding_key: str
     tracks_to_encode: int
     trainings: tuple[MissingTraining, ...]
@@ -108,7 +107,7 @@ class Plan:
         budget: Trials of each tuning.
     """
 
-    task: Task
+    task: Task[Any]
     dataset: Dataset
     output: Path
     cells: tuple[PlannedCell, ...]
@@ -120,10 +119,15 @@ class Plan:
         """The cells that a run would compute."""
         return tuple(planned for planned in self.cells if planned.to_run)
 
+    @property
+    def queries(self) -> int:
+        """How many playlists, or artists, are asked about at most."""
+        return self.dataset.manifest.counts[f"test.{self.task.query}s"]
+
     def estimated_seconds(self) -> float:
         """Return a rough time for all that is left: right within a factor of a few."""
         encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
-        pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
+        pairs = len(self.dataset.split("test").track_ids) * self.queries
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
         ranking = len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
@@ -132,16 +136,17 @@ class Plan:
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
         vectors = {p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or 256) * 4 for p in self.to_run}
-        lists = self.dataset.manifest.counts["test.playlists"] * _LIST_BYTES_PER_PLAYLIST
+        lists = self.queries * _LIST_BYTES_PER_PLAYLIST
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
 
 
 def make_plan(
     dataset: Dataset,
     *,
-    encoders: Sequence[str] = DEFAULT_ENCODERS,
-    recommenders: Sequence[str] = DEFAULT_RECOMMENDERS,
+    encoders: Sequence[str] = ("default",),
+    recommenders: Sequence[str] = ("default",),
     task: str = "continuation",
+    task_options: Mapping[str, Any] = MappingProxyType({}),
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
     output: str | Path = "results",
@@ -152,9 +157,11 @@ def make_plan(
 
     Args:
         dataset: What to test on.
-        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the default ones.
-        recommenders: Recommender names, or ``all``.
+        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the task's own
+            choice.
+        recommenders: Recommender names, ``all`` or ``default``.
         task: Task name.
+        task_options: Options of that task.
         seeds: How many seeds random and learned parts run over; the others run once.
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         output: Results folder.
@@ -171,16 +178,17 @@ def make_plan(
     if budget < 1:
         raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
     store, output = store or default_store(), Path(output)
-    chosen_task = TASKS.get(task)
-    specs, unavailable = _specs(encoders, dataset)
-    chosen_recommenders, broken = _recommenders(recommenders, dataset)
+    chosen_task = TASKS.get(task).configured(task_options)
+    dataset = chosen_task.view(dataset)
+    specs, unavailable = _specs(chosen_task, encoders, dataset)
+    chosen_recommenders, broken = _recommenders(chosen_task, recommenders, dataset)
     unavailable += broken
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
             for seed in range(seeds):
                 for each in chosen_recommenders:
-                    if seed == 0 or spec.card.stochastic or each.learns_from:
+                    if chosen_task.pairs(spec, each) and (seed == 0 or spec.card.stochastic or each.stochastic):
                         planned = _planned(chosen_task, dataset, spec, each, seed, budget, output, condition, store)
                         cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
@@ -203,10 +211,10 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitNam
 
 
 def _planned(
-    task: Task,
+    task: Task[Any],
     dataset: Dataset,
     spec: EncoderSpec,
-    recommender: Recommender,
+    recommender: Method,
     seed: int,
     budget: int,
     output: Path,
@@ -214,6 +222,7 @@ def _planned(
     store: EmbeddingStore,
 ) -> PlannedCell:
     cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
+    recommender = recommender.seeded(seed)
     splits, tuning = splits_read(task, recommender), tuning_key(recommender, budget)
     seed = seed if spec.card.stochastic else 0  # of the encoder
     vectors_key = embedding_key(spec, dataset, splits, seed)
@@ -255,58 +264,30 @@ def _state(path: Path) -> CellState:
     return "done" if record.versions == versions() else "stale"
 
 
-def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
+def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
     """Resolve names; an encoder that is not ready is listed, not raised."""
     specs: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
-    for name in dict.fromkeys(_expanded(names)):
-        try:
-            spec = get_encoder(name)
-        except MissingPartError as error:  # a plug-in that breaks
-            unavailable.append(Unavailable(name, error.what, error.next_step))
+    for name, spec in task.encoders(names, dataset).items():
+        if isinstance(spec, MissingPartError):
+            unavailable.append(Unavailable(name, spec.what, spec.next_step))
             continue
-        if spec.training and not spec.source:
-            spec = spec.learning_from(dataset)
-        status = spec.status()
+        bound = spec.learning_from(dataset) if spec.training and not spec.source else spec
+        status = bound.status()
         if status.state == "ready":
-            specs[name] = spec
+            specs[name] = bound
         else:
             unavailable.append(Unavailable(name, status.state, status.next_step))
     return specs, unavailable
 
 
-def _expanded(names: Sequence[str]) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        if name == "all":
-            found.extend(each for each in ENCODERS.names() if not _needs_argument(each))
-        elif name == "default":
-            found.extend(DEFAULT_ENCODERS)
-        else:
-            found.append(name)
-    return found
-
-
-def _needs_argument(name: str) -> bool:
-    try:
-        takes = ENCODERS.get(name).takes
-        return takes is not None and not takes.startswith("[")
-    except MissingPartError:
-        return False
-
-
-def _recommenders(names: Sequence[str], dataset: Dataset) -> tuple[list[Recommender], list[Unavailable]]:
-    known = RECOMMENDERS.names()
-    found: list[Recommender] = []
+def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Method], list[Unavailable]]:
+    found: list[Method] = []
     unavailable: list[Unavailable] = []
-    wanted = dict.fromkeys(each for asked in names for each in (known if asked == "all" else [asked]))
-    for name in wanted:
-        try:
-            recommender = RECOMMENDERS.get(name)
-        except MissingPartError as error:
-            unavailable.append(Unavailable(name, error.what, error.next_step))
-            continue
-        if split := lacking(recommender, dataset):
+    for name, recommender in task.recommenders(names).items():
+        if isinstance(recommender, MissingPartError):
+            unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
+        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
             reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
             unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
         else:

@@ -18,12 +18,12 @@ from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.training import ensure_trained
 from larpbench.errors import LarpbenchError, StorageError
-from larpbench.evaluation.metrics import CUTOFFS, MetricSpec
+from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.learning import splits_read
 from larpbench.planning import Plan, PlannedCell, default_store
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Recommender, TrainData, ValidData
+from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Method, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, Trial, Tuned
 from larpbench.registry import Registry
 from larpbench.results.record import (
@@ -34,6 +34,7 @@ from larpbench.results.record import (
     DatasetPart,
     EncoderPart,
     Failure,
+    FitPart,
     Metric,
     RecommenderPart,
     TrainingPart,
@@ -41,7 +42,8 @@ from larpbench.results.record import (
 )
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
-from larpbench.tasks.base import TaskResult
+from larpbench.tasks import TASKS
+from larpbench.tasks.base import Fit, Task, TaskResult
 from larpbench.tasks.overlap import require_unseen
 from larpbench.tasks.validation import validation_recall
 
@@ -132,6 +134,8 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
                 "costs": _costs(stored, cost, checkpoint),
             }
         )
+        if result.fit:
+            record = _with_fit(record, planned.recommender, result.fit)
         if tuned:
             record = _with_tuning(record, tuned, fit_s, plan.budget)
     except (StorageError, KeyboardInterrupt):
@@ -159,7 +163,7 @@ def _embedded(
 
 def _fitted(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner, vectors: dict[SplitName, np.ndarray]
-) -> tuple[Recommender, Tuned | None, float]:
+) -> tuple[Method, Tuned | None, float]:
     """Return the recommender ready to be asked, its tuning if it was tuned, and the seconds of its fit."""
     kind, cell = planned.recommender, planned.cell
     if not isinstance(kind, LearnedRecommender):
@@ -194,6 +198,20 @@ def _with_tuning(record: CellRecord, tuned: Tuned, fit_s: float, budget: int) ->
     return record.model_copy(update={"recommender": part, "costs": costs})
 
 
+def _with_fit(record: CellRecord, recommender: Method, fit: Fit) -> CellRecord:
+    """Return a record that also tells what the task itself learnt, and what of the cell's time that was."""
+    part = FitPart(settings=dict(recommender.settings), facts=dict(fit.facts))
+    recommender_part = record.recommender.model_copy(update={"fit": part})
+    if record.costs is None:
+        return record.model_copy(update={"recommender": recommender_part})
+    spent = {
+        "fit_wall_s": fit.cost.wall_s,
+        "score_wall_s": record.costs.score_wall_s - fit.cost.wall_s,
+        "score_cpu_s": record.costs.score_cpu_s - fit.cost.cpu_s,
+    }
+    return record.model_copy(update={"recommender": recommender_part, "costs": record.costs.model_copy(update=spent)})
+
+
 def _remembered(part: RecommenderPart) -> Tuned:
     trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
     return Tuned(part.params, trials, None)
@@ -220,7 +238,7 @@ def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric
                 ceiling=float(result.ceiling[spec.column].mean()) if spec.quality else None,
                 n=n,
                 hits=result.hits_at[spec.k],
-                applicable=bool(spec.k < result.n_candidates.min()),
+                applicable=bool(spec.whole_list or spec.k < result.n_candidates.min()),
             )
         )
     return tuple(metrics)
@@ -234,7 +252,7 @@ def _counts(result: TaskResult) -> Counts:
         candidates_min=int(result.n_candidates.min()),
         candidates_mean=float(result.n_candidates.mean()),
         heldout_mean=float(result.n_heldout.mean()),
-        tie_share={str(k): result.tie_share[k] for k in CUTOFFS},
+        tie_share={str(k): share for k, share in result.tie_share.items()},
     )
 
 
@@ -251,7 +269,7 @@ def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: P
         score_wall_s=score.wall_s,
         score_cpu_s=score.cpu_s,
         peak_memory_mb=score.peak_memory_mb,
-        dim=next(iter(stored.values())).vectors.shape[1],
+        dim=next((each.vectors.shape[1] for each in stored.values()), 0),
     )
 
 
@@ -279,12 +297,12 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=_origin(ENCODERS, base_name(spec.identity)),
+                origin=_origin(ENCODERS, base_name(spec.identity), plan.task),
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,
                 version=planned.recommender.version,
-                origin=_origin(RECOMMENDERS, planned.recommender.name),
+                origin=_origin(RECOMMENDERS, planned.recommender.name, plan.task),
             ),
             "versions": versions(),
             "machine": machine(),
@@ -306,6 +324,8 @@ def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
     )
 
 
-def _origin(registry: Registry[Any], name: str) -> dict[str, str]:
+def _origin(registry: Registry[Any], name: str, task: Task[Any]) -> dict[str, str]:
+    if name not in registry.names():  # it belongs to the task, or is joined of several
+        name, registry = task.name, TASKS
     origin = registry.origin(name)
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

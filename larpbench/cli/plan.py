@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,16 +25,25 @@ larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json"""
 def plan(
     task: options.Task = "continuation",
     encoders: options.Encoders = "default",
-    recommenders: options.Recommenders = "itemknn",
+    recommenders: options.Recommenders = "default",
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
     as_json: options.Json = False,
+    layers: options.Layers = None,
+    protocol: options.Protocol = None,
+    visible_edges: options.VisibleEdges = None,
+    songs: options.Songs = None,
+    scaling: options.Scaling = None,
+    epochs: options.Epochs = None,
+    triplets: options.Triplets = None,
 ) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
-    made = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition)
+    recommenders = options.recommender_names(recommenders, layers)
+    chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
+    made = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition, chosen)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -58,29 +68,21 @@ def planned(
     budget: int,
     output: Path,
     condition: options.Condition,
+    task_options: Mapping[str, Any],
 ) -> Plan:
     """Return the plan that the options of `run` and `plan` ask for."""
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders import get_encoder
     from larpbench.planning import make_plan
-    from larpbench.recommenders import RECOMMENDERS
     from larpbench.tasks import TASKS
 
-    TASKS.origin(task)  # names first: a typing error must not cost the making of a data set
-    for name in options.names(encoders):
-        if name not in ("all", "default"):
-            try:
-                get_encoder(name)
-            except MissingPartError:
-                continue  # listed as unavailable, with the reason
-    for name in options.names(recommenders):
-        if name != "all":
-            RECOMMENDERS.get(name)  # a broken one cannot be left out: nothing would be left to run
+    # Names first: a typing error must not cost the making of a data set.
+    TASKS.get(task).configured(task_options).check_names(options.names(encoders), options.names(recommenders))
     return make_plan(
         load_dataset(dataset),
         encoders=options.names(encoders),
         recommenders=options.names(recommenders),
         task=task,
+        task_options=task_options,
         seeds=seeds,
         budget=budget,
         output=output.absolute(),

@@ -14,31 +14,44 @@ larpbench run
 
 larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recommenders all
 
-larpbench run --encoders all --seeds 5 --output results-5"""
+larpbench run --encoders all --seeds 5 --output results-5
+
+larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz --layers 0,2"""
 
 
 def run(
     task: options.Task = "continuation",
     encoders: options.Encoders = "default",
-    recommenders: options.Recommenders = "itemknn",
+    recommenders: options.Recommenders = "default",
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
+    layers: options.Layers = None,
+    protocol: options.Protocol = None,
+    visible_edges: options.VisibleEdges = None,
+    songs: options.Songs = None,
+    scaling: options.Scaling = None,
+    epochs: options.Epochs = None,
+    triplets: options.Triplets = None,
 ) -> None:
     """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on."""
     from larpbench import runner
     from larpbench.cli.plan import planned, print_unavailable, require_asked
+    from larpbench.results.breakdown import by_visible
     from larpbench.results.formats import to_markdown
     from larpbench.results.tables import load_tables
 
-    plan = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition)
+    recommenders = options.recommender_names(recommenders, layers)
+    chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
+    plan = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition, chosen)
     print_unavailable(plan)
     require_asked(plan, f"{encoders},{recommenders}")
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset) == (plan.task.name, plan.dataset.name)]
-    typer.echo(to_markdown(tables))
+    wanted = (plan.task.name, plan.dataset.name, plan.task.protocol.partition("/")[2])
+    tables = [table for table in load_tables(plan.output) if (table.task, table.dataset, table.variant) == wanted]
+    typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
         f"Results: {output}",

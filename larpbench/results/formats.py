@@ -41,7 +41,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
         lines = [heads, ["---", "---", *("--:" for _ in table.columns)]]
         lines += [[_md(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
         lines += [[name, "", *(_plain(values.get(c)) for c in table.columns)] for name, values in _bounds(table)]
-        title = f"## {_md(table.task)}: {_md(table.dataset)}"
+        title = f"## {_md(_title(table))}"
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = "\n".join(f"- {_md(text)}" for text in (*table.facts, *table.footnotes))
         parts.append(f"{title}\n\n{body}\n\n{notes}\n")
@@ -76,7 +76,7 @@ def to_latex(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
         lines = [
-            rf"% {_tex(table.task)}: {_tex(table.dataset)}",
+            rf"% {_tex(_title(table))}",
             rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
             r"\toprule",
             " & ".join(["Encoder", "Recommender", *map(_head, table.columns)]) + r" \\",
@@ -95,7 +95,7 @@ def to_latex(tables: Sequence[Table]) -> str:
 def to_html(tables: Sequence[Table]) -> str:
     """Return one self-contained page; every text from the data is escaped."""
     environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
-    environment.filters.update(number=_number, interval=_interval, plain=_plain, head=_head)
+    environment.filters.update(number=_number, interval=_interval, plain=_plain, head=_head, title=_title)
     return environment.get_template("tables.html").render(tables=tables, bounds=_bounds)
 
 
@@ -105,6 +105,10 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "latex": to_latex,
     "html": to_html,
 }
+
+
+def _title(table: Table) -> str:
+    return f"{table.task}: {table.dataset}" + (f" ({table.variant})" if table.variant else "")
 
 
 def _labels(row: Row) -> list[str]:
@@ -120,12 +124,17 @@ def _cells(row: Row, table: Table, cell: Callable[[Score | None], str]) -> list[
 
 
 def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:
-    return [("chance", table.chance), ("ceiling", table.ceiling)]
+    bounds = [("chance", table.chance), ("ceiling", table.ceiling)]
+    return [(name, values) for name, values in bounds if values]
 
 
 def _head(column: str) -> str:
-    name, _, k = column.partition("@")
-    return f"{name.upper() if name == 'ndcg' else name.capitalize()}@{k}"
+    name, at, k = column.partition("@")
+    if not at:
+        return column
+    first, *rest = name.split("_")
+    words = [first.upper() if first in ("ndcg", "mrr", "map") else first.capitalize(), *rest]
+    return f"{' '.join(words)}@{k}"
 
 
 def _number(score: Score | None) -> str:

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.errors import DataError
-from larpbench.evaluation.metrics import CUTOFFS
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.results.record import CellRecord, Metric
 from larpbench.results.store import read_playlist_values, read_records
+from larpbench.tasks import TASKS
 
 FEW_HITS = 20
-SHOWN = tuple(f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTOFFS)
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ class Table:
     Attributes:
         task: Name.
         dataset: Name.
+        variant: Settings of the protocol that differ from the task's own; empty if none do.
         columns: Metric names that are shown.
         rows: Best first by the first column, controls and failures last.
         chance: Column -> chance; None prints n/a.
@@ -79,6 +79,7 @@ class Table:
 
     task: str
     dataset: str
+    variant: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     chance: dict[str, float | None]
@@ -89,7 +90,7 @@ class Table:
 
 
 def load_tables(output: str | Path) -> list[Table]:
-    """Return one table a task and data set of a results folder.
+    """Return one table a task and data set of a results folder, and for each variant of a protocol (after its slash).
 
     Records of an older version of the data set are left out and counted in a footnote: rows of different data do not
     compare.
@@ -97,13 +98,13 @@ def load_tables(output: str | Path) -> list[Table]:
     Raises:
         DataError: If there are no results, or a file is damaged.
     """
-    groups: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in read_records(Path(output)):
-        groups[record.cell.task, record.cell.dataset].append((path, record))
-    return [_table(task, dataset, found) for (task, dataset), found in sorted(groups.items())]
+        groups[record.cell.task, record.cell.dataset, record.protocol.partition("/")[2]].append((path, record))
+    return [_table(*name, found) for name, found in sorted(groups.items())]
 
 
-def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Table:
+def _table(task: str, dataset: str, variant: str, found: list[tuple[Path, CellRecord]]) -> Table:
     newest = max(found, key=lambda pair: pair[1].created)[1]
     older = 0
     by_cell: dict[tuple[str, str, int], tuple[Path, CellRecord]] = {}
@@ -118,24 +119,26 @@ def _table(task: str, dataset: str, found: list[tuple[Path, CellRecord]]) -> Tab
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))
-    rows = _placed([_row(pairs) for pairs in grouped.values()])
     good = [record for _, record in current if record.status == "ok"]
     by_name = {metric.name: metric for metric in good[0].metrics} if good else {}
-    shown = {name: by_name[name] for name in SHOWN if name in by_name}
+    columns = TASKS.get(task).columns if task in TASKS.names() else tuple(by_name)
+    rows = _placed([_row(pairs, columns) for pairs in grouped.values()], columns)
+    shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
         task,
         dataset,
-        SHOWN,
+        variant,
+        columns,
         tuple(rows),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
         {name: metric.ceiling if metric.applicable else None for name, metric in shown.items()},
-        tuple(_facts(good, rows)) if good else (),
+        tuple(_facts(good, rows, columns[0])) if good else (),
         tuple(_footnotes(current, rows, older)),
         tuple(record for _, record in sorted(current, key=lambda pair: _order(pair[1]))),
     )
 
 
-def _row(pairs: Sequence[tuple[Path, CellRecord]]) -> Row:
+def _row(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> Row:
     first = pairs[0][1]
     good = [(path, record) for path, record in pairs if record.status == "ok"]
     failures = [record.failure.message for _, record in pairs if record.failure]
@@ -144,7 +147,8 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]]) -> Row:
     if not good or failures:  # a mean over those seeds that happened to work would be no mean over seeds
         return Row(*name, 0, card["weights"], card["control"], {}, failures[0] if failures else "no scores")
     metrics = {metric.name: metric for metric in good[0][1].metrics}
-    scores = {column: _single(metrics[column]) for column in SHOWN} if len(good) == 1 else _over_seeds(good)
+    single = len(good) == 1
+    scores = {column: _single(metrics[column]) for column in columns} if single else _over_seeds(good, columns)
     return Row(*name, len(good), card["weights"], card["control"], scores)
 
 
@@ -154,15 +158,15 @@ def _single(metric: Metric) -> Score | None:
     return Score(metric.value, metric.ci_low, metric.ci_high, metric.hits < FEW_HITS)
 
 
-def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]]) -> dict[str, Score | None]:
-    values = [read_playlist_values(path, list(SHOWN)) for path, _ in pairs]
+def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> dict[str, Score | None]:
+    values = [read_playlist_values(path, list(columns)) for path, _ in pairs]
     if len({len(each) for each in values}) > 1:
         raise DataError("the seeds of one row counted different playlists", where=str(pairs[0][0].parent))
     stacked = np.stack(values)
     lows, highs = bootstrap_interval(stacked)
     by_name = [{metric.name: metric for metric in record.metrics} for _, record in pairs]
     scores: dict[str, Score | None] = {}
-    for index, column in enumerate(SHOWN):
+    for index, column in enumerate(columns):
         hits = sum(metrics[column].hits for metrics in by_name)
         mean = float(stacked[:, :, index].mean())
         score = Score(mean, float(lows[index]), float(highs[index]), hits < FEW_HITS)
@@ -170,10 +174,10 @@ def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]]) -> dict[str, Score | N
     return scores
 
 
-def _placed(rows: list[Row]) -> list[Row]:
+def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
     """Mark the best and the second best of each column and sort; controls take part in neither."""
     places: dict[tuple[int, str], int] = {}
-    for column in SHOWN:
+    for column in columns:
         values = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
         ordered = sorted({score.value for score in values.values() if score}, reverse=True)[:2]
         for index, score in values.items():
@@ -186,11 +190,11 @@ def _placed(rows: list[Row]) -> list[Row]:
             for column, score in row.scores.items()
         }
         marked.append(Row(row.encoder, row.recommender, row.seeds, row.weights, row.control, scores, row.failure))
-    return sorted(marked, key=_rank)
+    return sorted(marked, key=lambda row: _rank(row, columns[0]))
 
 
-def _rank(row: Row) -> tuple[bool, bool, float, str, str]:
-    first = row.scores.get(SHOWN[0])
+def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str]:
+    first = row.scores.get(column)
     return (bool(row.failure), row.control, -first.value if first else 0.0, row.encoder, row.recommender)
 
 
@@ -198,24 +202,26 @@ def _order(record: CellRecord) -> tuple[str, str, int]:
     return (record.cell.encoder, record.cell.recommender, record.cell.seed)
 
 
-def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
+def _facts(good: Sequence[CellRecord], rows: Sequence[Row], column: str) -> list[str]:
     record = good[0]
     counts = record.counts
     if counts is None:
         return []
+    task = record.cell.task
+    query, item = (TASKS.get(task).query, TASKS.get(task).item) if task in TASKS.names() else ("query", "item")
     left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
     widths = [
         score.high - score.low
         for row in rows
-        if (score := row.scores.get(SHOWN[0])) and score.high is not None and score.low is not None
+        if (score := row.scores.get(column)) and score.high is not None and score.low is not None
     ]
     facts = [
-        f"{counts.playlists} playlists counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out tracks each; "
-        f"{counts.tracks} tracks, of which {counts.candidates_min} or more are candidates for each playlist.",
+        f"{counts.playlists} {query}s counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out {item}s each; "
+        f"{counts.tracks} {item}s, of which {counts.candidates_min} or more are candidates for each {query}.",
     ]
     if widths:
         facts.append(
-            f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {max(widths):.3f} wide: "
+            f"The 95 % intervals (bootstrap over {query}s) of {column} are up to {max(widths):.3f} wide: "
             "a difference of that order may be chance."
         )
     tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)

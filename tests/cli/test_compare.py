@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from larpbench.results.store import read_playlist_values, read_records
-from larpbench.results.tables import SHOWN
+from larpbench.tasks.continuation import CONTINUATION
+
+SHOWN = CONTINUATION.columns
 
 
 @pytest.fixture
