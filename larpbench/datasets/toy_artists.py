@@ -19,7 +19,7 @@ NOTE = (
     "encoder on real music."
 )
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
-_SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
+_SHARES = {"train": 0.5, "valid": 0.2, "test": 0.3}
 _MOODS = 40
 _WORDS_EACH = 8
 
@@ -42,12 +42,12 @@ class ToySpec:
     """
 
     artists: int = 300
-    communities: int = 12
-    degree: float = 10.0
-    mixing: float = 0.1
+    communities: int = 15
+    degree: float = 12.0
+    mixing: float = 0.2
     latent: int = 8
     spread: float = 0.35
-    feature_noise: float = 0.5
+    feature_noise: float = 1.5
     feature_dim: int = 64
     songs: int = 3
     seed: int = 0
@@ -139,7 +139,7 @@ def _splits(n: int, generator: np.random.Generator) -> np.ndarray:
 def _edges(spec: ToySpec, community: np.ndarray, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Draw edges of artists with a popularity of their own; within a community near artists are preferred."""
     wanted = round(spec.artists * spec.degree / 2)
-    popularity = generator.lognormal(sigma=0.7, size=spec.artists)
+    popularity = generator.lognormal(sigma=1.0, size=spec.artists)
     members = [np.flatnonzero(community == each) for each in range(spec.communities)]
     found: set[tuple[int, int]] = set()
     for _ in range(20 * wanted):  # of which most are new; a bound where the graph is too small for its edges
@@ -166,7 +166,7 @@ def _descriptors(spec: ToySpec, latent: np.ndarray, generator: np.random.Generat
 def _moods(spec: ToySpec, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return what tags are like: a few ones in a row of zeros."""
     scores = latent @ generator.normal(size=(spec.latent, _MOODS))
-    scores += 1.5 * spec.feature_noise * scores.std() * generator.normal(size=scores.shape)
+    scores += 0.6 * spec.feature_noise * scores.std() * generator.normal(size=scores.shape)
     threshold = np.sort(scores, axis=1)[:, -6]
     return (scores >= threshold[:, None]).astype(np.float32)
 

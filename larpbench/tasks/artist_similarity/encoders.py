@@ -27,7 +27,6 @@ NO_ENCODER = EncoderSpec(
         dim=0,
         weights="none",
         licence="Apache-2.0",
-        control=True,
         tracks_per_second=1e9,
     ),
     factory="larpbench.tasks.artist_similarity.encoders:build_none",

@@ -93,7 +93,9 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = ArtistNet(train_graph.features.shape[1], kind, n_layers, settings.width, settings.output).to(device)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     plateau = (
         torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, factor=0.5, patience=settings.plateau_patience, min_lr=1e-5
@@ -104,7 +106,7 @@ def train(
     generator = np.random.default_rng([seed, 0])
     sampler = TripletSampler(train_graph.pairs, len(train_graph.features))
     features = torch.from_numpy(train_graph.features).to(device)
-    messages = torch.from_numpy(train_graph.messages).to(device)
+    messages = net.prepared(torch.from_numpy(train_graph.messages).to(device), len(features))
     watcher = _Watcher(valid_graph, settings, device)
     with progress.stage(f"train gnn-{kind}-{n_layers}", settings.epochs, "epochs", brief=True) as advance:
         for _ in range(settings.epochs):
@@ -145,7 +147,7 @@ def embedded(net: ArtistNet, features: torch.Tensor, messages: torch.Tensor) -> 
     was_training = net.training
     net.eval()
     device = next(net.parameters()).device
-    vectors = net(features.to(device), messages.to(device)).cpu().numpy()
+    vectors = net(features.to(device), net.prepared(messages.to(device), len(features))).cpu().numpy()
     net.train(was_training)
     return vectors
 
