@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.keys import scaled_key
 from larpbench.encoders.store import EmbeddingStore
@@ -22,6 +24,7 @@ from larpbench.results.store import read_record, record_path
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell, Task
+from larpbench.tasks.overlap import Removal, find_removal
 
 Condition = Literal["missing", "stale", "always"]
 CellState = Literal["done", "missing", "failed", "stale"]
@@ -105,6 +108,8 @@ class Plan:
         cells: Cells, grouped by encoder.
         unavailable: Encoders and recommenders that cannot run here.
         budget: Trials of each tuning.
+        draws: How many draws of seeds and held-out tracks are scored.
+        removal: What leaves the data set because an encoder was trained on it elsewhere; None if nothing does.
     """
 
     task: Task[Any]
@@ -113,6 +118,13 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     unavailable: tuple[Unavailable, ...]
     budget: int = DEFAULT_BUDGET
+    draws: int = 1
+    removal: Removal | None = None
+
+    @cached_property
+    def tested(self) -> Dataset:
+        """The data set as every cell is tested on it: without what leaves."""
+        return self.removal.applied_to(self.dataset) if self.removal else self.dataset
 
     @property
     def to_run(self) -> tuple[PlannedCell, ...]:
@@ -130,7 +142,7 @@ class Plan:
         pairs = len(self.dataset.split("test").track_ids) * self.queries
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
-        ranking = len(self.to_run) * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+        ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
         return sum(train.values()) + sum(encode.values()) + fit + ranking
 
     def estimated_bytes(self) -> int:
@@ -149,6 +161,7 @@ def make_plan(
     task_options: Mapping[str, Any] = MappingProxyType({}),
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
+    draws: int = 1,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -164,6 +177,8 @@ def make_plan(
         task_options: Options of that task.
         seeds: How many seeds random and learned parts run over; the others run once.
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
+        draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
+            own, on which the scores rest; the others say how much depends on it.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -172,24 +187,31 @@ def make_plan(
     Raises:
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
+        ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
         raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
     if budget < 1:
         raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
+    if draws < 1:
+        raise UsageError(f"the number of draws is {draws}", allowed="1 or more")
     store, output = store or default_store(), Path(output)
     chosen_task = TASKS.get(task).configured(task_options)
     dataset = chosen_task.view(dataset)
     specs, unavailable = _specs(chosen_task, encoders, dataset)
     chosen_recommenders, broken = _recommenders(chosen_task, recommenders, dataset)
     unavailable += broken
+    removal = find_removal(dataset, [spec.source for spec in specs.values() if spec.source])
+    chosen_task.check_protocol(draws, removal is not None)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
             for seed in range(seeds):
                 for each in chosen_recommenders:
                     if chosen_task.pairs(spec, each) and (seed == 0 or spec.card.stochastic or each.stochastic):
-                        planned = _planned(chosen_task, dataset, spec, each, seed, budget, output, condition, store)
+                        planned = _planned(
+                            chosen_task, dataset, removal, spec, each, seed, budget, draws, output, condition, store
+                        )
                         cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
             unavailable.append(Unavailable(name, error.what, error.next_step))
@@ -197,12 +219,21 @@ def make_plan(
             raise
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
-    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget)
+    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws, removal)
 
 
 def default_store() -> EmbeddingStore:
     """Return the embedding store under the home folder."""
     return EmbeddingStore(storage.home() / "embeddings")
+
+
+def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
+    """Return an encoder by name; one that is trained learns from `dataset` unless its name says from what."""
+    return _learning(get_encoder(name), dataset)
+
+
+def _learning(spec: EncoderSpec, dataset: Dataset) -> EncoderSpec:
+    return spec.learning_from(dataset) if spec.training and not spec.source else spec
 
 
 def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
@@ -213,10 +244,12 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitNam
 def _planned(
     task: Task[Any],
     dataset: Dataset,
+    removal: Removal | None,
     spec: EncoderSpec,
     recommender: Method,
     seed: int,
     budget: int,
+    draws: int,
     output: Path,
     condition: Condition,
     store: EmbeddingStore,
@@ -235,6 +268,8 @@ def _planned(
             "embeddings": vectors_key,
             "recommender": [recommender.name, recommender.version, *tuning],
             "seed": cell.seed,
+            **({"draws": draws} if draws > 1 else {}),
+            **({"removal": removal.key} if removal else {}),
         }
     )[:32]
     path = record_path(output, cell, key)
@@ -272,7 +307,7 @@ def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dic
         if isinstance(spec, MissingPartError):
             unavailable.append(Unavailable(name, spec.what, spec.next_step))
             continue
-        bound = spec.learning_from(dataset) if spec.training and not spec.source else spec
+        bound = _learning(spec, dataset)
         status = bound.status()
         if status.state == "ready":
             specs[name] = bound

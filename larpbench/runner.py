@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.datasets.splits import redraw_test
 from larpbench.encoders import ENCODERS, base_name
 from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
@@ -32,6 +33,7 @@ from larpbench.results.record import (
     Costs,
     Counts,
     DatasetPart,
+    DrawsPart,
     EncoderPart,
     Failure,
     FitPart,
@@ -40,11 +42,12 @@ from larpbench.results.record import (
     TrainingPart,
     TrialPart,
 )
+from larpbench.results.removal import removal_part
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Fit, Task, TaskResult
-from larpbench.tasks.overlap import require_unseen
+from larpbench.tasks.overlap import Removal
 from larpbench.tasks.validation import validation_recall
 
 logger = logging.getLogger(__name__)
@@ -116,19 +119,21 @@ def _done_meanwhile(planned: PlannedCell) -> bool:
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
-        if planned.spec.source:
-            require_unseen(plan.dataset, planned.spec.source)
         stored, checkpoint = _embedded(plan, planned, store, planned.cell.seed)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
-            result = plan.task.execute(plan.dataset, vectors, recommender)
+            tested = _tested(plan, vectors)
+            result = plan.task.execute(plan.tested, tested, recommender)
             metrics = summarise(result, plan.task.metrics)
+            draws = _draws(plan, tested, recommender, metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
                 "training": _training(planned.spec.source, checkpoint) if checkpoint and planned.spec.source else None,
-                "counts": _counts(result),
+                "counts": _counts(result, plan.removal),
+                "diagnostics": dict(result.diagnostics),
+                "draws": draws,
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
                 "costs": _costs(stored, cost, checkpoint),
@@ -159,6 +164,12 @@ def _embedded(
     checkpoint = ensure_trained(store, planned.spec, seed, validation_recall)
     splits = splits_read(plan.task, planned.recommender)
     return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}, checkpoint
+
+
+def _tested(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> dict[SplitName, np.ndarray]:
+    """Return the vectors of the tracks that are tested: those that leave were encoded, and are not ranked."""
+    kept = plan.removal.kept if plan.removal else slice(None)
+    return {name: each[kept] if name == "test" else each for name, each in vectors.items()}
 
 
 def _fitted(
@@ -244,10 +255,25 @@ def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric
     return tuple(metrics)
 
 
-def _counts(result: TaskResult) -> Counts:
+def _draws(
+    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Method, first: tuple[Metric, ...]
+) -> DrawsPart | None:
+    """Score the same vectors on other draws of the test playlists' halves."""
+    if plan.draws == 1:
+        return None
+    values = {metric.name: [metric.value] for metric in first if metric.chance is not None}
+    for draw in range(1, plan.draws):
+        result = plan.task.execute(redraw_test(plan.tested, draw), vectors, recommender)
+        for name, found in values.items():
+            found.append(float(result.values[name].mean()))
+    return DrawsPart(n=plan.draws, values={name: tuple(found) for name, found in values.items()})
+
+
+def _counts(result: TaskResult, removal: Removal | None) -> Counts:
+    emptied = {"only tracks that were trained on": removal.emptied} if removal else {}
     return Counts(
         playlists=len(result.query_ids),
-        left_out=dict(result.left_out),
+        left_out={**result.left_out, **emptied},
         tracks=len(result.item_ids),
         candidates_min=int(result.n_candidates.min()),
         candidates_mean=float(result.n_candidates.mean()),
@@ -292,6 +318,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 split=manifest.split.model_dump(mode="json"),
                 notes=manifest.notes,
             ),
+            "removal": removal_part(plan.removal),
             "encoder": EncoderPart(
                 identity=spec.identity,
                 card=spec.card.model_dump(mode="json"),

@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from larpbench.cli import compare, convert, dataset, describe, doctor, encode, list, plan, run, table, train
+from larpbench.cli import compare, convert, dataset, describe, doctor, encode, list, plan, reproduce, run, table, train
 from larpbench.errors import LarpbenchError
 
 _INTERRUPTED = 130
@@ -30,6 +30,7 @@ app.add_typer(dataset.app, name="dataset")
 app.command(epilog=encode.EPILOG)(encode.encode)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
+app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command(epilog=table.EPILOG)(table.table)
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)

@@ -71,6 +71,10 @@ Budget = Annotated[
     int,
     typer.Option("--budget", min=1, help="Trials that tune each learned recommender, on valid, for every encoder."),
 ]
+Draws = Annotated[
+    int,
+    typer.Option("--draws", min=1, help="Draws of the test playlists' hidden halves: how much of a score is the draw."),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,

@@ -29,6 +29,7 @@ def plan(
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
+    draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
     as_json: options.Json = False,
@@ -41,9 +42,11 @@ def plan(
     triplets: options.Triplets = None,
 ) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
+    from larpbench.results.removal import as_sentence, removal_part
+
     recommenders = options.recommender_names(recommenders, layers)
     chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
-    made = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition, chosen)
+    made = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition, chosen)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -52,6 +55,8 @@ def plan(
             train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
             typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
         print_unavailable(made)
+        if part := removal_part(made.removal):
+            typer.echo(as_sentence(part))
         typer.echo(
             f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
             f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
@@ -66,6 +71,7 @@ def planned(
     dataset: str,
     seeds: int,
     budget: int,
+    draws: int,
     output: Path,
     condition: options.Condition,
     task_options: Mapping[str, Any],
@@ -85,6 +91,7 @@ def planned(
         task_options=task_options,
         seeds=seeds,
         budget=budget,
+        draws=draws,
         output=output.absolute(),
         condition=condition.value,
     )
@@ -113,6 +120,9 @@ def require_asked(plan: Plan, names: str) -> None:
 
 
 def _as_json(plan: Plan) -> dict[str, object]:
+    from larpbench.results.removal import removal_part
+
+    part = removal_part(plan.removal)
     return {
         "output": str(plan.output),
         "estimated_seconds": plan.estimated_seconds(),
@@ -133,6 +143,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
             }
             for each in plan.cells
         ],
+        "removal": part and part.model_dump(mode="json"),
         "unavailable": [
             {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable
         ],

@@ -26,6 +26,7 @@ def run(
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
+    draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
     layers: options.Layers = None,
@@ -41,16 +42,17 @@ def run(
     from larpbench.cli.plan import planned, print_unavailable, require_asked
     from larpbench.results.breakdown import by_visible
     from larpbench.results.formats import to_markdown
+    from larpbench.results.removal import removal_part
     from larpbench.results.tables import load_tables
 
     recommenders = options.recommender_names(recommenders, layers)
     chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
-    plan = planned(task, encoders, recommenders, dataset, seeds, budget, output, condition, chosen)
+    plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition, chosen)
     print_unavailable(plan)
     require_asked(plan, f"{encoders},{recommenders}")
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    wanted = (plan.task.name, plan.dataset.name, plan.task.protocol.partition("/")[2])
-    tables = [table for table in load_tables(plan.output) if (table.task, table.dataset, table.variant) == wanted]
+    asked = (plan.task.name, plan.dataset.name, removal_part(plan.removal), plan.task.variant)
+    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal, t.variant) == asked]
     typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,9 @@ class DatasetSource:
 
 DEMO = DatasetSource(
     "demo", "invented music and playlists, made on first use", "larpbench.datasets.catalogue:load_demo"
+)
+DEMO_2 = DatasetSource(
+    "demo-2", "another invented world, to test transfer: larp@demo-2", "larpbench.datasets.catalogue:load_demo_2"
 )
 MPD = DatasetSource(
     "mpd",
@@ -66,7 +70,7 @@ DATASETS: Registry[DatasetSource] = Registry(
     DatasetSource,
     {
         name: f"larpbench.datasets.catalogue:{name.upper().replace('-', '_')}"
-        for name in ("demo", "disco-olga", "lfm", "mpd", "olga", "toy-artists")
+        for name in ("demo", "demo-2", "disco-olga", "lfm", "mpd", "olga", "toy-artists")
     },
     group="larpbench.datasets",
     name_of=lambda source: source.name,
@@ -78,6 +82,15 @@ def load_demo() -> Dataset:
     from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
 
     return build_demo(datasets_folder() / f"demo-v{GENERATOR_VERSION}")
+
+
+def load_demo_2() -> Dataset:
+    """Return a second world of the demo's kind, made on first use."""
+    from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
+    from larpbench.datasets.demo.world import WorldSpec
+
+    folder = datasets_folder() / f"demo-2-v{GENERATOR_VERSION}"
+    return read_dataset(folder) if (folder / MANIFEST).is_file() else build_demo(folder, WorldSpec(seed=2))
 
 
 def load_mpd() -> Dataset:
@@ -132,7 +145,8 @@ def list_datasets() -> list[str]:
     folder = datasets_folder()
     built = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
     known = DATASETS.names()
-    return [*known, *(name for name in built if name not in known and not name.startswith(("demo-v", "toy-artists-v")))]
+    made = re.compile(r"(demo(-2)?|toy-artists)-v\d+")
+    return [*known, *(name for name in built if name not in known and not made.fullmatch(name))]
 
 
 def load_dataset(name: str | Path) -> Dataset:

@@ -7,9 +7,11 @@ not depend on the order of the rows, on a random generator's version, or on whic
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import polars as pl
 
+from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError
 
 TEST_SHARE_OF_HELD_BACK = 2 / 3  # 20 of the 30 % that are not train
@@ -79,7 +81,7 @@ def split_of_unlisted(entries: pl.DataFrame) -> str:
     return str(present[0]) if len(present) == 1 else "train"
 
 
-def draw_roles(entries: pl.DataFrame, seed: int) -> pl.DataFrame:
+def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
     """Draw seeds and held-out tracks of valid and test playlists (rule 3).
 
     Of n tracks, round(n / 2) are seeds, half to even: 1 -> 0, 2 -> 1, 3 -> 2, 5 -> 2. They are the first in the order
@@ -88,13 +90,16 @@ def draw_roles(entries: pl.DataFrame, seed: int) -> pl.DataFrame:
     Args:
         entries: Columns ``playlist_id``, ``track_id``, ``split``; no duplicates.
         seed: Split seed.
+        draw: Number of the draw: 0 is the data set's own, others repeat it.
 
     Returns:
         The same rows with ``role``: member in train, seed or heldout elsewhere.
     """
     train = entries.filter(pl.col("split") == "train").with_columns(role=pl.lit("member"))
     asked = entries.filter(pl.col("split") != "train")
-    keys = [_key(seed, playlist, track) for playlist, track in asked.select("playlist_id", "track_id").iter_rows()]
+    prefix = (f"draw {draw}",) if draw else ()
+    rows = asked.select("playlist_id", "track_id").iter_rows()
+    keys = [_key(seed, *prefix, playlist, track) for playlist, track in rows]
     length = pl.len().over("playlist_id").cast(pl.Int64)
     half = length // 2
     seeds = half + ((length % 2 == 1) & (half % 2 == 1)).cast(pl.Int64)
@@ -109,6 +114,21 @@ def draw_roles(entries: pl.DataFrame, seed: int) -> pl.DataFrame:
         .drop("key")
     )
     return pl.concat([train, drawn])
+
+
+def redraw_test(dataset: Dataset, draw: int) -> Dataset:
+    """Return a data set whose test playlists have other seeds and held-out tracks; all else is as it was.
+
+    Args:
+        dataset: The data set.
+        draw: Number of the draw; 0 returns the data set itself.
+    """
+    if draw == 0:
+        return dataset
+    in_test = pl.col("split") == "test"
+    drawn = draw_roles(dataset.playlists.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
+    playlists = pl.concat([dataset.playlists.filter(~in_test), drawn.select(dataset.playlists.columns)])
+    return replace(dataset, playlists=playlists.sort("playlist_id", "track_id"))
 
 
 def _key(seed: int, *names: str) -> bytes:

@@ -63,6 +63,36 @@ def ndcg_bounds(hits: np.ndarray, n_heldout: np.ndarray, k: int) -> tuple[np.nda
     return (gain[k] - gain[k - count]) / best, gain[count] / best
 
 
+def largest_mean_ndcg(recall: float, k: int, most_heldout: int) -> float:
+    """Return the largest mean NDCG@k that a mean recall@k allows, whatever the playlists.
+
+    A playlist with G held-out tracks and h hits among the first k has a recall of h / G and an NDCG of at most
+    D(h) / D(min(G, k)); means over playlists lie below the upper hull of all these points.
+
+    Args:
+        recall: Mean recall@k, in [0, 1].
+        k: Cut-off.
+        most_heldout: Held-out tracks of the longest playlist.
+    """
+    gain = ideal_gain(k)
+    best: dict[float, float] = {0.0: 0.0}
+    for heldout in range(1, most_heldout + 1):
+        for hits in range(1, min(heldout, k) + 1):
+            share = hits / heldout
+            best[share] = max(best.get(share, 0.0), gain[hits] / gain[min(heldout, k)])
+    hull: list[tuple[float, float]] = []
+    for point in sorted(best.items()):
+        while len(hull) > 1 and not _turns_right(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    shares, values = zip(*hull, strict=True)
+    return float(np.interp(recall, shares, values))
+
+
+def _turns_right(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
+    return (b[0] - a[0]) * (c[1] - a[1]) < (b[1] - a[1]) * (c[0] - a[0])
+
+
 def _require(name: str, what: str, holds: np.ndarray) -> None:
     if not holds.all():
         raise ProtocolError(

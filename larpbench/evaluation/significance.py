@@ -53,7 +53,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
     return Comparison(mean, low, high, p, mean / spread if spread > _ROUNDING else 0.0)
 
 
-def randomisation_test(differences: np.ndarray) -> np.ndarray:
+def randomisation_test(values: np.ndarray, pairs: np.ndarray | None = None) -> np.ndarray:
     """Return two-sided p-values of paired randomisation tests (Fisher 1935; Smucker, Allan & Carterette 2007).
 
     If two encoders are alike, each playlist's difference might as well have the other sign. The p-value is the share of
@@ -61,22 +61,28 @@ def randomisation_test(differences: np.ndarray) -> np.ndarray:
     p = (1 + count) / (1 + 10,000), so never 0 (Phipson & Smyth 2010).
 
     Args:
-        differences: (comparisons, p) float64, each row the paired differences of two encoders.
+        values: (m, p) float64, each row the differences of two encoders; with `pairs`, the values of one.
+        pairs: (comparisons, 2) int, which two rows of `values` differ; signs are then drawn once for all of them.
 
     Returns:
-        (comparisons,) float64 in (0, 1].
+        (m,) or (comparisons,) float64 in (0, 1].
     """
-    m, n = differences.shape
     generator = np.random.default_rng(_FLIPPING_SEED)
-    observed = np.abs(differences.sum(axis=1))
+    sizes = np.abs(values).sum(axis=1)
+    observed, scale = values.sum(axis=1), np.maximum(sizes, 1e-300)
+    if pairs is not None:
+        observed, scale = observed[pairs[:, 0]] - observed[pairs[:, 1]], np.maximum(sizes[pairs].sum(axis=1), 1e-300)
     # Sums that differ by rounding only are equal: a flip of all signs must count.
-    least = observed - _ROUNDING * np.maximum(np.abs(differences).sum(axis=1), 1e-300)
-    count = np.zeros(m, dtype=np.int64)
-    chunk = max(1, _CHUNK_NUMBERS // max(n, m))
+    least = np.abs(observed) - _ROUNDING * scale
+    count = np.zeros(len(least), dtype=np.int64)
+    chunk = max(1, _CHUNK_NUMBERS // max(values.shape[1], len(least)))
     for start in range(0, FLIPS, chunk):
         rows = min(chunk, FLIPS - start)
-        signs = generator.integers(2, size=(rows, n)) * 2.0 - 1.0
-        count += (np.abs(signs @ differences.T) >= least).sum(axis=0)
+        signs = generator.integers(2, size=(rows, values.shape[1])) * 2.0 - 1.0
+        sums = signs @ values.T
+        if pairs is not None:
+            sums = sums[:, pairs[:, 0]] - sums[:, pairs[:, 1]]
+        count += (np.abs(sums) >= least).sum(axis=0)
     return (1 + count) / (1 + FLIPS)
 
 
@@ -110,7 +116,7 @@ def adjusted_p_values(values: np.ndarray) -> np.ndarray:
     one, other = np.triu_indices(len(values), k=1)
     table = np.ones((len(values), len(values)))
     if len(one):
-        table[one, other] = table[other, one] = holm(randomisation_test(values[one] - values[other]))
+        table[one, other] = table[other, one] = holm(randomisation_test(values, np.stack([one, other], axis=1)))
     return table
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.evaluation.statistics import bootstrap_interval
+from larpbench.results.rows import Row, Score, Table
 from larpbench.results.store import read_playlist_values, record_path
-from larpbench.results.tables import Row, Score, Table
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell
 
@@ -35,7 +35,7 @@ def by_visible(table: Table, output: Path) -> list[Table]:
     members = {group.label: (visible >= group.least) & (visible <= group.most) for group in groups}
     columns = {f"{label} ({int(rows.sum())} {query}s)": rows for label, rows in members.items() if rows.any()}
     rows = [
-        replace(row, scores={name: _score(values, rows) for name, rows in columns.items()} if not row.failure else {})
+        replace(row, scores={name: _score(values, rows) for name, rows in columns.items() if not row.failure}, group="")
         for row, (_, values) in zip(table.rows, found, strict=True)
     ]
     title = ", ".join(part for part in (table.variant, f"{metric} by visible edges") if part)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from jinja2 import Environment, PackageLoader
 
-from larpbench.results.tables import Row, Score, Table
+from larpbench.results.rows import Row, Score, Table
 
 CSV_COLUMNS = (
     "task",
@@ -23,6 +23,7 @@ CSV_COLUMNS = (
     "chance",
     "ceiling",
     "n",
+    "group",
 )
 _NOT_APPLICABLE = "n/a"
 
@@ -33,17 +34,19 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
     def cell(score: Score | None) -> str:
         before, after = marks[score.place if score else 0]
-        return f"{before}{_number(score)}{after}{_interval(score)}"
+        return f"{before}{number_text(score)}{after}{interval_text(score)}"
 
     parts = []
     for table in tables:
-        heads = ["Encoder", "Recommender", *(f"{_head(column)} ↑" for column in table.columns)]
-        lines = [heads, ["---", "---", *("--:" for _ in table.columns)]]
-        lines += [[_md(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
-        lines += [[name, "", *(_plain(values.get(c)) for c in table.columns)] for name, values in _bounds(table)]
-        title = f"## {_md(_title(table))}"
+        heads = ["Encoder", "Recommender", *(f"{column_head(column)} ↑" for column in table.columns), "Group"]
+        lines = [heads, ["---", "---", *("--:" for _ in table.columns), "---"]]
+        lines += [[escape_markdown(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
+        lines += [
+            [name, "", *(bound_text(values.get(c)) for c in table.columns), ""] for name, values in _bounds(table)
+        ]
+        title = f"## {escape_markdown(table.task)}: {escape_markdown(table.tested)}"
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        notes = "\n".join(f"- {_md(text)}" for text in (*table.facts, *table.footnotes))
+        notes = "\n".join(f"- {escape_markdown(text)}" for text in (*table.facts, *table.footnotes))
         parts.append(f"{title}\n\n{body}\n\n{notes}\n")
     return "\n".join(parts)
 
@@ -54,15 +57,17 @@ def to_csv(tables: Sequence[Table]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for table in tables:
+        groups = {(row.encoder, row.recommender): row.group for row in table.rows}
         for record in table.records:
             cell = record.cell
-            name = (cell.task, cell.dataset, cell.encoder, cell.recommender, cell.seed)
+            name = (cell.task, table.tested, cell.encoder, cell.recommender, cell.seed)
             for metric in record.metrics:
                 numbers = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
                 shown = ["" if number is None else repr(number) for number in numbers]
                 if not metric.applicable:
                     shown = [_NOT_APPLICABLE] * len(numbers)
-                writer.writerow([*name, metric.name, *shown, metric.n])
+                group = groups[cell.encoder, cell.recommender] if metric.name == table.columns[0] else ""
+                writer.writerow([*name, metric.name, *shown, metric.n, group])
     return stream.getvalue()
 
 
@@ -71,23 +76,25 @@ def to_latex(tables: Sequence[Table]) -> str:
 
     def cell(score: Score | None) -> str:
         command = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}[score.place if score else 0]
-        return (command % _number(score)) + (rf" {{\scriptsize {_interval(score).strip()}}}" if score else "")
+        return (command % number_text(score)) + (rf" {{\scriptsize {interval_text(score).strip()}}}" if score else "")
 
     parts = []
     for table in tables:
         lines = [
-            rf"% {_tex(_title(table))}",
-            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
+            rf"% {escape_latex(table.task)}: {escape_latex(table.tested)}",
+            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}l}}",
             r"\toprule",
-            " & ".join(["Encoder", "Recommender", *map(_head, table.columns)]) + r" \\",
+            " & ".join(["Encoder", "Recommender", *map(column_head, table.columns), "Group"]) + r" \\",
             r"\midrule",
         ]
-        lines += [" & ".join([*map(_tex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows]
+        lines += [
+            " & ".join([*map(escape_latex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows
+        ]
         lines.append(r"\midrule")
         for name, values in _bounds(table):
-            lines.append(" & ".join([name, "", *(_plain(values.get(c)) for c in table.columns)]) + r" \\")
+            lines.append(" & ".join([name, "", *(bound_text(values.get(c)) for c in table.columns), ""]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [f"% {_tex(text)}" for text in (*table.facts, *table.footnotes)]
+        lines += [f"% {escape_latex(text)}" for text in (*table.facts, *table.footnotes)]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -95,7 +102,7 @@ def to_latex(tables: Sequence[Table]) -> str:
 def to_html(tables: Sequence[Table]) -> str:
     """Return one self-contained page; every text from the data is escaped."""
     environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
-    environment.filters.update(number=_number, interval=_interval, plain=_plain, head=_head, title=_title)
+    environment.filters.update(number=number_text, interval=interval_text, plain=bound_text, head=column_head)
     return environment.get_template("tables.html").render(tables=tables, bounds=_bounds)
 
 
@@ -107,10 +114,6 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 }
 
 
-def _title(table: Table) -> str:
-    return f"{table.task}: {table.dataset}" + (f" ({table.variant})" if table.variant else "")
-
-
 def _labels(row: Row) -> list[str]:
     seeds = f" ({row.seeds} seeds)" if row.seeds > 1 else ""
     control = " (control)" if row.control else ""
@@ -119,16 +122,17 @@ def _labels(row: Row) -> list[str]:
 
 def _cells(row: Row, table: Table, cell: Callable[[Score | None], str]) -> list[str]:
     if row.failure:
-        return ["failed", *("" for _ in table.columns[1:])]
-    return [cell(row.scores[column]) for column in table.columns]
+        return ["failed", *("" for _ in table.columns)]
+    return [*(cell(row.scores[column]) for column in table.columns), row.group]
 
 
 def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:
     bounds = [("chance", table.chance), ("ceiling", table.ceiling)]
-    return [(name, values) for name, values in bounds if values]
+    return [(name, values) for name, values in bounds if values or table.records]
 
 
-def _head(column: str) -> str:
+def column_head(column: str) -> str:
+    """Return a metric as a heading, such as ``NDCG@10``."""
     name, at, k = column.partition("@")
     if not at:
         return column
@@ -137,27 +141,32 @@ def _head(column: str) -> str:
     return f"{' '.join(words)}@{k}"
 
 
-def _number(score: Score | None) -> str:
+def number_text(score: Score | None) -> str:
+    """Return a score to four decimals."""
     return _NOT_APPLICABLE if score is None else f"{score.value:.4f}"
 
 
-def _interval(score: Score | None) -> str:
+def interval_text(score: Score | None) -> str:
+    """Return a score's interval, with a space before it; empty if it has none."""
     if score is None or score.low is None or score.high is None:
         return ""
     return f" [{score.low:.3f}, {score.high:.3f}]{'†' if score.few_hits else ''}"
 
 
-def _plain(value: float | None) -> str:
+def bound_text(value: float | None) -> str:
+    """Return chance or ceiling to four decimals."""
     return _NOT_APPLICABLE if value is None else f"{value:.4f}"
 
 
-def _md(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
     for character in "\\`|<>*_[]":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
 
 
-def _tex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Return text that LaTeX shows as it is, on one line."""
     table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\dag{}"}
     table |= {character: f"\\{character}" for character in "&%$#_{}"}
     return " ".join("".join(table.get(character, character) for character in text).split())

@@ -61,6 +61,34 @@ class DatasetPart(_Model):
     notes: tuple[str, ...]
 
 
+class SeenPart(_Model):
+    """A data set whose training has seen tested tracks."""
+
+    dataset: str
+    fingerprint: str
+    by_id: int
+    """Tested tracks whose id was among its train or valid tracks."""
+    by_song: int
+    """Others whose artist and title were."""
+
+
+class RemovalPart(_Model):
+    """What left the tested data set because an encoder of the run was trained on it elsewhere (protocol rule 13)."""
+
+    key: str
+    """Digest of the ids that left, and of the data sets below."""
+    tracks: int
+    of: int
+    """Tracks of the test split before."""
+    seeds: int
+    """Seeds that left, over all playlists."""
+    heldout: int
+    """Held-out tracks that left, over all playlists."""
+    playlists: int
+    """Playlists that lost all their seeds or all their held-out tracks, and are not counted."""
+    sources: tuple[SeenPart, ...]
+
+
 class EncoderPart(_Model):
     """The encoder that was tested."""
 
@@ -133,6 +161,15 @@ class Counts(_Model):
     """K -> share of the lists whose cut at K falls between equal scores."""
 
 
+class DrawsPart(_Model):
+    """The same cell with other halves of the test playlists as seeds."""
+
+    n: int
+    """Draws; the first one is the data set's own, which all other numbers of the record rest on."""
+    values: dict[str, tuple[float, ...]]
+    """Metric -> its value in each draw."""
+
+
 class Costs(_Model):
     """What it took, possibly in an earlier run for the embeddings."""
 
@@ -174,8 +211,16 @@ class CellRecord(_Model):
     failure: Failure | None = None
     metrics: tuple[Metric, ...] = ()
     counts: Counts | None = None
+    diagnostics: dict[str, float | None] = Field(default_factory=dict)
+    """What kind of lists these are: ``hubness@K``, the skewness of how often each track is listed;
+    ``same_artist_hits@K`` and ``same_artist_listed@K``, the share of the hits, and of all that is listed, whose artist
+    is that of a seed. Null where there is no hit."""
+    draws: DrawsPart | None = None
+    """Null where seeds and held-out tracks were drawn once."""
     warnings: tuple[str, ...] = ()
     dataset: DatasetPart
+    removal: RemovalPart | None = None
+    """Null where no encoder of the run was trained on tested tracks."""
     encoder: EncoderPart
     training: TrainingPart | None = None
     """Null where the encoder was not trained by larpbench."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
@@ -91,6 +91,7 @@ class TaskResult:
         hits_at: K -> number of hits in all lists cut at K.
         tie_share: K -> share of the lists whose cut at K falls between equal scores.
         left_out: Reason -> number of queries that are not counted.
+        diagnostics: What kind of lists these are, column -> value; None where it is not defined.
         fit: What learning took, if the task learnt something.
         query: What the queries are, in the singular.
     """
@@ -109,6 +110,7 @@ class TaskResult:
     hits_at: Mapping[int, int]
     tie_share: Mapping[int, float]
     left_out: Mapping[str, int]
+    diagnostics: Mapping[str, float | None] = field(default_factory=dict)
     fit: Fit | None = None
     query: str = "playlist"
 
@@ -175,6 +177,22 @@ class Task(ABC, Generic[M]):
                 next_step="larpbench list tasks, larpbench list datasets",
             )
         return dataset
+
+    @property
+    def variant(self) -> str:
+        """What of the protocol is not as usual: the part of its name after a slash. It has tables of its own."""
+        return self.protocol.partition("/")[2]
+
+    def check_protocol(self, draws: int, removes: bool) -> None:
+        """Check what a run asks for beside names.
+
+        Args:
+            draws: How many draws of seeds and held-out tracks are scored.
+            removes: Whether tracks leave the test split because an encoder was trained on them.
+
+        Raises:
+            UsageError: If the task cannot do that.
+        """
 
     def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
         """Check as much of the names as can be checked before there is a data set.

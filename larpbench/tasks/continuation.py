@@ -11,6 +11,7 @@ from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.continuation import Continuation, continuation
+from larpbench.evaluation.diagnostics import hubness, same_artist_share
 from larpbench.evaluation.metrics import CUTOFFS, LIST_LENGTH, METRICS, find_hits, per_playlist
 from larpbench.recommenders.base import Recommender
 from larpbench.tasks.base import Task, TaskResult
@@ -54,6 +55,7 @@ class ContinuationTask(Task[Recommender]):
             hits_at={k: int(hits[:, :k].sum()) for k in CUTOFFS},
             tie_share={k: float(tied[:, k - 1].mean()) for k in CUTOFFS},
             left_out=question.left_out,
+            diagnostics=_diagnostics(lists, hits, question),
         )
 
 
@@ -81,6 +83,19 @@ def _ranked(
             lists[rows], scores[rows], tied[rows] = block.items, block.scores, block.tied_at
             advance(len(block.items))
     return lists, scores, tied
+
+
+def _diagnostics(lists: np.ndarray, hits: np.ndarray, question: Continuation) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for k in CUTOFFS:
+        cut, hit = lists[:, :k], hits[:, :k]
+        shares = {
+            name: same_artist_share(cut, chosen, question.seeds, question.artists)
+            for name, chosen in (("hits", hit), ("listed", cut >= 0))
+        }
+        found[f"hubness@{k}"] = hubness(cut, len(question.track_ids))
+        found |= {f"same_artist_{name}@{k}": None if np.isnan(share) else share for name, share in shares.items()}
+    return found
 
 
 def _coverage(lists: np.ndarray, n_items: int) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from larpbench import load_results
 from larpbench.datasets.check import check_dataset
 from larpbench.datasets.demo.build import build_demo
 from larpbench.datasets.demo.world import WorldSpec
@@ -46,6 +47,8 @@ def test_a_bare_run_gives_a_table_that_can_be_believed(cli, run):
         others = [found[column]["ci_high"] for (name, _), found in metrics.items() if name != "oracle"]
         assert best > max(others)
         assert metrics["tfidf", 0][column]["ci_low"] > metrics["tfidf", 0][column]["chance"]
+    (table,) = load_results(results)
+    assert {row.encoder: row.group for row in table.rows} == {"oracle": "a", "tfidf": "b", "random": "c"}
 
 
 def test_it_is_the_committed_table(cli, run, tmp_path):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import defaultdict
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from larpbench import load_results
+from larpbench.evaluation.significance import adjusted_p_values
 from larpbench.results.schema import schema_text
 
 HOSTILE = '<script>alert("x")</script> | _a_ & \\b {c} $d$'
@@ -28,7 +30,7 @@ def results(cli, small):
 
 def test_the_csv_is_long_and_holds_every_cell(cli, results):
     rows = list(csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out)))
-    header = "task,dataset,encoder,recommender,seed,metric,value,ci_low,ci_high,chance,ceiling,n"
+    header = "task,dataset,encoder,recommender,seed,metric,value,ci_low,ci_high,chance,ceiling,n,group"
     assert ",".join(rows[0]) == header
     cells = {(row["encoder"], row["recommender"], row["seed"]) for row in rows}
     assert len(cells) == 3 * 3 + 3 + 3
@@ -49,6 +51,26 @@ def test_records_recompute_from_the_playlists_file(results):
                 assert frame[metric["name"]].mean() == pytest.approx(metric["value"], abs=1e-12)
         assert frame["ranked"].list.len().unique().to_list() == [40]
         assert (frame["scores"].list.diff().list.max() <= 0).all()
+
+
+def test_rows_that_cannot_be_told_apart_share_a_letter_in_every_format(cli, results):
+    (table,) = load_results(results)
+    found = defaultdict(list)
+    for path in results.glob("*/*/*/*/*.json"):
+        cell = json.loads(path.read_text())["cell"]
+        values = pl.read_parquet(path.with_suffix(".playlists.parquet")).sort("playlist_id")["recall@10"]
+        found[cell["encoder"], cell["recommender"]].append(values.to_numpy())
+    means = [np.mean(found[row.encoder, row.recommender], axis=0) for row in table.rows]
+    adjusted = adjusted_p_values(np.stack(means))
+    for i, one in enumerate(table.rows):
+        for j, other in enumerate(table.rows):
+            assert bool(set(one.group) & set(other.group)) == (adjusted[i, j] > 0.05), (one, other)
+    rows = csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out))
+    written = {(r["encoder"], r["recommender"]): r["group"] for r in rows if r["metric"] == "recall@10"}
+    assert written == {(row.encoder, row.recommender): row.group for row in table.rows}
+    for kind, cell in (("md", " {} |\n"), ("latex", " {} \\\\"), ("html", "<td>{}</td></tr>")):
+        text = cli("table", results, "--format", kind).out
+        assert all(cell.format(row.group) in text for row in table.rows), kind
 
 
 def test_seeds_are_averaged_in_the_table(cli, results):
@@ -76,6 +98,14 @@ def test_best_is_bold_second_underlined_and_controls_are_neither(cli, results):
     assert lines[-1].startswith("| ceiling")
     assert "30 playlists counted" in printed
     assert "are up to" in printed
+
+
+def test_weights_from_elsewhere_are_named(cli, small, results):
+    (line,) = [
+        line for line in cli("table", results, "--format", "latex").out.splitlines() if "trained elsewhere" in line
+    ]
+    assert "vectors.npz (unknown)." in line
+    assert "tfidf" not in line
 
 
 def test_few_hits_are_marked(cli, small, results):
@@ -138,7 +168,7 @@ def test_latex_has_one_cell_a_column(cli, results):
     body = cli("table", results, "--format", "latex").out
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 1 + 9 + 2
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {7}
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
 
 
 def test_results_of_another_version_of_the_data_are_left_out_and_counted(cli, small, results):

@@ -16,6 +16,7 @@ from larpbench.encoders.larp.settings import (
 )
 
 DEFAULT_TOWERS = ("handcrafted", "tfidf")
+DEFAULT_NEIGHBOURS = 10
 _TINY_AUDIO = SwinSettings(
     mel=MelSettings(sample_rate=16_000, n_fft=1_024, hop=320, n_mels=32, f_min=50.0, f_max=8_000.0),
     width=32,
@@ -46,7 +47,7 @@ def recipe(
     stage: Stage | None,
     towers: tuple[str, str] = DEFAULT_TOWERS,
     fusion: Fusion = "attention",
-    neighbours: int = 10,
+    neighbours: int = DEFAULT_NEIGHBOURS,
 ) -> Recipe:
     """Return what a stage is trained with.
 

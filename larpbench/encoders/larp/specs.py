@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from larpbench.encoders.larp.settings import (
     Stage,
     SwinSettings,
 )
-from larpbench.encoders.larp.sizes import DEFAULT_TOWERS, recipe
+from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
 from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 from larpbench.fingerprint import digest, digest_file_once
 
@@ -52,7 +53,7 @@ def larp_spec(
     size: Size = "heads",
     towers: tuple[str, str] = DEFAULT_TOWERS,
     fusion: Fusion = "attention",
-    neighbours: int = 10,
+    neighbours: int = DEFAULT_NEIGHBOURS,
     updates: int | None = None,
     initial: tuple[str | None, str | None] = (None, None),
 ) -> EncoderSpec:
@@ -108,8 +109,8 @@ def larp_spec(
     return EncoderSpec(
         card,
         factory=_FACTORY,
-        takes="[heads|tiny|paper][:audio|:text]",
-        argument=None if size == "heads" else size,
+        takes="[heads|tiny|paper][:jN][:audio|:text]" if "tpc" in stages else "[heads|tiny|paper][:audio|:text]",
+        argument=_written(size, neighbours, None),
         inputs=inputs,
         training=training,
         binder="larpbench.encoders.larp.specs:bind_larp",
@@ -117,7 +118,7 @@ def larp_spec(
 
 
 def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the encoder in the size and view that its name asks for, such as ``tiny:audio``.
+    """Return the encoder in the size, J and view that its name asks for, such as ``tiny:j5:audio``.
 
     Raises:
         UsageError: If the name asks for something else.
@@ -125,16 +126,28 @@ def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
     parts = argument.split(":")
     size = next((each for each in SIZES if each == parts[0]), None)
     view = next((each for each in VIEWS if each == parts[-1]), None)
-    if len(parts) != (size is not None) + (view is not None):
-        raise UsageError(
-            f"encoder {spec.card.name!r} has no size or view {argument!r}",
-            allowed=f"{spec.card.name}{spec.takes}",
-        )
     name = spec.card.name
     stages = next(stages for stages in _CHAINS if name.removesuffix("-fusion") == stage_name(stages, "mean"))
-    made = larp_spec(stages, size or "heads", fusion="attention" if name.endswith("-fusion") else "mean")
-    written = [each for each in (made.argument, view) if each]
-    return _viewed(replace(made, argument=":".join(written) or None), view)
+    given = [int(each[1:]) for each in parts if "tpc" in stages and re.fullmatch("j[1-9][0-9]{0,3}", each)]
+    neighbours = given[0] if given else DEFAULT_NEIGHBOURS
+    written = [each for each in (size, f"j{neighbours}" if given else None, view) if each]
+    if parts != written:
+        raise UsageError(
+            f"encoder {name!r} has no size, J or view {argument!r}", allowed=f"{name}:{spec.takes}, in this order"
+        )
+    fusion: Fusion = "attention" if name.endswith("-fusion") else "mean"
+    made = larp_spec(stages, size or "heads", fusion=fusion, neighbours=neighbours)
+    return _viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)
+
+
+def _written(size: Size, neighbours: int, view: View | None) -> str | None:
+    """Return what follows the colon in an encoder's name; None if all is as by default."""
+    parts = (
+        size if size != "heads" else None,
+        f"j{neighbours}" if neighbours != DEFAULT_NEIGHBOURS else None,
+        view,
+    )
+    return ":".join(each for each in parts if each) or None
 
 
 def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:

@@ -107,6 +107,16 @@ class ArtistSimilarityTask(Task[ArtistMethod]):
         seen = super().view(dataset)
         return with_songs(seen, _graph(seen), self.options.songs)
 
+    def check_protocol(self, draws: int, removes: bool) -> None:
+        """Refuse draws, since hidden edges are not drawn, and encoders that were trained on tested songs."""
+        if draws > 1:
+            raise UsageError(f"--draws is {draws}", allowed="1: which edges are hidden follows from the split")
+        if removes:
+            raise UsageError(
+                "an encoder was trained on songs of tested artists (protocol rule 13)",
+                next_step="leave that encoder out, or build the data set without these artists",
+            )
+
     def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
         """Check the recommenders; which encoders there are depends on the data set."""
         self.recommenders(recommenders)

@@ -1,0 +1,107 @@
+"""Figure 5 of the LARP paper: recall over the epochs of the three stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from larpbench.errors import MissingPartError
+from larpbench.reproduction.request import Request, evaluate
+from larpbench.reproduction.sheet import Sheet, Text, write_sheet
+from larpbench.results.formats import interval_text, number_text
+from larpbench.results.plots import COLOURS, new_figure, save_figure
+from larpbench.results.published import published_scores
+from larpbench.results.rows import Score
+
+_STAGES = {"larp-wtc": "LARP-WTC", "larp-ttc": "LARP-TTC", "larp-tpc-fusion": "LARP-TPC-fusion"}
+_SIZES = ("heads", "tiny", "paper")
+_METRIC = "recall@10"
+Curves = dict[str, list[list[tuple[int, float]]]]
+"""Encoder -> one curve a seed: (epoch, recall on valid)."""
+
+
+def figure5(request: Request, folder: Path) -> list[Path]:
+    """Write the curves of all seeds, and what each stage scores in the end."""
+    names = {request.sized(name, _SIZES): printed for name, printed in _STAGES.items()}
+    found = evaluate(request, list(names), ("itemknn",))
+    if found.table is None or found.absent:
+        raise MissingPartError(f"the stages cannot be trained here: {found.absent}")
+    curves: Curves = {}
+    best: dict[str, list[float]] = {}
+    scores: dict[str, Score | None] = {}
+    for name in names:
+        identity = found.identities[name]
+        facts = [r.training.facts for r in found.table.records if r.cell.encoder == identity and r.training]
+        curves[name] = [[(entry["epoch"], entry[_METRIC]) for entry in each["history"]] for each in facts]
+        best[name] = [each["best"] for each in facts]
+        scores[name] = next((row.scores.get(_METRIC) for row in found.table.rows if row.encoder == identity), None)
+    chance = found.table.chance[_METRIC]
+    sheet = _sheet(request, names, curves, best, scores, chance)
+    return [*write_sheet(sheet, folder), *save_figure(_drawn(request, curves), folder, "figure5")]
+
+
+def _drawn(request: Request, curves: Curves) -> Figure:
+    figure, (axes,) = new_figure(8, 4)
+    start = 0
+    for colour, (name, by_seed) in zip(COLOURS, curves.items(), strict=False):
+        for curve in by_seed:
+            epochs, values = zip(*curve, strict=True)
+            axes.plot([start + epoch for epoch in epochs], values, color=colour, alpha=0.35, linewidth=1)
+        shared = min(map(len, by_seed))
+        mean = np.mean([[value for _, value in curve[:shared]] for curve in by_seed], axis=0)
+        axes.plot([start + epoch for epoch, _ in by_seed[0][:shared]], mean, color=colour, linewidth=2, label=name)
+        start += max(curve[-1][0] for curve in by_seed) + 1
+        if name != list(curves)[-1]:
+            axes.axvline(start - 0.5, color="grey", linestyle="--", linewidth=1)
+    axes.set_xlabel("Epoch, stage after stage")
+    axes.set_ylabel("Recall@10 of the valid playlists")
+    axes.set_title(f"Convergence on {request.dataset.name}: each seed (thin) and their mean (bold)", fontsize=10)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _sheet(
+    request: Request,
+    names: dict[str, str],
+    curves: Curves,
+    best: dict[str, list[float]],
+    scores: dict[str, Score | None],
+    chance: float | None,
+) -> Sheet:
+    printed: dict[tuple[str, str], Any] = {
+        (each.encoder, each.dataset): each.values[_METRIC] for each in published_scores("table3")
+    }
+    rows = []
+    for name, label in names.items():
+        test = scores[name]
+        rows.append(
+            (
+                Text(name),
+                Text(", ".join(str(len(curve)) for curve in curves[name])),
+                Text(f"{np.mean(best[name]):.4f}"),
+                Text(number_text(test), small=interval_text(test).strip()),
+                *(Text(f"{printed[label, dataset]:.4f}") for dataset in request.published),
+            )
+        )
+    lines = [
+        {"encoder": name, "seed": seed, "epoch": epoch, "valid_recall@10": value}
+        for name, by_seed in curves.items()
+        for seed, curve in enumerate(by_seed)
+        for epoch, value in curve
+    ]
+    heads = (
+        *("Stage", "Epochs of each seed", "Best recall@10 on valid", f"Recall@10 on test of {request.dataset.name}"),
+        *(f"The paper, test of {dataset}" for dataset in request.published),
+    )
+    notes = (
+        "The curves are of the valid playlists, by which the epoch is chosen; the test playlists are looked at once, "
+        "with that epoch. The paper's figure shows no numbers; those beside ours are its table 3's.",
+        *((f"Chance on test: {chance:.4f}.",) if chance is not None else ()),
+        *request.published_note,
+        *request.dataset.manifest.notes,
+    )
+    title = f"Convergence over the stages (LARP, figure 5): {request.dataset.name}"
+    return Sheet("figure5", title, heads, tuple(rows), notes, tuple(lines))

@@ -1,0 +1,107 @@
+"""What is to be reproduced, on what, and the cells that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from larpbench import runner
+from larpbench.datasets.schema import Dataset
+from larpbench.encoders import ENCODERS, base_name
+from larpbench.encoders.larp.settings import Size
+from larpbench.errors import MissingPartError
+from larpbench.planning import Plan, encoder_for, make_plan
+from larpbench.results.rows import Table
+from larpbench.results.store import read_record
+from larpbench.results.tables import build_tables
+
+PAPER_DATASETS = {"mpd": "MPD", "lfm": "LFM"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks to be reproduced.
+
+    Attributes:
+        dataset: What is tested.
+        trained_on: Name of the data set that table 4's model learns from.
+        size: Which size of the encoders that are trained.
+        seeds: How many seeds random and learned parts run over.
+        budget: Trials of each tuning.
+        output: The results folder: cells that are there are kept.
+        report: Receives one line a cell.
+    """
+
+    dataset: Dataset
+    trained_on: str
+    size: Size
+    seeds: int
+    budget: int
+    output: Path
+    report: Callable[[str], None]
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The data sets, as the papers print them, whose numbers stand beside ours."""
+        same = PAPER_DATASETS.get(self.dataset.name)
+        return (same,) if same else tuple(PAPER_DATASETS.values())
+
+    @property
+    def published_note(self) -> tuple[str, ...]:
+        """What must be known of the published numbers; empty if they are of the same data set."""
+        if self.dataset.name in PAPER_DATASETS:
+            return ()
+        return (f"Published numbers are of other data sets than {self.dataset.name}: compare the order of rows only.",)
+
+    def sized(self, encoder: str, sizes: Sequence[str]) -> str:
+        """Return the name of a trained encoder in the size that is asked for, or else its smallest."""
+        written = self.size if self.size in sizes else sizes[0]
+        return encoder if written == sizes[0] else f"{encoder}:{written}"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Cells that have been run.
+
+    Attributes:
+        table: Their table; None if nothing could be run.
+        identities: Name -> identity, of the encoders that could be run.
+        absent: Name of an encoder or recommender -> why it could not be run, and what mends it.
+    """
+
+    table: Table | None
+    identities: dict[str, str]
+    absent: dict[str, str]
+
+
+def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[str]) -> Evaluated:
+    """Run the cells that are missing and return the table of all of them.
+
+    Raises:
+        MissingPartError: If not one cell can be run.
+    """
+    known = [name for name in encoders if base_name(name) in ENCODERS.names()]
+    plan = make_plan(
+        request.dataset,
+        encoders=known,
+        recommenders=recommenders,
+        seeds=request.seeds,
+        budget=request.budget,
+        output=request.output,
+    )
+    if not plan.cells:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in plan.unavailable)
+        raise MissingPartError(f"none of the encoders can run on {request.dataset.name!r}: {reasons}")
+    runner.carry_out(plan, report=request.report)
+    absent = {
+        each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in plan.unavailable
+    }
+    absent |= {name: "there is no encoder of that name" for name in encoders if name not in known}
+    identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
+    return Evaluated(_table(plan), identities, absent)
+
+
+def _table(plan: Plan) -> Table:
+    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in plan.cells])
+    return table

@@ -1,0 +1,195 @@
+"""Tables 2 to 4 of the LARP paper: encoders x recommenders, the ablation, and the transfer to another data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from larpbench.reproduction.request import Evaluated, Request, evaluate
+from larpbench.reproduction.sheet import Sheet, Text
+from larpbench.results.formats import bound_text, column_head, interval_text, number_text
+from larpbench.results.published import PublishedScores, published_scores
+from larpbench.results.rows import SHOWN, Row
+
+_BASELINE_SIZES = ("tiny", "paper")
+_LARP_SIZES = ("heads", "tiny", "paper")
+_PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
+_RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge")
+_CONTROLS = ("same-artist", "random")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a table holds.
+
+    Attributes:
+        name: Such as ``table2``.
+        title: What it is.
+        encoders: Our name -> the name in print; None if the paper has no such row.
+        recommenders: Ours.
+    """
+
+    name: str
+    title: str
+    encoders: dict[str, str | None]
+    recommenders: tuple[str, ...]
+
+
+def table2(request: Request) -> Sheet:
+    """Return encoders x recommenders."""
+    encoders = {
+        "jukebox": "Jukebox",
+        "mule": "MULE",
+        request.sized("co-playlist", _BASELINE_SIZES): "CO-Playlist",
+        "clap-pt": "CLAP-PT",
+        request.sized("clap-ft", _BASELINE_SIZES): "CLAP-FT",
+        request.sized("larp-tpc-fusion", _LARP_SIZES): "LARP",
+        "handcrafted": None,
+        "tfidf": None,
+        **dict.fromkeys(_CONTROLS),
+    }
+    return _sheet(request, Layout("table2", "Encoders and recommenders (LARP, table 2)", encoders, _RECOMMENDERS))
+
+
+def table3(request: Request) -> Sheet:
+    """Return the ablation: stage by stage."""
+    stages = {
+        "larp-wtc": "LARP-WTC",
+        "larp-ttc": "LARP-TTC",
+        "larp-tpc": "LARP-TPC",
+        "larp-tpc-fusion": "LARP-TPC-fusion",
+    }
+    encoders = {
+        "bert": "BERT",
+        "htsat": "HTS-AT",
+        request.sized("larp-untrained", _LARP_SIZES): None,
+        **{request.sized(name, _LARP_SIZES): printed for name, printed in stages.items()},
+        **dict.fromkeys(_CONTROLS),
+    }
+    return _sheet(request, Layout("table3", "Ablation of LARP (LARP, table 3)", encoders, ("itemknn",)))
+
+
+def table4(request: Request) -> Sheet:
+    """Return the transfer: LARP that learnt from another data set than the tested one."""
+    larp = request.sized("larp-tpc-fusion", _LARP_SIZES)
+    name, _, size = larp.partition(":")
+    encoders = {
+        "mule": "MULE",
+        request.sized("clap-ft", _BASELINE_SIZES): "CLAP-FT",
+        f"{name}@{request.trained_on}{':' if size else ''}{size}": "LARP-TPC-fusion",
+        larp: None,
+        "handcrafted": None,
+        "tfidf": None,
+        **dict.fromkeys(_CONTROLS),
+    }
+    title = f"Transfer from {request.trained_on} to {request.dataset.name} (LARP, table 4)"
+    return _sheet(request, Layout("table4", title, encoders, ("itemknn",)))
+
+
+def _sheet(request: Request, layout: Layout) -> Sheet:
+    found = evaluate(request, list(layout.encoders), layout.recommenders)
+    printed = {
+        (each.recommender, each.encoder, each.dataset): each
+        for each in published_scores(layout.name)
+        if each.dataset in request.published
+    }
+    heads = ("Recommender", "Encoder", "Numbers of", *map(column_head, SHOWN), "Group")
+    rows: list[tuple[Text, ...]] = []
+    lines: list[dict[str, object]] = []
+    notes: list[str] = []
+    for recommender in layout.recommenders:
+        for encoder, name in layout.encoders.items():
+            row = _ours(found, encoder, recommender)
+            reason = found.absent.get(encoder) or found.absent.get(recommender)
+            rows.append(_our_cells(request, encoder, recommender, row))
+            lines.extend(_our_lines(found, request, encoder, recommender, row, reason))
+            if reason:
+                notes.append(f"not run: {encoder if encoder in found.absent else recommender}: {reason}.")
+            for dataset in request.published:
+                each = printed.get((_PRINTED_RECOMMENDERS.get(recommender, ""), name or "", dataset))
+                if each:
+                    rows.append(_published_cells(each))
+                    lines.extend(_published_lines(each))
+                    notes.extend(f"‡ {each.encoder}, {each.dataset}, as printed: {fault}." for fault in each.faults)
+    rows.extend(_bounds(found))
+    table = found.table
+    facts = (*table.facts, *table.footnotes) if table else ()
+    return Sheet(
+        layout.name,
+        f"{layout.title}: {request.dataset.name}",
+        heads,
+        tuple(rows),
+        tuple(dict.fromkeys((*request.published_note, *facts, *notes))),
+        tuple(lines),
+    )
+
+
+def _ours(found: Evaluated, encoder: str, recommender: str) -> Row | None:
+    rows = found.table.rows if found.table else ()
+    name = found.identities.get(encoder), recommender
+    return next((row for row in rows if (row.encoder, row.recommender) == name), None)
+
+
+def _our_cells(request: Request, encoder: str, recommender: str, row: Row | None) -> tuple[Text, ...]:
+    source = f"larpbench, {request.dataset.name}"
+    if row is None or row.failure:
+        state = "not run" if row is None else "failed"
+        return (Text(recommender), Text(encoder), Text(source), Text(state), *(Text("") for _ in SHOWN))
+    label = row.encoder + (" (control)" if row.control else "")
+    seeds = f" ({row.seeds} seeds)" if row.seeds > 1 else ""
+    scores = (row.scores[column] for column in SHOWN)
+    numbers = (Text(number_text(score), score.place if score else 0, interval_text(score).strip()) for score in scores)
+    return (Text(recommender), Text(label), Text(source + seeds), *numbers, Text(row.group))
+
+
+def _our_lines(
+    found: Evaluated, request: Request, encoder: str, recommender: str, row: Row | None, reason: str | None
+) -> Iterator[dict[str, object]]:
+    table = found.table
+    for column in SHOWN:
+        score = row.scores.get(column) if row else None
+        chance, ceiling = (table.chance.get(column), table.ceiling.get(column)) if table else (None, None)
+        yield _line(
+            "larpbench",
+            request.dataset.name,
+            recommender,
+            row.encoder if row else encoder,
+            column,
+            value=score and score.value,
+            ci_low=score and score.low,
+            ci_high=score and score.high,
+            chance=chance,
+            ceiling=ceiling,
+            seeds=row.seeds if row else None,
+            group=row.group if row and column == SHOWN[0] else "",
+            note=reason or (row.failure if row else None) or "",
+        )
+
+
+def _published_cells(each: PublishedScores) -> tuple[Text, ...]:
+    source = f"the paper, {each.dataset}{' ‡' if each.faults else ''}"
+    numbers = (Text(f"{each.values[column]:.4f}") for column in SHOWN)
+    return (Text(each.recommender), Text(each.encoder), Text(source), *numbers, Text(""))
+
+
+def _published_lines(each: PublishedScores) -> Iterator[dict[str, object]]:
+    for column in SHOWN:
+        note = "; ".join(each.faults)
+        yield _line(
+            "the paper", each.dataset, each.recommender, each.encoder, column, value=each.values[column], note=note
+        )
+
+
+def _line(source: str, dataset: str, recommender: str, encoder: str, metric: str, **more: object) -> dict[str, object]:
+    names = ("value", "ci_low", "ci_high", "chance", "ceiling", "seeds", "group", "note")
+    line = {"source": source, "dataset": dataset, "recommender": recommender, "encoder": encoder, "metric": metric}
+    return line | {name: "" if more.get(name) is None else more[name] for name in names}
+
+
+def _bounds(found: Evaluated) -> list[tuple[Text, ...]]:
+    if found.table is None:
+        return []
+    return [
+        (Text(""), Text(name), Text(""), *(Text(bound_text(values.get(column))) for column in SHOWN), Text(""))
+        for name, values in (("chance", found.table.chance), ("ceiling", found.table.ceiling))
+    ]
