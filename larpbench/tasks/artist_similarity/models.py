@@ -1,7 +1,7 @@
 """The network: an encoder of features, graph layers of PyTorch Geometric, and a head (the paper's, section 3.1).
 
-Linear(d, 256), batch norm; L times graph layer, ELU, scaling to length 1; Linear(256, 256), ReLU, twice, the last
-without it to 100 numbers, scaled to length 1. Only this module imports torch_geometric, and only where L > 0.
+Linear(d, 256), batch norm; L times graph layer, ELU, scaling to length 1; Linear(256, 256), ReLU, Linear(256, 256),
+Linear(256, 100), scaled to length 1. Only this module imports torch_geometric, and only where L > 0.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ class ArtistNet(nn.Module):
         self.encoder = nn.Linear(dim, width)
         self.norm = nn.BatchNorm1d(width)
         self.layers = nn.ModuleList(graph_layer(kind, width) for _ in range(n_layers))
-        self.head = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, output)
-        )
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.Linear(width, output))
 
     def prepared(self, messages: torch.Tensor, n_artists: int) -> torch.Tensor:
         """Return messages as the layers take them fastest.
