@@ -62,7 +62,7 @@ class ToyWorld:
         songs: Columns ``artist_id``, ``track_id``.
         tracks: Columns ``track_id``, ``title``, ``artist``, ``album``.
         edges: Columns ``artist_a``, ``artist_b``.
-        features: ``acousticbrainz`` and ``moods-themes``: stand-ins of their kind, (artists, dim) float32.
+        features: ``acousticbrainz``, ``clap`` and ``moods-themes``: stand-ins of their kind, (artists, dim) float32.
     """
 
     artists: pl.DataFrame
@@ -97,6 +97,7 @@ def draw_toy(spec: ToySpec) -> ToyWorld:
         pl.DataFrame({"artist_a": ids[pairs[:, 0]], "artist_b": ids[pairs[:, 1]]}),
         {
             "acousticbrainz": _descriptors(spec, latent, generator),
+            "clap": _embeddings(spec, latent, generator),
             "moods-themes": _moods(spec, latent, generator),
         },
     )
@@ -161,6 +162,13 @@ def _descriptors(spec: ToySpec, latent: np.ndarray, generator: np.random.Generat
     noisy = mixed + spec.feature_noise * mixed.std() * generator.normal(size=mixed.shape)
     units = 10.0 ** generator.uniform(-3, 4, size=spec.feature_dim)
     return ((noisy + generator.normal(size=spec.feature_dim)) * units).astype(np.float32)
+
+
+def _embeddings(spec: ToySpec, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return what a pretrained encoder's vectors are like: of length 1, with less noise than descriptors."""
+    mixed = latent @ generator.normal(size=(spec.latent, spec.feature_dim))
+    noisy = mixed + 0.7 * spec.feature_noise * mixed.std() * generator.normal(size=mixed.shape)
+    return (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _moods(spec: ToySpec, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
