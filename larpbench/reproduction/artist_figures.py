@@ -30,8 +30,9 @@ def draw_bars(bars: Sequence[Bar], name: str, dataset: str, folder: Path) -> lis
         printed = [(x, bar.published.mean) for x, bar in zip(places, own, strict=True) if bar.published]
         if printed:
             label = "published (disco-olga)" if number == 0 else None
-            across, heights = zip(*printed, strict=True)
-            axes.scatter(across, heights, marker="_", s=60, color="black", zorder=3, label=label)
+            axes.scatter(
+                [x for x, _ in printed], [y for _, y in printed], marker="_", s=60, color="black", zorder=3, label=label
+            )
     axes.set_xticks(LAYERS)
     axes.set_xlabel("Number of layers")
     axes.set_ylabel("NDCG@200, paper's formula")
