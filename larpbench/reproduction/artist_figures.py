@@ -37,7 +37,7 @@ def draw_bars(bars: Sequence[Bar], name: str, dataset: str, folder: Path) -> lis
     axes.set_xlabel("Number of layers")
     axes.set_ylabel("NDCG@200, paper's formula")
     axes.set_title(dataset)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
     return save_figure(figure, folder, name)
 
 
@@ -72,5 +72,5 @@ def draw_lines(found: Bars, name: str, dataset: str, folder: Path) -> list[Path]
     axes.set_xlabel("Number of layers")
     axes.set_ylabel("NDCG@200")
     axes.set_title(dataset)
-    axes.legend(fontsize=8, ncols=2)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     return save_figure(figure, folder, name)

@@ -58,6 +58,6 @@ PAPER = TrainingSettings(
     epochs=200, steps_per_epoch=16, triplets=None, patience=None, symmetric=False, plateau_patience=20
 )
 FIXED = TrainingSettings(
-    epochs=50, steps_per_epoch=16, triplets=16_384, patience=6, symmetric=True, plateau_patience=None
+    epochs=50, steps_per_epoch=16, triplets=None, patience=6, symmetric=True, plateau_patience=None
 )
 TRAINING: Mapping[ProtocolName, TrainingSettings] = {"fixed": FIXED, "paper": PAPER}
