@@ -19,12 +19,12 @@ from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.training import ensure_trained
 from larpbench.errors import LarpbenchError, StorageError
-from larpbench.evaluation.metrics import CUTOFFS, MetricSpec
+from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.learning import splits_read
 from larpbench.planning import Plan, PlannedCell, default_store
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Recommender, TrainData, ValidData
+from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Method, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, Trial, Tuned
 from larpbench.registry import Registry
 from larpbench.results.record import (
@@ -36,6 +36,7 @@ from larpbench.results.record import (
     DrawsPart,
     EncoderPart,
     Failure,
+    FitPart,
     Metric,
     RecommenderPart,
     TrainingPart,
@@ -44,7 +45,8 @@ from larpbench.results.record import (
 from larpbench.results.removal import removal_part
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
-from larpbench.tasks.base import TaskResult
+from larpbench.tasks import TASKS
+from larpbench.tasks.base import Fit, Task, TaskResult
 from larpbench.tasks.overlap import Removal
 from larpbench.tasks.validation import validation_recall
 
@@ -136,6 +138,8 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
                 "costs": _costs(plan, stored, cost, checkpoint),
             }
         )
+        if result.fit:
+            record = _with_fit(record, planned.recommender, result.fit)
         if tuned:
             record = _with_tuning(record, tuned, fit_s, plan.budget)
     except (StorageError, KeyboardInterrupt):
@@ -169,7 +173,7 @@ def _embedded(
 
 def _fitted(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner, vectors: dict[SplitName, np.ndarray]
-) -> tuple[Recommender, Tuned | None, float]:
+) -> tuple[Method, Tuned | None, float]:
     """Return the recommender ready to be asked, its tuning if it was tuned, and the seconds of its fit."""
     kind, cell = planned.recommender, planned.cell
     if not isinstance(kind, LearnedRecommender):
@@ -204,6 +208,20 @@ def _with_tuning(record: CellRecord, tuned: Tuned, fit_s: float, budget: int) ->
     return record.model_copy(update={"recommender": part, "costs": costs})
 
 
+def _with_fit(record: CellRecord, recommender: Method, fit: Fit) -> CellRecord:
+    """Return a record that also tells what the task itself learnt, and what of the cell's time that was."""
+    part = FitPart(settings=dict(recommender.settings), facts=dict(fit.facts))
+    recommender_part = record.recommender.model_copy(update={"fit": part})
+    if record.costs is None:
+        return record.model_copy(update={"recommender": recommender_part})
+    spent = {
+        "fit_wall_s": fit.cost.wall_s,
+        "score_wall_s": record.costs.score_wall_s - fit.cost.wall_s,
+        "score_cpu_s": record.costs.score_cpu_s - fit.cost.cpu_s,
+    }
+    return record.model_copy(update={"recommender": recommender_part, "costs": record.costs.model_copy(update=spent)})
+
+
 def _remembered(part: RecommenderPart) -> Tuned:
     trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
     return Tuned(part.params, trials, None)
@@ -230,14 +248,14 @@ def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric
                 ceiling=float(result.ceiling[spec.column].mean()) if spec.quality else None,
                 n=n,
                 hits=result.hits_at[spec.k],
-                applicable=bool(spec.k < result.n_candidates.min()),
+                applicable=bool(spec.whole_list or spec.k < result.n_candidates.min()),
             )
         )
     return tuple(metrics)
 
 
 def _draws(
-    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Recommender, first: tuple[Metric, ...]
+    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Method, first: tuple[Metric, ...]
 ) -> DrawsPart | None:
     """Score the same vectors on other draws of the test playlists' halves."""
     if plan.draws == 1:
@@ -259,7 +277,7 @@ def _counts(result: TaskResult, removal: Removal | None) -> Counts:
         candidates_min=int(result.n_candidates.min()),
         candidates_mean=float(result.n_candidates.mean()),
         heldout_mean=float(result.n_heldout.mean()),
-        tie_share={str(k): result.tie_share[k] for k in CUTOFFS},
+        tie_share={str(k): share for k, share in result.tie_share.items()},
     )
 
 
@@ -276,7 +294,7 @@ def _costs(plan: Plan, stored: dict[SplitName, StoredEmbeddings], score: Cost, c
         score_wall_s=score.wall_s,
         score_cpu_s=score.cpu_s,
         peak_memory_mb=score.peak_memory_mb,
-        dim=next(iter(stored.values())).vectors.shape[1],
+        dim=next((each.vectors.shape[1] for each in stored.values()), 0),
     )
 
 
@@ -305,13 +323,13 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=encoder_origin(spec),
+                origin=encoder_origin(spec, TASKS.origin(plan.task.name)),
                 learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,
                 version=planned.recommender.version,
-                origin=_origin(RECOMMENDERS, planned.recommender.name),
+                origin=_origin(RECOMMENDERS, planned.recommender.name, plan.task),
             ),
             "versions": versions(),
             "machine": machine(),
@@ -333,6 +351,6 @@ def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
     )
 
 
-def _origin(registry: Registry[Any], name: str) -> dict[str, str]:
-    origin = registry.origin(name)
+def _origin(registry: Registry[Any], name: str, task: Task[Any]) -> dict[str, str]:
+    origin = registry.origin(name) if name in registry.names() else TASKS.origin(task.name)  # or it belongs to the task
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

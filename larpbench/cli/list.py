@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -131,7 +131,7 @@ def _tasks() -> list[dict[str, str]]:
     return _described(TASKS)
 
 
-def _described(registry: Registry[Recommender] | Registry[Task] | Registry[DatasetSource]) -> list[dict[str, str]]:
+def _described(registry: Registry[Recommender] | Registry[Task[Any]] | Registry[DatasetSource]) -> list[dict[str, str]]:
     problems = registry.problems()
     for problem in problems:
         typer.echo(f"warning: {problem.message}", err=True)

@@ -9,7 +9,7 @@ from larpbench.datasets.catalogue import load_dataset
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.combined import combine
 from larpbench.errors import UsageError
-from larpbench.registry import Registry
+from larpbench.registry import Origin, Registry
 
 ENCODERS: Registry[EncoderSpec] = Registry(
     "encoder",
@@ -119,10 +119,16 @@ def list_encoders() -> list[str]:
     return ENCODERS.names()
 
 
-def encoder_origin(spec: EncoderSpec) -> dict[str, str]:
-    """Return distribution, version and import path of what brought an encoder; those of a combination are joined."""
+def encoder_origin(spec: EncoderSpec, otherwise: Origin | None = None) -> dict[str, str]:
+    """Return distribution, version and import path of what brought an encoder; those of a combination are joined.
+
+    Args:
+        spec: The encoder.
+        otherwise: Whose it is if no registry knows it: that of the task that made it.
+    """
     if spec.combined:
-        parts = [encoder_origin(each) for each in spec.inputs]
+        parts = [encoder_origin(each, otherwise) for each in spec.inputs]
         return {key: "+".join(dict.fromkeys(part[key] for part in parts)) for key in parts[0]}
-    origin = ENCODERS.origin(base_name(spec.identity))
+    base = base_name(spec.identity)
+    origin = otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base)
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

@@ -31,6 +31,8 @@ class Request:
         budget: Trials of each tuning.
         output: The results folder: cells that are there are kept.
         report: Receives one line a cell.
+        protocol: Of artist similarity.
+        encoders: Whose features artist similarity compares; empty: those of the paper.
     """
 
     dataset: Dataset
@@ -40,6 +42,8 @@ class Request:
     budget: int
     output: Path
     report: Callable[[str], None]
+    protocol: str = "fixed"
+    encoders: tuple[str, ...] = ()
 
     @property
     def published(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from larpbench.datasets.csv import build_csv
 from larpbench.encoders import pipeline
 from larpbench.encoders.larp import specs
 from larpbench.reproduction.sheet import Sheet, Text, to_latex, to_markdown
-from larpbench.reproduction.targets import TARGETS
+from larpbench.reproduction.targets import OF_PLAYLISTS
 from larpbench.results.plots import new_figure, save_figure
 from larpbench.results.published import published_scores
 
@@ -72,7 +72,7 @@ def test_all_writes_every_table_and_figure_and_goes_on_from_what_is_there(cli, h
     )  # fmt: skip
     done = cli(*command)
     assert done.code == 0, done.err
-    expected = {f"{name}.{suffix}" for name in TARGETS for suffix in ("md", "tex", "csv")}
+    expected = {f"{name}.{suffix}" for name in OF_PLAYLISTS for suffix in ("md", "tex", "csv")}
     expected |= {f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     assert set(made) == expected
