@@ -241,6 +241,11 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
+def _random_weights(row: Row) -> bool:
+    """Whether the weights, or those of a part of a combination, were never trained."""
+    return any(part.startswith("random") or ": random" in part for part in row.weights.split("; "))
+
+
 def _provenance(records: Sequence[CellRecord]) -> list[str]:
     """Say which encoders may have seen the tested tracks before, and which nobody has compared with their original."""
     cards = {record.cell.encoder: record.encoder.card for record in records}
@@ -265,7 +270,7 @@ def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], 
         notes.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
     if any(score is None for row in rows for score in row.scores.values()):
         notes.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
-    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
+    if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         notes.append(f"weights: random, never trained: {', '.join(names)}.")
     notes.extend(_provenance([record for _, record in current]))
     notes.extend(_trainings([record for _, record in current]))
