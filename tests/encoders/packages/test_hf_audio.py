@@ -125,11 +125,15 @@ def test_broken_descriptions(hubert):
     (hubert / "preprocessor_config.json").write_text("[]")
     with pytest.raises(DataError, match="no JSON object"):
         get_encoder(f"hf-audio:{hubert}")
-    (hubert / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(DataError, match="cannot be understood"):
-        get_encoder(f"hf-audio:{hubert}")
+    for said in ({}, {"sampling_rate": 0}, {"sampling_rate": "fast"}, {"sampling_rate": [16_000]}):
+        (hubert / "preprocessor_config.json").write_text(json.dumps(said))
+        with pytest.raises(DataError, match="cannot be understood"):
+            get_encoder(f"hf-audio:{hubert}")
     (hubert / "preprocessor_config.json").unlink()
     with pytest.raises(DataError, match=r"no preprocessor_config\.json"):
+        get_encoder(f"hf-audio:{hubert}")
+    (hubert / "model.safetensors").unlink()
+    with pytest.raises(DataError, match="holds no model"):
         get_encoder(f"hf-audio:{hubert}")
 
 
