@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from weights_server import serving
 
 from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncodeContext
@@ -79,6 +80,19 @@ def test_a_checkpoint_that_is_not_here():
     assert spec.weights.repo == "facebook/hubert-base-ls960"
     with pytest.raises(MissingPartError, match="missing-weights"):
         spec.build(EncodeContext(0, None))
+
+
+def test_fetched_by_name_and_layer(cli, checkpoints, monkeypatch):
+    with serving() as hub:
+        hub.models["maker/hubert"] = {path.name: path.read_bytes() for path in checkpoints["hubert"].iterdir()}
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        outcome = cli("fetch", "hf-audio:maker/hubert@2")
+    assert outcome.code == 0, outcome.err
+    spec = get_encoder("hf-audio:maker/hubert@2")
+    assert (spec.status().state, spec.card.dim, spec.card.sample_rate) == ("ready", 16, 16_000)
+    batch = HUBERT.batch(16_000)
+    local = get_encoder(f"hf-audio:{checkpoints['hubert']}@2").build(EncodeContext(0, None))
+    np.testing.assert_allclose(spec.build(EncodeContext(0, None)).encode(batch), local.encode(batch), atol=1e-6)
 
 
 @pytest.mark.parametrize("argument", ["a/b@", "@3", "a/b@last", "a/b@-1", "a/b@1.5"])
