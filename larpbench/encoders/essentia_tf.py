@@ -140,6 +140,8 @@ def read_graph(path: Path) -> Graph:
     try:
         said = json.loads(beside.read_text(encoding="utf-8"))
         algorithm, rate = str(said["inference"]["algorithm"]), int(said["inference"]["sample_rate"])
+        if not 1_000 <= rate <= 384_000:
+            raise ValueError(rate)
         outputs = [each for each in said["schema"]["outputs"] if each.get("output_purpose") == "embeddings"]
         found = [Graph(algorithm, rate, str(each["name"]), int(each["shape"][-1])) for each in outputs]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrackBatch
 from larpbench.encoders.hub_models import Place, load_model, quiet
-from larpbench.encoders.weights import Weights
+from larpbench.encoders.weights import MODEL, Weights
 from larpbench.errors import DataError, EmbeddingError, UsageError
 
 CODEC = "encodec"
@@ -28,6 +28,7 @@ _GOLDENS = {
 }
 _ENCODER = "encoder"
 """What stands for the layer of a codec: its encoder's output, before quantisation."""
+_EXTRACTOR = "preprocessor_config.json"
 _FOR_TRAINING = "masked_spec_embed"
 _SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
 
@@ -98,10 +99,13 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
 
     Raises:
         UsageError: If the layer makes no sense, or the model is not of a type that can be run.
+        DataError: If a folder is named that holds no such model.
     """
     name, _ = split_argument(argument)
     weights = _weights(name)
     folder = weights.found()
+    if folder is None and weights.repo is None:
+        raise DataError("this folder holds no model of transformers", where=name, allowed=", ".join(weights.required))
     facts: dict[str, Any] = {"weights": f"pretrained: {name}"}
     if folder:
         facts |= _facts(folder, argument)
@@ -139,18 +143,20 @@ def split_argument(argument: str) -> tuple[str, str | None]:
 
 
 def _weights(name: str) -> Weights:
-    if Path(name).expanduser().is_dir():
-        return Weights(name, licence="that of the checkpoint", size=0, elsewhere=(name,))
-    return Weights(name, licence="that of the checkpoint", size=400_000_000, repo=name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return Weights(str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),))
+    return Weights(name, f"see huggingface.co/{name}", 400_000_000, repo=name, required=(*MODEL, _EXTRACTOR))
 
 
 def _facts(folder: Path, argument: str) -> dict[str, Any]:
     """Return what a card can say of the checkpoint in a folder."""
     name, layer = split_argument(argument)
-    config, extractor = _read(folder, "config.json"), _read(folder, "preprocessor_config.json")
+    config, extractor = _read(folder, "config.json"), _read(folder, _EXTRACTOR)
     kind, where = config.get("model_type"), f"hf-audio:{argument}"
     try:
-        rate = int(extractor["sampling_rate"])
+        if not 1_000 <= (rate := int(extractor["sampling_rate"])) <= 384_000:
+            raise ValueError(rate)
         if kind == CODEC:
             if layer not in (None, _ENCODER):
                 raise UsageError("a codec has no numbered layers", where=where, allowed=f"{name}@{_ENCODER}")

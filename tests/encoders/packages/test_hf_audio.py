@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from weights_server import serving
 
 from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncodeContext
@@ -81,6 +82,19 @@ def test_a_checkpoint_that_is_not_here():
         spec.build(EncodeContext(0, None))
 
 
+def test_fetched_by_name_and_layer(cli, checkpoints, monkeypatch):
+    with serving() as hub:
+        hub.models["maker/hubert"] = {path.name: path.read_bytes() for path in checkpoints["hubert"].iterdir()}
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        outcome = cli("fetch", "hf-audio:maker/hubert@2")
+    assert outcome.code == 0, outcome.err
+    spec = get_encoder("hf-audio:maker/hubert@2")
+    assert (spec.status().state, spec.card.dim, spec.card.sample_rate) == ("ready", 16, 16_000)
+    batch = HUBERT.batch(16_000)
+    local = get_encoder(f"hf-audio:{checkpoints['hubert']}@2").build(EncodeContext(0, None))
+    np.testing.assert_allclose(spec.build(EncodeContext(0, None)).encode(batch), local.encode(batch), atol=1e-6)
+
+
 @pytest.mark.parametrize("argument", ["a/b@", "@3", "a/b@last", "a/b@-1", "a/b@1.5"])
 def test_names_that_make_no_sense(argument):
     with pytest.raises(UsageError):
@@ -125,11 +139,15 @@ def test_broken_descriptions(hubert):
     (hubert / "preprocessor_config.json").write_text("[]")
     with pytest.raises(DataError, match="no JSON object"):
         get_encoder(f"hf-audio:{hubert}")
-    (hubert / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(DataError, match="cannot be understood"):
-        get_encoder(f"hf-audio:{hubert}")
+    for said in ({}, {"sampling_rate": 0}, {"sampling_rate": "fast"}, {"sampling_rate": [16_000]}):
+        (hubert / "preprocessor_config.json").write_text(json.dumps(said))
+        with pytest.raises(DataError, match="cannot be understood"):
+            get_encoder(f"hf-audio:{hubert}")
     (hubert / "preprocessor_config.json").unlink()
     with pytest.raises(DataError, match=r"no preprocessor_config\.json"):
+        get_encoder(f"hf-audio:{hubert}")
+    (hubert / "model.safetensors").unlink()
+    with pytest.raises(DataError, match="holds no model"):
         get_encoder(f"hf-audio:{hubert}")
 
 
