@@ -201,7 +201,7 @@ def make_plan(
     specs, unavailable = _specs(chosen_task, encoders, dataset)
     chosen_recommenders, broken = _recommenders(chosen_task, recommenders, dataset)
     unavailable += broken
-    removal = find_removal(dataset, [spec.source for spec in specs.values() if spec.source])
+    removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
     chosen_task.check_protocol(draws, removal is not None)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
@@ -229,11 +229,7 @@ def default_store() -> EmbeddingStore:
 
 def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
     """Return an encoder by name; one that is trained learns from `dataset` unless its name says from what."""
-    return _learning(get_encoder(name), dataset)
-
-
-def _learning(spec: EncoderSpec, dataset: Dataset) -> EncoderSpec:
-    return spec.learning_from(dataset) if spec.training and not spec.source else spec
+    return get_encoder(name).tested_on(dataset)
 
 
 def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
@@ -307,12 +303,12 @@ def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dic
         if isinstance(spec, MissingPartError):
             unavailable.append(Unavailable(name, spec.what, spec.next_step))
             continue
-        bound = _learning(spec, dataset)
+        bound = spec.tested_on(dataset)
         status = bound.status()
         if status.state == "ready":
             specs[name] = bound
         else:
-            unavailable.append(Unavailable(name, status.state, status.next_step))
+            unavailable.append(Unavailable(name, status.text, status.next_step))
     return specs, unavailable
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.datasets.splits import redraw_test
-from larpbench.encoders import ENCODERS, base_name
-from larpbench.encoders.base import EncodeContext
+from larpbench.encoders import ENCODERS, base_name, encoder_origin
+from larpbench.encoders.base import EncodeContext, EncoderSpec
 from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.training import ensure_trained
@@ -123,10 +123,9 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
-            tested = _tested(plan, vectors)
-            result = plan.task.execute(plan.tested, tested, recommender)
+            result = plan.task.execute(plan.tested, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
-            draws = _draws(plan, tested, recommender, metrics)
+            draws = _draws(plan, vectors, recommender, metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
@@ -136,7 +135,7 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
                 "draws": draws,
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
-                "costs": _costs(stored, cost, checkpoint),
+                "costs": _costs(plan, stored, cost, checkpoint),
             }
         )
         if result.fit:
@@ -159,17 +158,17 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
 def _embedded(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int
 ) -> tuple[dict[SplitName, StoredEmbeddings], Path | None]:
-    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained."""
+    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained.
+
+    Tested tracks that leave (rule 13) are encoded, so that vectors are shared with other runs, and then dropped.
+    """
     seed = seed if planned.spec.card.stochastic else 0
     checkpoint = ensure_trained(store, planned.spec, seed, validation_recall)
     splits = splits_read(plan.task, planned.recommender)
-    return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}, checkpoint
-
-
-def _tested(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> dict[SplitName, np.ndarray]:
-    """Return the vectors of the tracks that are tested: those that leave were encoded, and are not ranked."""
-    kept = plan.removal.kept if plan.removal else slice(None)
-    return {name: each[kept] if name == "test" else each for name, each in vectors.items()}
+    stored = {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}
+    if plan.removal and "test" in stored:
+        stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
+    return stored, checkpoint
 
 
 def _fitted(
@@ -282,10 +281,10 @@ def _counts(result: TaskResult, removal: Removal | None) -> Counts:
     )
 
 
-def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
+def _costs(plan: Plan, stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
     card = read_card(checkpoint) if checkpoint else {}
     encode_wall = sum(each.cost.wall_s for each in stored.values())
-    tracks = sum(len(each.vectors) for each in stored.values())
+    tracks = sum(len(plan.dataset.split(name).track_ids) for name in stored)
     return Costs(
         encode_wall_s=encode_wall,
         encode_cpu_s=sum(each.cost.cpu_s for each in stored.values()),
@@ -324,7 +323,8 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=_origin(ENCODERS, base_name(spec.identity), plan.task),
+                origin=_encoder_origin(spec, plan.task),
+                learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,
@@ -349,6 +349,13 @@ def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
         trained_on_fingerprint=source.manifest.fingerprint,
         facts={name: card[name] for name in card if name not in _TOLD_ELSEWHERE} | {"history": history},
     )
+
+
+def _encoder_origin(spec: EncoderSpec, task: Task[Any]) -> dict[str, str]:
+    parts = spec.inputs if spec.combined else (spec,)
+    if all(base_name(part.identity) in ENCODERS.names() for part in parts):
+        return encoder_origin(spec)
+    return _origin(TASKS, task.name, task)  # its own, such as the data set's ready-made features
 
 
 def _origin(registry: Registry[Any], name: str, task: Task[Any]) -> dict[str, str]:

@@ -97,6 +97,22 @@ def planned(
     )
 
 
+def fetch_missing(encoders: str) -> None:
+    """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
+    from larpbench.cli.fetch import fetch_for
+    from larpbench.encoders import get_encoder
+    from larpbench.errors import UnknownNameError
+    from larpbench.tasks.base import expanded
+
+    for name in expanded(options.names(encoders)):
+        try:
+            spec = get_encoder(name)
+        except (MissingPartError, UnknownNameError):
+            continue  # listed as unavailable, with the reason; or ready-made features of a data set
+        if spec.status().state == "missing-weights":
+            fetch_for(spec)
+
+
 def print_unavailable(plan: Plan) -> None:
     """List what cannot run here, with the reason."""
     for each in plan.unavailable:

@@ -16,14 +16,14 @@ _TABLES = {
     "table3": "larpbench.reproduction.score_tables:table3",
     "table4": "larpbench.reproduction.score_tables:table4",
 }
-_FIGURES = {
+FIGURES = {
     "figure3": "larpbench.reproduction.alignment:figure3",
     "figure4": "larpbench.reproduction.sensitivity:figure4",
     "figure5": "larpbench.reproduction.convergence:figure5",
 }
 _OF_ARTISTS = {"artist-similarity": "larpbench.reproduction.artist_similarity:artist_similarity"}
-_DRAWN = _FIGURES | _OF_ARTISTS
-TARGETS = (*_TABLES, *_FIGURES, *_OF_ARTISTS)
+_DRAWN = FIGURES | _OF_ARTISTS
+TARGETS = (*_TABLES, *FIGURES, *_OF_ARTISTS)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in (*TARGETS, ALL):
             raise UnknownNameError("target", name, (*TARGETS, ALL))
-    playlists = (*_TABLES, *_FIGURES)  # no data set can be asked for these and for the one on artists
+    playlists = (*_TABLES, *FIGURES)  # no data set can be asked for these and for the one on artists
     named = [each for name in names for each in (playlists if name == ALL else (name,))]
     return tuple(dict.fromkeys(named))
 

@@ -256,17 +256,26 @@ class Task(ABC, Generic[M]):
         """
 
     def _expanded(self, names: Sequence[str]) -> list[str]:
-        lists = {"all": _all_encoders(), "default": list(self.default_encoders)}
-        return list(dict.fromkeys(each for name in names for each in lists.get(name, [name])))
+        return list(dict.fromkeys(expanded(names, self.default_encoders)))
 
 
-def _all_encoders() -> list[str]:
-    return [name for name in ENCODERS.names() if not _needs_argument(name)]
+def expanded(names: Sequence[str], default: Sequence[str] = DEFAULT_ENCODERS) -> list[str]:
+    """Return encoder names with ``all`` and ``default`` spelt out."""
+    found: list[str] = []
+    for name in names:
+        if name == "all":
+            found.extend(each for each in ENCODERS.names() if not _is_left_out(each))
+        elif name == "default":
+            found.extend(default)
+        else:
+            found.append(name)
+    return found
 
 
-def _needs_argument(name: str) -> bool:
+def _is_left_out(name: str) -> bool:
+    """Whether ``all`` does not mean an encoder: it needs an argument, or wants to be asked for."""
     try:
-        takes = ENCODERS.get(name).takes
-        return takes is not None and not takes.startswith("[")
+        spec = ENCODERS.get(name)
+        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
     except MissingPartError:
         return False

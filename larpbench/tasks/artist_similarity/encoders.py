@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from larpbench.datasets.graph_files import SONGS
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders import ENCODERS, base_name, get_encoder
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.combined import combine
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.fingerprint import digest, digest_file_once
@@ -154,25 +155,10 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _joined(parts: list[EncoderSpec]) -> EncoderSpec:
-    cards = [part.card for part in parts]
-    dims = [card.dim for card in cards]
-    return EncoderSpec(
-        EncoderCard(
-            name=JOIN.join(part.identity for part in parts),
-            version=1,
-            summary="the vectors of several encoders side by side",
-            modalities=tuple(sorted({each for card in cards for each in card.modalities})),
-            dim=sum(dim for dim in dims if dim) if all(dims) else None,
-            weights="; ".join(dict.fromkeys(card.weights for card in cards)),
-            licence="; ".join(dict.fromkeys(card.licence for card in cards)),
-            training_data="; ".join(dict.fromkeys(card.training_data for card in cards)),
-            stochastic=any(card.stochastic for card in cards),
-            control=all(card.control for card in cards),
-            tracks_per_second=1 / sum(1 / card.tracks_per_second for card in cards),
-        ),
-        factory="larpbench.tasks.artist_similarity.encoders:build_joined",
-        inputs=tuple(parts),
-    )
+    """Return a combination whose parts keep their scale: a column's unit is taken away over all artists, later."""
+    spec = combine(parts)
+    card = spec.card.model_copy(update={"pooling": "side by side; the task scales every column"})
+    return replace(spec, card=card, factory="larpbench.tasks.artist_similarity.encoders:build_joined")
 
 
 def build_joined(context: EncodeContext, argument: str | None) -> Encoder:
