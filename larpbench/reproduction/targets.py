@@ -23,7 +23,9 @@ FIGURES = {
 }
 _OF_ARTISTS = {"artist-similarity": "larpbench.reproduction.artist_similarity:artist_similarity"}
 _DRAWN = FIGURES | _OF_ARTISTS
-TARGETS = (*_TABLES, *FIGURES, *_OF_ARTISTS)
+TARGETS = (*_TABLES, *FIGURES)
+"""What ``all`` stands for: no data set can be asked for these and for the one on artists."""
+_KNOWN = (*TARGETS, *_OF_ARTISTS)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -33,10 +35,9 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
         UnknownNameError: If a name is no target.
     """
     for name in names:
-        if name not in (*TARGETS, ALL):
-            raise UnknownNameError("target", name, (*TARGETS, ALL))
-    playlists = (*_TABLES, *FIGURES)  # no data set can be asked for these and for the one on artists
-    named = [each for name in names for each in (playlists if name == ALL else (name,))]
+        if name not in (*_KNOWN, ALL):
+            raise UnknownNameError("target", name, (*_KNOWN, ALL))
+    named = [each for name in names for each in (TARGETS if name == ALL else (name,))]
     return tuple(dict.fromkeys(named))
 
 
@@ -44,7 +45,7 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     """Run what is missing and write a table or figure.
 
     Args:
-        target: One of `TARGETS`.
+        target: Its name.
         request: What it is made of.
         folder: Where the files go.
 
