@@ -45,7 +45,7 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     """Run what is missing and write a table or figure.
 
     Args:
-        target: One of `TARGETS`.
+        target: Its name.
         request: What it is made of.
         folder: Where the files go.
 
