@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, SwinSettings
 from larpbench.encoders.larp.specs import VIEWS, View, folder_and_view
 from larpbench.encoders.larp.tokens import Tokenizer
-from larpbench.encoders.larp.training import LOG, train_stage
+from larpbench.encoders.larp.training import train_stage
+from larpbench.encoders.loop.fitting import LOG, log_text
 from larpbench.errors import MissingPartError
 from larpbench.runtime import torch_device
 
@@ -45,7 +45,7 @@ class LarpEncoder:
         """Train one stage; see `train_stage`."""
         trained = train_stage(train, valid, context)
         self._model, self._tokenizer = trained.model, trained.tokenizer
-        self._log = "".join(json.dumps(entry) + "\n" for entry in trained.history)
+        self._log = log_text(trained.history)
         return trained.summary()
 
     def save(self, folder: Path) -> None:

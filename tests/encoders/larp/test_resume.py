@@ -24,20 +24,21 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.csv import build_csv
 from larpbench.encoders import pipeline
-from larpbench.encoders.larp import specs, training
+from larpbench.encoders.larp import specs
 from larpbench.encoders.larp.stage import StageTrainer
+from larpbench.encoders.loop import fitting
 
 KILLS = 4
 SHOOTER = """
 import os, signal, sys, threading
 import torch._dynamo  # comes with Adam
 from larpbench.cli import main
-from larpbench.encoders.larp import training
+from larpbench.encoders.loop import fitting
 from larpbench.encoders.larp.stage import StageTrainer
 from small_larp import shrink
 
 shrink()
-training.SECONDS_BETWEEN_SAVES = 0.0
+fitting.SECONDS_BETWEEN_SAVES = 0.0
 run = StageTrainer.run
 
 def train(home, printed, seconds):
@@ -189,7 +190,7 @@ def heard_data(folder):
 @pytest.mark.parametrize(("size", "seconds"), [("heads", 0.0), ("tiny", 0.0), ("heads", 1e9)])
 def test_ctrl_c_in_any_stage(cli, command, tmp_path, monkeypatch, size, seconds):
     """In the first update, within an epoch, at its end, in the last stage; with a state, and without any."""
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds)
+    monkeypatch.setattr(fitting, "SECONDS_BETWEEN_SAVES", seconds)
     if size == "tiny":
         command = ("train", "larp", "--dataset", heard_data(tmp_path).folder, "--size", "tiny")
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "whole"))
@@ -269,7 +270,7 @@ class TestLossesThatAreNoNumbers:
 
 @pytest.mark.usefixtures("quick")
 def test_a_damaged_state_is_named(cli, command, home, monkeypatch):
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(fitting, "SECONDS_BETWEEN_SAVES", 0.0)
     Interrupter(monkeypatch, 3)
     assert cli(*command).code == 130
     (state,) = states(home)

@@ -1,0 +1,32 @@
+"""What every training has to settle, whatever it trains; readable without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Settings that a checkpoint's key depends on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoopSettings(Settings):
+    """How long, in what steps and at what rate; the defaults are LARP's (section 4.1.3)."""
+
+    batch: int = 50
+    """Anchors an update."""
+    epochs: int = 45
+    """At most; an epoch takes every anchor once."""
+    patience: int = 5
+    """Epochs without a better validation recall before the training ends; 0: it never ends early."""
+    updates: int | None = None
+    """In place of `epochs`: so many updates, rounded up to whole epochs."""
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    warm_up: int = 3_000
+    """Updates until the full learning rate; at most a tenth of the run's."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the towers; ``bfloat16`` is used where the device gains by it."""
