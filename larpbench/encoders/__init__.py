@@ -15,6 +15,9 @@ ENCODERS: Registry[EncoderSpec] = Registry(
     EncoderSpec,
     {
         "checkpoint": "larpbench.encoders.larp.specs:CHECKPOINT",
+        "clap-ft": "larpbench.encoders.contrastive.specs:CLAP_FT",
+        "cnn": "larpbench.encoders.contrastive.specs:CNN",
+        "co-playlist": "larpbench.encoders.contrastive.specs:CO_PLAYLIST",
         "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
         "larp-tpc": "larpbench.encoders.larp.specs:LARP_TPC",
         "larp-tpc-fusion": "larpbench.encoders.larp.specs:LARP_TPC_FUSION",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydantic
-
 from larpbench import storage
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import BertSettings, ModelSettings
 from larpbench.encoders.larp.tokens import Tokenizer, load_tokenizer
+from larpbench.encoders.loop.settings import read_from
 from larpbench.encoders.loop.tensors import read_weights, write_tensors
-from larpbench.errors import DataError
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "settings.json"
@@ -56,13 +54,4 @@ def read_settings(folder: Path) -> ModelSettings:
     Raises:
         DataError: If they are missing or damaged.
     """
-    path = folder / SETTINGS
-    try:
-        return ModelSettings.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, pydantic.ValidationError) as error:
-        problem = "missing" if isinstance(error, OSError) else f"damaged: {error.errors()[0]['msg']}"
-        raise DataError(
-            f"the settings of a LARP model are {problem}",
-            where=str(path),
-            allowed="a folder that larpbench train or larpbench convert wrote",
-        ) from error
+    return read_from(folder / SETTINGS, ModelSettings)

@@ -88,7 +88,7 @@ def load_initial(tower: AudioTower | TextTower, weights: str) -> Matched:
     own = {name: tensor for name, tensor in tower.state_dict().items() if not name.endswith(NOT_LEARNED)}
     if weights == RANDOM_WEIGHTS:
         return Matched(0, len(own), None)
-    files = _weight_files(weights)
+    files = weight_files(weights)
     state = {name: tensor for path in files for name, tensor in read_state(path).items()}
     layout = _AUDIO if isinstance(tower, AudioTower) else _TEXT
     translated = [layout.translate(state, prefix) for prefix in layout.prefixes]
@@ -114,7 +114,7 @@ def weights_digest(weights: str) -> str | None:
     """
     if weights == RANDOM_WEIGHTS:
         return None
-    digests = [digest_file_once(path) for path in _weight_files(weights)]
+    digests = [digest_file_once(path) for path in weight_files(weights)]
     return digests[0] if len(digests) == 1 else digest(digests)
 
 
@@ -224,7 +224,12 @@ def _read_torch(path: Path) -> object:
         ) from error
 
 
-def _weight_files(weights: str) -> list[Path]:
+def weight_files(weights: str) -> list[Path]:
+    """Return the files of a checkpoint, shards in order; nothing is downloaded.
+
+    Raises:
+        MissingPartError: If the checkpoint is not here.
+    """
     if Path(weights).is_file():
         return [Path(weights)]
     folder = hub_folder(weights)

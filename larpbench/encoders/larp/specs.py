@@ -26,6 +26,7 @@ from larpbench.encoders.larp.settings import (
     SwinSettings,
 )
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
+from larpbench.encoders.larp.spectrograms import log_mel_spec
 from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 from larpbench.fingerprint import digest, digest_file_once
 
@@ -101,7 +102,7 @@ def larp_spec(
         method=_METHOD,
         settings=made.model_dump(mode="json"),
         start=before,
-        inputs=inputs or _spectrograms(made),
+        inputs=inputs or ((log_mel_spec(made.audio.mel),) if isinstance(made.audio, SwinSettings) else ()),
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(_initial_digest, made),
         seconds=_SECONDS[size] if stages else 1.0,
@@ -137,7 +138,7 @@ def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
         )
     fusion: Fusion = "attention" if name.endswith("-fusion") else "mean"
     made = larp_spec(stages, size or "heads", fusion=fusion, neighbours=neighbours)
-    return _viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)
+    return viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)
 
 
 def _written(size: Size, neighbours: int, view: View | None) -> str | None:
@@ -182,7 +183,7 @@ def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
     )
     source = _source(facts, folder)
     bound = replace(spec, card=card, inputs=_frozen(settings, source), source=source)
-    return _viewed(bound, view or (views[0] if len(views) == 1 else None))
+    return viewed(bound, view or (views[0] if len(views) == 1 else None))
 
 
 def checkpoint_digest(context: EncodeContext, argument: str | None) -> str:
@@ -198,7 +199,7 @@ def folder_and_view(argument: str) -> tuple[Path, View | None]:
     return Path(folder if view else argument).expanduser(), view
 
 
-def _viewed(spec: EncoderSpec, view: View | None) -> EncoderSpec:
+def viewed(spec: EncoderSpec, view: View | None) -> EncoderSpec:
     """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
     if view is None:
         return spec
@@ -234,14 +235,6 @@ def _frozen(settings: ModelSettings, source: Dataset | None) -> tuple[EncoderSpe
 
 def _inputs(made: Recipe) -> tuple[EncoderSpec, ...]:
     return tuple(get_encoder(each) for each in (made.audio, made.text) if isinstance(each, str))
-
-
-def _spectrograms(made: Recipe) -> tuple[EncoderSpec, ...]:
-    if not isinstance(made.audio, SwinSettings):
-        return ()
-    from larpbench.encoders.larp.inputs import log_mel_spec
-
-    return (log_mel_spec(made.audio.mel),)
 
 
 def _with_weights(made: Recipe, initial: tuple[str | None, str | None]) -> Recipe:

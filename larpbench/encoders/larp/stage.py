@@ -34,6 +34,24 @@ class SideInputs(Protocol):
         ...
 
 
+class TwoTowers(Protocol):
+    """A model with an audio and a text side, such as LARP's."""
+
+    training: bool
+
+    def eval(self) -> Any:  # noqa: ANN401, itself
+        """Go into eval mode."""
+        ...
+
+    def audio_features(self, *inputs: Tensor) -> Tensor:
+        """Return (n, dim) float32 rows of length 1."""
+        ...
+
+    def text_features(self, *inputs: Tensor) -> Tensor:
+        """Return (n, dim) float32 rows of length 1."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrackInputs:
     """What both towers read of the tracks of a split."""
@@ -165,7 +183,7 @@ class StageTrainer(Trainer[Larp]):
         return torch.as_tensor(numbers, device=self.device)
 
 
-def features(model: Larp, tracks: TrackInputs, rows: np.ndarray, device: str, bfloat16: bool) -> Features:
+def features(model: TwoTowers, tracks: TrackInputs, rows: np.ndarray, device: str, bfloat16: bool) -> Features:
     """Return the features of some tracks, in the mode that the model is in."""
     audio = tuple(each.to(device) for each in tracks.audio.take(rows, model.training))
     text = tuple(each.to(device) for each in tracks.text.take(rows, model.training))
@@ -174,7 +192,7 @@ def features(model: Larp, tracks: TrackInputs, rows: np.ndarray, device: str, bf
 
 
 @torch.inference_mode()
-def embed(model: Larp, tracks: TrackInputs, device: str) -> np.ndarray:
+def embed(model: TwoTowers, tracks: TrackInputs, device: str) -> np.ndarray:
     """Return e = mean(a, t) of all tracks in eval mode, (n, dim) float32 (equation 11)."""
     model.eval()
     parts = []

@@ -15,7 +15,7 @@ from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.checkpoint import load_model, save_model
 from larpbench.encoders.larp.initial_weights import load_initial
-from larpbench.encoders.larp.inputs import MelInputs, TokenInputs, VectorInputs
+from larpbench.encoders.larp.inputs import MelInputs, TokenInputs, VectorInputs, band_statistics
 from larpbench.encoders.larp.model import HeadTower, Larp
 from larpbench.encoders.larp.sampling import PlaylistGraph
 from larpbench.encoders.larp.settings import BertSettings, HeadSettings, ModelSettings, Recipe, SwinSettings
@@ -23,8 +23,6 @@ from larpbench.encoders.larp.stage import StageTrainer, TrackInputs, embed
 from larpbench.encoders.larp.tokens import Tokenizer, WordPieces, WordTokenizer, find_bert_tokenizer
 from larpbench.encoders.loop.fitting import facts, fit, parameters
 from larpbench.errors import DataError
-
-_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _new_model(recipe: Recipe, train: Split, context: FitContext) -> tuple[Larp,
             side = "audio" if isinstance(tower, AudioTower) else "text"
             matched[side] = {"weights": tower.settings.weights, "matched": found.matched, "of": found.total}
             if isinstance(tower, AudioTower) and not found.matched:
-                _measure_bands(tower, MelInputs(rows[0], tower.settings.mel))
+                tower.set_statistics(*band_statistics(MelInputs(rows[0], tower.settings.mel)))
     known = {"initial_weights": matched, "updates": 0, "updates_in_all": 0, "parameters": parameters(model)}
     return model, tokenizer, known
 
@@ -116,19 +114,6 @@ def _tokenizer(recipe: Recipe, text: BertSettings, train: Split) -> Tokenizer:
         return WordPieces(find_bert_tokenizer(text.tokenizer), text.max_tokens)
     captions = train.tracks["caption"].to_list()
     return WordTokenizer.build(captions, text.max_tokens, words=recipe.words.words, buckets=recipe.words.buckets)
-
-
-@torch.no_grad()
-def _measure_bands(tower: AudioTower, mels: MelInputs) -> None:
-    """Set the running statistics of the mel bands to those of the train tracks: eval mode holds from the start."""
-    bands = tower.settings.mel.n_mels
-    total, squares = torch.zeros(bands, dtype=torch.float64), torch.zeros(bands, dtype=torch.float64)
-    count = 0
-    for start in range(0, len(mels), _ROWS_AT_ONCE):
-        (block,) = mels.take(np.arange(start, min(start + _ROWS_AT_ONCE, len(mels))), training=False)
-        values = block.double().flatten(0, 1)
-        count, total, squares = count + len(values), total + values.sum(0), squares + values.square().sum(0)
-    tower.set_statistics(total / count, squares / count - (total / count).square())
 
 
 def _next_model(recipe: Recipe, start: Path) -> tuple[Larp, Tokenizer | None, dict[str, Any]]:

@@ -71,9 +71,10 @@ def fit(
 
 
 def facts(done: Progress) -> dict[str, Any]:
-    """Return what a record should say of a training, as JSON; the history comes apart."""
+    """Return what a record should say of a training, as JSON, if it goes on from no other; the history comes apart."""
     return {
         "updates": done.update,
+        "updates_in_all": done.update,
         "epochs": len(done.history),
         "selected_by": "recall@10 of the valid playlists",
         "best": done.best,

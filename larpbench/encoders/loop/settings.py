@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from larpbench.errors import DataError
 
 
 class Settings(BaseModel):
@@ -30,3 +33,23 @@ class LoopSettings(Settings):
     """Updates until the full learning rate; at most a tenth of the run's."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the towers; ``bfloat16`` is used where the device gains by it."""
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def read_from(path: Path, kind: type[Kind]) -> Kind:
+    """Return the settings of a model, as `save` of its encoder wrote them.
+
+    Raises:
+        DataError: If they are missing, damaged or of another kind.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        problem = "missing" if isinstance(error, OSError) else f"damaged: {error.errors()[0]['msg']}"
+        raise DataError(
+            f"the settings of a model are {problem}",
+            where=str(path),
+            allowed="a folder that larpbench train or larpbench convert wrote",
+        ) from error
