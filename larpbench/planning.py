@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from larpbench.results.store import read_record, record_path
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell, Task
+from larpbench.tasks.overlap import Removal, find_removal
 
 Condition = Literal["missing", "stale", "always"]
 CellState = Literal["done", "missing", "failed", "stale"]
@@ -107,6 +109,7 @@ class Plan:
         unavailable: Encoders and recommenders that cannot run here.
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
+        removal: What leaves the data set because an encoder was trained on it elsewhere; None if nothing does.
     """
 
     task: Task
@@ -116,6 +119,12 @@ class Plan:
     unavailable: tuple[Unavailable, ...]
     budget: int = DEFAULT_BUDGET
     draws: int = 1
+    removal: Removal | None = None
+
+    @cached_property
+    def tested(self) -> Dataset:
+        """The data set as every cell is tested on it: without what leaves."""
+        return self.removal.applied_to(self.dataset) if self.removal else self.dataset
 
     @property
     def to_run(self) -> tuple[PlannedCell, ...]:
@@ -170,6 +179,7 @@ def make_plan(
     Raises:
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
+        ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
         raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
@@ -182,6 +192,7 @@ def make_plan(
     specs, unavailable = _specs(encoders, dataset)
     chosen_recommenders, broken = _recommenders(recommenders, dataset)
     unavailable += broken
+    removal = find_removal(dataset, [spec.source for spec in specs.values() if spec.source])
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
@@ -189,7 +200,7 @@ def make_plan(
                 for each in chosen_recommenders:
                     if seed == 0 or spec.card.stochastic or each.learns_from:
                         planned = _planned(
-                            chosen_task, dataset, spec, each, seed, budget, draws, output, condition, store
+                            chosen_task, dataset, removal, spec, each, seed, budget, draws, output, condition, store
                         )
                         cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
@@ -198,7 +209,7 @@ def make_plan(
             raise
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
-    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws)
+    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws, removal)
 
 
 def default_store() -> EmbeddingStore:
@@ -220,6 +231,7 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitNam
 def _planned(
     task: Task,
     dataset: Dataset,
+    removal: Removal | None,
     spec: EncoderSpec,
     recommender: Recommender,
     seed: int,
@@ -243,6 +255,7 @@ def _planned(
             "recommender": [recommender.name, recommender.version, *tuning],
             "seed": cell.seed,
             **({"draws": draws} if draws > 1 else {}),
+            **({"removal": removal.key} if removal else {}),
         }
     )[:32]
     path = record_path(output, cell, key)

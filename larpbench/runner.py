@@ -41,10 +41,11 @@ from larpbench.results.record import (
     TrainingPart,
     TrialPart,
 )
+from larpbench.results.removal import removal_part
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
 from larpbench.tasks.base import TaskResult
-from larpbench.tasks.overlap import require_unseen
+from larpbench.tasks.overlap import Removal
 from larpbench.tasks.validation import validation_recall
 
 logger = logging.getLogger(__name__)
@@ -116,20 +117,19 @@ def _done_meanwhile(planned: PlannedCell) -> bool:
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner) -> str | None:
     """Compute and record one cell; return the message of its failure, if any."""
     try:
-        if planned.spec.source:
-            require_unseen(plan.dataset, planned.spec.source)
         stored, checkpoint = _embedded(plan, planned, store, planned.cell.seed)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
-            result = plan.task.execute(plan.dataset, vectors, recommender)
+            tested = _tested(plan, vectors)
+            result = plan.task.execute(plan.tested, tested, recommender)
             metrics = summarise(result, plan.task.metrics)
-            draws = _draws(plan, vectors, recommender, metrics)
+            draws = _draws(plan, tested, recommender, metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
                 "training": _training(planned.spec.source, checkpoint) if checkpoint and planned.spec.source else None,
-                "counts": _counts(result),
+                "counts": _counts(result, plan.removal),
                 "diagnostics": dict(result.diagnostics),
                 "draws": draws,
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
@@ -160,6 +160,12 @@ def _embedded(
     checkpoint = ensure_trained(store, planned.spec, seed, validation_recall)
     splits = splits_read(plan.task, planned.recommender)
     return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}, checkpoint
+
+
+def _tested(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> dict[SplitName, np.ndarray]:
+    """Return the vectors of the tracks that are tested: those that leave were encoded, and are not ranked."""
+    kept = plan.removal.kept if plan.removal else slice(None)
+    return {name: each[kept] if name == "test" else each for name, each in vectors.items()}
 
 
 def _fitted(
@@ -239,16 +245,17 @@ def _draws(
         return None
     values = {metric.name: [metric.value] for metric in first if metric.chance is not None}
     for draw in range(1, plan.draws):
-        result = plan.task.execute(redraw_test(plan.dataset, draw), vectors, recommender)
+        result = plan.task.execute(redraw_test(plan.tested, draw), vectors, recommender)
         for name, found in values.items():
             found.append(float(result.values[name].mean()))
     return DrawsPart(n=plan.draws, values={name: tuple(found) for name, found in values.items()})
 
 
-def _counts(result: TaskResult) -> Counts:
+def _counts(result: TaskResult, removal: Removal | None) -> Counts:
+    emptied = {"only tracks that were trained on": removal.emptied} if removal else {}
     return Counts(
         playlists=len(result.query_ids),
-        left_out=dict(result.left_out),
+        left_out={**result.left_out, **emptied},
         tracks=len(result.item_ids),
         candidates_min=int(result.n_candidates.min()),
         candidates_mean=float(result.n_candidates.mean()),
@@ -293,6 +300,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 split=manifest.split.model_dump(mode="json"),
                 notes=manifest.notes,
             ),
+            "removal": removal_part(plan.removal),
             "encoder": EncoderPart(
                 identity=spec.identity,
                 card=spec.card.model_dump(mode="json"),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from larpbench.datasets.schema import Dataset
 
 
+HEARD_TRACKS = 12
+
+
 @dataclass(frozen=True)
 class Tables:
     """Two CSV files and vectors for their tracks."""
@@ -119,3 +122,25 @@ def build_split_tables(output: Path, **options: Any) -> Dataset:
 
     tables = split_tables(output.with_name(f"{output.name}-tables"), **options)
     return build_csv(tables.tracks, tables.playlists, BuildOptions(output.name, "a test", "none"), output)
+
+
+def write_library(folder: Path, tracks: int = HEARD_TRACKS) -> Path:
+    """Write a second of sound for every track of what `build_heard` builds, and return where it lies."""
+    from sounds import write_tone
+
+    tables = split_tables(folder / "tables", tracks=tracks)
+    for number, name in enumerate(pl.read_csv(tables.tracks)["audio"]):
+        write_tone(folder / "sound" / name, 200 + 20 * number, seconds=1.2, rate=8_000)
+    return folder / "sound"
+
+
+def build_heard(output: Path, library: Path, tracks: int = HEARD_TRACKS, **options: Any) -> Dataset:
+    """Build a data set with audio, a dozen tracks a split."""
+    from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.assemble import BuildOptions
+    from larpbench.datasets.csv import build_csv
+
+    tables = split_tables(output.with_name(f"{output.name}-tables"), tracks=tracks, playlists=6, **options)
+    made = BuildOptions(output.name, "a test", "none")
+    policy = AudioPolicy(clip_seconds=1.0)
+    return build_csv(tables.tracks, tables.playlists, made, output, audio=library, policy=policy)

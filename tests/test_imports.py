@@ -19,6 +19,7 @@ LAYERS = [
     ("encoders", "recommenders"),
     ("tasks", "results"),
     ("learning", "planning", "runner"),
+    "reproduction",
     "cli",
 ]
 

@@ -34,6 +34,8 @@ def plan(
     as_json: options.Json = False,
 ) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
+    from larpbench.results.removal import as_sentence, removal_part
+
     made = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
@@ -43,6 +45,8 @@ def plan(
             train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
             typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
         print_unavailable(made)
+        if part := removal_part(made.removal):
+            typer.echo(as_sentence(part))
         typer.echo(
             f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
             f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
@@ -114,6 +118,9 @@ def require_asked(plan: Plan, names: str) -> None:
 
 
 def _as_json(plan: Plan) -> dict[str, object]:
+    from larpbench.results.removal import removal_part
+
+    part = removal_part(plan.removal)
     return {
         "output": str(plan.output),
         "estimated_seconds": plan.estimated_seconds(),
@@ -134,6 +141,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
             }
             for each in plan.cells
         ],
+        "removal": part and part.model_dump(mode="json"),
         "unavailable": [
             {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable
         ],

@@ -32,13 +32,15 @@ def run(
     from larpbench import runner
     from larpbench.cli.plan import planned, print_unavailable, require_asked
     from larpbench.results.formats import to_markdown
+    from larpbench.results.removal import removal_part
     from larpbench.results.tables import load_tables
 
     plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
     print_unavailable(plan)
     require_asked(plan, f"{encoders},{recommenders}")
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset) == (plan.task.name, plan.dataset.name)]
+    asked = (plan.task.name, plan.dataset.name, removal_part(plan.removal))
+    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal) == asked]
     typer.echo(to_markdown(tables))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "

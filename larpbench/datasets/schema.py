@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -260,6 +260,14 @@ class Dataset:
         if name not in SPLITS:
             raise DataError(f"no split {name!r}", where=str(self.folder), allowed=", ".join(SPLITS))
         return self._splits[name]
+
+    def without(self, track_ids: pl.Series) -> Dataset:
+        """Return the data set without some tracks and their playlist entries; the manifest stays as it was built."""
+        tracks, playlists = (
+            frame.join(track_ids.to_frame("track_id"), on="track_id", how="anti", maintain_order="left")
+            for frame in (self.tracks, self.playlists)
+        )
+        return replace(self, tracks=tracks, playlists=playlists)
 
     @cached_property
     def _splits(self) -> dict[str, Split]:

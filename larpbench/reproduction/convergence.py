@@ -14,7 +14,7 @@ from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.formats import interval_text, number_text
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
-from larpbench.results.tables import Score
+from larpbench.results.rows import Score
 
 _STAGES = {"larp-wtc": "LARP-WTC", "larp-ttc": "LARP-TTC", "larp-tpc-fusion": "LARP-TPC-fusion"}
 _SIZES = ("heads", "tiny", "paper")

@@ -12,8 +12,9 @@ from larpbench.encoders import ENCODERS, base_name
 from larpbench.encoders.larp.settings import Size
 from larpbench.errors import MissingPartError
 from larpbench.planning import Plan, encoder_for, make_plan
+from larpbench.results.rows import Table
 from larpbench.results.store import read_record
-from larpbench.results.tables import Table, build_table
+from larpbench.results.tables import build_tables
 
 PAPER_DATASETS = {"mpd": "MPD", "lfm": "LFM"}
 
@@ -102,4 +103,5 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
 
 
 def _table(plan: Plan) -> Table:
-    return build_table([(planned.path, read_record(planned.path)) for planned in plan.cells])
+    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in plan.cells])
+    return table

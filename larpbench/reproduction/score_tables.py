@@ -9,13 +9,14 @@ from larpbench.reproduction.request import Evaluated, Request, evaluate
 from larpbench.reproduction.sheet import Sheet, Text
 from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 from larpbench.results.published import PublishedScores, published_scores
-from larpbench.results.tables import SHOWN, Row
+from larpbench.results.rows import SHOWN, Row
 
 _BASELINE_SIZES = ("tiny", "paper")
 _LARP_SIZES = ("heads", "tiny", "paper")
 _PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
 _RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge")
 _CONTROLS = ("same-artist", "random")
+_NOT_APPLICABLE = "n/a: K reaches the number of candidates"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _our_lines(
             ceiling=ceiling,
             seeds=row.seeds if row else None,
             group=row.group if row and column == SHOWN[0] else "",
-            note=reason or (row.failure if row else None) or "",
+            note=reason or (row.failure if row else None) or ("" if score else _NOT_APPLICABLE),
         )
 
 

@@ -13,7 +13,7 @@ from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.formats import interval_text, number_text
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
-from larpbench.results.tables import Row
+from larpbench.results.rows import Row
 
 NEIGHBOURS = (1, 5, 10, 30)
 _METRIC = "recall@10"

@@ -74,7 +74,11 @@ def to_markdown(sheet: Sheet) -> str:
         shown = marks[text.place].format(escape_markdown(text.text)) if text.text else ""
         return f"{shown} {text.small}".strip()
 
-    lines = [list(sheet.heads), ["---"] * len(sheet.heads), *([cell(each) for each in row] for row in sheet.rows)]
+    lines = [
+        [*map(escape_markdown, sheet.heads)],
+        ["---"] * len(sheet.heads),
+        *([cell(each) for each in row] for row in sheet.rows),
+    ]
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     notes = "\n".join(f"- {escape_markdown(note)}" for note in sheet.notes)
     return f"## {escape_markdown(sheet.title)}\n\n{body}\n\n{notes}\n"

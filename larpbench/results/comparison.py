@@ -10,8 +10,9 @@ import numpy as np
 
 from larpbench.errors import UsageError
 from larpbench.evaluation.significance import Comparison, compare, holm
+from larpbench.results.rows import SHOWN, Table
 from larpbench.results.store import read_playlist_values, record_path
-from larpbench.results.tables import SHOWN, Table, load_tables
+from larpbench.results.tables import load_tables
 from larpbench.tasks.base import Cell
 
 
@@ -21,7 +22,7 @@ class Compared:
 
     Attributes:
         task: Name of the task.
-        dataset: Name of the data set.
+        dataset: The data set, and whose tracks left it, if any did.
         recommender: Name of the recommender.
         metric: Such as ``recall@10``.
         first: Mean of the first encoder over playlists and seeds.
@@ -64,7 +65,7 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
                 a, b = ours[:, column], theirs[:, column]
                 found = compare(a, b)
                 means = float(a.mean()), float(b.mean())
-                lines.append(Compared(table.task, table.dataset, recommender, metric, *means, len(a), found))
+                lines.append(Compared(table.task, table.tested, recommender, metric, *means, len(a), found))
     if not lines:
         raise UsageError(
             f"{one!r} and {other!r} have no results on one data set under one recommender",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from jinja2 import Environment, PackageLoader
 
-from larpbench.results.tables import Row, Score, Table
+from larpbench.results.rows import Row, Score, Table
 
 CSV_COLUMNS = (
     "task",
@@ -44,7 +44,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
         lines += [
             [name, "", *(bound_text(values.get(c)) for c in table.columns), ""] for name, values in _bounds(table)
         ]
-        title = f"## {escape_markdown(table.task)}: {escape_markdown(table.dataset)}"
+        title = f"## {escape_markdown(table.task)}: {escape_markdown(table.tested)}"
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = "\n".join(f"- {escape_markdown(text)}" for text in (*table.facts, *table.footnotes))
         parts.append(f"{title}\n\n{body}\n\n{notes}\n")
@@ -60,7 +60,7 @@ def to_csv(tables: Sequence[Table]) -> str:
         groups = {(row.encoder, row.recommender): row.group for row in table.rows}
         for record in table.records:
             cell = record.cell
-            name = (cell.task, cell.dataset, cell.encoder, cell.recommender, cell.seed)
+            name = (cell.task, table.tested, cell.encoder, cell.recommender, cell.seed)
             for metric in record.metrics:
                 numbers = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
                 shown = ["" if number is None else repr(number) for number in numbers]
@@ -81,7 +81,7 @@ def to_latex(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
         lines = [
-            rf"% {escape_latex(table.task)}: {escape_latex(table.dataset)}",
+            rf"% {escape_latex(table.task)}: {escape_latex(table.tested)}",
             rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}l}}",
             r"\toprule",
             " & ".join(["Encoder", "Recommender", *map(column_head, table.columns), "Group"]) + r" \\",

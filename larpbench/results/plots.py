@@ -10,6 +10,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from larpbench import storage
 
@@ -26,7 +27,6 @@ _STYLE: Any = {
     "savefig.dpi": 150,
     "svg.fonttype": "none",
     "svg.hashsalt": "larpbench",
-    "text.parse_math": False,  # a name that holds a dollar sign is no formula
 }
 
 
@@ -48,6 +48,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         StorageError: If the folder cannot be written.
     """
     storage.make_folder(folder)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a name that holds a dollar sign is no formula
     written = []
     for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         stream = io.BytesIO()

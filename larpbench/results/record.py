@@ -61,6 +61,34 @@ class DatasetPart(_Model):
     notes: tuple[str, ...]
 
 
+class SeenPart(_Model):
+    """A data set whose training has seen tested tracks."""
+
+    dataset: str
+    fingerprint: str
+    by_id: int
+    """Tested tracks whose id was among its train or valid tracks."""
+    by_song: int
+    """Others whose artist and title were."""
+
+
+class RemovalPart(_Model):
+    """What left the tested data set because an encoder of the run was trained on it elsewhere (protocol rule 13)."""
+
+    key: str
+    """Digest of the ids that left, and of the data sets below."""
+    tracks: int
+    of: int
+    """Tracks of the test split before."""
+    seeds: int
+    """Seeds that left, over all playlists."""
+    heldout: int
+    """Held-out tracks that left, over all playlists."""
+    playlists: int
+    """Playlists that lost all their seeds or all their held-out tracks, and are not counted."""
+    sources: tuple[SeenPart, ...]
+
+
 class EncoderPart(_Model):
     """The encoder that was tested."""
 
@@ -180,6 +208,8 @@ class CellRecord(_Model):
     """Null where seeds and held-out tracks were drawn once."""
     warnings: tuple[str, ...] = ()
     dataset: DatasetPart
+    removal: RemovalPart | None = None
+    """Null where no encoder of the run was trained on tested tracks."""
     encoder: EncoderPart
     training: TrainingPart | None = None
     """Null where the encoder was not trained by larpbench."""

@@ -4,95 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from larpbench.errors import DataError
-from larpbench.evaluation.metrics import CUTOFFS
 from larpbench.evaluation.significance import indistinguishable_groups
 from larpbench.evaluation.statistics import bootstrap_interval
+from larpbench.results.notes import facts, footnotes
 from larpbench.results.record import CellRecord, Metric
+from larpbench.results.rows import FEW_HITS, SHOWN, Row, Score, Table
 from larpbench.results.store import read_playlist_values, read_records
-
-FEW_HITS = 20
-SHOWN = tuple(f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTOFFS)
-
-
-@dataclass(frozen=True)
-class Score:
-    """One number of a table.
-
-    Attributes:
-        value: Mean over playlists (and seeds).
-        low: Lower end of its 95 % interval.
-        high: Upper end.
-        few_hits: Whether the interval rests on fewer than 20 hits.
-        place: 1 for the best of its column, 2 for the second best, 0 otherwise and for controls.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    few_hits: bool = False
-    place: int = 0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One encoder with one recommender.
-
-    Attributes:
-        encoder: Encoder identity.
-        recommender: Name.
-        seeds: Over how many seeds the scores are averaged.
-        weights: ``weights`` of the encoder's card.
-        control: Whether the encoder is a yardstick.
-        scores: Column -> score; None prints n/a.
-        failure: Why there are no scores.
-        group: Letters: rows that share one cannot be told apart by the first column. Empty if there is nothing to tell.
-    """
-
-    encoder: str
-    recommender: str
-    seeds: int
-    weights: str
-    control: bool
-    scores: dict[str, Score | None]
-    failure: str | None = None
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Results of one task on one data set.
-
-    Attributes:
-        task: Name.
-        dataset: Name.
-        columns: Metric names that are shown.
-        rows: Best first by the first column, controls and failures last.
-        chance: Column -> chance; None prints n/a.
-        ceiling: Column -> ceiling; None prints n/a.
-        facts: Sentences that say how much the table can carry.
-        footnotes: Sentences on single rows.
-        records: The records that it is made of.
-    """
-
-    task: str
-    dataset: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    chance: dict[str, float | None]
-    ceiling: dict[str, float | None]
-    facts: tuple[str, ...]
-    footnotes: tuple[str, ...]
-    records: tuple[CellRecord, ...]
 
 
 def load_tables(output: str | Path) -> list[Table]:
-    """Return one table a task and data set of a results folder.
+    """Return one table a task, data set and removal (protocol rule 13) of a results folder.
 
     Records of an older version of the data set are left out and counted in a footnote: rows of different data do not
     compare.
@@ -103,22 +30,23 @@ def load_tables(output: str | Path) -> list[Table]:
     groups: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in read_records(Path(output)):
         groups[record.cell.task, record.cell.dataset].append((path, record))
-    return [build_table(found) for _, found in sorted(groups.items())]
+    return [table for _, found in sorted(groups.items()) for table in build_tables(found)]
 
 
-def build_table(found: Sequence[tuple[Path, CellRecord]]) -> Table:
-    """Return the table of some records of one task and one data set, each with its path."""
-    newest = max(found, key=lambda pair: pair[1].created)[1]
-    older = 0
-    by_cell: dict[tuple[str, str, int], tuple[Path, CellRecord]] = {}
-    for path, record in sorted(found, key=lambda pair: pair[1].created):
-        if record.dataset.fingerprint != newest.dataset.fingerprint or record.protocol != newest.protocol:
-            older += 1
-            continue
-        name = (record.cell.encoder, record.cell.recommender, record.cell.seed)
-        older += name in by_cell
-        by_cell[name] = (path, record)
-    current = list(by_cell.values())
+def build_tables(found: Sequence[tuple[Path, CellRecord]]) -> list[Table]:
+    """Return the tables of some records of one task and one data set, each with its path: one a removal (rule 13)."""
+    found = sorted(found, key=lambda pair: pair[1].created)
+    newest = found[-1][1]
+    tables: dict[str, dict[tuple[str, str, int], tuple[Path, CellRecord]]] = defaultdict(dict)
+    for path, record in found:
+        if record.dataset.fingerprint == newest.dataset.fingerprint and record.protocol == newest.protocol:
+            removed = record.removal.key if record.removal else ""
+            tables[removed][record.cell.encoder, record.cell.recommender, record.cell.seed] = (path, record)
+    older = len(found) - sum(map(len, tables.values()))
+    return [_table(list(cells.values()), older) for _, cells in sorted(tables.items())]
+
+
+def _table(current: list[tuple[Path, CellRecord]], older: int) -> Table:
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))
@@ -127,14 +55,15 @@ def build_table(found: Sequence[tuple[Path, CellRecord]]) -> Table:
     by_name = {metric.name: metric for metric in good[0].metrics} if good else {}
     shown = {name: by_name[name] for name in SHOWN if name in by_name}
     return Table(
-        newest.cell.task,
-        newest.cell.dataset,
+        current[0][1].cell.task,
+        current[0][1].cell.dataset,
+        current[0][1].removal,
         SHOWN,
         tuple(rows),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
         {name: metric.ceiling if metric.applicable else None for name, metric in shown.items()},
-        tuple(_facts(good, rows)) if good else (),
-        tuple(_footnotes(current, rows, older)),
+        tuple(facts(current[0][1].removal, good, rows)),
+        tuple(footnotes([record for _, record in current], rows, older)),
         tuple(record for _, record in sorted(current, key=lambda pair: _order(pair[1]))),
     )
 
@@ -212,93 +141,3 @@ def _rank(row: Row) -> tuple[bool, bool, float, str, str]:
 
 def _order(record: CellRecord) -> tuple[str, str, int]:
     return (record.cell.encoder, record.cell.recommender, record.cell.seed)
-
-
-def _facts(good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
-    record = good[0]
-    counts = record.counts
-    if counts is None:
-        return []
-    left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
-    widths = [
-        score.high - score.low
-        for row in rows
-        if (score := row.scores.get(SHOWN[0])) and score.high is not None and score.low is not None
-    ]
-    facts = [
-        f"{counts.playlists} playlists counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out tracks each; "
-        f"{counts.tracks} tracks, of which {counts.candidates_min} or more are candidates for each playlist.",
-    ]
-    if widths:
-        facts.append(
-            f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {max(widths):.3f} wide: "
-            "a difference of that order may be chance."
-        )
-    if any(row.group for row in rows):
-        facts.append(
-            f"Group: rows that share a letter cannot be told apart by {SHOWN[0]} (paired randomisation tests of all "
-            "pairs, Holm-corrected to 5 % for the whole table)."
-        )
-    tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)
-    if tied > 0:
-        facts.append(f"Up to {tied:.1%} of the lists are cut between equal scores; a fixed random order settles them.")
-    facts.extend(record.dataset.notes)
-    facts.append(f"Protocol {record.protocol}, data set fingerprint {record.dataset.fingerprint[:12]}.")
-    return facts
-
-
-def _trainings(records: Sequence[CellRecord]) -> list[str]:
-    """Say of every trained encoder what it is and what its training was selected by."""
-    updates: dict[tuple[str, str, str], set[int]] = {}
-    for record in records:
-        training = record.training
-        if training and (selected_by := training.facts.get("selected_by")):
-            what = f"{record.cell.encoder}: {record.encoder.card['weights']}", training.trained_on, selected_by
-            updates.setdefault(what, set()).add(training.facts["updates_in_all"])
-    return [
-        f"{what}, on {source}; updates over all stages: {', '.join(map(str, sorted(counts)))}; the epoch was selected "
-        f"by {selected_by}."
-        for (what, source, selected_by), counts in sorted(updates.items())
-    ]
-
-
-def _draws(records: Sequence[CellRecord]) -> list[str]:
-    """Say how much of each row is the draw of the playlists' halves, and how much the training seed."""
-    grouped: dict[tuple[str, str, int], list[tuple[float, ...]]] = defaultdict(list)
-    for record in records:
-        if record.draws:
-            name = record.cell.encoder, record.cell.recommender, record.draws.n
-            grouped[name].append(record.draws.values[SHOWN[0]])
-    found = []
-    for (encoder, recommender, n), values in sorted(grouped.items()):
-        table = np.array(values)  # (seeds, draws)
-        by_draw = np.sqrt(table.var(axis=1, ddof=1).mean())
-        text = (
-            f"{encoder} with {recommender}: {SHOWN[0]} over {n} draws of the hidden halves: mean {table.mean():.4f}, "
-        )
-        text += f"standard deviation {by_draw:.4f}"
-        if len(table) > 1:
-            by_seed = np.sqrt(table.var(axis=0, ddof=1).mean())
-            text += f"; over {len(table)} training seeds on the same halves: {by_seed:.4f}"
-        found.append(f"{text}.")
-    return found
-
-
-def _footnotes(current: Sequence[tuple[Path, CellRecord]], rows: Sequence[Row], older: int) -> list[str]:
-    notes = []
-    if any(score and score.few_hits for row in rows for score in row.scores.values()):
-        notes.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
-    if any(score is None for row in rows for score in row.scores.values()):
-        notes.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
-    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
-        notes.append(f"weights: random, never trained: {', '.join(names)}.")
-    notes.extend(_draws([record for _, record in current]))
-    notes.extend(_trainings([record for _, record in current]))
-    for text in sorted({f"{r.cell.encoder}: {warning}." for _, r in current for warning in r.warnings}):
-        notes.append(text)
-    for row in rows:
-        if row.failure:
-            notes.append(f"{row.encoder} with {row.recommender} failed: {row.failure.splitlines()[0]}")
-    if older:
-        notes.append(f"{older} older results of the same cells, or of an older version of the data set, are left out.")
-    return notes

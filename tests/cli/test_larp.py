@@ -11,14 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from small_data import build_split_tables, split_tables
+from small_data import build_heard, build_split_tables, split_tables, write_library
 from small_larp import DIM, small_recipe
-from sounds import write_tone
 
 from larpbench import load_dataset
-from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.assemble import BuildOptions
-from larpbench.datasets.csv import build_csv
 from larpbench.encoders import get_encoder, pipeline
 from larpbench.encoders.larp import specs
 from larpbench.encoders.tfidf import TfidfEncoder
@@ -50,20 +46,7 @@ def towers(tmp_path):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    """A second of sound for every track of the data sets below."""
-    folder = tmp_path_factory.mktemp("library")
-    tables = split_tables(folder / "tables", tracks=12)
-    for number, name in enumerate(pl.read_csv(tables.tracks)["audio"]):
-        write_tone(folder / "sound" / name, 200 + 20 * number, seconds=1.2, rate=8_000)
-    return folder / "sound"
-
-
-def build_heard(output, library, **options):
-    """Build a data set with audio."""
-    tables = split_tables(output.with_name(f"{output.name}-tables"), tracks=12, playlists=6, **options)
-    made = BuildOptions(output.name, "a test", "none")
-    policy = AudioPolicy(clip_seconds=1.0)
-    return build_csv(tables.tracks, tables.playlists, made, output, audio=library, policy=policy)
+    return write_library(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture

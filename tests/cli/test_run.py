@@ -20,7 +20,7 @@ def test_unknown_names_are_usage_errors_with_a_suggestion(cli, small):
     for option, value, suggestion in [
         ("--encoders", "tfdif", "did you mean tfidf?"),
         ("--recommenders", "item-knn", "did you mean itemknn"),
-        ("--dataset", "dmeo", "did you mean demo?"),
+        ("--dataset", "dmeo", "did you mean demo"),
         ("--task", "continuatoin", "did you mean continuation?"),
     ]:
         outcome = cli("run", "--output", small.folder / "r", option, value)

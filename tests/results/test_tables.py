@@ -100,6 +100,14 @@ def test_best_is_bold_second_underlined_and_controls_are_neither(cli, results):
     assert "are up to" in printed
 
 
+def test_weights_from_elsewhere_are_named(cli, small, results):
+    (line,) = [
+        line for line in cli("table", results, "--format", "latex").out.splitlines() if "trained elsewhere" in line
+    ]
+    assert "vectors.npz (unknown)." in line
+    assert "tfidf" not in line
+
+
 def test_few_hits_are_marked(cli, small, results):
     printed = cli("table", results).out
     assert "†" in printed

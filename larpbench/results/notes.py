@@ -1,0 +1,131 @@
+"""The sentences below a table: how much it can carry, and what must be known of single rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from larpbench.results.record import CellRecord, RemovalPart
+from larpbench.results.removal import as_sentence
+from larpbench.results.rows import FEW_HITS, SHOWN, Row
+
+
+def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
+    """Return how much a table can carry.
+
+    Args:
+        removal: What left the data set, if anything.
+        good: The records that have scores.
+        rows: The table's rows.
+    """
+    removed = [as_sentence(removal)] if removal else []
+    record = good[0] if good else None
+    if record is None or record.counts is None:
+        return removed
+    counts = record.counts
+    left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
+    widths = [
+        score.high - score.low
+        for row in rows
+        if (score := row.scores.get(SHOWN[0])) and score.high is not None and score.low is not None
+    ]
+    found = [
+        f"{counts.playlists} playlists counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out tracks each; "
+        f"{counts.tracks} tracks, of which {counts.candidates_min} or more are candidates for each playlist.",
+        *removed,
+    ]
+    if widths:
+        found.append(
+            f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {max(widths):.3f} wide: "
+            "a difference of that order may be chance."
+        )
+    if any(row.group for row in rows):
+        found.append(
+            f"Group: rows that share a letter cannot be told apart by {SHOWN[0]} (paired randomisation tests of all "
+            "pairs, Holm-corrected to 5 % for the whole table)."
+        )
+    tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)
+    if tied > 0:
+        found.append(f"Up to {tied:.1%} of the lists are cut between equal scores; a fixed random order settles them.")
+    found.extend(record.dataset.notes)
+    found.append(f"Protocol {record.protocol}, data set fingerprint {record.dataset.fingerprint[:12]}.")
+    return found
+
+
+def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) -> list[str]:
+    """Return what must be known of single rows.
+
+    Args:
+        records: The records that the rows are made of.
+        rows: The table's rows.
+        older: How many older records of the same cells there are.
+    """
+    found = []
+    if any(score and score.few_hits for row in rows for score in row.scores.values()):
+        found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
+    if any(score is None for row in rows for score in row.scores.values()):
+        found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
+    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
+        found.append(f"weights: random, never trained: {', '.join(names)}.")
+    found.extend(_draws(records))
+    found.extend(_trainings(records))
+    found.extend(_trained_elsewhere(records))
+    found.extend(sorted({f"{each.cell.encoder}: {text}." for each in records for text in each.warnings}))
+    for row in rows:
+        if row.failure:
+            found.append(f"{row.encoder} with {row.recommender} failed: {row.failure.splitlines()[0]}")
+    if older:
+        found.append(f"{older} older results of the same cells, or of an older version of the data set, are left out.")
+    return found
+
+
+def _draws(records: Sequence[CellRecord]) -> list[str]:
+    """Say how much of each row is the draw of the playlists' halves, and how much the training seed."""
+    grouped: dict[tuple[str, str, int], list[tuple[float, ...]]] = defaultdict(list)
+    for record in records:
+        if record.draws:
+            name = record.cell.encoder, record.cell.recommender, record.draws.n
+            grouped[name].append(record.draws.values[SHOWN[0]])
+    found = []
+    for (encoder, recommender, n), values in sorted(grouped.items()):
+        table = np.array(values)  # (seeds, draws)
+        by_draw = np.sqrt(table.var(axis=1, ddof=1).mean())
+        text = f"{encoder} with {recommender}: {SHOWN[0]} over {n} draws of the hidden halves: "
+        text += f"mean {table.mean():.4f}, standard deviation {by_draw:.4f}"
+        if len(table) > 1:
+            by_seed = np.sqrt(table.var(axis=0, ddof=1).mean())
+            text += f"; over {len(table)} training seeds on the same halves: {by_seed:.4f}"
+        found.append(f"{text}.")
+    return found
+
+
+def _trainings(records: Sequence[CellRecord]) -> list[str]:
+    """Say of every trained encoder what it is and what its training was selected by."""
+    updates: dict[tuple[str, str, str], set[int]] = {}
+    for record in records:
+        training = record.training
+        if training and (selected_by := training.facts.get("selected_by")):
+            what = f"{record.cell.encoder}: {record.encoder.card['weights']}", training.trained_on, selected_by
+            updates.setdefault(what, set()).add(training.facts["updates_in_all"])
+    return [
+        f"{what}, on {source}; updates over all stages: {', '.join(map(str, sorted(counts)))}; the epoch was selected "
+        f"by {selected_by}."
+        for (what, source, selected_by), counts in sorted(updates.items())
+    ]
+
+
+def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
+    """Name the encoders that may have seen tested tracks where nobody can look (protocol rule 13)."""
+    weights = {
+        f"{record.cell.encoder} ({record.encoder.card['training_data']})"
+        for record in records
+        if record.status == "ok" and record.training is None and record.encoder.card["training_data"] != "none"
+    }
+    if not weights:
+        return []
+    return [
+        "Weights that were trained elsewhere, on data that may hold tested tracks (only trainings by larpbench are "
+        f"searched for them): {', '.join(sorted(weights))}."
+    ]
