@@ -14,7 +14,7 @@ ENCODERS: Registry[EncoderSpec] = Registry(
     "encoder",
     EncoderSpec,
     {
-        "checkpoint": "larpbench.encoders.larp.specs:CHECKPOINT",
+        "checkpoint": "larpbench.encoders.folders:CHECKPOINT",
         "clap-ft": "larpbench.encoders.contrastive.specs:CLAP_FT",
         "cnn": "larpbench.encoders.contrastive.specs:CNN",
         "co-playlist": "larpbench.encoders.contrastive.specs:CO_PLAYLIST",

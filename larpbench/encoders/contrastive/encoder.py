@@ -18,8 +18,8 @@ from larpbench.encoders.contrastive.clap import Clap
 from larpbench.encoders.contrastive.cnn import AudioCnn
 from larpbench.encoders.contrastive.saving import load_clap, load_cnn, save_clap, save_cnn
 from larpbench.encoders.contrastive.training import train_clap, train_cnn
+from larpbench.encoders.folders import View, folder_and_view
 from larpbench.encoders.larp.inputs import log_mels
-from larpbench.encoders.larp.specs import View, folder_and_view
 from larpbench.encoders.larp.tokens import Tokenizer
 from larpbench.encoders.loop.fitting import LOG, log_text
 from larpbench.errors import MissingPartError
@@ -29,9 +29,13 @@ Part = TypeVar("Part")
 
 
 class CnnEncoder:
-    """A convolutional network that hears audio."""
+    """A convolutional network that hears audio.
 
-    def __init__(self) -> None:
+    Args:
+        view: Audio, which is all that it has.
+    """
+
+    def __init__(self, view: View | None = None) -> None:
         self._device = torch_device()
         self._model: AudioCnn | None = None
         self._log = ""

@@ -10,10 +10,9 @@ from larpbench import storage
 from larpbench.encoders.contrastive.clap import Clap
 from larpbench.encoders.contrastive.cnn import AudioCnn
 from larpbench.encoders.contrastive.settings import ClapSettings, CnnRecipe
-from larpbench.encoders.larp.checkpoint import SETTINGS, WEIGHTS
 from larpbench.encoders.larp.tokens import Tokenizer, load_tokenizer
-from larpbench.encoders.loop.settings import Settings, read_from
-from larpbench.encoders.loop.tensors import read_weights, write_tensors
+from larpbench.encoders.loop.settings import SETTINGS, Settings, read_from
+from larpbench.encoders.loop.tensors import WEIGHTS, read_weights, write_tensors
 
 
 def save_cnn(folder: Path, model: AudioCnn) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from larpbench.datasets.schema import Dataset
 from larpbench.encoders.base import EncoderCard, EncoderSpec, Training
-from larpbench.encoders.contrastive.settings import BASELINE_SIZES, BaselineSize, ClapRecipe, CnnRecipe
+from larpbench.encoders.contrastive.settings import BASELINE_SIZES, BaselineSize, ClapRecipe, ClapSettings, CnnRecipe
 from larpbench.encoders.contrastive.sizes import clap_ft, cnn, co_playlist
+from larpbench.encoders.folders import VIEWS, InFolder, viewed
 from larpbench.encoders.larp.settings import RANDOM_WEIGHTS
-from larpbench.encoders.larp.specs import VIEWS, viewed
 from larpbench.encoders.larp.spectrograms import log_mel_spec
+from larpbench.encoders.loop.settings import SETTINGS, read_from
 from larpbench.errors import UsageError
 
 _LICENCE = "Apache-2.0, that of the data set"
@@ -25,6 +28,7 @@ class _Kind:
 
     name: str
     summary: str
+    learns_from: str
     paper: str
     recipe: Callable[[BaselineSize], ClapRecipe | CnnRecipe]
     seconds: dict[BaselineSize, float]
@@ -37,6 +41,7 @@ _KINDS = {
         _Kind(
             "clap-ft",
             "CLAP, fine-tuned: audio and text of a track agree",
+            "tracks",
             "Wu et al. 2023, Large-scale contrastive language-audio pretraining; row CLAP-FT of LARP",
             clap_ft,
             {"tiny": 240.0, "paper": 1e6},
@@ -45,6 +50,7 @@ _KINDS = {
         _Kind(
             "co-playlist",
             "a CNN that hears which tracks share a playlist",
+            "playlists",
             "Alonso-Jimenez et al. 2023, Pre-training strategies using contrastive learning and playlist information "
             "for music classification and similarity",
             co_playlist,
@@ -54,6 +60,7 @@ _KINDS = {
         _Kind(
             "cnn",
             "a CNN trained as MULE was: two crops of a track agree",
+            "tracks",
             "McCallum et al. 2022, Supervised and unsupervised learning of audio representations for music "
             "understanding",
             cnn,
@@ -88,26 +95,21 @@ def baseline_spec(
             raise UsageError(f"encoder {name!r} starts from random weights only")
         changes["weights"] = weights
     made = made.model_copy(update=changes)
-    mel = made.model.audio.mel if isinstance(made, ClapRecipe) else made.mel
-    clap = isinstance(made, ClapRecipe)
+    shape = made.model if isinstance(made, ClapRecipe) else made
     card = EncoderCard(
         name=name,
         version=1,
         summary=kind.summary,
-        modalities=("audio", "text") if clap else ("audio",),
-        dim=made.model.dim if isinstance(made, ClapRecipe) else made.backbone.widths[-1],
-        sample_rate=mel.sample_rate,
-        window_s=mel.window_s if isinstance(made, ClapRecipe) else made.crop_s,
-        pooling="mean of audio and text vector, each of length 1" if clap else "mean over crops, scaled to length 1",
         weights=f"trained: {size} size",
         licence=_LICENCE,
-        training_data="the train tracks of the data set after the @, selected by its valid playlists"
-        if name != "co-playlist"
-        else "the train playlists of the data set after the @",
+        training_data=f"the train {kind.learns_from} of the data set after the @",
         paper=kind.paper,
         stochastic=True,
         tracks_per_second=kind.speed[size],
+        **_described(shape),
     )
+    clap = isinstance(shape, ClapSettings)
+    mel = shape.audio.mel if isinstance(shape, ClapSettings) else shape.mel
     training = Training(
         method=f"{name} 1",
         settings=made.model_dump(mode="json"),
@@ -140,6 +142,35 @@ def bind_baseline(spec: EncoderSpec, argument: str) -> EncoderSpec:
     made = baseline_spec(name, size or "tiny")
     written = [each for each in (size if size != "tiny" else None, view) if each]
     return viewed(replace(made, argument=":".join(written) or None), view)
+
+
+def cnn_in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> InFolder:
+    """Return what is known of a co-playlist or cnn in a folder, as of `larp.specs.in_folder`."""
+    return InFolder(_described(read_from(folder / SETTINGS, CnnRecipe)))
+
+
+def clap_in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> InFolder:
+    """Return what is known of a clap-ft in a folder, as of `larp.specs.in_folder`."""
+    return InFolder(_described(read_from(folder / SETTINGS, ClapSettings)))
+
+
+def _described(made: ClapSettings | CnnRecipe) -> dict[str, Any]:
+    """Return the fields of the card that follow from the shape."""
+    if isinstance(made, CnnRecipe):
+        return {
+            "modalities": ("audio",),
+            "dim": made.backbone.widths[-1],
+            "sample_rate": made.mel.sample_rate,
+            "window_s": made.crop_s,
+            "pooling": "mean over crops, scaled to length 1",
+        }
+    return {
+        "modalities": VIEWS,
+        "dim": made.dim,
+        "sample_rate": made.audio.mel.sample_rate,
+        "window_s": made.audio.mel.window_s,
+        "pooling": "mean of audio and text vector, each of length 1",
+    }
 
 
 def _initial_digest(made: ClapRecipe | CnnRecipe) -> str | None:

@@ -8,11 +8,8 @@ from larpbench import storage
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import BertSettings, ModelSettings
 from larpbench.encoders.larp.tokens import Tokenizer, load_tokenizer
-from larpbench.encoders.loop.settings import read_from
-from larpbench.encoders.loop.tensors import read_weights, write_tensors
-
-WEIGHTS = "model.safetensors"
-SETTINGS = "settings.json"
+from larpbench.encoders.loop.settings import SETTINGS, read_from
+from larpbench.encoders.loop.tensors import WEIGHTS, read_weights, write_tensors
 
 
 def save_model(folder: Path, model: Larp, tokenizer: Tokenizer | None) -> None:

@@ -14,12 +14,11 @@ from torch.nn import functional
 from larpbench import storage
 from larpbench.datasets.schema import Split
 from larpbench.encoders.base import EncodeContext, FitContext, TrackBatch
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.folders import View, folder_and_view
 from larpbench.encoders.larp.checkpoint import load_model, save_model
 from larpbench.encoders.larp.inputs import log_mels
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, SwinSettings
-from larpbench.encoders.larp.specs import VIEWS, View, folder_and_view
 from larpbench.encoders.larp.tokens import Tokenizer
 from larpbench.encoders.larp.training import train_stage
 from larpbench.encoders.loop.fitting import LOG, log_text
@@ -93,12 +92,3 @@ def build_larp(context: EncodeContext, argument: str | None) -> LarpEncoder:
     """Return an encoder without weights: they come from `fit` or `load`."""
     _, view = folder_and_view(f"x:{argument}" if argument else "x")
     return LarpEncoder(view)
-
-
-def build_checkpoint(context: EncodeContext, argument: str | None) -> LarpEncoder:
-    """Return the encoder whose weights are in a folder."""
-    folder, view = folder_and_view(argument or "")
-    views = read_card(folder).get("views", VIEWS)
-    encoder = LarpEncoder(view or (views[0] if len(views) == 1 else None))
-    encoder.load(folder)
-    return encoder

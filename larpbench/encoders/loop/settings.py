@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from larpbench.errors import DataError
 
+SETTINGS = "settings.json"
+"""File of a checkpoint that says what model its weights are of."""
+
 
 class Settings(BaseModel):
     """Settings that a checkpoint's key depends on."""

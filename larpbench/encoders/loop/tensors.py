@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from larpbench import storage
 from larpbench.errors import DataError
 
+WEIGHTS = "model.safetensors"
+"""File of a checkpoint's weights."""
+
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write named tensors to a safetensors file, whole or not at all."""
