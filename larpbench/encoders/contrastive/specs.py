@@ -23,7 +23,7 @@ _FACTORIES = "larpbench.encoders.contrastive.encoder"
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """What the two sizes of a baseline have in common."""
 
     name: str
@@ -35,10 +35,10 @@ class _Kind:
     speed: dict[BaselineSize, float]
 
 
-_KINDS = {
+KINDS = {
     kind.name: kind
     for kind in (
-        _Kind(
+        Kind(
             "clap-ft",
             "CLAP, fine-tuned: audio and text of a track agree",
             "tracks",
@@ -47,7 +47,7 @@ _KINDS = {
             {"tiny": 240.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
         ),
-        _Kind(
+        Kind(
             "co-playlist",
             "a CNN that hears which tracks share a playlist",
             "playlists",
@@ -57,7 +57,7 @@ _KINDS = {
             {"tiny": 200.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
         ),
-        _Kind(
+        Kind(
             "cnn",
             "a CNN trained as MULE was: two crops of a track agree",
             "tracks",
@@ -85,7 +85,7 @@ def baseline_spec(
     Raises:
         UsageError: If initial weights are given to another.
     """
-    kind = _KINDS[name]
+    kind = KINDS[name]
     made = kind.recipe(size)
     changes: dict[str, Any] = {}
     if updates:
