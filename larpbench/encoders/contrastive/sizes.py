@@ -21,6 +21,8 @@ from larpbench.encoders.loop.settings import LoopSettings
 CLAP_WEIGHTS = "laion/clap-htsat-unfused"
 # Of small data sets: an epoch is a few updates, and 100 validation playlists are a noisy judge.
 _TINY: dict[str, Any] = {"batch": 32, "learning_rate": 1e-3, "epochs": 20, "patience": 10}
+# Validation goes on rising after long plateaus, and an epoch costs a second or two: no early end.
+_TINY_CNN: dict[str, Any] = {**_TINY, "epochs": 40, "patience": 0}
 
 
 def clap_ft(size: BaselineSize) -> ClapRecipe:
@@ -59,7 +61,7 @@ def co_playlist(size: BaselineSize) -> CnnRecipe:
         pairs="playlists",
         crop_s=3.0,
         hop_s=2.0,
-        training=LoopSettings(**_TINY),
+        training=LoopSettings(**_TINY_CNN),
     )
 
 
@@ -85,5 +87,6 @@ def cnn(size: BaselineSize) -> CnnRecipe:
         pairs="crops",
         crop_s=3.0,
         hop_s=2.0,
-        training=LoopSettings(**_TINY),
+        mixing=(5.0, 2.0),
+        training=LoopSettings(**_TINY_CNN),
     )
