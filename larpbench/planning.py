@@ -192,7 +192,7 @@ def make_plan(
     specs, unavailable = _specs(encoders, dataset)
     chosen_recommenders, broken = _recommenders(recommenders, dataset)
     unavailable += broken
-    removal = find_removal(dataset, [spec.source for spec in specs.values() if spec.source])
+    removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
@@ -219,8 +219,7 @@ def default_store() -> EmbeddingStore:
 
 def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
     """Return an encoder by name; one that is trained learns from `dataset` unless its name says from what."""
-    spec = get_encoder(name)
-    return spec.learning_from(dataset) if spec.training and not spec.source else spec
+    return get_encoder(name).tested_on(dataset)
 
 
 def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
@@ -289,7 +288,7 @@ def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpe
     """Resolve names; an encoder that is not ready is listed, not raised."""
     specs: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
-    for name in dict.fromkeys(_expanded(names)):
+    for name in dict.fromkeys(expanded(names)):
         try:
             spec = encoder_for(name, dataset)
         except MissingPartError as error:  # a plug-in that breaks
@@ -299,15 +298,16 @@ def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpe
         if status.state == "ready":
             specs[name] = spec
         else:
-            unavailable.append(Unavailable(name, status.state, status.next_step))
+            unavailable.append(Unavailable(name, status.text, status.next_step))
     return specs, unavailable
 
 
-def _expanded(names: Sequence[str]) -> list[str]:
+def expanded(names: Sequence[str]) -> list[str]:
+    """Return encoder names with ``all`` and ``default`` spelt out."""
     found: list[str] = []
     for name in names:
         if name == "all":
-            found.extend(each for each in ENCODERS.names() if not _needs_argument(each))
+            found.extend(each for each in ENCODERS.names() if not _is_left_out(each))
         elif name == "default":
             found.extend(DEFAULT_ENCODERS)
         else:
@@ -315,10 +315,11 @@ def _expanded(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _needs_argument(name: str) -> bool:
+def _is_left_out(name: str) -> bool:
+    """Whether ``all`` does not mean an encoder: it needs an argument, or wants to be asked for."""
     try:
-        takes = ENCODERS.get(name).takes
-        return takes is not None and not takes.startswith("[")
+        spec = ENCODERS.get(name)
+        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
     except MissingPartError:
         return False
 

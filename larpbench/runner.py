@@ -13,7 +13,7 @@ import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.datasets.splits import redraw_test
-from larpbench.encoders import ENCODERS, base_name
+from larpbench.encoders import encoder_origin
 from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
@@ -121,10 +121,9 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
-            tested = _tested(plan, vectors)
-            result = plan.task.execute(plan.tested, tested, recommender)
+            result = plan.task.execute(plan.tested, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
-            draws = _draws(plan, tested, recommender, metrics)
+            draws = _draws(plan, vectors, recommender, metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
@@ -134,7 +133,7 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
                 "draws": draws,
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
-                "costs": _costs(stored, cost, checkpoint),
+                "costs": _costs(plan, stored, cost, checkpoint),
             }
         )
         if tuned:
@@ -155,17 +154,17 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
 def _embedded(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int
 ) -> tuple[dict[SplitName, StoredEmbeddings], Path | None]:
-    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained."""
+    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained.
+
+    Tested tracks that leave (rule 13) are encoded, so that vectors are shared with other runs, and then dropped.
+    """
     seed = seed if planned.spec.card.stochastic else 0
     checkpoint = ensure_trained(store, planned.spec, seed, validation_recall)
     splits = splits_read(plan.task, planned.recommender)
-    return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}, checkpoint
-
-
-def _tested(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> dict[SplitName, np.ndarray]:
-    """Return the vectors of the tracks that are tested: those that leave were encoded, and are not ranked."""
-    kept = plan.removal.kept if plan.removal else slice(None)
-    return {name: each[kept] if name == "test" else each for name, each in vectors.items()}
+    stored = {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}
+    if plan.removal and "test" in stored:
+        stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
+    return stored, checkpoint
 
 
 def _fitted(
@@ -264,10 +263,10 @@ def _counts(result: TaskResult, removal: Removal | None) -> Counts:
     )
 
 
-def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
+def _costs(plan: Plan, stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
     card = read_card(checkpoint) if checkpoint else {}
     encode_wall = sum(each.cost.wall_s for each in stored.values())
-    tracks = sum(len(each.vectors) for each in stored.values())
+    tracks = sum(len(plan.dataset.split(name).track_ids) for name in stored)
     return Costs(
         encode_wall_s=encode_wall,
         encode_cpu_s=sum(each.cost.cpu_s for each in stored.values()),
@@ -306,7 +305,8 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=_origin(ENCODERS, base_name(spec.identity)),
+                origin=encoder_origin(spec),
+                learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,

@@ -18,7 +18,7 @@ LAYERS = [
     "evaluation",
     ("encoders", "recommenders"),
     ("tasks", "results"),
-    ("learning", "planning", "runner"),
+    ("learning", "planning", "runner", "testing"),
     "reproduction",
     "cli",
 ]

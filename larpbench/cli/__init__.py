@@ -8,7 +8,22 @@ import warnings
 
 import typer
 
-from larpbench.cli import compare, convert, dataset, describe, doctor, encode, list, plan, reproduce, run, table, train
+from larpbench.cli import (
+    check,
+    compare,
+    convert,
+    dataset,
+    describe,
+    doctor,
+    encode,
+    fetch,
+    list,
+    plan,
+    reproduce,
+    run,
+    table,
+    train,
+)
 from larpbench.errors import LarpbenchError
 
 _INTERRUPTED = 130
@@ -27,12 +42,14 @@ app.command(epilog=plan.EPILOG)(plan.plan)
 app.command("list", epilog=list.EPILOG)(list.list_names)
 app.command(epilog=describe.EPILOG)(describe.describe)
 app.add_typer(dataset.app, name="dataset")
+app.command(epilog=fetch.EPILOG)(fetch.fetch)
 app.command(epilog=encode.EPILOG)(encode.encode)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
 app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command(epilog=table.EPILOG)(table.table)
 app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 
 

@@ -45,18 +45,21 @@ def describe(
 
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
-    from larpbench.encoders import ENCODERS, base_name, get_encoder
+    from larpbench.encoders import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
 
-    base = base_name(name)
-    spec = get_encoder(name) if name != base and ENCODERS.get(base).training else ENCODERS.get(base)
+    plain = name == base_name(name) and ALIASES.get(name, name) == name
+    spec = ENCODERS.get(name) if plain and "+" not in name else get_encoder(name)
     status = spec.status()
+    origin = encoder_origin(spec)
     return {
         **spec.card.model_dump(mode="json"),
         "takes": spec.takes,
         "speed": speed_text(spec),
-        "status": status.state,
+        "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
+        "unproven": spec.card.unproven,
+        "status": status.text,
         "next": status.next_step,
-        "origin": str(ENCODERS.origin(base_name(name))),
+        "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",
     }
 
 

@@ -28,6 +28,7 @@ def doctor(as_json: options.Json = False) -> None:
     from larpbench.datasets.catalogue import DATASETS
     from larpbench.encoders import ENCODERS
     from larpbench.errors import StorageError
+    from larpbench.packages import broken, how_to_mend
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.runtime import machine, versions
     from larpbench.tasks import TASKS
@@ -38,6 +39,9 @@ def doctor(as_json: options.Json = False) -> None:
         for problem in registry.problems()
     ]
     problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]
+    unsound = broken()
+    problems += [f"installed but cannot be imported: {name}: {message}" for name, message in unsound.items()]
+    problems += [f"transformers cannot work beside it; next: {how_to_mend(tuple(unsound))}"] if unsound else []
     home, free = storage.home(), None
     try:
         storage.write_text(home / "doctor.txt", "this file may be deleted\n")
@@ -71,6 +75,6 @@ def _encoders(registry: Registry[EncoderSpec]) -> list[str]:
         except MissingPartError:
             continue  # among the problems already
         status = spec.status()
-        state = "ready" if status.state == "ready" else f"{status.state}; next: {status.next_step}"
+        state = "ready" if status.state == "ready" else f"{status.text}; next: {status.next_step}"
         rows.append(f"{name:14} {state}, {speed_text(spec)}")
     return rows

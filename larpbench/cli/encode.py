@@ -40,8 +40,7 @@ def encode(
     if not data.split(chosen).tracks.height:
         raise UsageError(f"the {chosen} split of {data.name} has no tracks")
     store = default_store()
-    if spec.training and not spec.source:
-        spec = spec.learning_from(data)
+    spec = spec.tested_on(data)
     ensure_trained(store, spec, seed, validation_recall)
     stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:

@@ -49,12 +49,24 @@ def list_names(
         return
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        state = "" if row.get("status", "ready") == "ready" else f"  [{row['status']}; next: {row['next']}]"
+        state = _state(row)
         origin = "" if row.get("origin", "larpbench") == "larpbench" else f"  (from {row['origin']})"
-        needs = f"  ({row['modalities']}, {row['dim']} numbers, {row['speed']})" if "speed" in row else ""
+        needs = (
+            f"  ({row['modalities']}, {row['dim']} numbers, {row['licence']}, {row['speed']})" if "speed" in row else ""
+        )
         typer.echo(f"{row['name']:{width}}  {row['summary']}{needs}{state}{origin}")
     if not rows:
         typer.echo(f"no {kind.value} match {pattern!r}", err=True)
+
+
+def _state(row: dict[str, str]) -> str:
+    """Return what to say of a row that is not simply ready."""
+    told = []
+    if row.get("status", "ready") != "ready":
+        told.append(f"{row['status']}: {row['reason']}" if row.get("reason") else row["status"])
+        told += [f"next: {row['next']}"] if row["next"] else []
+    told += ["unproven"] if row.get("unproven") else []
+    return f"  [{'; '.join(told)}]" if told else ""
 
 
 def _encoders() -> list[dict[str, str]]:
@@ -88,7 +100,9 @@ def _encoders() -> list[dict[str, str]]:
                 "licence": spec.card.licence,
                 "speed": speed_text(spec),
                 "status": status.state,
+                "reason": status.reason or "",
                 "next": status.next_step or "",
+                "unproven": "yes" if spec.card.unproven else "",
                 "origin": origin.distribution,
             }
         )
@@ -101,7 +115,8 @@ def speed_text(spec: EncoderSpec) -> str:
 
     measured = default_store().speed(spec)
     speed = measured or spec.card.tracks_per_second
-    return f"{speed:,.0f} tracks/s {'measured here' if measured else 'estimated'}"
+    shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+    return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"
 
 
 def _recommenders() -> list[dict[str, str]]:

@@ -95,6 +95,21 @@ def planned(
     )
 
 
+def fetch_missing(encoders: str) -> None:
+    """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
+    from larpbench.cli.fetch import fetch_for
+    from larpbench.encoders import get_encoder
+    from larpbench.planning import expanded
+
+    for name in expanded(options.names(encoders)):
+        try:
+            spec = get_encoder(name)
+        except MissingPartError:
+            continue  # listed as unavailable, with the reason
+        if spec.status().state == "missing-weights":
+            fetch_for(spec)
+
+
 def print_unavailable(plan: Plan) -> None:
     """List what cannot run here, with the reason."""
     for each in plan.unavailable:

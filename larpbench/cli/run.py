@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,7 +15,9 @@ larpbench run
 
 larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recommenders all
 
-larpbench run --encoders all --seeds 5 --output results-5"""
+larpbench run --encoders all --seeds 5 --output results-5
+
+larpbench run --encoders clap-pt,bert --download"""
 
 
 def run(
@@ -27,14 +30,32 @@ def run(
     draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the weights that are missing first: larpbench fetch.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Refuse every use of the network, of plug-ins too.")
+    ] = False,
 ) -> None:
-    """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on."""
+    """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on.
+
+    Without --download no encoder of larpbench uses the network.
+    """
+    from larpbench.errors import UsageError
+    from larpbench.offline import go_offline
+
+    if offline and download:
+        raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
+    if offline:
+        go_offline()  # before anything is imported that reads the switches
     from larpbench import runner
-    from larpbench.cli.plan import planned, print_unavailable, require_asked
+    from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_asked
     from larpbench.results.formats import to_markdown
     from larpbench.results.removal import removal_part
     from larpbench.results.tables import load_tables
 
+    if download:
+        fetch_missing(encoders)
     plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
     print_unavailable(plan)
     require_asked(plan, f"{encoders},{recommenders}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.encoders.base import EncoderSpec
+from larpbench.encoders.combined import combine
 from larpbench.errors import UsageError
 from larpbench.registry import Registry
 
@@ -14,23 +15,37 @@ ENCODERS: Registry[EncoderSpec] = Registry(
     "encoder",
     EncoderSpec,
     {
+        "bert": "larpbench.encoders.hub_cards:BERT",
         "checkpoint": "larpbench.encoders.folders:CHECKPOINT",
         "clap-ft": "larpbench.encoders.contrastive.specs:CLAP_FT",
+        "clap-music": "larpbench.encoders.hub_cards:CLAP_MUSIC",
+        "clap-music-speech": "larpbench.encoders.hub_cards:CLAP_MUSIC_SPEECH",
+        "clap-pt": "larpbench.encoders.hub_cards:CLAP_PT",
+        "clap-random": "larpbench.encoders.hub_cards:CLAP_RANDOM",
         "cnn": "larpbench.encoders.contrastive.specs:CNN",
         "co-playlist": "larpbench.encoders.contrastive.specs:CO_PLAYLIST",
+        "essentia": "larpbench.encoders.package_cards:ESSENTIA",
+        "essentia-tf": "larpbench.encoders.package_cards:ESSENTIA_TF",
         "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
+        "hf-audio": "larpbench.encoders.package_cards:HF_AUDIO",
+        "htsat": "larpbench.encoders.hub_cards:HTSAT",
+        "jukebox": "larpbench.encoders.package_cards:JUKEBOX",
+        "laion-clap": "larpbench.encoders.package_cards:LAION_CLAP",
         "larp-tpc": "larpbench.encoders.larp.specs:LARP_TPC",
         "larp-tpc-fusion": "larpbench.encoders.larp.specs:LARP_TPC_FUSION",
         "larp-ttc": "larpbench.encoders.larp.specs:LARP_TTC",
         "larp-untrained": "larpbench.encoders.larp.specs:LARP_UNTRAINED",
         "larp-wtc": "larpbench.encoders.larp.specs:LARP_WTC",
         "minilm": "larpbench.encoders.cards:MINILM",
+        "mule": "larpbench.encoders.package_cards:MULE",
         "musicnn-msd": "larpbench.encoders.cards:MUSICNN_MSD",
         "musicnn-mtt": "larpbench.encoders.cards:MUSICNN_MTT",
+        "openl3": "larpbench.encoders.package_cards:OPENL3",
         "oracle": "larpbench.encoders.cards:ORACLE",
         "precomputed": "larpbench.encoders.cards:PRECOMPUTED",
         "random": "larpbench.encoders.cards:RANDOM",
         "same-artist": "larpbench.encoders.cards:SAME_ARTIST",
+        "text": "larpbench.encoders.hub_cards:TEXT",
         "tfidf": "larpbench.encoders.cards:TFIDF",
     },
     group="larpbench.encoders",
@@ -45,13 +60,35 @@ def get_encoder(name: str) -> EncoderSpec:
     """Return the spec of an encoder by its full name.
 
     Such as ``tfidf``, ``precomputed:vectors.npz``, ``larp-ttc:audio`` (one view of an encoder that is trained on the
-    data set that is tested), or ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested).
+    data set that is tested), ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested), or
+    ``bert+handcrafted`` (several side by side).
 
     Raises:
         UnknownNameError: If no encoder, or data set, has that name.
         UsageError: If an argument after the colon is missing or out of place.
         MissingPartError: If it is a plug-in that cannot be loaded.
     """
+    parts = split_combination(name)
+    if len(parts) == 1:
+        return _single(name)
+    if not all(parts):
+        raise UsageError("an encoder must stand on each side of a +", where=name, allowed="A+B")
+    return combine([_single(part) for part in parts])
+
+
+def split_combination(name: str) -> list[str]:
+    """Return the names of the parts of ``A+B``; a plus sign inside a file's name separates nothing."""
+    parts: list[str] = []
+    for part in name.split("+"):
+        known = ALIASES.get(base := re.split("[:@]", part, maxsplit=1)[0], base) in ENCODERS.names()
+        if parts and not known and re.search("[:@]", parts[-1]):
+            parts[-1] += f"+{part}"
+        else:
+            parts.append(part)
+    return parts
+
+
+def _single(name: str) -> EncoderSpec:
     base = base_name(name)
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
     if not origin.built_in:
@@ -83,3 +120,12 @@ def base_name(name: str) -> str:
 def list_encoders() -> list[str]:
     """Return the names of all encoders, built-ins first."""
     return ENCODERS.names()
+
+
+def encoder_origin(spec: EncoderSpec) -> dict[str, str]:
+    """Return distribution, version and import path of what brought an encoder; those of a combination are joined."""
+    if spec.combined:
+        parts = [encoder_origin(each) for each in spec.inputs]
+        return {key: "+".join(dict.fromkeys(part[key] for part in parts)) for key in parts[0]}
+    origin = ENCODERS.origin(base_name(spec.identity))
+    return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

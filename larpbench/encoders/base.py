@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from larpbench import packages
 from larpbench.datasets.schema import Dataset, Split, SplitName
+from larpbench.encoders.weights import Weights
 from larpbench.errors import MissingPartError
+from larpbench.fingerprint import digest
 from larpbench.registry import resolve
 
 
@@ -41,7 +43,13 @@ class EncoderCard(BaseModel):
     """Licence of the code and, after a comma, of the weights."""
     training_data: str = "none"
     """What the weights have seen: needed to judge whether the tested tracks were among it."""
+    overlaps: tuple[str, ...] = ()
+    """Names of data sets whose tracks may be among the training data, as far as its makers tell."""
     paper: str | None = None
+    original: str | None = None
+    """The code that it wraps or ports; None if it is larpbench's own."""
+    proof: str | None = None
+    """How it was compared with the original code on the same weights and input, and the difference; None: never."""
     stochastic: bool = False
     """Whether the vectors depend on a seed: then it runs over several."""
     learns: Literal["nothing", "statistics"] = "nothing"
@@ -58,6 +66,11 @@ class EncoderCard(BaseModel):
     tracks_per_second: float
     """Rough speed on one core, for the plan's estimate until a run has measured it."""
 
+    @property
+    def unproven(self) -> bool:
+        """Whether it claims to compute what other code does, and was never compared with it."""
+        return self.original is not None and self.proof is None
+
 
 @dataclass(frozen=True)
 class Status:
@@ -66,10 +79,17 @@ class Status:
     Attributes:
         state: What is missing, if anything.
         next_step: The command that mends it.
+        reason: What exactly is missing or wrong.
     """
 
-    state: Literal["ready", "missing-package"]
+    state: Literal["ready", "missing-package", "missing-weights", "incompatible"]
     next_step: str | None = None
+    reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """State and reason."""
+        return f"{self.state} ({self.reason})" if self.reason else self.state
 
 
 @dataclass(frozen=True)
@@ -100,11 +120,24 @@ class EncodeContext:
         seed: Drives everything random.
         dataset_folder: Folder of the data set, for encoders that are part of it.
         checkpoint: Folder of the weights of an encoder that is trained; None before it is.
+        weights: Folder of the pretrained weights, for encoders whose spec names some.
     """
 
     seed: int
     dataset_folder: Path
     checkpoint: Path | None = None
+    weights: Path | None = None
+
+    @property
+    def weights_folder(self) -> Path:
+        """Folder of the pretrained weights.
+
+        Raises:
+            MissingPartError: If the encoder's spec names none.
+        """
+        if self.weights is None:
+            raise MissingPartError("an encoder was built without the folder of its pretrained weights")
+        return self.weights
 
 
 @runtime_checkable
@@ -215,6 +248,9 @@ class EncoderSpec:
         factory: A function ``(context, argument) -> Encoder``, or where one is: ``module:attribute``.
         requires: Modules that must be importable.
         extra: Extra of larpbench that brings them.
+        versions: Requirements that their versions must meet, as pip knows them, such as ``numpy<2``.
+        incompatible: Returns why it cannot run on this machine, None if it can; imports nothing.
+        weights: The pretrained weights that it needs.
         takes: What follows the colon in its name, such as ``FILE``, in brackets if it may be left out; None if nothing
             does.
         argument: What followed it.
@@ -223,6 +259,9 @@ class EncoderSpec:
         inputs: Encoders whose vectors it reads of each track.
         training: How it is trained; None if it is not.
         source: The data set whose train split it, and what it builds upon, learns from; None: the one that is tested.
+        combined: Whether it is nothing but its inputs side by side.
+        only_by_name: Whether ``all`` leaves it out.
+        golden: ``module:attribute`` of the `Golden` that it is compared with, see `larpbench.encoders.goldens`.
         binder: ``module:attribute`` of a function ``(spec, argument) -> EncoderSpec`` for encoders whose card depends
             on the argument.
     """
@@ -231,6 +270,9 @@ class EncoderSpec:
     factory: str | Callable[[EncodeContext, str | None], Encoder]
     requires: tuple[str, ...] = ()
     extra: str | None = None
+    versions: tuple[str, ...] = ()
+    incompatible: Callable[[], str | None] | None = None
+    weights: Weights | None = None
     takes: str | None = None
     argument: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
@@ -238,11 +280,16 @@ class EncoderSpec:
     inputs: tuple[EncoderSpec, ...] = ()
     training: Training | None = None
     source: Dataset | None = None
+    combined: bool = False
+    only_by_name: bool = False
+    golden: str | None = None
     binder: str | None = None
 
     @property
     def identity(self) -> str:
-        """Full name in results, such as ``precomputed:vectors.npz`` or ``larp-ttc:audio@demo``."""
+        """Full name in results, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``."""
+        if self.combined:
+            return "+".join(each.identity for each in self.inputs)
         name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
         return f"{name}@{self.source.name}" if self.training and self.source else name
 
@@ -268,37 +315,64 @@ class EncoderSpec:
         inputs = tuple(each.learning_from(source) for each in self.inputs)
         return replace(self, source=source, training=training, inputs=inputs)
 
+    def tested_on(self, dataset: Dataset) -> EncoderSpec:
+        """Return the spec with all of it that is trained, and not yet bound to a data set, learning from this one."""
+        if self.combined:
+            return replace(self, inputs=tuple(each.tested_on(dataset) for each in self.inputs))
+        return self.learning_from(dataset) if self.training and not self.source else self
+
+    @property
+    def sources(self) -> tuple[Dataset, ...]:
+        """The data sets whose train split it, or a part of it, has learnt from."""
+        if self.combined:
+            return tuple(source for each in self.inputs for source in each.sources)
+        return (self.source,) if self.source else ()
+
     def status(self) -> Status:
-        """Return whether the packages are there, without importing them."""
-        absent = [name for name in self.requires if not _importable(name)]
-        if not absent:
-            needed = [*self.inputs, *(self.training.inputs if self.training else ())]
-            unready = (each.status() for each in needed)
-            return next((status for status in unready if status.state != "ready"), Status("ready"))
-        command = f"pip install 'larpbench[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
-        return Status("missing-package", command)
+        """Return whether packages and weights are there, without importing or fetching them."""
+        absent = [name for name in self.requires if not packages.importable(name)]
+        if absent:
+            command = f"pip install 'larpbench[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
+            return Status("missing-package", command, ", ".join(absent))
+        reasons = [reason for each in self.versions if (reason := packages.unmet(each))]
+        if not reasons and self.incompatible and (reason := self.incompatible()):
+            reasons = [reason]
+        if reasons:
+            alone = f"pip install 'larpbench[{self.extra}]' in an environment of its own" if self.extra else None
+            return Status("incompatible", alone, "; ".join(reasons))
+        if self.weights and not self.weights.found():
+            facts = f"{self.weights.name}, {self.weights.size_text}, {self.weights.licence}"
+            return Status("missing-weights", f"larpbench fetch {self.identity}", facts)
+        needed = [*self.inputs, *(self.training.inputs if self.training else ())]
+        unready = (each.status() for each in needed)
+        return next((status for status in unready if status.state != "ready"), Status("ready"))
 
     def weights_digest(self, context: EncodeContext) -> str | None:
         """Return the digest of the files that the vectors depend on, None if they depend on none."""
-        return self.digest(context, self.argument) if self.digest else None
+        found = self.digest(context, self.argument) if self.digest else None
+        if self.weights:
+            found = digest([self.weights.digest(), found]) if found else self.weights.digest()
+        return found
 
     def build(self, context: EncodeContext) -> Encoder:
         """Import and make the encoder.
 
         Raises:
-            MissingPartError: If a package is missing.
+            MissingPartError: If a package or the weights are missing, or a broken package is in the way.
         """
         status = self.status()
         if status.state != "ready":
-            raise MissingPartError(f"encoder {self.identity!r} cannot run: {status.state}", next_step=status.next_step)
-        factory = self.factory
-        if isinstance(factory, str):
-            factory = resolve(factory)
-        return factory(context, self.argument)
-
-
-def _importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # a part of a package that is not there
-        return False
+            raise MissingPartError(f"encoder {self.identity!r} cannot run: {status.text}", next_step=status.next_step)
+        if self.weights:
+            context = replace(context, weights=self.weights.require())
+        try:
+            factory = resolve(self.factory) if isinstance(self.factory, str) else self.factory
+            return factory(context, self.argument)
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            if broken := packages.broken():
+                told = "; ".join(f"{name}: {message}" for name, message in broken.items())
+                raise MissingPartError(
+                    f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {told}",
+                    next_step=packages.how_to_mend(tuple(broken)),
+                ) from error
+            raise

@@ -13,6 +13,7 @@ from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
 _CHECKPOINT_KEY_LENGTH = 32
+_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
 
 
 def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
@@ -24,7 +25,7 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) 
     learns = spec.card.learns == "statistics"
     return digest(
         {
-            "card": spec.card.model_dump(mode="json", exclude={"tracks_per_second", "summary"}, exclude_defaults=True),
+            "card": spec.card.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VECTORS, exclude_defaults=True),
             "plugin": spec.plugin,
             "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
             "seed": seed if spec.card.stochastic else None,

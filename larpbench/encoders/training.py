@@ -23,7 +23,7 @@ ScoreOn = Callable[[Split], Callable[[np.ndarray], float]]
 def untrained(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> list[EncoderSpec]:
     """Return the trainings that are missing before an encoder can run, first to last."""
     if spec.training is None:
-        return []
+        return [each for part in spec.inputs for each in untrained(store, part, seed)] if spec.combined else []
     before = untrained(store, spec.training.start, seed) if spec.training.start else []
     return before if (store.checkpoint(spec, seed) / CARD).is_file() else [*before, spec]
 
@@ -38,13 +38,15 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
         score_on: What training is selected by.
 
     Returns:
-        The folder of the weights; None if the encoder is not trained.
+        The folder of the weights; None if the encoder is not trained, or a combination, whose parts are trained.
 
     Raises:
         DataError: If the data set has no train or valid playlists.
         StorageError: If the checkpoint cannot be written.
     """
     training, source = spec.training, spec.source
+    for part in spec.inputs if spec.combined else ():
+        ensure_trained(store, part, seed if part.card.stochastic else 0, score_on)
     if training is None or source is None:
         return None
     folder = store.checkpoint(spec, seed)

@@ -16,12 +16,12 @@ _TABLES = {
     "table3": "larpbench.reproduction.score_tables:table3",
     "table4": "larpbench.reproduction.score_tables:table4",
 }
-_FIGURES = {
+FIGURES = {
     "figure3": "larpbench.reproduction.alignment:figure3",
     "figure4": "larpbench.reproduction.sensitivity:figure4",
     "figure5": "larpbench.reproduction.convergence:figure5",
 }
-TARGETS = (*_TABLES, *_FIGURES)
+TARGETS = (*_TABLES, *FIGURES)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -50,8 +50,8 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     Raises:
         LarpbenchError: If it cannot be made, with the reason.
     """
-    if target in _FIGURES:
-        draw: Callable[[Request, Path], list[Path]] = resolve(_FIGURES[target])
+    if target in FIGURES:
+        draw: Callable[[Request, Path], list[Path]] = resolve(FIGURES[target])
         return draw(request, folder)
     from larpbench.reproduction.sheet import write_sheet
 

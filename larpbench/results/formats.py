@@ -24,6 +24,7 @@ CSV_COLUMNS = (
     "ceiling",
     "n",
     "group",
+    "licence",
 )
 _NOT_APPLICABLE = "n/a"
 
@@ -67,7 +68,8 @@ def to_csv(tables: Sequence[Table]) -> str:
                 if not metric.applicable:
                     shown = [_NOT_APPLICABLE] * len(numbers)
                 group = groups[cell.encoder, cell.recommender] if metric.name == table.columns[0] else ""
-                writer.writerow([*name, metric.name, *shown, metric.n, group])
+                licence = record.encoder.card["licence"]
+                writer.writerow([*name, metric.name, *shown, metric.n, group, licence])
     return stream.getvalue()
 
 

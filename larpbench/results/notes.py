@@ -67,11 +67,12 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
     if any(score is None for row in rows for score in row.scores.values()):
         found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
-    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
+    if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         found.append(f"weights: random, never trained: {', '.join(names)}.")
     found.extend(_draws(records))
     found.extend(_trainings(records))
     found.extend(_trained_elsewhere(records))
+    found.extend(_unproven(records))
     found.extend(sorted({f"{each.cell.encoder}: {text}." for each in records for text in each.warnings}))
     for row in rows:
         if row.failure:
@@ -79,6 +80,11 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
     if older:
         found.append(f"{older} older results of the same cells, or of an older version of the data set, are left out.")
     return found
+
+
+def _random_weights(row: Row) -> bool:
+    """Whether the weights, or those of a part of a combination, were never trained."""
+    return any(part.startswith("random") or ": random" in part for part in row.weights.split("; "))
 
 
 def _draws(records: Sequence[CellRecord]) -> list[str]:
@@ -118,14 +124,37 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
 
 def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     """Name the encoders that may have seen tested tracks where nobody can look (protocol rule 13)."""
-    weights = {
-        f"{record.cell.encoder} ({record.encoder.card['training_data']})"
-        for record in records
-        if record.status == "ok" and record.training is None and record.encoder.card["training_data"] != "none"
+    cards = {
+        each.cell.encoder: each.encoder.card for each in records if not (each.training or each.encoder.learnt_from)
     }
-    if not weights:
+    elsewhere = {name: card for name, card in cards.items() if card["training_data"] != "none"}
+    dataset = records[0].cell.dataset if records else ""
+    declared = {
+        name
+        for name, card in elsewhere.items()
+        if any(dataset == each or dataset.startswith(f"{each}-") for each in card.get("overlaps", ()))
+    }
+    found = [
+        f"{name}: its training data ({elsewhere[name]['training_data']}) may hold tracks of this data set (not "
+        "verifiable)."
+        for name in sorted(declared)
+    ]
+    others = sorted(f"{name} ({card['training_data']})" for name, card in elsewhere.items() if name not in declared)
+    if others:
+        found.append(
+            "Weights that were trained elsewhere, on data that may hold tested tracks (only trainings by larpbench are "
+            f"searched for them): {', '.join(others)}."
+        )
+    return found
+
+
+def _unproven(records: Sequence[CellRecord]) -> list[str]:
+    """Name the adapters that nobody has compared with their original."""
+    cards = {record.cell.encoder: record.encoder.card for record in records}
+    names = sorted(name for name, card in cards.items() if card.get("original") and not card.get("proof"))
+    if not names:
         return []
     return [
-        "Weights that were trained elsewhere, on data that may hold tested tracks (only trainings by larpbench are "
-        f"searched for them): {', '.join(sorted(weights))}."
+        "unproven adapters, never compared with the original code on the same weights and input (larpbench check NAME "
+        f"--golden): {', '.join(names)}."
     ]

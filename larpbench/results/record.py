@@ -98,6 +98,8 @@ class EncoderPart(_Model):
     weights_digest: str | None
     origin: dict[str, str]
     """Distribution, version and import path that brought it."""
+    learnt_from: str | None = None
+    """Data set that larpbench trained its weights on; null for weights from elsewhere, and where there are none."""
 
 
 class TrainingPart(_Model):

@@ -88,8 +88,8 @@ class TestSizesAndViews:
         with pytest.raises(UsageError) as caught:
             get_encoder(f"larp-wtc:{argument}{source}")
         assert caught.value.exit_code == 2
-        assert caught.value.allowed == "larp-wtc[heads|tiny|paper][:audio|:text]"
-        assert "has no size or view" in caught.value.what
+        assert caught.value.allowed == "larp-wtc:[heads|tiny|paper][:audio|:text], in this order"
+        assert "has no variant" in caught.value.what
 
 
 class TestWhereItWasTrained:

@@ -238,6 +238,47 @@ def test_what_an_encoder_leaves_behind_changes_no_other(
     require_undisturbed(command_line, "random")
 
 
+READS = "return np.array([[len(c) + 1, sum(c.encode()) % 7, 1, 2] for c in batch.captions], dtype=np.float32)"
+FAULTS = {  # name -> what its encode does, and what is said of it
+    "wrong-shape": ("return vectors(batch)[:, :3]", "shape"),
+    "not-a-number": ("return vectors(batch) * np.nan", "NaN"),
+    "reseeds": ("import random\nrandom.seed(1)\nnp.random.seed(1)\n" + READS, "random numbers"),
+}
+
+
+def test_one_good_plugin_and_one_that_breaks_in_five_ways(
+    plugins: Any, command_line: Any, crowd: Path, require_undisturbed: Callable[..., None]
+) -> None:
+    plugins.add_encoder("sound", encode=READS)
+    source = "raise OSError('libc10_cuda.so: cannot open shared object file')\n"
+    plugins.add("dist-raises", {"raises": "raises_module:SPEC"}, {"raises_module": source})
+    plugins.add_encoder("tfidf", distribution="dist-clash")
+    for name, (encode, _) in FAULTS.items():
+        plugins.add_encoder(name, encode=encode)
+
+    listed = command_line("list", "encoders")
+    assert listed.code == 0, listed.err
+    assert about(listed.err, "warning", "'raises'", "OSError: libc10_cuda.so")
+    assert about(listed.err, "warning", "'tfidf'", "built in", "dist-clash")
+    assert about(listed.out, "sound", "(from dist-sound")
+
+    assert command_line("check", "sound").code == 0
+    for name, (_, said) in FAULTS.items():
+        checked = command_line("check", name)
+        assert checked.code == 1, checked.out
+        assert about(checked.out, "fail", said), checked.out
+    assert command_line("check", "raises").code == 3
+
+    done = command_line("run", "--dataset", crowd, "--encoders", "all", "--seeds", "1")
+    assert done.code == 1, done.err
+    records = command_line.records()
+    failed = {name for (name, _), record in records.items() if record["status"] == "failed"}
+    assert failed == {"wrong-shape", "not-a-number"}
+    assert records["reseeds", "itemknn"]["metrics"] == records["sound", "itemknn"]["metrics"]
+    assert about(done.err, "cannot run: raises")
+    require_undisturbed(command_line, "random", "tfidf")
+
+
 def test_a_plugin_that_changes_the_folder_moves_no_results(
     plugins: Any, command_line: Any, tiny: Path, tmp_path: Path
 ) -> None:

@@ -30,12 +30,13 @@ def results(cli, small):
 
 def test_the_csv_is_long_and_holds_every_cell(cli, results):
     rows = list(csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out)))
-    header = "task,dataset,encoder,recommender,seed,metric,value,ci_low,ci_high,chance,ceiling,n,group"
+    header = "task,dataset,encoder,recommender,seed,metric,value,ci_low,ci_high,chance,ceiling,n,group,licence"
     assert ",".join(rows[0]) == header
     cells = {(row["encoder"], row["recommender"], row["seed"]) for row in rows}
     assert len(cells) == 3 * 3 + 3 + 3
     for row in rows:
         assert row["n"] == "30"
+        assert row["licence"] == ("that of the file" if row["encoder"].startswith("precomputed") else "Apache-2.0")
         if row["metric"].startswith("recall"):
             assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
             assert 0 < float(row["chance"]) < float(row["ceiling"]) <= 1
@@ -198,3 +199,26 @@ def test_damaged_or_missing_results_are_named(cli, results, tmp_path):
 def test_the_published_schema_is_the_one_in_use(request):
     stored = (request.config.rootpath / "docs" / "results-schema.json").read_text()
     assert stored == schema_text(), "run: make docs"
+
+
+def test_what_may_have_been_heard_before_and_what_was_never_compared_is_told(cli, results):
+    for path in results.glob("*/*/*/*/*.json"):
+        record = json.loads(path.read_text())
+        if record["cell"]["encoder"] == "tfidf":
+            told = {
+                "weights": "x: random: heads; tfidf: none",
+                "overlaps": ["small"],
+                "training_data": "the web",
+                "original": "a paper's code",
+            }
+            record["encoder"]["card"] |= told
+            path.write_text(json.dumps(record))
+    for kind in ("md", "latex", "html"):
+        printed = cli("table", results, "--format", kind).out
+        assert "tfidf: its training data (the web) may hold tracks of this data set (not verifiable)." in printed
+        assert "unproven adapters, never compared with the original code" in printed
+        assert "weights: random, never trained: tfidf." in printed
+    (table,) = load_results(results)
+    (unproven,) = (note for note in table.footnotes if note.startswith("unproven"))
+    assert unproven.endswith(": tfidf.")
+    assert not [note for note in table.footnotes if "random: its training" in note]

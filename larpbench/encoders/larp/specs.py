@@ -130,9 +130,7 @@ def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
     neighbours = given[0] if given else DEFAULT_NEIGHBOURS
     written = [each for each in (size, f"j{neighbours}" if given else None, view) if each]
     if parts != written:
-        raise UsageError(
-            f"encoder {name!r} has no size, J or view {argument!r}", allowed=f"{name}:{spec.takes}, in this order"
-        )
+        raise UsageError(f"encoder {name!r} has no variant {argument!r}", allowed=f"{name}:{spec.takes}, in this order")
     fusion: Fusion = "attention" if name.endswith("-fusion") else "mean"
     made = larp_spec(stages, size or "heads", fusion=fusion, neighbours=neighbours)
     return viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)

@@ -1,0 +1,64 @@
+"""Several encoders side by side: ``A+B``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+
+
+def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
+    """Return the encoder that is several others side by side.
+
+    Each part's vector is brought to length 1 and then divided by the square root of their number: an inner product of
+    two tracks is the mean of the parts' cosines, so no part dominates by its length or scale.
+    """
+    cards = [each.card for each in parts]
+    names = [each.identity for each in parts]
+    adapters, unproven = any(card.original for card in cards), any(card.unproven for card in cards)
+    dims = [card.dim for card in cards]
+    card = EncoderCard(
+        name="+".join(names),
+        version=1,
+        summary=f"{', '.join(names[:-1])} and {names[-1]} side by side",
+        modalities=tuple(each for each in ("audio", "text") if any(each in card.modalities for card in cards)),
+        dim=sum(dim for dim in dims if dim) if all(dims) else None,
+        pooling="each part scaled to the same length, side by side",
+        weights=_told(names, [card.weights for card in cards]),
+        licence=_told(names, [card.licence for card in cards]),
+        training_data=_told(names, [card.training_data for card in cards]),
+        overlaps=tuple(dict.fromkeys(name for card in cards for name in card.overlaps)),
+        original=_told(names, [card.original for card in cards]) if adapters else None,
+        proof=_told(names, [card.proof for card in cards]) if adapters and not unproven else None,
+        stochastic=any(card.stochastic for card in cards),
+        control=any(card.control for card in cards),
+        tracks_per_second=1 / sum(1 / card.tracks_per_second for card in cards),
+    )
+    return EncoderSpec(card, factory=build_combined, inputs=tuple(parts), combined=True)
+
+
+class CombinedEncoder:
+    """Puts its inputs side by side."""
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, sum of the parts' lengths) float32; a part that is all zero stays so."""
+        blocks = []
+        for block in batch.inputs:
+            lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
+            scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+            blocks.append(block * scale / np.sqrt(len(batch.inputs)))
+        return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def build_combined(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the encoder of any combination: what it combines comes with each batch."""
+    return CombinedEncoder()
+
+
+def _told(names: Sequence[str], facts: Sequence[str | None]) -> str:
+    """Return what is said of the parts, once if it is the same of all."""
+    if len(set(facts)) == 1:
+        return facts[0] or "none"
+    return "; ".join(f"{name}: {fact or 'none'}" for name, fact in zip(names, facts, strict=True))
