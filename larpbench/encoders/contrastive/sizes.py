@@ -68,8 +68,9 @@ def co_playlist(size: BaselineSize) -> CnnRecipe:
 def cnn(size: BaselineSize) -> CnnRecipe:
     """Return what the CNN like MULE is trained with.
 
-    ``paper``: NFNet-F0 on slices of 3 s of 96 mel bands at 16 kHz, averaged every 2 s, temperature 0.1, crops mixed
-    with others of the batch, as MULE.
+    ``paper``: slices of 3 s of 96 mel bands at 16 kHz, averaged every 2 s, and a temperature of 0.1, as in MULE's
+    published code; one NFNet-F0 in place of its two. Crops are mixed with others of the batch after Wang et al. 2022
+    ("Towards learning universal audio representations"), on which MULE builds; shares, batch and epochs are ours.
     """
     if size == "paper":
         return CnnRecipe(

@@ -20,6 +20,7 @@ from torch import Tensor
 from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.settings import RANDOM_WEIGHTS
 from larpbench.encoders.larp.text_tower import TextTower
+from larpbench.encoders.weights import Weights
 from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest, digest_file_once
 
@@ -246,9 +247,12 @@ def weight_files(weights: str) -> list[Path]:
 
 
 def hub_folder(name: str) -> Path | None:
-    """Return a folder itself, or where the hub cache has the checkpoint of that name; None if it is nowhere."""
+    """Return a folder itself, or where ``larpbench fetch`` or the hub cache has that checkpoint; None if none has."""
     if Path(name).is_dir():
         return Path(name)
+    fetched = Weights(name.rpartition("/")[2].replace("_", "-"), licence="", size=0).found()
+    if fetched:
+        return fetched
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -8,7 +8,7 @@ import torch
 from small_clap import SHAPE, write_clap
 from small_larp import AUDIO
 
-from larpbench.encoders.contrastive.clap import Clap, load_pretrained
+from larpbench.encoders.contrastive.clap import Clap, load_pretrained, tokenizer_folder
 from larpbench.encoders.contrastive.settings import ClapRecipe
 from larpbench.encoders.contrastive.sizes import clap_ft
 from larpbench.encoders.loop.fitting import parameters
@@ -34,6 +34,15 @@ def test_a_checkpoint_gives_the_features_of_transformers(tmp_path):
         np.testing.assert_allclose(ours.audio_features(mels), audio, atol=1e-5)
         np.testing.assert_allclose(ours.text_features(ids, mask), text, atol=1e-5)
     assert ours.temperature.item() == pytest.approx((-theirs.logit_scale_a).exp().item())
+
+
+def test_what_larpbench_fetch_brought_is_found(home):
+    folder = home / "weights" / "clap-htsat-unfused"
+    folder.mkdir(parents=True)
+    write_clap(folder)
+    recipe = clap_ft("paper")
+    assert load_pretrained(Clap(SHAPE), recipe.weights) > 40
+    assert tokenizer_folder(recipe.weights) == folder
 
 
 def test_checkpoints_of_another_size_kind_or_place(tmp_path):
