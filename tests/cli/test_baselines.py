@@ -198,4 +198,5 @@ def test_clap_ft_of_the_papers_size_needs_its_checkpoint_and_starts_from_it(cli,
     assert card["initial_weights"]["weights"] == str(tmp_path / "clap")
     assert card["initial_weights"]["matched"] > 40
     assert (folder / "tokenizer.json").is_file()
+    assert specs.baseline_spec("clap-ft", "paper").card.weights == "trained: paper size, from laion/clap-htsat-unfused"
     assert np.isfinite(vectors(f"checkpoint:{folder}", heard)).all()

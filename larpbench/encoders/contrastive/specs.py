@@ -54,7 +54,7 @@ KINDS = {
             "Alonso-Jimenez et al. 2023, Pre-training strategies using contrastive learning and playlist information "
             "for music classification and similarity",
             co_playlist,
-            {"tiny": 200.0, "paper": 1e6},
+            {"tiny": 50.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
         ),
         Kind(
@@ -64,7 +64,7 @@ KINDS = {
             "McCallum et al. 2022, Supervised and unsupervised learning of audio representations for music "
             "understanding",
             cnn,
-            {"tiny": 200.0, "paper": 1e6},
+            {"tiny": 70.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
         ),
     )
@@ -96,13 +96,15 @@ def baseline_spec(
         changes["weights"] = weights
     made = made.model_copy(update=changes)
     shape = made.model if isinstance(made, ClapRecipe) else made
+    start = made.weights if isinstance(made, ClapRecipe) and made.weights != RANDOM_WEIGHTS else None
     card = EncoderCard(
         name=name,
         version=1,
         summary=kind.summary,
-        weights=f"trained: {size} size",
+        weights=f"trained: {size} size" + (f", from {start}" if start else ""),
         licence=_LICENCE,
-        training_data=f"the train {kind.learns_from} of the data set after the @",
+        training_data=(f"that of {start}, then " if start else "")
+        + f"the train {kind.learns_from} of the data set after the @",
         paper=kind.paper,
         stochastic=True,
         tracks_per_second=kind.speed[size],
@@ -138,7 +140,7 @@ def bind_baseline(spec: EncoderSpec, argument: str) -> EncoderSpec:
     size = next((each for each in BASELINE_SIZES if each == parts[0]), None)
     view = next((each for each in VIEWS if each == parts[-1] and len(spec.card.modalities) == len(VIEWS)), None)
     if parts != [each for each in (size, view) if each]:
-        raise UsageError(f"encoder {name!r} has no size or view {argument!r}", allowed=f"{name}:{spec.takes}")
+        raise UsageError(f"encoder {name!r} has no variant {argument!r}", allowed=f"{name}:{spec.takes}")
     made = baseline_spec(name, size or "tiny")
     written = [each for each in (size if size != "tiny" else None, view) if each]
     return viewed(replace(made, argument=":".join(written) or None), view)
