@@ -178,7 +178,7 @@ class TestFilesAndFolders:
 
     def test_a_folder_without_settings_is_no_checkpoint(self, tmp_path):
         (tmp_path / "card.json").write_text("{}")
-        with pytest.raises(DataError, match="the settings of a LARP model are missing"):
+        with pytest.raises(DataError, match="the settings of a model are missing"):
             get_encoder(f"checkpoint:{tmp_path}")
 
     def test_at_signs_and_colons_in_a_file_name_are_just_letters(self, tmp_path, home_data):
