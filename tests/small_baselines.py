@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from small_larp import AUDIO
 
+from larpbench.encoders import ENCODERS
 from larpbench.encoders.contrastive import specs
 from larpbench.encoders.contrastive.settings import (
     BaselineSize,
@@ -34,9 +36,14 @@ def small(made: ClapRecipe | CnnRecipe) -> ClapRecipe | CnnRecipe:
     return made.model_copy(update={**parts, "training": training})
 
 
-def small_kinds() -> dict[str, specs.Kind]:
-    """Return the baselines with small recipes, for ``monkeypatch.setattr(specs, "KINDS", ...)``."""
+def shrink_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all baselines small, whatever size and name they are asked for by."""
+    monkeypatch.setattr(specs, "KINDS", _small_kinds())
+    for name in NAMES:
+        monkeypatch.setitem(ENCODERS._loaded, name, specs.baseline_spec(name))
 
+
+def _small_kinds() -> dict[str, specs.Kind]:
     def shrunk(kind: specs.Kind) -> specs.Kind:
         def recipe(size: BaselineSize) -> ClapRecipe | CnnRecipe:
             return small(kind.recipe(size))

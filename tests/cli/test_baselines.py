@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from resuming import Interrupter, checkpoints, heard_data, require_same, states
-from small_baselines import NAMES, TEXT, small_kinds
+from small_baselines import NAMES, TEXT, shrink_baselines
 from small_clap import write_clap
 from small_data import build_split_tables, split_tables
 from small_larp import AUDIO
@@ -28,7 +28,7 @@ TRAINED = re.compile(r"\S+: \d+ updates, best after epoch \d+ of \d+, validation
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch):
-    monkeypatch.setattr(specs, "KINDS", small_kinds())
+    shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
 
 
@@ -52,7 +52,6 @@ def trained_folder(cli, *options):
 @pytest.mark.parametrize("name", NAMES)
 class TestEach:
     def test_it_is_planned_trained_recorded_and_kept(self, cli, heard, tmp_path, name):
-        # With its size, a name is bound again: to the small recipe.
         options = (
             "--dataset",
             heard.folder,

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
+from small_baselines import shrink_baselines
 from small_data import build_heard, split_tables, write_library
 from small_larp import small_recipe
 
@@ -31,6 +32,7 @@ FIGURES = ("figure3", "figure4", "figure5")
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch):
     monkeypatch.setattr(specs, "recipe", small_recipe)
+    shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
 
 
