@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,8 +57,13 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder in which the demo data set has been made, once for all tests."""
     from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
 
+    made = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one test process makes it, and each has a copy of its own
+        made = made.parent
+    name = f"demo-v{GENERATOR_VERSION}"
+    build_demo(made / name)
     folder = tmp_path_factory.mktemp("demo-home")
-    build_demo(folder / "datasets" / f"demo-v{GENERATOR_VERSION}")
+    shutil.copytree(made / name, folder / "datasets" / name)
     return folder
 
 
