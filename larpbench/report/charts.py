@@ -110,7 +110,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Dot:
-    """A `Point` in the plot; `label` is empty where points are too many to name all."""
+    """A `Point` in the plot; `label` is empty where points are too many to name all.
+
+    A label that had to move away from its point has a line that leads there from `leader`.
+    """
 
     x: float
     y: float
@@ -119,6 +122,7 @@ class Dot:
     label: str
     label_x: float
     label_y: float
+    leader: tuple[float, float] | None
     name: str
 
 
@@ -172,7 +176,10 @@ def scatter(points: Sequence[Point], chance: float | None, width: float = 640, h
             place += _LABEL_HEIGHT
         if label:
             places.append((left, left + span, place))
-        dots[number] = Dot(x, y, at_y(point.low), at_y(point.high), label, round(left, 1), round(place, 1), point.name)
+        near = left if left > x else left + span
+        leader = (round(near, 1), round(place - 4, 1)) if label and place > y + 4 else None
+        spot = (round(left, 1), round(place, 1))
+        dots[number] = Dot(x, y, at_y(point.low), at_y(point.high), label, *spot, leader, point.name)
     return Scatter(
         width,
         height,
