@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -167,11 +168,10 @@ def _record(cell: Cell, number: int, control: bool, notes: tuple[str, ...]) -> C
         tracks_per_second=100,
     )
     origin = {"distribution": "made", "version": "1.0", "target": "made:thing"}
-    name = CellName(task=cell.task, dataset=cell.dataset, encoder=cell.encoder, recommender=cell.recommender, seed=cell.seed)
     return CellRecord(
         protocol="cold-start-v1",
         key=fingerprint.digest([str(cell)])[:32],
-        cell=name,
+        cell=CellName(**asdict(cell)),
         status="ok",
         dataset=DatasetPart(
             name=cell.dataset,

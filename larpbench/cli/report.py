@@ -23,7 +23,7 @@ def report(
     ),
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Name or folder of a tested data set, for titles and hits, where its name does not lead to it."),
+        typer.Option(help="Name or folder of a tested data set, for titles and hits, if its own name is not enough."),
     ] = None,
     playlists: Annotated[int, typer.Option(min=0, help="Playlists of each table whose lists are shown.")] = 5,
     reproduced: Annotated[

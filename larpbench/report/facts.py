@@ -84,7 +84,7 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, obj
     for name, part in value.items():
         if isinstance(part, Mapping):
             yield from _flat(part, f"{before}{name}.")
-        elif part is not None and not _is_list(part):
+        elif part not in (None, []) and not _is_list(part):
             yield f"{before}{name}", part
 
 

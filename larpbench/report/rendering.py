@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 
+SCRIPTS = ("sortable.min.js", "filter.js")
+STYLE = "report.css"
 NAME_LENGTH = 120
 TEXT_LENGTH = 4_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
@@ -28,8 +30,8 @@ class Pages:
 
     def __init__(self, folder: Path, menu: dict[str, str]) -> None:
         self._folder, self._menu = folder, menu
-        self._style = Markup(_squeezed(_asset("report.css")))  # noqa: S704 - our own file
-        self._scripts = tuple(Markup(_asset(name).strip()) for name in ("sortable.min.js", "filter.js"))  # noqa: S704
+        (folder / STYLE).write_text(_asset(STYLE), encoding="utf-8", newline="\n")
+        self._scripts = tuple(Markup(_asset(name).strip()) for name in SCRIPTS)  # noqa: S704 - our own files
         self._environment = Environment(
             loader=PackageLoader("larpbench.report"),
             autoescape=True,
@@ -54,8 +56,8 @@ class Pages:
         """
         scripts = self._scripts if scripted else ()
         page = self._environment.get_template(template).render(
-            policy=_policy(self._style, scripts, images),
-            style=self._style,
+            policy=_policy(scripts, images),
+            style=STYLE,
             scripts=scripts,
             menu=self._menu,
             here=path,
@@ -91,8 +93,9 @@ def amount(value: object) -> str:
     return shown_text(value)
 
 
-def _policy(style: str, scripts: tuple[str, ...], images: bool) -> str:
-    parts = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", f"style-src {_source(style)}"]
+def _policy(scripts: tuple[str, ...], images: bool) -> str:
+    """Return the Content-Security-Policy: scripts by their digests, the style sheet beside the page, nothing else."""
+    parts = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "style-src 'self' file:"]
     if scripts:
         parts.append(f"script-src {' '.join(map(_source, scripts))}")
     if images:
@@ -106,8 +109,3 @@ def _source(text: str) -> str:
 
 def _asset(name: str) -> str:
     return resources.files("larpbench.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _squeezed(css: str) -> str:
-    """Return a style sheet without comments and line breaks: every page holds it."""
-    return re.sub(r"\s*\n\s*", "", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)).strip()

@@ -32,7 +32,7 @@ class Reproduced:
         heads: Headings; empty if there is no table.
         rows: One cell a heading.
         notes: Sentences below.
-        figure: The figure as a ``data:`` address: shown as an image, where nothing in it can run. None if there is none.
+        figure: The figure as a ``data:`` address: shown as an image, where nothing in it can run. None: there is none.
     """
 
     name: str

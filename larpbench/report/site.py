@@ -189,6 +189,4 @@ def _write_encoders(pages: Pages, sections: Sequence[Section]) -> None:
             found[entry.row.encoder].append((section, entry))
     for identity, results in found.items():
         card = results[0][1].card
-        pages.write(
-            f"encoders/{encoder_page(identity)}", "encoder.html", identity=identity, card=card, results=results
-        )
+        pages.write(f"encoders/{encoder_page(identity)}", "encoder.html", identity=identity, card=card, results=results)

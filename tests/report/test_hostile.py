@@ -18,27 +18,27 @@ QUOTES = "\"'`><img src=x onerror=alert(1)> {{ 7 * 7 }} {% include 'base.html' %
 RIGHT_TO_LEFT = "\u202eسلام\u202d <b> \u2067x"
 LONG = "x" * 10_000
 HOSTILE = [SCRIPT, QUOTES, RIGHT_TO_LEFT, f"../../{LONG}", "javascript:alert(1)", "\x00\x1b[31mred\x7f"]
-KNOWN_TAGS = set(
-    "a article bdi body br button caption circle details div figcaption figure footer form h1 h2 h3 head header html "
-    "img input label li line main meta nav ol option p pre rect script section select small span style summary svg "
-    "table tbody td text tfoot th thead title tr ul".split()
+KNOWN_TAGS = re.compile(
+    "(a bdi body br button caption circle details div figcaption figure footer form h1 h2 h3 head header html "
+    "img input label li line link main meta nav ol option p path pre rect script section select small span summary svg "
+    "table tbody td text tfoot th thead title tr ul)".replace(" ", "|")
 )
 
 
 def check(site):
     """Nothing on the pages runs, loads or styles but what the report brings."""
     for path, page in site.items():
-        assert set(page.tags) <= KNOWN_TAGS, path
+        assert [tag for tag in page.tags if not KNOWN_TAGS.fullmatch(tag)] == [], path
         assert page.unclosed == [], path
         policy = next(each["content"] for each in page.attributes("meta") if each.get("http-equiv"))
         assert policy.startswith("default-src 'none'; "), path
         assert "unsafe" not in policy
-        blocks = re.findall(r"<(script|style)>(.*?)</\1>", page.source, re.DOTALL)
-        assert len(blocks) == page.tags.count("script") + page.tags.count("style"), path
-        for kind, text in blocks:
+        scripts = re.findall(r"<script>(.*?)</script>", page.source, re.DOTALL)
+        assert len(scripts) == page.tags.count("script"), path
+        for text in scripts:
             digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-            assert re.search(rf"{kind}-src [^;]*'sha256-{re.escape(digest)}'", policy), (path, kind)
-        for tag, attributes in page.found:
+            assert re.search(rf"script-src [^;]*'sha256-{re.escape(digest)}'", policy), path
+        for _, attributes in page.found:
             assert not any(name.startswith("on") or name in ("style", "srcdoc", "action") for name in attributes), path
             for name in ("href", "src", "xlink:href"):
                 if name in attributes:
@@ -91,7 +91,7 @@ def test_names_of_any_direction_stay_within_themselves(cli, hostile, tmp_path):
 
 
 def test_titles_of_tracks_and_ids_of_playlists_are_only_text(cli, tmp_path):
-    tables = random_tables(tmp_path / "tables")
+    tables = random_tables(tmp_path / "tables", tracks=60, playlists=8)
     tracks = pl.read_csv(tables.tracks)
     titles = [HOSTILE[:5][number % 5] for number in range(tracks.height)]
     tracks.with_columns(title=pl.Series(titles), artist=pl.Series(titles[::-1])).write_csv(tables.tracks)

@@ -23,7 +23,8 @@ ENCODERS = ["clap", "musicnn", "tfidf", "random"]
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     return write_results(
-        tmp_path_factory.mktemp("made") / "results", [*ENCODERS[:3], "broken", "random"], ("itemknn", "ridge"), ("one", "two"),
+        tmp_path_factory.mktemp("made") / "results",
+        [*ENCODERS[:3], "broken", "random"], ("itemknn", "ridge"), ("one", "two"),
         seeds=2, failed=("broken",), failure="no vector for 't1'\n  where: here",
     )  # fmt: skip
 
@@ -138,7 +139,7 @@ def test_playlists_show_titles_and_mark_hits(cli, small, tmp_path):
     pages = [page for path, page in site.items() if path.startswith("playlists/")]
     assert len(pages) == 30
     assert all("Artist " in page.text and "Song " in page.text for page in pages)
-    (path, record), *_ = read_records(tmp_path / "results")
+    (_, record), *_ = read_records(tmp_path / "results")
     hits = next(metric.hits for metric in record.metrics if metric.name == "recall@40")
     assert sum(page.text.count("✓ Artist") for page in pages) == hits > 0
     ids = [re.search(r"p\d{5}", page.text)[0] for page in pages]
