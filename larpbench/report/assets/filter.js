@@ -33,7 +33,7 @@ addEventListener("DOMContentLoaded", () => {
     said.textContent = `${shown} of ${rows.length} rows shown.`;
   };
   form.hidden = false;
-  form.addEventListener("input", filter);
+  for (const event of ["input", "change"]) form.addEventListener(event, filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(filter));
   filter(); // a browser may have kept what was chosen before
