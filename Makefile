@@ -11,13 +11,15 @@ lint:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest benchmarks -s
 
-docs:  ## what is generated: the JSON Schema of a result
+docs:  ## what is generated: the JSON Schema of a result, the reference of commands; and the site
 	$(PYTHON) -m larpbench.results.schema > docs/results-schema.json
+	$(PYTHON) -m typer larpbench.cli utils docs --name larpbench > docs/cli.md
+	$(PYTHON) -m mkdocs build --strict --site-dir build/site
 
 reproduce:  ## the committed tables and figures of the demo data set, in results/demo and in the README
 	rm -rf build/results

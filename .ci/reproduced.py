@@ -7,12 +7,12 @@ from pathlib import Path
 
 import compare_tables
 
-from larpbench.reproduction.targets import FIGURES, TARGETS
+from larpbench.reproduction.targets import FIGURES, OF_PLAYLISTS
 
 
 def main(committed: Path, reproduced: Path) -> int:
     """Print what is wrong and return how many faults there are."""
-    wanted = [f"{name}.{suffix}" for name in TARGETS for suffix in ("md", "tex", "csv")]
+    wanted = [f"{name}.{suffix}" for name in OF_PLAYLISTS for suffix in ("md", "tex", "csv")]
     wanted += [f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")]
     missing = [name for name in wanted if not (committed / name).is_file()]
     for name in missing:

@@ -13,6 +13,7 @@ import polars as pl
 MPD_TRACKS = 2_262_292
 MPD_PLAYLISTS = 1_000_000
 MPD_LENGTH = 66.35
+_DEEP = 20 * " "  # the indentation of an entry's fields
 _ALPHABET = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
 
 
@@ -39,6 +40,7 @@ def write_slices(
     generator = np.random.default_rng(0)
     ids = track_ids(tracks)
     total = written = 0
+    entries: dict[int, str] = {}
     unseen = generator.permutation(tracks)
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(path, "w", kind, compresslevel=1) as archive:
@@ -50,44 +52,52 @@ def write_slices(
             chosen = unseen[written : written + len(places)]
             drawn[places[: len(chosen)]] = chosen
             written += len(chosen)
-            text = json.dumps(_slice(start, np.split(drawn, np.cumsum(lengths)[:-1]), ids), indent=4)
+            text = _slice(start, np.split(drawn, np.cumsum(lengths)[:-1]), ids, entries)
             archive.writestr(f"data/mpd.slice.{start}-{start + 999}.json", text)
             total += len(text)
     return total
 
 
-def _slice(first: int, playlists: list[np.ndarray], ids: np.ndarray) -> dict[str, object]:
-    return {
-        "info": {"generated_on": "2017-12-03 08:41:42.057563", "slice": f"{first}-{first + 999}", "version": "v1"},
-        "playlists": [
-            {
-                "name": f"playlist {first + number}",
-                "collaborative": "false",
-                "pid": first + number,
-                "modified_at": 1_493_424_000,
-                "num_tracks": len(tracks),
-                "num_albums": len(tracks),
-                "num_followers": 1,
-                "tracks": [
-                    {
-                        "pos": place,
-                        "artist_name": f"Artist of number {track // 8}",
-                        "track_uri": f"spotify:track:{ids[track]}",
-                        "artist_uri": f"spotify:artist:{ids[track // 8]}",
-                        "track_name": f"A song of number {track}",
-                        "album_uri": f"spotify:album:{ids[track // 3]}",
-                        "duration_ms": 180_000 + track % 90_000,
-                        "album_name": f"The album of number {track // 3}",
-                    }
-                    for place, track in enumerate(tracks.tolist())
-                ],
-                "num_edits": 6,
-                "duration_ms": 11_532_414,
-                "num_artists": 37,
-            }
-            for number, tracks in enumerate(playlists)
-        ],
+def _slice(first: int, playlists: list[np.ndarray], ids: np.ndarray, entries: dict[int, str]) -> str:
+    """Return the JSON of a slice, indented as published; the text of a track's entries is kept in `entries`."""
+    texts = []
+    for number, tracks in enumerate(playlists):
+        listed = []
+        for place, track in enumerate(tracks.tolist()):
+            if track not in entries:
+                entries[track] = _entry(track, ids)
+            listed.append(f'{{\n{_DEEP}"pos": {place},\n{entries[track]}')
+        fields = {
+            "name": f"playlist {first + number}",
+            "collaborative": "false",
+            "pid": first + number,
+            "modified_at": 1_493_424_000,
+            "num_tracks": len(tracks),
+            "num_albums": len(tracks),
+            "num_followers": 1,
+            "tracks": [],
+            "num_edits": 6,
+            "duration_ms": 11_532_414,
+            "num_artists": 37,
+        }
+        text = json.dumps(fields, indent=4).replace("\n", "\n        ")
+        texts.append(text.replace('"tracks": []', f'"tracks": [{", ".join(listed)}]'))
+    info = {"generated_on": "2017-12-03 08:41:42.057563", "slice": f"{first}-{first + 999}", "version": "v1"}
+    return f'{{\n    "info": {json.dumps(info)},\n    "playlists": [{", ".join(texts)}]\n}}'
+
+
+def _entry(track: int, ids: np.ndarray) -> str:
+    fields = {
+        "artist_name": f"Artist of number {track // 8}",
+        "track_uri": f"spotify:track:{ids[track]}",
+        "artist_uri": f"spotify:artist:{ids[track // 8]}",
+        "track_name": f"A song of number {track}",
+        "album_uri": f"spotify:album:{ids[track // 3]}",
+        "duration_ms": 180_000 + track % 90_000,
+        "album_name": f"The album of number {track // 3}",
     }
+    lines = ",\n".join(f"{_DEEP}{json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items())
+    return lines + "\n" + _DEEP[4:] + "}"
 
 
 def write_lfm(folder: Path, events: int, *, users: int, tracks: int) -> int:

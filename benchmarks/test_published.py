@@ -103,3 +103,16 @@ def test_growth_of_lfm(tmp_path: Path, figure: Figure) -> None:
         cpu_s, peak_mb = build("lfm", folder, tmp_path / f"out-{events}", "--preset", "paper")
         measured = f"{cpu_s / bare:.2f}x ({cpu_s:.1f} against {bare:.1f} CPU s), peak {peak_mb:.0f} MB"
         figure(f"whole build / bz2 of the log: lfm, {events:,} events, {size / 1e9:.1f} GB", TARGET, measured)
+
+
+@pytest.mark.slow
+def test_memory_of_the_whole_mpd(tmp_path: Path, figure: Figure) -> None:
+    work = tmp_path / "work"
+    for name, arguments in {
+        "read": ("read", work),
+        "build, protocol": ("build", work, tmp_path / "protocol"),
+        "build, paper": ("build", work, tmp_path / "paper", "paper"),
+    }.items():
+        command = [sys.executable, str(Path(__file__).parent / "whole_mpd.py"), *map(str, arguments)]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        figure(f"mpd, 66 M entries, {MPD_TRACKS:,} tracks, {name}", "< 2000 MB", printed.splitlines()[-1])

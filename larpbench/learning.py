@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.recommenders.base import TUNING_SEED, TUNING_VERSION, LearnedRecommender, Recommender
+from larpbench.recommenders.base import TUNING_SEED, TUNING_VERSION, LearnedRecommender, Method
 from larpbench.tasks.base import Task
 
 
-def splits_read(task: Task, recommender: Recommender) -> tuple[SplitName, ...]:
+def splits_read(task: Task[Any], recommender: Method) -> tuple[SplitName, ...]:
     """Return the splits whose vectors a cell needs."""
     return tuple(dict.fromkeys((*recommender.learns_from, *task.splits)))
 
 
-def tuning_key(recommender: Recommender, budget: int) -> list[object]:
-    """Return what the key of a cell holds of tuning; nothing for a recommender that learns nothing."""
+def tuning_key(recommender: Method, budget: int) -> list[object]:
+    """Return what the key of a cell holds of hyper-parameters and their tuning; nothing where there are none."""
     if not isinstance(recommender, LearnedRecommender):
-        return []
+        return [dict(recommender.settings)] if recommender.settings else []
     return [TUNING_VERSION, budget, {name: list(values) for name, values in recommender.search_space.items()}]
 
 
-def lacking(recommender: Recommender, dataset: Dataset) -> SplitName | None:
+def lacking(recommender: Method, dataset: Dataset) -> SplitName | None:
     """Return the split that a recommender would learn from and that has no playlists."""
     return next((name for name in recommender.learns_from if not dataset.split(name).entries.height), None)
 
 
-def fit_seconds(recommender: Recommender, dataset: Dataset, seed: int, budget: int) -> float:
+def fit_seconds(recommender: Method, dataset: Dataset, seed: int, budget: int) -> float:
     """Return a rough time of learning for one cell: all trials for the seed that tunes, one fit for the others."""
     if not isinstance(recommender, LearnedRecommender):
-        return 0.0
+        return recommender.seconds(dataset)
     fits = budget if seed == TUNING_SEED else 1
     return fits * recommender.seconds_per_entry * dataset.split("train").entries.height

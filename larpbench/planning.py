@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.keys import scaled_key
 from larpbench.encoders.store import EmbeddingStore
@@ -18,8 +19,7 @@ from larpbench.encoders.training import untrained
 from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
 from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
-from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
-from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender
+from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
 from larpbench.results.store import read_record, record_path
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
@@ -74,7 +74,7 @@ class PlannedCell:
     state: CellState
     path: Path
     spec: EncoderSpec
-    recommender: Recommender
+    recommender: Method
     embedding_key: str
     tracks_to_encode: int
     trainings: tuple[MissingTraining, ...]
@@ -112,7 +112,7 @@ class Plan:
         removal: What leaves the data set because an encoder was trained on it elsewhere; None if nothing does.
     """
 
-    task: Task
+    task: Task[Any]
     dataset: Dataset
     output: Path
     cells: tuple[PlannedCell, ...]
@@ -131,10 +131,15 @@ class Plan:
         """The cells that a run would compute."""
         return tuple(planned for planned in self.cells if planned.to_run)
 
+    @property
+    def queries(self) -> int:
+        """How many playlists, or artists, are asked about at most."""
+        return self.dataset.manifest.counts[f"test.{self.task.query}s"]
+
     def estimated_seconds(self) -> float:
         """Return a rough time for all that is left: right within a factor of a few."""
         encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
-        pairs = len(self.dataset.split("test").track_ids) * self.dataset.manifest.counts["test.playlists"]
+        pairs = len(self.dataset.split("test").track_ids) * self.queries
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
         ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
@@ -143,16 +148,17 @@ class Plan:
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
         vectors = {p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or 256) * 4 for p in self.to_run}
-        lists = self.dataset.manifest.counts["test.playlists"] * _LIST_BYTES_PER_PLAYLIST
+        lists = self.queries * _LIST_BYTES_PER_PLAYLIST
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
 
 
 def make_plan(
     dataset: Dataset,
     *,
-    encoders: Sequence[str] = DEFAULT_ENCODERS,
-    recommenders: Sequence[str] = DEFAULT_RECOMMENDERS,
+    encoders: Sequence[str] = ("default",),
+    recommenders: Sequence[str] = ("default",),
     task: str = "continuation",
+    task_options: Mapping[str, Any] = MappingProxyType({}),
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
@@ -164,9 +170,11 @@ def make_plan(
 
     Args:
         dataset: What to test on.
-        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the default ones.
-        recommenders: Recommender names, or ``all``.
+        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the task's own
+            choice.
+        recommenders: Recommender names, ``all`` or ``default``.
         task: Task name.
+        task_options: Options of that task.
         seeds: How many seeds random and learned parts run over; the others run once.
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
@@ -188,17 +196,19 @@ def make_plan(
     if draws < 1:
         raise UsageError(f"the number of draws is {draws}", allowed="1 or more")
     store, output = store or default_store(), Path(output)
-    chosen_task = TASKS.get(task)
-    specs, unavailable = _specs(encoders, dataset)
-    chosen_recommenders, broken = _recommenders(recommenders, dataset)
+    chosen_task = TASKS.get(task).configured(task_options)
+    dataset = chosen_task.view(dataset)
+    specs, unavailable = _specs(chosen_task, encoders, dataset)
+    chosen_recommenders, broken = _recommenders(chosen_task, recommenders, dataset)
     unavailable += broken
     removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
+    chosen_task.check_protocol(draws, removal is not None)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
             for seed in range(seeds):
                 for each in chosen_recommenders:
-                    if seed == 0 or spec.card.stochastic or each.learns_from:
+                    if chosen_task.pairs(spec, each) and (seed == 0 or spec.card.stochastic or each.stochastic):
                         planned = _planned(
                             chosen_task, dataset, removal, spec, each, seed, budget, draws, output, condition, store
                         )
@@ -228,11 +238,11 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitNam
 
 
 def _planned(
-    task: Task,
+    task: Task[Any],
     dataset: Dataset,
     removal: Removal | None,
     spec: EncoderSpec,
-    recommender: Recommender,
+    recommender: Method,
     seed: int,
     budget: int,
     draws: int,
@@ -241,6 +251,7 @@ def _planned(
     store: EmbeddingStore,
 ) -> PlannedCell:
     cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
+    recommender = recommender.seeded(seed)
     splits, tuning = splits_read(task, recommender), tuning_key(recommender, budget)
     seed = seed if spec.card.stochastic else 0  # of the encoder
     vectors_key = embedding_key(spec, dataset, splits, seed)
@@ -284,58 +295,30 @@ def _state(path: Path) -> CellState:
     return "done" if record.versions == versions() else "stale"
 
 
-def _specs(names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
+def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
     """Resolve names; an encoder that is not ready is listed, not raised."""
     specs: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
-    for name in dict.fromkeys(expanded(names)):
-        try:
-            spec = encoder_for(name, dataset)
-        except MissingPartError as error:  # a plug-in that breaks
-            unavailable.append(Unavailable(name, error.what, error.next_step))
+    for name, spec in task.encoders(names, dataset).items():
+        if isinstance(spec, MissingPartError):
+            unavailable.append(Unavailable(name, spec.what, spec.next_step))
             continue
-        status = spec.status()
+        bound = spec.tested_on(dataset)
+        status = bound.status()
         if status.state == "ready":
-            specs[name] = spec
+            specs[name] = bound
         else:
             unavailable.append(Unavailable(name, status.text, status.next_step))
     return specs, unavailable
 
 
-def expanded(names: Sequence[str]) -> list[str]:
-    """Return encoder names with ``all`` and ``default`` spelt out."""
-    found: list[str] = []
-    for name in names:
-        if name == "all":
-            found.extend(each for each in ENCODERS.names() if not _is_left_out(each))
-        elif name == "default":
-            found.extend(DEFAULT_ENCODERS)
-        else:
-            found.append(name)
-    return found
-
-
-def _is_left_out(name: str) -> bool:
-    """Whether ``all`` does not mean an encoder: it needs an argument, or wants to be asked for."""
-    try:
-        spec = ENCODERS.get(name)
-        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
-    except MissingPartError:
-        return False
-
-
-def _recommenders(names: Sequence[str], dataset: Dataset) -> tuple[list[Recommender], list[Unavailable]]:
-    known = RECOMMENDERS.names()
-    found: list[Recommender] = []
+def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Method], list[Unavailable]]:
+    found: list[Method] = []
     unavailable: list[Unavailable] = []
-    wanted = dict.fromkeys(each for asked in names for each in (known if asked == "all" else [asked]))
-    for name in wanted:
-        try:
-            recommender = RECOMMENDERS.get(name)
-        except MissingPartError as error:
-            unavailable.append(Unavailable(name, error.what, error.next_step))
-            continue
-        if split := lacking(recommender, dataset):
+    for name, recommender in task.recommenders(names).items():
+        if isinstance(recommender, MissingPartError):
+            unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
+        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
             reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
             unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
         else:

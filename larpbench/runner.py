@@ -19,12 +19,12 @@ from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.training import ensure_trained
 from larpbench.errors import LarpbenchError, StorageError
-from larpbench.evaluation.metrics import CUTOFFS, MetricSpec
+from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.learning import splits_read
 from larpbench.planning import Plan, PlannedCell, default_store
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Recommender, TrainData, ValidData
+from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Method, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, Trial, Tuned
 from larpbench.registry import Registry
 from larpbench.results.record import (
@@ -36,6 +36,7 @@ from larpbench.results.record import (
     DrawsPart,
     EncoderPart,
     Failure,
+    FitPart,
     Metric,
     RecommenderPart,
     TrainingPart,
@@ -44,7 +45,8 @@ from larpbench.results.record import (
 from larpbench.results.removal import removal_part
 from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, versions
-from larpbench.tasks.base import TaskResult
+from larpbench.tasks import TASKS
+from larpbench.tasks.base import Fit, Task, TaskResult
 from larpbench.tasks.overlap import Removal
 from larpbench.tasks.validation import validation_recall
 
@@ -121,10 +123,9 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         recommender, tuned, fit_s = _fitted(plan, planned, store, learner, vectors)
         with measured() as cost:
-            tested = _tested(plan, vectors)
-            result = plan.task.execute(plan.tested, tested, recommender)
+            result = plan.task.execute(plan.tested, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
-            draws = _draws(plan, tested, recommender, metrics)
+            draws = _draws(plan, vectors, recommender, metrics)
         record = _record(plan, planned, status="ok").model_copy(
             update={
                 "metrics": metrics,
@@ -134,9 +135,11 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
                 "draws": draws,
                 "warnings": tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
                 "playlists_file": planned.path.with_suffix(".playlists.parquet").name,
-                "costs": _costs(stored, cost, checkpoint),
+                "costs": _costs(plan, stored, cost, checkpoint),
             }
         )
+        if result.fit:
+            record = _with_fit(record, planned.recommender, result.fit)
         if tuned:
             record = _with_tuning(record, tuned, fit_s, plan.budget)
     except (StorageError, KeyboardInterrupt):
@@ -155,22 +158,22 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
 def _embedded(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int
 ) -> tuple[dict[SplitName, StoredEmbeddings], Path | None]:
-    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained."""
+    """Return the vectors of all splits that a cell reads, and the checkpoint of its encoder if that is trained.
+
+    Tested tracks that leave (rule 13) are encoded, so that vectors are shared with other runs, and then dropped.
+    """
     seed = seed if planned.spec.card.stochastic else 0
     checkpoint = ensure_trained(store, planned.spec, seed, validation_recall)
     splits = splits_read(plan.task, planned.recommender)
-    return {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}, checkpoint
-
-
-def _tested(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> dict[SplitName, np.ndarray]:
-    """Return the vectors of the tracks that are tested: those that leave were encoded, and are not ranked."""
-    kept = plan.removal.kept if plan.removal else slice(None)
-    return {name: each[kept] if name == "test" else each for name, each in vectors.items()}
+    stored = {name: store.embed(planned.spec, plan.dataset, name, seed) for name in splits}
+    if plan.removal and "test" in stored:
+        stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
+    return stored, checkpoint
 
 
 def _fitted(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner, vectors: dict[SplitName, np.ndarray]
-) -> tuple[Recommender, Tuned | None, float]:
+) -> tuple[Method, Tuned | None, float]:
     """Return the recommender ready to be asked, its tuning if it was tuned, and the seconds of its fit."""
     kind, cell = planned.recommender, planned.cell
     if not isinstance(kind, LearnedRecommender):
@@ -205,6 +208,20 @@ def _with_tuning(record: CellRecord, tuned: Tuned, fit_s: float, budget: int) ->
     return record.model_copy(update={"recommender": part, "costs": costs})
 
 
+def _with_fit(record: CellRecord, recommender: Method, fit: Fit) -> CellRecord:
+    """Return a record that also tells what the task itself learnt, and what of the cell's time that was."""
+    part = FitPart(settings=dict(recommender.settings), facts=dict(fit.facts))
+    recommender_part = record.recommender.model_copy(update={"fit": part})
+    if record.costs is None:
+        return record.model_copy(update={"recommender": recommender_part})
+    spent = {
+        "fit_wall_s": fit.cost.wall_s,
+        "score_wall_s": record.costs.score_wall_s - fit.cost.wall_s,
+        "score_cpu_s": record.costs.score_cpu_s - fit.cost.cpu_s,
+    }
+    return record.model_copy(update={"recommender": recommender_part, "costs": record.costs.model_copy(update=spent)})
+
+
 def _remembered(part: RecommenderPart) -> Tuned:
     trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
     return Tuned(part.params, trials, None)
@@ -231,14 +248,14 @@ def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric
                 ceiling=float(result.ceiling[spec.column].mean()) if spec.quality else None,
                 n=n,
                 hits=result.hits_at[spec.k],
-                applicable=bool(spec.k < result.n_candidates.min()),
+                applicable=bool(spec.whole_list or spec.k < result.n_candidates.min()),
             )
         )
     return tuple(metrics)
 
 
 def _draws(
-    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Recommender, first: tuple[Metric, ...]
+    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Method, first: tuple[Metric, ...]
 ) -> DrawsPart | None:
     """Score the same vectors on other draws of the test playlists' halves."""
     if plan.draws == 1:
@@ -260,14 +277,14 @@ def _counts(result: TaskResult, removal: Removal | None) -> Counts:
         candidates_min=int(result.n_candidates.min()),
         candidates_mean=float(result.n_candidates.mean()),
         heldout_mean=float(result.n_heldout.mean()),
-        tie_share={str(k): result.tie_share[k] for k in CUTOFFS},
+        tie_share={str(k): share for k, share in result.tie_share.items()},
     )
 
 
-def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
+def _costs(plan: Plan, stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None) -> Costs:
     card = read_card(checkpoint) if checkpoint else {}
     encode_wall = sum(each.cost.wall_s for each in stored.values())
-    tracks = sum(len(each.vectors) for each in stored.values())
+    tracks = sum(len(plan.dataset.split(name).track_ids) for name in stored)
     return Costs(
         encode_wall_s=encode_wall,
         encode_cpu_s=sum(each.cost.cpu_s for each in stored.values()),
@@ -277,7 +294,7 @@ def _costs(stored: dict[SplitName, StoredEmbeddings], score: Cost, checkpoint: P
         score_wall_s=score.wall_s,
         score_cpu_s=score.cpu_s,
         peak_memory_mb=score.peak_memory_mb,
-        dim=next(iter(stored.values())).vectors.shape[1],
+        dim=next((each.vectors.shape[1] for each in stored.values()), 0),
     )
 
 
@@ -306,12 +323,13 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
                 weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
-                origin=encoder_origin(spec),
+                origin=encoder_origin(spec, TASKS.origin(plan.task.name)),
+                learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
             ),
             "recommender": RecommenderPart(
                 name=planned.recommender.name,
                 version=planned.recommender.version,
-                origin=_origin(RECOMMENDERS, planned.recommender.name),
+                origin=_origin(RECOMMENDERS, planned.recommender.name, plan.task),
             ),
             "versions": versions(),
             "machine": machine(),
@@ -333,6 +351,6 @@ def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
     )
 
 
-def _origin(registry: Registry[Any], name: str) -> dict[str, str]:
-    origin = registry.origin(name)
+def _origin(registry: Registry[Any], name: str, task: Task[Any]) -> dict[str, str]:
+    origin = registry.origin(name) if name in registry.names() else TASKS.origin(task.name)  # or it belongs to the task
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

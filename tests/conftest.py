@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from small_data import Tables, random_tables
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process a core, not threads that wait in turn
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from larpbench.encoders.larp.settings import BertSettings, HeadShape, MelSetting
 from larpbench.encoders.larp.sizes import recipe
 
 DIM = 32
-_AUDIO = SwinSettings(
+AUDIO = SwinSettings(
     mel=MelSettings(sample_rate=8_000, n_fft=256, hop=160, n_mels=16, f_max=4_000.0),
     width=8,
     depths=(2, 2),
@@ -28,7 +28,7 @@ def small_recipe(size: Size, stage: Stage | None, *options: Any, **named: Any) -
         training = training.model_copy(update={"epochs": 2, "batch": 8 if stage == "wtc" else 4})
     parts: dict[str, Any] = {"head": HeadShape(hidden=DIM), "dim": DIM, "training": training}
     if size == "tiny":
-        parts |= {"audio": _AUDIO, "text": _TEXT}
+        parts |= {"audio": AUDIO, "text": _TEXT}
     return made.model_copy(update=parts)
 
 

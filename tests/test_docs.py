@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from sounds import write_tone
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest")
+INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest -n auto")
 
 
 @pytest.fixture
@@ -42,7 +45,8 @@ def test_the_commands(cli, with_demo, workplace):
     commands = [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("larpbench")]
     assert len(commands) >= 3
     for command in commands:
-        outcome = cli(*shlex.split(command)[1:])
+        quick = ("--budget", "1", "--seeds", "1") if "--recommenders all" in command else ()
+        outcome = cli(*shlex.split(command)[1:], *quick)
         assert outcome.code == 0, f"{command}: {outcome.err}"
     for command in INSTALLS:
         assert command in README
@@ -81,6 +85,40 @@ def test_the_commands_of_the_data_sets_pages(cli, tmp_path, monkeypatch, page):
         arguments = shlex.split(command)
         outcome = cli(*arguments, *(SMALL[page.stem] if arguments[:2] == ["dataset", "build"] else ()))
         assert outcome.code == 0, f"{command}: {outcome.err}"
+
+
+PAGES = ("index.md", "extend/encoder.md", "extend/recommender.md", "extend/dataset.md", "results-schema.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_blocks_of_a_page(cli, with_demo, workplace, page):
+    """In the order of the page, on the README's files; what a page takes as given is there."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    if "dataset build" not in text:
+        made = cli(
+            "dataset", "build", "csv", "--tracks", "tracks.csv", "--playlists", "playlists.csv", "--output", "my-data"
+        )
+        assert made.code == 0, made.err
+    if page == "results-schema.md":
+        assert cli("run", "--dataset", "my-data", "--encoders", "tfidf").code == 0
+    for command in re.findall(r"^    larpbench (.*)$", text, re.MULTILINE):
+        outcome = cli(*shlex.split(command))
+        assert outcome.code == 0, f"{command}: {outcome.err}"
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, page, "exec"), {})
+
+
+def test_every_page_is_in_the_site():
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+
+def test_the_reference_of_commands_is_current(tmp_path):
+    written = subprocess.run(
+        [sys.executable, "-m", "typer", "larpbench.cli", "utils", "docs", "--name", "larpbench"],
+        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
+    ).stdout  # fmt: skip
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").strip() == written.strip(), "run: make docs"
 
 
 def test_the_python_blocks(with_demo, workplace, capsys):

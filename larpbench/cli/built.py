@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 def print_built(folder: Path, manifest: Manifest) -> None:
     """Print sizes, what was left out, the licence and the fingerprint."""
     for name in ("train", "valid", "test"):
+        if manifest.kind == "artist-graph":
+            artists, edges = manifest.counts[f"{name}.artists"], manifest.counts[f"edges.{name}-{name}"]
+            typer.echo(f"{name:5}  {artists:8} artists  {edges:8} edges among them")
+            continue
         playlists, tracks = manifest.counts[f"{name}.playlists"], manifest.counts[f"{name}.tracks"]
         typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
     for reason, count in manifest.left_out.items():

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli import dataset_published, options
+from larpbench.cli import dataset_graphs, dataset_published, options
 from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from larpbench.datasets.artist_graph import ArtistGraph
     from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.schema import Dataset, SplitName
 
@@ -22,6 +23,10 @@ build = typer.Typer(help="Build a data set folder.", no_args_is_help=True)
 app.add_typer(build, name="build")
 build.command("mpd", epilog=dataset_published.MPD_EPILOG)(dataset_published.build_mpd)
 build.command("lfm", epilog=dataset_published.LFM_EPILOG)(dataset_published.build_lfm)
+build.command("olga", epilog=dataset_graphs.OLGA_EPILOG)(dataset_graphs.build_olga)
+build.command("disco-olga", epilog=dataset_graphs.DISCO_EPILOG)(dataset_graphs.build_disco_olga)
+build.command("artist-graph", epilog=dataset_graphs.GRAPH_EPILOG)(dataset_graphs.build_artist_graph)
+build.command("toy-artists", epilog=dataset_graphs.TOY_EPILOG)(dataset_graphs.build_toy_artists)
 
 _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
 _Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
@@ -164,15 +169,17 @@ def check(dataset: _Dataset, as_json: options.Json = False) -> None:
 
     folder = _folder(dataset)
     findings = check_dataset(folder)
-    overlaps = split_overlaps(read_dataset(folder))
+    data = read_dataset(folder)
+    overlaps = split_overlaps(data)
     if as_json:
         found = [{"what": each.what, "ok": each.ok, "detail": each.detail} for each in findings]
         typer.echo(json.dumps({"findings": found, "overlaps": overlaps.to_dicts()}, indent=2))
     else:
         for each in findings:
             typer.echo(f"{'ok ' if each.ok else 'BAD'}  {each.what}: {each.detail}")
-        typer.echo("\nWhat the splits share (share: of the second split's rows):")
-        _print_frame(overlaps)
+        if data.graph is None:
+            typer.echo("\nWhat the splits share (share: of the second split's rows):")
+            _print_frame(overlaps)
     if not all(each.ok for each in findings):
         typer.echo("the data set is not what its manifest says: build it anew", err=True)
         raise typer.Exit(1)
@@ -200,6 +207,9 @@ def stats(
     from larpbench.datasets.stats import length_histogram, split_sizes
 
     data = read_dataset(_folder(dataset))
+    if data.graph is not None:
+        _print_graph(data, data.graph, as_json)
+        return
     sizes, lengths, overlaps = split_sizes(data), length_histogram(data), split_overlaps(data)
     bounds = [row for name in ("valid", "test") for row in _bounds(data, name)]
     alike = None if encoder is None else _homogeneity(data, encoder)
@@ -224,6 +234,24 @@ def stats(
     _print_frame(pl.DataFrame(bounds))
     if alike is not None:
         typer.echo(f"\nHomogeneity of the test playlists (mean cosine of two tracks) to {encoder}: {alike:.4f}")
+    for reason, count in data.manifest.left_out.items():
+        typer.echo(f"left out: {count} {reason}")
+
+
+def _print_graph(data: Dataset, graph: ArtistGraph, as_json: bool) -> None:
+    from larpbench.datasets.graph_check import graph_sizes
+
+    sizes = graph_sizes(graph)
+    if as_json:
+        found = {"sizes": sizes.to_dicts(), "manifest": data.manifest.model_dump(mode="json")}
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{data.name}: {data.manifest.source}; licence: {data.manifest.licence}")
+    _print_frame(sizes)
+    for name, count in data.manifest.counts.items():
+        if name.startswith("edges."):
+            typer.echo(f"{name}: {count}")
+    typer.echo(f"ready-made features: {', '.join(graph.features) or 'none'}")
     for reason, count in data.manifest.left_out.items():
         typer.echo(f"left out: {count} {reason}")
 

@@ -48,7 +48,7 @@ def fetch_for(spec: EncoderSpec) -> bool:
         raise MissingPartError(
             error.what,
             where=error.where,
-            allowed=f"or put the files into {weights.folder()} yourself",
+            allowed=f"the files, put into {weights.folder()} by hand",
             next_step=error.next_step,
         ) from error
     typer.echo(f"{spec.identity}: {folder}")

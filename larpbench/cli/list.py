@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -115,7 +115,8 @@ def speed_text(spec: EncoderSpec) -> str:
 
     measured = default_store().speed(spec)
     speed = measured or spec.card.tracks_per_second
-    return f"{speed:,.0f} tracks/s {'measured here' if measured else 'estimated'}"
+    shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+    return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"
 
 
 def _recommenders() -> list[dict[str, str]]:
@@ -130,7 +131,7 @@ def _tasks() -> list[dict[str, str]]:
     return _described(TASKS)
 
 
-def _described(registry: Registry[Recommender] | Registry[Task] | Registry[DatasetSource]) -> list[dict[str, str]]:
+def _described(registry: Registry[Recommender] | Registry[Task[Any]] | Registry[DatasetSource]) -> list[dict[str, str]]:
     problems = registry.problems()
     for problem in problems:
         typer.echo(f"warning: {problem.message}", err=True)

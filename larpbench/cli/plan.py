@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import MissingPartError
+from larpbench.errors import MissingPartError, UnknownNameError
 
 if TYPE_CHECKING:
     from larpbench.planning import Plan
@@ -24,7 +25,7 @@ larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json"""
 def plan(
     task: options.Task = "continuation",
     encoders: options.Encoders = "default",
-    recommenders: options.Recommenders = "itemknn",
+    recommenders: options.Recommenders = "default",
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
@@ -32,11 +33,20 @@ def plan(
     output: options.Output = Path("results"),
     condition: options.If = options.Condition.missing,
     as_json: options.Json = False,
+    layers: options.Layers = None,
+    protocol: options.Protocol = None,
+    visible_edges: options.VisibleEdges = None,
+    songs: options.Songs = None,
+    scaling: options.Scaling = None,
+    epochs: options.Epochs = None,
+    triplets: options.Triplets = None,
 ) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
     from larpbench.results.removal import as_sentence, removal_part
 
-    made = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
+    recommenders = options.recommender_names(recommenders, layers)
+    chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
+    made = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition, chosen)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -64,29 +74,21 @@ def planned(
     draws: int,
     output: Path,
     condition: options.Condition,
+    task_options: Mapping[str, Any],
 ) -> Plan:
     """Return the plan that the options of `run` and `plan` ask for."""
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders import get_encoder
     from larpbench.planning import make_plan
-    from larpbench.recommenders import RECOMMENDERS
     from larpbench.tasks import TASKS
 
-    TASKS.origin(task)  # names first: a typing error must not cost the making of a data set
-    for name in options.names(encoders):
-        if name not in ("all", "default"):
-            try:
-                get_encoder(name)
-            except MissingPartError:
-                continue  # listed as unavailable, with the reason
-    for name in options.names(recommenders):
-        if name != "all":
-            RECOMMENDERS.get(name)  # a broken one cannot be left out: nothing would be left to run
+    # Names first: a typing error must not cost the making of a data set.
+    TASKS.get(task).configured(task_options).check_names(options.names(encoders), options.names(recommenders))
     return make_plan(
         load_dataset(dataset),
         encoders=options.names(encoders),
         recommenders=options.names(recommenders),
         task=task,
+        task_options=task_options,
         seeds=seeds,
         budget=budget,
         draws=draws,
@@ -95,17 +97,17 @@ def planned(
     )
 
 
-def fetch_missing(encoders: str) -> None:
+def fetch_missing(task: str, encoders: str) -> None:
     """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
     from larpbench.cli.fetch import fetch_for
     from larpbench.encoders import get_encoder
-    from larpbench.planning import expanded
+    from larpbench.tasks import TASKS
 
-    for name in expanded(options.names(encoders)):
+    for name in TASKS.get(task).expanded(options.names(encoders)):
         try:
             spec = get_encoder(name)
-        except MissingPartError:
-            continue  # listed as unavailable, with the reason
+        except (MissingPartError, UnknownNameError):
+            continue  # listed as unavailable, with the reason, or features of the data set
         if spec.status().state == "missing-weights":
             fetch_for(spec)
 

@@ -11,7 +11,8 @@ import typer
 from larpbench.cli import options
 
 EPILOG = """Targets: table1 (data sets), table2 (encoders x recommenders), table3 (ablation), table4 (transfer),
-figure3 (a playlist among all tracks), figure4 (sensitivity to J), figure5 (convergence), all.
+figure3 (a playlist among all tracks), figure4 (sensitivity to J), figure5 (convergence), all (of these);
+artist-similarity (figure 1 of the second paper, on a data set of kind artist-graph).
 
 Examples:
 
@@ -19,7 +20,9 @@ larpbench reproduce table2 --dataset mpd
 
 larpbench reproduce table3 figure5 --dataset demo
 
-larpbench reproduce table4 --dataset lfm --trained-on mpd --size paper"""
+larpbench reproduce table4 --dataset lfm --trained-on mpd --size paper
+
+larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz"""
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
 
 
@@ -47,6 +50,10 @@ def reproduce(
     to: Annotated[
         Path | None, typer.Option(help="Folder of the tables and figures; default reproduced/DATASET.")
     ] = None,
+    protocol: options.Protocol = None,
+    encoders: Annotated[
+        str, typer.Option(help="Artist similarity: whose features are compared; default: those of the paper.")
+    ] = "",
 ) -> None:
     """Reproduce the LARP paper's tables and figures on a data set, its own numbers beside ours.
 
@@ -70,7 +77,17 @@ def reproduce(
     def report(line: str) -> None:
         typer.echo(line, err=True)
 
-    request = Request(data, source, size.value, seeds, budget, output.absolute(), report)
+    request = Request(
+        data,
+        source,
+        size.value,
+        seeds,
+        budget,
+        output.absolute(),
+        report,
+        protocol or "fixed",
+        tuple(options.names(encoders)),
+    )
     folder = to or Path("reproduced") / data.name
     failed: list[LarpbenchError] = []
     for target in chosen:

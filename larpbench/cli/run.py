@@ -17,13 +17,15 @@ larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recom
 
 larpbench run --encoders all --seeds 5 --output results-5
 
-larpbench run --encoders clap-pt,bert --download"""
+larpbench run --encoders clap-pt,bert --download
+
+larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz --layers 0,2"""
 
 
 def run(
     task: options.Task = "continuation",
     encoders: options.Encoders = "default",
-    recommenders: options.Recommenders = "itemknn",
+    recommenders: options.Recommenders = "default",
     dataset: options.DatasetName = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
@@ -36,6 +38,13 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every use of the network, of plug-ins too.")
     ] = False,
+    layers: options.Layers = None,
+    protocol: options.Protocol = None,
+    visible_edges: options.VisibleEdges = None,
+    songs: options.Songs = None,
+    scaling: options.Scaling = None,
+    epochs: options.Epochs = None,
+    triplets: options.Triplets = None,
 ) -> None:
     """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on.
 
@@ -50,19 +59,22 @@ def run(
         go_offline()  # before anything is imported that reads the switches
     from larpbench import runner
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_asked
+    from larpbench.results.breakdown import by_visible
     from larpbench.results.formats import to_markdown
     from larpbench.results.removal import removal_part
     from larpbench.results.tables import load_tables
 
     if download:
-        fetch_missing(encoders)
-    plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition)
+        fetch_missing(task, encoders)
+    recommenders = options.recommender_names(recommenders, layers)
+    chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
+    plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition, chosen)
     print_unavailable(plan)
     require_asked(plan, f"{encoders},{recommenders}")
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    asked = (plan.task.name, plan.dataset.name, removal_part(plan.removal))
-    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal) == asked]
-    typer.echo(to_markdown(tables))
+    asked = (plan.task.name, plan.dataset.name, removal_part(plan.removal), plan.task.variant)
+    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal, t.variant) == asked]
+    typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
         f"Results: {output}",

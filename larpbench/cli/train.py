@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larpbench.cli import options
+
+if TYPE_CHECKING:
+    from larpbench.encoders.base import EncoderSpec
 
 app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights; a killed training goes on.")
 
@@ -18,6 +21,11 @@ larpbench train larp
 larpbench train larp --dataset my-data --towers musicnn-msd,minilm --seed 1
 
 larpbench train larp --dataset my-data --size tiny --stages wtc,ttc"""
+BASELINE_EPILOG = """Examples:
+
+larpbench train {0}
+
+larpbench train {0} --dataset my-data --size paper --seed 1"""
 
 
 class Fusion(StrEnum):
@@ -33,6 +41,18 @@ class Size(StrEnum):
     heads = "heads"
     tiny = "tiny"
     paper = "paper"
+
+
+class BaselineSize(StrEnum):
+    """How large a baseline is."""
+
+    tiny = "tiny"
+    paper = "paper"
+
+
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Drives everything random.")]
+BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="A tiny model, or that of the paper (for a GPU).")]
+Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, in whole epochs, with no early end.")]
 
 
 @app.callback()
@@ -63,7 +83,7 @@ def larp(
             "--updates", min=1, help="Updates a stage, in whole epochs, with no early end: for comparing stages."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives everything random.")] = 0,
+    seed: Seed = 0,
     audio_weights: Annotated[
         str | None,
         typer.Option("--audio-weights", help="Initial weights: random, a folder, or a name in the hub cache."),
@@ -71,14 +91,9 @@ def larp(
     text_weights: Annotated[str | None, typer.Option("--text-weights", help="The same, of the text tower.")] = None,
 ) -> None:
     """Train LARP stage by stage, each with the weights of the one before; prints where they are."""
-    from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders.checkpoints import read_card
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
-    from larpbench.encoders.training import ensure_trained
-    from larpbench.errors import MissingPartError, UsageError
-    from larpbench.planning import default_store
-    from larpbench.tasks.validation import validation_recall
+    from larpbench.errors import UsageError
 
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
@@ -89,19 +104,76 @@ def larp(
     spec = larp_spec(
         chain, size.value, (pair[0], pair[1]), fusion.value, neighbours, updates, (audio_weights, text_weights)
     )
+    _train(spec, dataset, seed)
+
+
+@app.command("clap-ft", epilog=BASELINE_EPILOG.format("clap-ft"))
+def clap_ft(
+    dataset: options.DatasetName = "demo",
+    size: BaselineSizes = BaselineSize.tiny,
+    updates: Updates = None,
+    seed: Seed = 0,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Initial weights: random, a folder, or a name in the hub cache."),
+    ] = None,
+) -> None:
+    """Fine-tune CLAP until audio and text of a track agree; prints where the weights are."""
+    from larpbench.encoders.contrastive.specs import baseline_spec
+
+    _train(baseline_spec("clap-ft", size.value, updates, weights), dataset, seed)
+
+
+@app.command("co-playlist", epilog=BASELINE_EPILOG.format("co-playlist"))
+def co_playlist(
+    dataset: options.DatasetName = "demo",
+    size: BaselineSizes = BaselineSize.tiny,
+    updates: Updates = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a CNN to hear which tracks share a playlist; prints where the weights are."""
+    from larpbench.encoders.contrastive.specs import baseline_spec
+
+    _train(baseline_spec("co-playlist", size.value, updates), dataset, seed)
+
+
+@app.command(epilog=BASELINE_EPILOG.format("cnn"))
+def cnn(
+    dataset: options.DatasetName = "demo",
+    size: BaselineSizes = BaselineSize.tiny,
+    updates: Updates = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a CNN as MULE was, until two crops of a track agree; prints where the weights are."""
+    from larpbench.encoders.contrastive.specs import baseline_spec
+
+    _train(baseline_spec("cnn", size.value, updates), dataset, seed)
+
+
+def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
+    """Train an encoder, and what it goes on from, unless that has been done; say how it went and where it is."""
+    from larpbench.datasets.catalogue import load_dataset
+    from larpbench.encoders.checkpoints import read_card
+    from larpbench.encoders.training import ensure_trained
+    from larpbench.errors import MissingPartError
+    from larpbench.planning import default_store
+    from larpbench.tasks.validation import validation_recall
+
     if spec.status().state != "ready":
-        raise MissingPartError(f"a tower cannot run: {spec.status().state}", next_step=spec.status().next_step)
+        raise MissingPartError(
+            f"what it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
+        )
     spec = spec.learning_from(load_dataset(dataset))
     store = default_store()
     ensure_trained(store, spec, seed, validation_recall)
-    trained = []
-    each = spec
-    while each.training and each.training.start:
-        trained.append(each)
-        each = each.training.start
-    for each in reversed(trained):
+    chain = [spec]
+    while chain[0].training and chain[0].training.start:
+        chain.insert(0, chain[0].training.start)
+    for each in chain:
         folder = store.checkpoint(each, seed)
         card = read_card(folder)
+        if not card["updates"]:
+            continue  # initial weights
         typer.echo(
             f"{each.card.name}: {card['updates']} updates, best after epoch {card['best_epoch']} of {card['epochs']}, "
             f"validation recall@10 {card['best']:.4f}\n  {folder}"

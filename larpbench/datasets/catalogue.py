@@ -48,14 +48,29 @@ LFM = DatasetSource(
     "larpbench.datasets.catalogue:load_lfm",
     "larpbench dataset build lfm --source LFM-2b --preset paper",
 )
+OLGA = DatasetSource(
+    "olga",
+    "artists of OLGA and who is similar to whom, from your own copy and your own edges",
+    "larpbench.datasets.catalogue:load_olga",
+    "larpbench dataset build olga --source olga --edges artist_connections.npz",
+)
+DISCO_OLGA = DatasetSource(
+    "disco-olga",
+    "the artist graph of the second paper, from your own copy of its authors' archive",
+    "larpbench.datasets.catalogue:load_disco_olga",
+    "larpbench dataset build disco-olga --source disco-olga_data",
+)
+TOY_ARTISTS = DatasetSource(
+    "toy-artists",
+    "300 invented artists in planted communities, made on first use",
+    "larpbench.datasets.catalogue:load_toy_artists",
+)
 DATASETS: Registry[DatasetSource] = Registry(
     "dataset",
     DatasetSource,
     {
-        "demo": "larpbench.datasets.catalogue:DEMO",
-        "demo-2": "larpbench.datasets.catalogue:DEMO_2",
-        "lfm": "larpbench.datasets.catalogue:LFM",
-        "mpd": "larpbench.datasets.catalogue:MPD",
+        name: f"larpbench.datasets.catalogue:{name.upper().replace('-', '_')}"
+        for name in ("demo", "demo-2", "disco-olga", "lfm", "mpd", "olga", "toy-artists")
     },
     group="larpbench.datasets",
     name_of=lambda source: source.name,
@@ -88,6 +103,23 @@ def load_lfm() -> Dataset:
     return _load_built(LFM)
 
 
+def load_olga() -> Dataset:
+    """Return the data set ``olga``, if it has been built."""
+    return _load_built(OLGA)
+
+
+def load_disco_olga() -> Dataset:
+    """Return the data set ``disco-olga``, if it has been built."""
+    return _load_built(DISCO_OLGA)
+
+
+def load_toy_artists() -> Dataset:
+    """Return the toy graph, made on first use."""
+    from larpbench.datasets.toy_artists import GENERATOR_VERSION, build_toy
+
+    return build_toy(datasets_folder() / f"toy-artists-v{GENERATOR_VERSION}")
+
+
 def is_built(source: DatasetSource) -> bool:
     """Return whether a data set that needs the user's own files is there."""
     return (datasets_folder() / source.name / MANIFEST).is_file()
@@ -113,7 +145,8 @@ def list_datasets() -> list[str]:
     folder = datasets_folder()
     built = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
     known = DATASETS.names()
-    return [*known, *(name for name in built if name not in known and not re.fullmatch(r"demo(-2)?-v\d+", name))]
+    made = re.compile(r"(demo(-2)?|toy-artists)-v\d+")
+    return [*known, *(name for name in built if name not in known and not made.fullmatch(name))]
 
 
 def load_dataset(name: str | Path) -> Dataset:

@@ -45,6 +45,11 @@ def check_dataset(folder: Path) -> list[Finding]:
         DataError: If the folder cannot be read at all.
     """
     dataset = read_dataset(folder)
+    if dataset.graph is not None:
+        from larpbench.datasets.graph_check import check_graph  # builds on this module
+
+        audio = [_check_audio(dataset, dataset.audio)] if dataset.audio is not None else []
+        return [*check_graph(dataset, dataset.graph), *audio]
     tracks, playlists = dataset.tracks, dataset.playlists
     findings = [
         _none("track ids more than once", tracks["track_id"].is_duplicated().sum()),

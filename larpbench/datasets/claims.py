@@ -138,7 +138,7 @@ class Claims:
     def draw_train(self, count: int) -> None:
         """Give train so many of the free tracks, drawn uniformly; whole artists, where artists are claimed."""
         free = self.free()
-        keys = np.fromiter((splits.uniform(self.rule.seed, "train", name) for name in self._names), np.float64)
+        keys = splits.uniforms(self.rule.seed, "train", names=self._names)
         belongs = np.arange(len(free)) if self._of_track is None else self._of_track
         order = np.argsort(keys, kind="stable")
         sizes = np.bincount(belongs[free], minlength=len(keys))[order]

@@ -97,7 +97,7 @@ def write_dataset(
             recipe=recipe,
         )
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            return _same_or_refuse(output, manifest)
+            return same_or_refuse(output, manifest)
         with atomic_folder(output) as folder:
             tracks.write_parquet(folder / TRACKS)
             staged.rename(folder / PLAYLISTS)
@@ -152,7 +152,12 @@ def read_dataset(folder: Path) -> Dataset:
     manifest = read_manifest(folder)
     tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
     playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
-    return Dataset(folder, manifest, tracks, playlists, _read_audio(folder, manifest))
+    graph = None
+    if manifest.kind == "artist-graph":
+        from larpbench.datasets.graph_files import read_graph  # builds on this module
+
+        graph = read_graph(folder)
+    return Dataset(folder, manifest, tracks, playlists, _read_audio(folder, manifest), graph)
 
 
 def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
@@ -231,7 +236,12 @@ def _stored_cells(path: Path, column: str) -> Iterator[str]:
         start += part.height
 
 
-def _same_or_refuse(output: Path, manifest: Manifest) -> Manifest:
+def same_or_refuse(output: Path, manifest: Manifest) -> Manifest:
+    """Return the manifest of the same data set, which is there already.
+
+    Raises:
+        DataError: If the folder holds something else.
+    """
     if output.is_dir() and (output / MANIFEST).is_file():
         existing = read_manifest(output)
         if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:

@@ -117,7 +117,7 @@ def _draw(claims: Claims, n_challenge: int) -> None:
     """Draw the splits; the last `n_challenge` playlists of the log are those of the challenge set."""
     rule, log = claims.rule, claims.log
     own = len(log) - n_challenge
-    keys = np.array([splits.uniform(rule.seed, str(playlist)) for playlist in log.ids])
+    keys = splits.uniforms(rule.seed, names=map(str, log.ids.tolist()))
     drawn = np.argsort(keys, kind="stable")
     of_slices, of_challenge = drawn[drawn < own], drawn[drawn >= own]
     for_train = np.arange(len(log)) < own

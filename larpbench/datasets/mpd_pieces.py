@@ -42,7 +42,9 @@ class Pieces:
         listed = parsed.entries if shortest == 1 else parsed.entries.filter(pl.len().over("pid") >= shortest)
         in_slice = listed.unique("track_id", keep="first", maintain_order=True).drop("pid")
         before = len(self._numbers)
-        numbers = [self._numbers.setdefault(track_id, len(self._numbers)) for track_id in in_slice["track_id"]]
+        numbers = [
+            self._numbers.setdefault(track_id, len(self._numbers)) for track_id in in_slice["track_id"].to_list()
+        ]
         numbered = in_slice.with_columns(track=pl.Series(numbers, dtype=pl.UInt32))
         entries = (
             listed.select("pid", "track_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from larpbench.audio.policy import AudioPolicy
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns
+
+if TYPE_CHECKING:
+    from larpbench.datasets.artist_graph import ArtistGraph
 
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
@@ -74,7 +77,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
-    kind: Literal["playlists"] = "playlists"
+    kind: Literal["playlists", "artist-graph"] = "playlists"
     name: str
     source: str
     """What it was built from, in words."""
@@ -238,6 +241,7 @@ class Dataset:
         tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``.
         playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``.
         audio: Its audio; None if it has none.
+        graph: Its artists and their relations; None where it holds playlists instead.
     """
 
     folder: Path
@@ -245,6 +249,7 @@ class Dataset:
     tracks: pl.DataFrame
     playlists: pl.DataFrame
     audio: DatasetAudio | None = None
+    graph: ArtistGraph | None = None
 
     @property
     def name(self) -> str:

@@ -7,8 +7,10 @@ not depend on the order of the rows, on a random generator's version, or on whic
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from larpbench.datasets.schema import Dataset
@@ -138,3 +140,15 @@ def _key(seed: int, *names: str) -> bytes:
 def uniform(seed: int, *names: str) -> float:
     """Return a number in [0, 1) drawn by sha256 of the seed and the names."""
     return int.from_bytes(_key(seed, *names)[:7], "big") / 2**56
+
+
+def uniforms(seed: int, *before: str, names: Iterable[str]) -> np.ndarray:
+    """Return ``uniform(seed, *before, name)`` of each name, (n,) float64."""
+    begun = hashlib.sha256("\x1f".join([str(seed), *before, ""]).encode())
+
+    def key(name: str) -> int:
+        hasher = begun.copy()
+        hasher.update(name.encode())
+        return int.from_bytes(hasher.digest()[:7], "big")
+
+    return np.fromiter(map(key, names), np.int64) / 2**56

@@ -9,28 +9,38 @@ from larpbench.datasets.catalogue import load_dataset
 from larpbench.encoders.base import EncoderSpec
 from larpbench.encoders.combined import combine
 from larpbench.errors import UsageError
-from larpbench.registry import Registry
+from larpbench.registry import Origin, Registry
 
 ENCODERS: Registry[EncoderSpec] = Registry(
     "encoder",
     EncoderSpec,
     {
         "bert": "larpbench.encoders.hub_cards:BERT",
-        "checkpoint": "larpbench.encoders.larp.specs:CHECKPOINT",
+        "checkpoint": "larpbench.encoders.folders:CHECKPOINT",
+        "clap-ft": "larpbench.encoders.contrastive.specs:CLAP_FT",
         "clap-music": "larpbench.encoders.hub_cards:CLAP_MUSIC",
         "clap-music-speech": "larpbench.encoders.hub_cards:CLAP_MUSIC_SPEECH",
         "clap-pt": "larpbench.encoders.hub_cards:CLAP_PT",
         "clap-random": "larpbench.encoders.hub_cards:CLAP_RANDOM",
+        "cnn": "larpbench.encoders.contrastive.specs:CNN",
+        "co-playlist": "larpbench.encoders.contrastive.specs:CO_PLAYLIST",
+        "essentia": "larpbench.encoders.package_cards:ESSENTIA",
+        "essentia-tf": "larpbench.encoders.package_cards:ESSENTIA_TF",
         "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
+        "hf-audio": "larpbench.encoders.package_cards:HF_AUDIO",
         "htsat": "larpbench.encoders.hub_cards:HTSAT",
+        "jukebox": "larpbench.encoders.package_cards:JUKEBOX",
+        "laion-clap": "larpbench.encoders.package_cards:LAION_CLAP",
         "larp-tpc": "larpbench.encoders.larp.specs:LARP_TPC",
         "larp-tpc-fusion": "larpbench.encoders.larp.specs:LARP_TPC_FUSION",
         "larp-ttc": "larpbench.encoders.larp.specs:LARP_TTC",
         "larp-untrained": "larpbench.encoders.larp.specs:LARP_UNTRAINED",
         "larp-wtc": "larpbench.encoders.larp.specs:LARP_WTC",
         "minilm": "larpbench.encoders.cards:MINILM",
+        "mule": "larpbench.encoders.package_cards:MULE",
         "musicnn-msd": "larpbench.encoders.cards:MUSICNN_MSD",
         "musicnn-mtt": "larpbench.encoders.cards:MUSICNN_MTT",
+        "openl3": "larpbench.encoders.package_cards:OPENL3",
         "oracle": "larpbench.encoders.cards:ORACLE",
         "precomputed": "larpbench.encoders.cards:PRECOMPUTED",
         "random": "larpbench.encoders.cards:RANDOM",
@@ -112,10 +122,16 @@ def list_encoders() -> list[str]:
     return ENCODERS.names()
 
 
-def encoder_origin(spec: EncoderSpec) -> dict[str, str]:
-    """Return distribution, version and import path of what brought an encoder; those of a combination are joined."""
+def encoder_origin(spec: EncoderSpec, otherwise: Origin | None = None) -> dict[str, str]:
+    """Return distribution, version and import path of what brought an encoder; those of a combination are joined.
+
+    Args:
+        spec: The encoder.
+        otherwise: Whose it is if no registry knows it: that of the task that made it.
+    """
     if spec.combined:
-        parts = [encoder_origin(each) for each in spec.inputs]
+        parts = [encoder_origin(each, otherwise) for each in spec.inputs]
         return {key: "+".join(dict.fromkeys(part[key] for part in parts)) for key in parts[0]}
-    origin = ENCODERS.origin(base_name(spec.identity))
+    base = base_name(spec.identity)
+    origin = otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base)
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

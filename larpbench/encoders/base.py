@@ -128,6 +128,17 @@ class EncodeContext:
     checkpoint: Path | None = None
     weights: Path | None = None
 
+    @property
+    def weights_folder(self) -> Path:
+        """Folder of the pretrained weights.
+
+        Raises:
+            MissingPartError: If the encoder's spec names none.
+        """
+        if self.weights is None:
+            raise MissingPartError("an encoder was built without the folder of its pretrained weights")
+        return self.weights
+
 
 @runtime_checkable
 class Encoder(Protocol):

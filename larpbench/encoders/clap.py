@@ -8,7 +8,7 @@ of the extractor, log-mel spectrograms of Slaney's filters, is computed with tor
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.hub_models import BFLOAT16, Place, Tokens, load_model, options_of
+from larpbench.encoders.hub_cards import in_bfloat16
+from larpbench.encoders.hub_models import Place, Tokens, load_model
 from larpbench.encoders.larp.front_end import log_mel, windows
 from larpbench.encoders.larp.settings import MelSettings
 from larpbench.errors import DataError, EmbeddingError, MissingPartError
 
-View = Literal["audio", "text"]
-VIEWS: tuple[View, ...] = ("audio", "text")
 _WINDOWS_AT_ONCE = 8  # more is no faster, and needs more memory
 
 
@@ -127,13 +126,12 @@ class TextTower:
 
     def __call__(self, batch: TrackBatch) -> Tensor:
         """Return (n, dim) float32, rows of length 1."""
-        parts = []
-        for rows, tokens in self._tokens.by_length(batch.captions):
-            ids = tokens.to(self._place.device)
-            embeds = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).text_embeds
-            parts.append((rows, functional.normalize(embeds.float(), dim=1)))
-        order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-        return torch.cat([each for _, each in parts])[torch.from_numpy(order)]
+        return self._tokens.apply(batch.captions, self._of_tokens)
+
+    def _of_tokens(self, tokens: Tensor) -> Tensor:
+        ids = tokens.to(self._place.device)
+        embeds = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).text_embeds
+        return functional.normalize(embeds.float(), dim=1)
 
 
 class ClapEncoder:
@@ -150,23 +148,21 @@ class ClapEncoder:
 
 def build_clap(context: EncodeContext, argument: str | None) -> Encoder:
     """Return CLAP, or one view of it."""
-    folder, options = _folder(context), options_of(argument, "clap-pt", (*VIEWS, BFLOAT16))
-    place = Place.of(bfloat16=BFLOAT16 in options)
-    audio = None if "text" in options else _audio_tower(folder, place, projected=True)
-    return ClapEncoder(audio, None if "audio" in options else TextTower(folder, place))
+    folder, place, asked = _folder(context), Place.of(in_bfloat16(argument)), (argument or "").split(":")
+    audio = None if "text" in asked else _audio_tower(folder, place, projected=True)
+    return ClapEncoder(audio, None if "audio" in asked else TextTower(folder, place))
 
 
 def build_htsat(context: EncodeContext, argument: str | None) -> Encoder:
     """Return HTS-AT, the audio tower of CLAP before the projection."""
-    place = Place.of(bfloat16=argument == BFLOAT16)
-    return ClapEncoder(_audio_tower(_folder(context), place, projected=False), None)
+    return ClapEncoder(_audio_tower(_folder(context), Place.of(in_bfloat16(argument)), projected=False), None)
 
 
 def build_clap_random(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the audio tower of CLAP with random weights, as transformers draws them before training."""
     from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapFeatureExtractor
 
-    place = Place.of(bfloat16=False)
+    place = Place.of(in_bfloat16(argument))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)
         model: Any = ClapAudioModelWithProjection(ClapAudioConfig())

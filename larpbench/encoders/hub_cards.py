@@ -14,8 +14,9 @@ _CLAP_FILES = (*_TEXT_FILES, "preprocessor_config.json")
 _CLAP_PAPER = "Wu et al. 2023, Large-scale contrastive language-audio pretraining"
 _AUDIO_DIFFERENCE = "largest difference 2e-5 of a vector's length, from the spectrogram in float32 for float64"
 _TEXT_PROOF = "transformers 5.23.0 on a tiny BERT with the same weights: largest difference 1e-7 of a vector's length"
-_VIEWS = ("audio", "text")
-_PRECISION = "bf16"
+VIEWS = ("audio", "text")
+BFLOAT16 = "bf16"
+"""Behind the colon: weights and arithmetic in bfloat16. Other vectors, so another name."""
 _UNFUSED = Weights(
     "clap-htsat-unfused", "Apache-2.0", 615_000_000, repo="laion/clap-htsat-unfused", required=_CLAP_FILES
 )
@@ -57,8 +58,8 @@ def bind_clap(spec: EncoderSpec, argument: str) -> EncoderSpec:
         UsageError: If it asks for something else.
     """
     parts = argument.split(":")
-    view = next((each for each in _VIEWS if each == parts[0]), None)
-    bfloat16 = parts[-1] == _PRECISION
+    view = next((each for each in VIEWS if each == parts[0]), None)
+    bfloat16 = in_bfloat16(argument)
     if len(parts) != (view is not None) + bfloat16:
         raise UsageError(
             f"encoder {spec.card.name!r} has no view {argument!r}", allowed=f"{spec.card.name}[:audio|:text][:bf16]"
@@ -77,14 +78,14 @@ def bind_precision(spec: EncoderSpec, argument: str) -> EncoderSpec:
     Raises:
         UsageError: If it asks for something else.
     """
-    if argument != _PRECISION:
+    if argument != BFLOAT16:
         raise UsageError(f"encoder {spec.card.name!r} has no {argument!r}", allowed=f"{spec.card.name}[:bf16]")
     return _in_precision(spec, bfloat16=True)
 
 
 def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
     """Return the encoder of a text model: of the hub by its name, or in a folder."""
-    name = argument.removesuffix(f":{_PRECISION}")
+    name = argument.removesuffix(f":{BFLOAT16}")
     folder = Path(name).expanduser()
     if folder.is_dir():
         weights = Weights(
@@ -94,6 +95,11 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
         weights = Weights(name, f"see huggingface.co/{name}", 500_000_000, repo=name, required=_TEXT_FILES)
     card = spec.card.model_copy(update={"summary": f"captions through {name}", "weights": f"pretrained: {name}"})
     return _in_precision(replace(spec, card=card, weights=weights), bfloat16=name != argument)
+
+
+def in_bfloat16(argument: str | None) -> bool:
+    """Return whether what follows the colon of a name ends in ``bf16``."""
+    return (argument or "").split(":")[-1] == BFLOAT16
 
 
 def _in_precision(spec: EncoderSpec, bfloat16: bool) -> EncoderSpec:

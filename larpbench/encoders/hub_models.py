@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ import torch
 from safetensors import SafetensorError
 
 from larpbench.encoders.weights import TOKENIZER
-from larpbench.errors import DataError, UsageError, named
+from larpbench.errors import DataError, named
 from larpbench.runtime import torch_device
 
-BFLOAT16 = "bf16"
-"""Behind the colon: weights and arithmetic in bfloat16. Other vectors, so another name."""
+_AT_ONCE = 64  # captions of one length: more gain nothing, and need more memory
 LONGEST = 512
 """Tokens: no caption has more, and few models can take more."""
 
@@ -40,29 +39,14 @@ class Place:
         return cls(torch_device(), torch.bfloat16 if bfloat16 else torch.float32)
 
 
-def options_of(argument: str | None, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what follows the colons of an encoder's name, each at most once and in the order of `allowed`.
-
-    Raises:
-        UsageError: If something else follows.
-    """
-    parts = argument.split(":") if argument else []
-    found = tuple(each for each in allowed if each in parts)
-    if list(found) != parts:
-        raise UsageError(
-            f"encoder {name!r} has no view or precision {argument!r}",
-            allowed=name + "".join(f"[:{each}]" for each in allowed),
-        )
-    return found
-
-
-def load_model(kind: Any, folder: Path, place: Place) -> Any:  # noqa: ANN401 - transformers has no common type for it
+def load_model(kind: Any, folder: Path, place: Place, unused: str = "") -> Any:  # noqa: ANN401 - transformers has no common type for it
     """Return a model with the weights of a folder, for inference.
 
     Args:
         kind: Its class in transformers.
         folder: Holds ``config.json`` and the weights.
         place: Where and how it computes.
+        unused: Beginning of the names of tensors that may be missing, since nothing uses them.
 
     Raises:
         DataError: If the weights are damaged, or some of the model are not among them.
@@ -74,8 +58,7 @@ def load_model(kind: Any, folder: Path, place: Place) -> Any:  # noqa: ANN401 - 
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
-    missing = sorted({str(each) for each in told["missing_keys"]} - {"embeddings.position_ids"})
-    missing = [each for each in missing if "pooler." not in each]  # BERT's, which is not used, and often left out
+    missing = [each for each in sorted(map(str, told["missing_keys"])) if not (unused and each.startswith(unused))]
     if missing or told.get("mismatched_keys"):
         raise DataError(
             f"the weights are not those of {kind.__name__}: without {len(missing)} of its tensors, such as "
@@ -110,17 +93,30 @@ class Tokens:
                 raise DataError(f"no tokenizer can be read: {error}", where=str(folder)) from error
         self._longest = min(self._tokenizer.model_max_length, longest)
 
-    def by_length(self, captions: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Yield rows of captions of one length, and their tokens, (rows, length) int64.
+    def apply(self, captions: np.ndarray, encode: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return what a function makes of all captions, row by row.
 
-        Padding would cost time, and change the last bits with the batch.
+        It gets captions of one length at a time: padding would cost time, and change the last bits with the batch.
+
+        Args:
+            captions: (n,) str.
+            encode: From tokens, (rows, length) int64, to (rows, dim).
+
+        Returns:
+            (n, dim), where `encode` left it.
         """
         texts = [str(each) for each in captions]
         tokens = self._tokenizer(texts, truncation=True, max_length=self._longest)["input_ids"]
         lengths = np.array([len(each) for each in tokens])
-        for length in np.unique(lengths):
-            rows = np.flatnonzero(lengths == length)
-            yield rows, torch.tensor([tokens[row] for row in rows])
+        order = np.argsort(lengths, kind="stable")
+        changes = np.flatnonzero(np.diff(lengths[order])) + 1
+        groups = [
+            group[start : start + _AT_ONCE]
+            for group in np.split(order, changes)
+            for start in range(0, len(group), _AT_ONCE)
+        ]
+        parts = [encode(torch.tensor([tokens[row] for row in group])) for group in groups]
+        return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ class Standardiser:
         varies = deviation > 1e-6 * np.abs(self.mean)  # less is the rounding of float32
         self.scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
 
-    def apply(self, features: np.ndarray) -> np.ndarray:
-        """Return (n, dim) float32 in [-10, 10]."""
-        return np.clip((features - self.mean) * self.scale, -LARGEST, LARGEST).astype(np.float32)
+    def apply(self, features: np.ndarray, largest: float | None = LARGEST) -> np.ndarray:
+        """Return (n, dim) float32, cut to [-largest, largest] unless that is None."""
+        scaled = (features - self.mean) * self.scale
+        return (scaled if largest is None else np.clip(scaled, -largest, largest)).astype(np.float32)

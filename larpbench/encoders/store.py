@@ -18,7 +18,7 @@ from larpbench.encoders.base import EncodeContext, EncoderSpec, Rows
 from larpbench.encoders.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
-from larpbench.errors import EmbeddingError, StorageError, named
+from larpbench.errors import DataError, EmbeddingError, StorageError, named
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
@@ -142,9 +142,17 @@ class EmbeddingStore:
 
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         folder = self._complete(spec, dataset, split, seed)
-        parts = [_read_shard(_shard_path(spec, folder, start)) for start, _ in _shards(spec, len(split.track_ids))]
-        cost = Cost(sum(each.wall_s for _, each in parts), sum(each.cpu_s for _, each in parts))
-        return np.concatenate([part for part, _ in parts]), cost
+        vectors: np.ndarray | None = None  # filled shard by shard: a list of parts would take the memory twice
+        wall = cpu = 0.0
+        for start, stop in _shards(spec, len(split.track_ids)):
+            part, cost = _read_shard(_shard_path(spec, folder, start))
+            if vectors is None:
+                vectors = np.empty((len(split.track_ids), part.shape[1]), dtype=np.float32)
+            vectors[start:stop] = part
+            wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
+        if vectors is None:
+            raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
+        return vectors, Cost(wall, cpu)
 
     def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> Path:
         """Encode what is missing, and return the folder."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.hub_models import BFLOAT16, LONGEST, Place, Tokens, load_model
+from larpbench.encoders.hub_cards import in_bfloat16
+from larpbench.encoders.hub_models import LONGEST, Place, Tokens, load_model
 from larpbench.errors import MissingPartError
-
-_AT_ONCE = 64  # captions of one length: more gain nothing, and need more memory
 
 
 class TextEncoder:
@@ -31,29 +31,22 @@ class TextEncoder:
         from transformers import AutoModel
 
         self._tokens, self._place = Tokens(folder, longest), place
-        model = load_model(AutoModel, folder, place)
+        model = load_model(AutoModel, folder, place, unused="pooler.")
         self._model = model.get_encoder() if model.config.is_encoder_decoder else model
 
     @torch.inference_mode()
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, width of the model) float32, rows of length 1."""
-        vectors: list[tuple[np.ndarray, torch.Tensor]] = []
-        for rows, tokens in self._tokens.by_length(batch.captions):
-            for start in range(0, len(rows), _AT_ONCE):
-                ids = tokens[start : start + _AT_ONCE].to(self._place.device)
-                states = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-                vectors.append((rows[start : start + _AT_ONCE], functional.normalize(states.float().mean(1), dim=1)))
-        order = np.argsort(np.concatenate([rows for rows, _ in vectors]))
-        return torch.cat([each for _, each in vectors]).cpu().numpy()[order]
+        return self._tokens.apply(batch.captions, self._of_tokens).cpu().numpy()
+
+    def _of_tokens(self, tokens: Tensor) -> Tensor:
+        ids = tokens.to(self._place.device)
+        states = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        return functional.normalize(states.float().mean(dim=1), dim=1)
 
 
 def build_text(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder with the weights of `context.weights`."""
     if context.weights is None:
         raise MissingPartError("a text encoder needs the folder of its weights")
-    return TextEncoder(context.weights, Place.of(bfloat16=is_bfloat16(argument)))
-
-
-def is_bfloat16(argument: str | None) -> bool:
-    """Return whether the last part of what follows the colon asks for bfloat16."""
-    return (argument or "").split(":")[-1] == BFLOAT16
+    return TextEncoder(context.weights, Place.of(in_bfloat16(argument)))

@@ -190,6 +190,10 @@ def _complete(folder: Path) -> bool:
 
 def _cached(repo: str, revision: str) -> Path | None:
     """Return the folder of a model in the hub's cache, without asking the hub."""
+    from huggingface_hub import constants
+
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}").is_dir():
+        return None  # the import below takes longer than all the rest of `larpbench list`
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

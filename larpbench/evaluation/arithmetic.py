@@ -13,7 +13,12 @@ from larpbench.evaluation.metrics import CUTOFFS, ideal_gain
 _TOLERANCE = 1e-9
 
 
-def check_scores(columns: Mapping[str, np.ndarray], ceiling: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> None:
+def check_scores(
+    columns: Mapping[str, np.ndarray],
+    ceiling: Mapping[str, np.ndarray],
+    n_heldout: np.ndarray,
+    cutoffs: tuple[int, ...] = CUTOFFS,
+) -> None:
     """Raise if a playlist has a score that its held-out tracks do not allow.
 
     Values lie in [0, 1] and not above their ceiling; recall grows with K; h hits among the first K allow an NDCG
@@ -23,6 +28,7 @@ def check_scores(columns: Mapping[str, np.ndarray], ceiling: Mapping[str, np.nda
         columns: Column name -> (p,) float64, per playlist.
         ceiling: The same of a perfect ranking.
         n_heldout: (p,) int.
+        cutoffs: The Ks, ascending.
 
     Raises:
         ProtocolError: Naming the metric and the first playlist.
@@ -31,10 +37,10 @@ def check_scores(columns: Mapping[str, np.ndarray], ceiling: Mapping[str, np.nda
         _require(name, "is in [0, 1]", (values >= 0) & (values <= 1 + _TOLERANCE))
     for name, most in ceiling.items():
         _require(name, "is at most its ceiling", columns[name] <= most + _TOLERANCE)
-    for small, large in itertools.pairwise(CUTOFFS):
+    for small, large in itertools.pairwise(cutoffs):
         grows = columns[f"recall@{small}"] <= columns[f"recall@{large}"] + _TOLERANCE
         _require(f"recall@{large}", f"is at least recall@{small}", grows)
-    for k in CUTOFFS:
+    for k in cutoffs:
         low, high = ndcg_bounds(columns[f"recall@{k}"] * n_heldout, n_heldout, k)
         ndcg = columns[f"ndcg@{k}"]
         _require(f"ndcg@{k}", "is what its recall allows", (ndcg >= low - _TOLERANCE) & (ndcg <= high + _TOLERANCE))

@@ -34,12 +34,15 @@ class MetricSpec:
         k: Cut-off.
         per_query: Whether each playlist has a value of its own.
         quality: Whether more is better and chance and ceiling are defined; otherwise it only describes the lists.
+        whole_list: Whether it still tells rankings apart where K reaches the number of candidates, so that there is no
+            reason to print n/a.
     """
 
     name: str
     k: int
     per_query: bool = True
     quality: bool = True
+    whole_list: bool = False
 
     @property
     def column(self) -> str:
@@ -119,6 +122,29 @@ def recall_and_ndcg(hits: np.ndarray, n_heldout: np.ndarray, cutoffs: tuple[int,
     return columns
 
 
+def list_quality(hits: np.ndarray, n_heldout: np.ndarray, cutoffs: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return recall, NDCG and hit rate at each K, and MRR and MAP at the largest.
+
+    Args:
+        hits: (p, k) bool, k = max(cutoffs).
+        n_heldout: (p,) int, at least 1 each.
+        cutoffs: The Ks, ascending.
+
+    Returns:
+        Column name -> (p,) float64.
+    """
+    length = cutoffs[-1]
+    columns = recall_and_ndcg(hits, n_heldout, cutoffs)
+    ranks = np.arange(1, length + 1)
+    for k in cutoffs:
+        columns[f"hit_rate@{k}"] = np.asarray(hits[:, :k].any(axis=1), dtype=np.float64)
+    first = hits.argmax(axis=1)
+    columns[f"mrr@{length}"] = np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0)
+    precision = hits.cumsum(axis=1) / ranks
+    columns[f"map@{length}"] = (precision * hits).sum(axis=1) / np.minimum(n_heldout, length)
+    return columns
+
+
 def per_playlist(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -> dict[str, np.ndarray]:
     """Return every per-playlist metric of `METRICS`.
 
@@ -130,14 +156,7 @@ def per_playlist(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -
     Returns:
         Column name -> (p,) float64.
     """
-    columns = recall_and_ndcg(hits, n_heldout, CUTOFFS)
-    ranks = np.arange(1, LIST_LENGTH + 1)
-    for k in CUTOFFS:
-        columns[f"hit_rate@{k}"] = np.asarray(hits[:, :k].any(axis=1), dtype=np.float64)
-    first = hits.argmax(axis=1)
-    columns[f"mrr@{LIST_LENGTH}"] = np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0)
-    precision = hits.cumsum(axis=1) / ranks
-    columns[f"map@{LIST_LENGTH}"] = (precision * hits).sum(axis=1) / np.minimum(n_heldout, LIST_LENGTH)
+    columns = list_quality(hits, n_heldout, CUTOFFS)
     for k in CUTOFFS:
         columns[f"unique_artist_share@{k}"] = _unique_share(artists[:, :k])
     return columns

@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from larpbench.datasets.schema import Interactions, Split, SplitName
+from larpbench.datasets.schema import Dataset, Interactions, Split, SplitName
 from larpbench.errors import ProtocolError, UsageError
 from larpbench.evaluation.continuation import Continuation, continuation
 
@@ -29,20 +30,39 @@ SearchSpace = Mapping[str, tuple[float, ...]]
 """Parameter -> its values; the first of each is the default, where there is a paper the paper's own."""
 
 
-class Recommender(ABC):
-    """Turns embeddings into vectors whose inner products are the scores.
+class Method(ABC):
+    """What stands in the recommender slot of a cell, whatever the task.
 
     Attributes:
         name: Name in results; the scorer is part of it (protocol rule 6).
         version: Raised with every change that changes scores.
         summary: One line for lists.
         learns_from: The splits whose embeddings it needs before it can be asked.
+        settings: Hyper-parameters that nothing tunes, as JSON. Part of the key of its results.
     """
 
     name: str
     version: int
     summary: str
     learns_from: ClassVar[tuple[SplitName, ...]] = ()
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether its scores depend on a seed: then it runs over several."""
+        return bool(self.learns_from)
+
+    def seeded(self, seed: int) -> Self:
+        """Return the method for a run with a seed."""
+        return self
+
+    def seconds(self, dataset: Dataset) -> float:
+        """Return roughly how long one run of it learns, for the plan's estimate."""
+        return 0.0
+
+
+class Recommender(Method):
+    """Turns embeddings into vectors whose inner products are the scores."""
 
     @abstractmethod
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from larpbench import runner
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders import ENCODERS, base_name
 from larpbench.encoders.larp.settings import Size
 from larpbench.errors import MissingPartError
 from larpbench.planning import Plan, encoder_for, make_plan
@@ -31,6 +30,8 @@ class Request:
         budget: Trials of each tuning.
         output: The results folder: cells that are there are kept.
         report: Receives one line a cell.
+        protocol: Of artist similarity.
+        encoders: Whose features artist similarity compares; empty: those of the paper.
     """
 
     dataset: Dataset
@@ -40,6 +41,8 @@ class Request:
     budget: int
     output: Path
     report: Callable[[str], None]
+    protocol: str = "fixed"
+    encoders: tuple[str, ...] = ()
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -81,10 +84,9 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
     Raises:
         MissingPartError: If not one cell can be run.
     """
-    known = [name for name in encoders if base_name(name) in ENCODERS.names()]
     plan = make_plan(
         request.dataset,
-        encoders=known,
+        encoders=encoders,
         recommenders=recommenders,
         seeds=request.seeds,
         budget=request.budget,
@@ -97,7 +99,6 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
     absent = {
         each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in plan.unavailable
     }
-    absent |= {name: "there is no encoder of that name" for name in encoders if name not in known}
     identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
     return Evaluated(_table(plan), identities, absent)
 

@@ -21,11 +21,15 @@ FIGURES = {
     "figure4": "larpbench.reproduction.sensitivity:figure4",
     "figure5": "larpbench.reproduction.convergence:figure5",
 }
-TARGETS = (*_TABLES, *FIGURES)
+_OF_ARTISTS = {"artist-similarity": "larpbench.reproduction.artist_similarity:artist_similarity"}
+_DRAWN = FIGURES | _OF_ARTISTS
+OF_PLAYLISTS = (*_TABLES, *FIGURES)
+"""What ``all`` stands for: no data set can be asked for these and for the one on artists."""
+TARGETS = (*OF_PLAYLISTS, *_OF_ARTISTS)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the targets that some names stand for.
+    """Return the targets that some names stand for; ``all`` are those on playlists.
 
     Raises:
         UnknownNameError: If a name is no target.
@@ -33,14 +37,15 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in (*TARGETS, ALL):
             raise UnknownNameError("target", name, (*TARGETS, ALL))
-    return TARGETS if ALL in names else tuple(dict.fromkeys(names))
+    named = [each for name in names for each in (OF_PLAYLISTS if name == ALL else (name,))]
+    return tuple(dict.fromkeys(named))
 
 
 def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     """Run what is missing and write a table or figure.
 
     Args:
-        target: One of `TARGETS`.
+        target: Its name.
         request: What it is made of.
         folder: Where the files go.
 
@@ -50,8 +55,8 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     Raises:
         LarpbenchError: If it cannot be made, with the reason.
     """
-    if target in FIGURES:
-        draw: Callable[[Request, Path], list[Path]] = resolve(FIGURES[target])
+    if target in _DRAWN:
+        draw: Callable[[Request, Path], list[Path]] = resolve(_DRAWN[target])
         return draw(request, folder)
     from larpbench.reproduction.sheet import write_sheet
 

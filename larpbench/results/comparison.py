@@ -10,7 +10,7 @@ import numpy as np
 
 from larpbench.errors import UsageError
 from larpbench.evaluation.significance import Comparison, compare, holm
-from larpbench.results.rows import SHOWN, Table
+from larpbench.results.rows import Table
 from larpbench.results.store import read_playlist_values, record_path
 from larpbench.results.tables import load_tables
 from larpbench.tasks.base import Cell
@@ -61,7 +61,7 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
         common = _recommenders(table, one) & _recommenders(table, other)
         for recommender in sorted(common):
             ours, theirs = (_values(output, table, name, recommender) for name in (one, other))
-            for column, metric in enumerate(SHOWN):
+            for column, metric in enumerate(table.columns):
                 a, b = ours[:, column], theirs[:, column]
                 found = compare(a, b)
                 means = float(a.mean()), float(b.mean())
@@ -124,5 +124,5 @@ def _values(output: Path, table: Table, encoder: str, recommender: str) -> np.nd
         for record in table.records
         if (record.cell.encoder, record.cell.recommender) == (encoder, recommender)
     ]
-    stacked = [read_playlist_values(record_path(output, cell, key), list(SHOWN)) for cell, key in cells]
+    stacked = [read_playlist_values(record_path(output, cell, key), list(table.columns)) for cell, key in cells]
     return np.mean(stacked, axis=0)

@@ -129,13 +129,18 @@ def _cells(row: Row, table: Table, cell: Callable[[Score | None], str]) -> list[
 
 
 def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:
-    return [("chance", table.chance), ("ceiling", table.ceiling)]
+    bounds = [("chance", table.chance), ("ceiling", table.ceiling)]
+    return [(name, values) for name, values in bounds if values or table.records]
 
 
 def column_head(column: str) -> str:
     """Return a metric as a heading, such as ``NDCG@10``."""
-    name, _, k = column.partition("@")
-    return f"{name.upper() if name == 'ndcg' else name.capitalize()}@{k}"
+    name, at, k = column.partition("@")
+    if not at:
+        return column
+    first, *rest = name.split("_")
+    words = [first.upper() if first in ("ndcg", "mrr", "map") else first.capitalize(), *rest]
+    return f"{' '.join(words)}@{k}"
 
 
 def number_text(score: Score | None) -> str:

@@ -10,40 +10,43 @@ import numpy as np
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import as_sentence
 from larpbench.results.rows import FEW_HITS, SHOWN, Row
+from larpbench.tasks import TASKS
 
 
-def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequence[Row]) -> list[str]:
+def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequence[Row], column: str) -> list[str]:
     """Return how much a table can carry.
 
     Args:
         removal: What left the data set, if anything.
         good: The records that have scores.
         rows: The table's rows.
+        column: By which they are sorted.
     """
     removed = [as_sentence(removal)] if removal else []
     record = good[0] if good else None
     if record is None or record.counts is None:
         return removed
-    counts = record.counts
+    counts, task = record.counts, record.cell.task
+    query, item = (TASKS.get(task).query, TASKS.get(task).item) if task in TASKS.names() else ("query", "item")
     left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
     widths = [
         score.high - score.low
         for row in rows
-        if (score := row.scores.get(SHOWN[0])) and score.high is not None and score.low is not None
+        if (score := row.scores.get(column)) and score.high is not None and score.low is not None
     ]
     found = [
-        f"{counts.playlists} playlists counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out tracks each; "
-        f"{counts.tracks} tracks, of which {counts.candidates_min} or more are candidates for each playlist.",
+        f"{counts.playlists} {query}s counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out {item}s each; "
+        f"{counts.tracks} {item}s, of which {counts.candidates_min} or more are candidates for each {query}.",
         *removed,
     ]
     if widths:
         found.append(
-            f"The 95 % intervals (bootstrap over playlists) of {SHOWN[0]} are up to {max(widths):.3f} wide: "
+            f"The 95 % intervals (bootstrap over {query}s) of {column} are up to {max(widths):.3f} wide: "
             "a difference of that order may be chance."
         )
     if any(row.group for row in rows):
         found.append(
-            f"Group: rows that share a letter cannot be told apart by {SHOWN[0]} (paired randomisation tests of all "
+            f"Group: rows that share a letter cannot be told apart by {column} (paired randomisation tests of all "
             "pairs, Holm-corrected to 5 % for the whole table)."
         )
     tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)
@@ -67,7 +70,7 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
     if any(score is None for row in rows for score in row.scores.values()):
         found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
-    if names := sorted({row.encoder for row in rows if row.weights.startswith("random")}):
+    if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         found.append(f"weights: random, never trained: {', '.join(names)}.")
     found.extend(_draws(records))
     found.extend(_trainings(records))
@@ -80,6 +83,11 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
     if older:
         found.append(f"{older} older results of the same cells, or of an older version of the data set, are left out.")
     return found
+
+
+def _random_weights(row: Row) -> bool:
+    """Whether the weights, or those of a part of a combination, were never trained."""
+    return any(part.startswith("random") or ": random" in part for part in row.weights.split("; "))
 
 
 def _draws(records: Sequence[CellRecord]) -> list[str]:
@@ -119,8 +127,9 @@ def _trainings(records: Sequence[CellRecord]) -> list[str]:
 
 def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     """Name the encoders that may have seen tested tracks where nobody can look (protocol rule 13)."""
-    good = [each for each in records if each.status == "ok"]
-    cards = {each.cell.encoder: each.encoder.card for each in good if each.training is None}
+    cards = {
+        each.cell.encoder: each.encoder.card for each in records if not (each.training or each.encoder.learnt_from)
+    }
     elsewhere = {name: card for name, card in cards.items() if card["training_data"] != "none"}
     dataset = records[0].cell.dataset if records else ""
     declared = {

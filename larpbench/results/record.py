@@ -98,6 +98,8 @@ class EncoderPart(_Model):
     weights_digest: str | None
     origin: dict[str, str]
     """Distribution, version and import path that brought it."""
+    learnt_from: str | None = None
+    """Data set that larpbench trained its weights on; null for weights from elsewhere, and where there are none."""
 
 
 class TrainingPart(_Model):
@@ -122,6 +124,15 @@ class TrialPart(_Model):
     failure: str | None
 
 
+class FitPart(_Model):
+    """What was learnt, where the task itself learns."""
+
+    settings: dict[str, Any]
+    """All hyper-parameters."""
+    facts: dict[str, Any]
+    """What learning tells: epochs, what selected the best, its history."""
+
+
 class RecommenderPart(_Model):
     """The recommender that was used."""
 
@@ -134,6 +145,8 @@ class RecommenderPart(_Model):
     """Trials that were asked for."""
     trials: tuple[TrialPart, ...] = ()
     """All that was tried, on valid, with seed 0; the other seeds train with what it chose."""
+    fit: FitPart | None = Field(default=None, exclude_if=lambda part: part is None)
+    """Null where there are trials, or nothing is learnt."""
 
 
 class Counts(_Model):

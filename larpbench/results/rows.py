@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from larpbench.evaluation.metrics import CUTOFFS
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import in_short
+from larpbench.tasks.continuation import CONTINUATION
 
 FEW_HITS = 20
-SHOWN = tuple(f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTOFFS)
+SHOWN = CONTINUATION.columns
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Table:
         facts: Sentences that say how much the table can carry.
         footnotes: Sentences on single rows.
         records: The records that it is made of.
+        variant: What of the protocol is not as usual; empty if nothing.
     """
 
     task: str
@@ -83,8 +84,10 @@ class Table:
     facts: tuple[str, ...]
     footnotes: tuple[str, ...]
     records: tuple[CellRecord, ...]
+    variant: str = ""
 
     @property
     def tested(self) -> str:
-        """What was tested, in words that differ where the candidates do."""
-        return f"{self.dataset} less {in_short(self.removal)}" if self.removal else self.dataset
+        """What was tested, in words that differ where the candidates or the protocol do."""
+        name = f"{self.dataset} less {in_short(self.removal)}" if self.removal else self.dataset
+        return f"{name} ({self.variant})" if self.variant else name

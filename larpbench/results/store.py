@@ -92,11 +92,11 @@ def playlists_path(record: Path) -> Path:
 
 
 def playlists_frame(result: TaskResult) -> pl.DataFrame:
-    """Return one row a counted playlist: sizes, every metric, the ranked track ids and their scores."""
+    """Return one row a counted query: sizes, every metric, the ranked track ids and their scores."""
     listed = result.lists >= 0
     ids = np.where(listed, result.item_ids[result.lists], "")
     columns: dict[str, pl.Series | np.ndarray] = {
-        "playlist_id": result.query_ids,
+        f"{result.query}_id": result.query_ids,
         "n_seeds": result.n_seeds,
         "n_heldout": result.n_heldout,
         "n_candidates": result.n_candidates,
@@ -111,18 +111,19 @@ def playlists_frame(result: TaskResult) -> pl.DataFrame:
 
 
 def read_playlist_values(record: Path, columns: list[str]) -> np.ndarray:
-    """Return the stored values of some metrics, (p, columns) float64, sorted by playlist id.
+    """Return the stored values of some metrics, (p, columns) float64, sorted by the query's id.
 
     Raises:
         DataError: If the file is missing or damaged.
     """
     path = playlists_path(record)
     try:
-        frame = pl.read_parquet(path, columns=["playlist_id", *columns])
+        query_id = next(iter(pl.read_parquet_schema(path)))  # playlist_id, or artist_id
+        frame = pl.read_parquet(path, columns=[query_id, *columns])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"the playlists of a result cannot be read: {str(error).splitlines()[0]}",
             where=str(path),
             next_step="delete the record beside it and run its cell anew",
         ) from error
-    return frame.sort("playlist_id").select(columns).to_numpy()
+    return frame.sort(query_id).select(columns).to_numpy()

@@ -14,12 +14,13 @@ from larpbench.evaluation.significance import indistinguishable_groups
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.results.notes import facts, footnotes
 from larpbench.results.record import CellRecord, Metric
-from larpbench.results.rows import FEW_HITS, SHOWN, Row, Score, Table
+from larpbench.results.rows import FEW_HITS, Row, Score, Table
 from larpbench.results.store import read_playlist_values, read_records
+from larpbench.tasks import TASKS
 
 
 def load_tables(output: str | Path) -> list[Table]:
-    """Return one table a task, data set and removal (protocol rule 13) of a results folder.
+    """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
     Records of an older version of the data set are left out and counted in a footnote: rows of different data do not
     compare.
@@ -27,9 +28,9 @@ def load_tables(output: str | Path) -> list[Table]:
     Raises:
         DataError: If there are no results, or a file is damaged.
     """
-    groups: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in read_records(Path(output)):
-        groups[record.cell.task, record.cell.dataset].append((path, record))
+        groups[record.cell.task, record.cell.dataset, _variant(record)].append((path, record))
     return [table for _, found in sorted(groups.items()) for table in build_tables(found)]
 
 
@@ -50,25 +51,33 @@ def _table(current: list[tuple[Path, CellRecord]], older: int) -> Table:
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))
-    rows = _placed(_lettered([_row(pairs) for pairs in grouped.values()], list(grouped.values())))
     good = [record for _, record in current if record.status == "ok"]
     by_name = {metric.name: metric for metric in good[0].metrics} if good else {}
-    shown = {name: by_name[name] for name in SHOWN if name in by_name}
+    task = current[0][1].cell.task
+    columns = TASKS.get(task).columns if task in TASKS.names() else tuple(by_name)
+    rows = [_row(pairs, columns) for pairs in grouped.values()]
+    rows = _placed(_lettered(rows, list(grouped.values()), columns[0]), columns)
+    shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
-        current[0][1].cell.task,
+        task,
         current[0][1].cell.dataset,
         current[0][1].removal,
-        SHOWN,
+        columns,
         tuple(rows),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
         {name: metric.ceiling if metric.applicable else None for name, metric in shown.items()},
-        tuple(facts(current[0][1].removal, good, rows)),
+        tuple(facts(current[0][1].removal, good, rows, columns[0])),
         tuple(footnotes([record for _, record in current], rows, older)),
         tuple(record for _, record in sorted(current, key=lambda pair: _order(pair[1]))),
+        _variant(current[0][1]),
     )
 
 
-def _row(pairs: Sequence[tuple[Path, CellRecord]]) -> Row:
+def _variant(record: CellRecord) -> str:
+    return record.protocol.partition("/")[2]
+
+
+def _row(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> Row:
     first = pairs[0][1]
     good = [(path, record) for path, record in pairs if record.status == "ok"]
     failures = [record.failure.message for _, record in pairs if record.failure]
@@ -77,7 +86,8 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]]) -> Row:
     if not good or failures:  # a mean over those seeds that happened to work would be no mean over seeds
         return Row(*name, 0, card["weights"], card["control"], {}, failures[0] if failures else "no scores")
     metrics = {metric.name: metric for metric in good[0][1].metrics}
-    scores = {column: _single(metrics[column]) for column in SHOWN} if len(good) == 1 else _over_seeds(good)
+    single = len(good) == 1
+    scores = {column: _single(metrics[column]) for column in columns} if single else _over_seeds(good, columns)
     return Row(*name, len(good), card["weights"], card["control"], scores)
 
 
@@ -87,15 +97,15 @@ def _single(metric: Metric) -> Score | None:
     return Score(metric.value, metric.ci_low, metric.ci_high, metric.hits < FEW_HITS)
 
 
-def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]]) -> dict[str, Score | None]:
-    values = [read_playlist_values(path, list(SHOWN)) for path, _ in pairs]
+def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> dict[str, Score | None]:
+    values = [read_playlist_values(path, list(columns)) for path, _ in pairs]
     if len({len(each) for each in values}) > 1:
         raise DataError("the seeds of one row counted different playlists", where=str(pairs[0][0].parent))
     stacked = np.stack(values)
     lows, highs = bootstrap_interval(stacked)
     by_name = [{metric.name: metric for metric in record.metrics} for _, record in pairs]
     scores: dict[str, Score | None] = {}
-    for index, column in enumerate(SHOWN):
+    for index, column in enumerate(columns):
         hits = sum(metrics[column].hits for metrics in by_name)
         mean = float(stacked[:, :, index].mean())
         score = Score(mean, float(lows[index]), float(highs[index]), hits < FEW_HITS)
@@ -103,11 +113,11 @@ def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]]) -> dict[str, Score | N
     return scores
 
 
-def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord]]]) -> list[Row]:
+def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord]]], column: str) -> list[Row]:
     """Add letters: rows that share one cannot be told apart by the first column (protocol rule 12)."""
-    good = [index for index, row in enumerate(rows) if row.scores.get(SHOWN[0])]
+    good = [index for index, row in enumerate(rows) if row.scores.get(column)]
     means = [
-        np.mean([read_playlist_values(path, [SHOWN[0]])[:, 0] for path, _ in records[index]], axis=0) for index in good
+        np.mean([read_playlist_values(path, [column])[:, 0] for path, _ in records[index]], axis=0) for index in good
     ]
     if len(good) < 2 or len({len(each) for each in means}) > 1:
         return rows
@@ -115,10 +125,10 @@ def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord
     return [replace(row, group=letters.get(index, "")) for index, row in enumerate(rows)]
 
 
-def _placed(rows: list[Row]) -> list[Row]:
+def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
     """Mark the best and the second best of each column and sort; controls take part in neither."""
     places: dict[tuple[int, str], int] = {}
-    for column in SHOWN:
+    for column in columns:
         values = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
         ordered = sorted({score.value for score in values.values() if score}, reverse=True)[:2]
         for index, score in values.items():
@@ -131,11 +141,11 @@ def _placed(rows: list[Row]) -> list[Row]:
             for column, score in row.scores.items()
         }
         marked.append(replace(row, scores=scores))
-    return sorted(marked, key=_rank)
+    return sorted(marked, key=lambda row: _rank(row, columns[0]))
 
 
-def _rank(row: Row) -> tuple[bool, bool, float, str, str]:
-    first = row.scores.get(SHOWN[0])
+def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str]:
+    first = row.scores.get(column)
     return (bool(row.failure), row.control, -first.value if first else 0.0, row.encoder, row.recommender)
 
 

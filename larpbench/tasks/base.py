@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders.base import EncoderSpec
+from larpbench.errors import MissingPartError, UsageError
 from larpbench.evaluation.metrics import MetricSpec
-from larpbench.recommenders.base import Recommender
+from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
+from larpbench.recommenders.base import Method
+from larpbench.runtime import Cost
+
+M = TypeVar("M", bound=Method)
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,36 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class VisibleGroup:
+    """Queries of which about as much is visible: playlists by their seeds, artists by their visible edges.
+
+    Attributes:
+        label: Name in tables.
+        least: Smallest number of visible tracks or edges.
+        most: Largest.
+    """
+
+    label: str
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What learning took, where a task does it and not `LearnedRecommender.fit`.
+
+    Attributes:
+        facts: What the record should say of it, as JSON.
+        cost: Its seconds.
+    """
+
+    facts: Mapping[str, Any]
+    cost: Cost
+
+
+@dataclass(frozen=True)
 class TaskResult:
-    """The scores of one cell, one row a counted query.
+    """The scores of one cell, one row a counted query (a playlist, or an artist).
 
     Attributes:
         query_ids: (p,) str.
@@ -55,6 +92,8 @@ class TaskResult:
         tie_share: K -> share of the lists whose cut at K falls between equal scores.
         left_out: Reason -> number of queries that are not counted.
         diagnostics: What kind of lists these are, column -> value; None where it is not defined.
+        fit: What learning took, if the task learnt something.
+        query: What the queries are, in the singular.
     """
 
     query_ids: np.ndarray
@@ -72,9 +111,11 @@ class TaskResult:
     tie_share: Mapping[int, float]
     left_out: Mapping[str, int]
     diagnostics: Mapping[str, float | None] = field(default_factory=dict)
+    fit: Fit | None = None
+    query: str = "playlist"
 
 
-class Task(ABC):
+class Task(ABC, Generic[M]):
     """A kind of question about embeddings.
 
     Attributes:
@@ -83,7 +124,14 @@ class Task(ABC):
         summary: One line for lists.
         protocol: The rules that it follows.
         metrics: What it measures.
-        splits: The splits whose embeddings it needs.
+        splits: The splits whose embeddings it needs, whatever the recommender.
+        kind: The kind of data set that it reads.
+        query: What is asked about, in the singular.
+        item: What is ranked, in the singular.
+        shown: Columns of its tables; rows are sorted by the first. Empty: all measures of quality.
+        visible_groups: By how much of a query is visible, tables break down their first column; empty: they do not.
+        default_encoders: What is tested if nobody says what.
+        default_recommenders: And with which recommenders.
     """
 
     name: str
@@ -92,11 +140,110 @@ class Task(ABC):
     protocol: str
     metrics: tuple[MetricSpec, ...]
     splits: tuple[SplitName, ...]
+    kind: ClassVar[Literal["playlists", "artist-graph"]] = "playlists"
+    query: ClassVar[str] = "playlist"
+    item: ClassVar[str] = "track"
+    shown: ClassVar[tuple[str, ...]] = ()
+    visible_groups: ClassVar[tuple[VisibleGroup, ...]] = ()
+    default_encoders: tuple[str, ...] = DEFAULT_ENCODERS
+    default_recommenders: tuple[str, ...] = DEFAULT_RECOMMENDERS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of its tables."""
+        return self.shown or tuple(spec.column for spec in self.metrics if spec.quality)
+
+    def configured(self, options: Mapping[str, Any]) -> Self:
+        """Return the task with options of its own.
+
+        Raises:
+            UsageError: If it has no such option, or a value makes no sense.
+        """
+        if options:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+            raise UsageError(f"the task {self.name!r} has no option {names}", next_step="larpbench list tasks")
+        return self
+
+    def view(self, dataset: Dataset) -> Dataset:
+        """Return what the task reads of a data set.
+
+        Raises:
+            UsageError: If it is of another kind.
+        """
+        if dataset.manifest.kind != self.kind:
+            raise UsageError(
+                f"the task {self.name!r} asks of {self.kind}, and {dataset.name!r} is of kind {dataset.manifest.kind}",
+                allowed=f"a data set of kind {self.kind}",
+                next_step="larpbench list tasks, larpbench list datasets",
+            )
+        return dataset
+
+    @property
+    def variant(self) -> str:
+        """What of the protocol is not as usual: the part of its name after a slash. It has tables of its own."""
+        return self.protocol.partition("/")[2]
+
+    def check_protocol(self, draws: int, removes: bool) -> None:
+        """Check what a run asks for beside names.
+
+        Args:
+            draws: How many draws of seeds and held-out tracks are scored.
+            removes: Whether tracks leave the test split because an encoder was trained on them.
+
+        Raises:
+            UsageError: If the task cannot do that.
+        """
+
+    def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
+        """Check as much of the names as can be checked before there is a data set.
+
+        Raises:
+            UnknownNameError: If there is no such encoder or recommender.
+            MissingPartError: If a recommender that was asked for by name cannot be loaded.
+        """
+        for name in encoders:
+            if name not in ("all", "default"):
+                with suppress(MissingPartError):  # listed as unavailable, with the reason
+                    get_encoder(name)
+        for name in recommenders:
+            if name not in ("all", "default"):
+                RECOMMENDERS.get(name)
+
+    def encoders(self, names: Sequence[str], dataset: Dataset) -> dict[str, EncoderSpec | MissingPartError]:
+        """Return name -> encoder, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
+
+        Raises:
+            UnknownNameError: If there is no such encoder.
+        """
+        found: dict[str, EncoderSpec | MissingPartError] = {}
+        for name in self.expanded(names):
+            try:
+                found[name] = get_encoder(name)
+            except MissingPartError as error:  # a plug-in that breaks
+                found[name] = error
+        return found
+
+    def recommenders(self, names: Sequence[str]) -> dict[str, Method | MissingPartError]:
+        """Return name -> recommender, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
+
+        Raises:
+            UnknownNameError: If there is no such recommender.
+        """
+        lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
+        found: dict[str, Method | MissingPartError] = {}
+        for name in dict.fromkeys(each for asked in names for each in lists.get(asked, [asked])):
+            try:
+                found[name] = RECOMMENDERS.get(name)
+            except MissingPartError as error:
+                found[name] = error
+        return found
+
+    def pairs(self, spec: EncoderSpec, recommender: M) -> bool:
+        """Return whether an encoder is tested with a recommender."""
+        return True
 
     @abstractmethod
-    def execute(
-        self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender
-    ) -> TaskResult:
+    def execute(self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: M) -> TaskResult:
         """Score one cell.
 
         Args:
@@ -107,3 +254,21 @@ class Task(ABC):
         Raises:
             ProtocolError: If the data set cannot answer the question, or a result contradicts arithmetic.
         """
+
+    def expanded(self, names: Sequence[str]) -> list[str]:
+        """Return encoder names with ``all`` and ``default`` spelt out, each once."""
+        lists = {"all": _all_encoders(), "default": list(self.default_encoders)}
+        return list(dict.fromkeys(each for name in names for each in lists.get(name, [name])))
+
+
+def _all_encoders() -> list[str]:
+    return [name for name in ENCODERS.names() if not _is_left_out(name)]
+
+
+def _is_left_out(name: str) -> bool:
+    """Whether ``all`` does not mean an encoder: it needs an argument, or wants to be asked for."""
+    try:
+        spec = ENCODERS.get(name)
+        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
+    except MissingPartError:
+        return False

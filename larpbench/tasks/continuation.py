@@ -13,12 +13,11 @@ from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.continuation import Continuation, continuation
 from larpbench.evaluation.diagnostics import hubness, same_artist_share
 from larpbench.evaluation.metrics import CUTOFFS, LIST_LENGTH, METRICS, find_hits, per_playlist
-from larpbench.evaluation.ranking import rank, tie_order
 from larpbench.recommenders.base import Recommender
 from larpbench.tasks.base import Task, TaskResult
 
 
-class ContinuationTask(Task):
+class ContinuationTask(Task[Recommender]):
     """Given half of a test playlist, rank all other test tracks; the other half should come first."""
 
     name = "continuation"
@@ -27,6 +26,7 @@ class ContinuationTask(Task):
     protocol = "cold-start-v1"
     metrics = METRICS
     splits: tuple[SplitName, ...] = ("test",)
+    shown = tuple(f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTOFFS)
 
     def execute(
         self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender
@@ -62,6 +62,8 @@ class ContinuationTask(Task):
 def _ranked(
     question: Continuation, embeddings: np.ndarray, recommender: Recommender
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    from larpbench.evaluation.ranking import rank, tie_order  # loads torch, which lists and tables need not
+
     queries = recommender.query_vectors(question.seeds, embeddings)
     items = recommender.item_vectors(embeddings)
     lists = np.empty((len(queries), LIST_LENGTH), dtype=np.int32)

@@ -41,7 +41,9 @@ def _stored(name: str, spec: EncoderSpec, golden: Golden) -> Check:
 def _live(name: str, spec: EncoderSpec, golden: Golden) -> Check:
     if golden.reference is None:
         return Check(name, "skipped", f"{golden.original} cannot be installed beside larpbench")
-    folder = spec.weights.found() if spec.weights else None
+    if spec.weights is None:
+        return Check(name, "skipped", "it has no weights")
+    folder = spec.weights.found()
     if folder is None:
         return Check(name, "skipped", "the weights are not here", f"larpbench fetch {spec.identity}")
     batch = golden.batch(spec.card.sample_rate)

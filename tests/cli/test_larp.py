@@ -402,7 +402,7 @@ class TestWhatCannotBeTrained:
         assert other.code == 1
         assert "the weights are of another model than the settings" in other.err
         settings.write_text("{}")
-        assert "the settings of a LARP model are damaged" in cli(*run).err
+        assert "the settings of a model are damaged" in cli(*run).err
         settings.write_text(text)
         card.write_text("[]")
         damaged = cli(*run)

@@ -79,6 +79,8 @@ def test_shared_tracks_leave_for_every_row(cli, tested, tmp_path):
     found = read_records(tmp_path / "r")
     assert {record.cell.encoder for _, record in found} == {TRAINED, "tfidf", "random"}
     assert {record.cell.recommender for _, record in found} == {"itemknn", "ridge"}
+    assert {record.encoder.learnt_from for _, record in found if record.cell.encoder == TRAINED} == {"other"}
+    assert "trained elsewhere" not in run.out
     frames = [pl.read_parquet(playlists_path(path)).sort("playlist_id") for path, _ in found]
     for (_, record), frame in zip(found, frames, strict=True):
         assert record.counts.tracks == 24 - len(gone)

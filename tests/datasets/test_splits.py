@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from larpbench.datasets import splits
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.check import check_dataset, split_overlaps
 from larpbench.datasets.splits import draw_playlist_splits, draw_roles
@@ -110,3 +111,10 @@ def test_overlaps_of_artists_are_reported(tmp_path):
     overlap = split_overlaps(made).filter(pl.col("of") == "artist", pl.col("first") == "train")
     assert overlap.filter(pl.col("second") == "test")["shared"].item() == 5
     assert overlap.filter(pl.col("second") == "test")["share"].item() == 1.0
+
+
+def test_draws_of_many_are_those_of_one():
+    names = [f"näme {number}" for number in range(500)]
+    many = splits.uniforms(3, "train", names=names)
+    assert many.tolist() == [splits.uniform(3, "train", name) for name in names]
+    assert splits.uniforms(3, names=names).tolist() == [splits.uniform(3, name) for name in names]

@@ -16,8 +16,8 @@ from larpbench.encoders.checkpoints import CARD
 from larpbench.testing import check_encoder
 from larpbench.testing.toys import toy_vectors
 
-OF_A_FILE = ("oracle", "precomputed", "checkpoint", "same-artist", "text")
-SLOW = ("clap-random",)  # of true size; larpbench check takes it
+OF_A_FILE = ("oracle", "precomputed", "checkpoint", "same-artist", "text", "hf-audio", "essentia-tf")
+SLOW = ("clap-random", "essentia")  # many seconds; larpbench check takes them
 NAMES = [
     name
     for name in ENCODERS.names()

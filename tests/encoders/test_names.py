@@ -171,14 +171,14 @@ class TestFilesAndFolders:
             with pytest.raises(MissingPartError, match="there is no checkpoint in this folder") as caught:
                 get_encoder(f"checkpoint:{folder}")
             assert caught.value.where == str(folder).removesuffix(":audio")
-            assert "larpbench train larp" in caught.value.allowed
+            assert "larpbench train" in caught.value.allowed
         for name in ("checkpoint", "checkpoint:"):
             with pytest.raises(UsageError, match="needs a FOLDER"):
                 get_encoder(name)
 
     def test_a_folder_without_settings_is_no_checkpoint(self, tmp_path):
         (tmp_path / "card.json").write_text("{}")
-        with pytest.raises(DataError, match="the settings of a LARP model are missing"):
+        with pytest.raises(DataError, match="the settings of a model are missing"):
             get_encoder(f"checkpoint:{tmp_path}")
 
     def test_at_signs_and_colons_in_a_file_name_are_just_letters(self, tmp_path, home_data):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from make_goldens import STORED, computed
 from small_data import build_split_tables
+from weights_server import serving
 
 from larpbench.encoders import get_encoder
 from larpbench.encoders.base import EncodeContext, TrackBatch
@@ -56,7 +57,7 @@ def fetched(home, clap_folder, text_folder):
     return home
 
 
-def batch(seconds=4.0, n=3, rate=48_000):
+def batch(seconds=4.0, n=2, rate=48_000):
     audio = clips(n, seconds, rate) if seconds else None
     return TrackBatch(np.array([f"t{row}" for row in range(n)]), np.array(CAPTIONS[:n], dtype=object), audio)
 
@@ -82,7 +83,7 @@ class TestGolden:
         assert "larpbench fetch" in live.advice
 
     def test_it_runs_the_original_code_on_the_real_weights(self, fetched):
-        for name in ("clap-pt", "bert"):
+        for name in ("clap-pt:audio", "bert"):
             assert [each.outcome for each in check_golden(get_encoder(name))] == ["pass", "pass"]
 
     def test_a_wrong_adapter_fails(self, monkeypatch):
@@ -109,13 +110,13 @@ class TestGolden:
 
 
 class TestClap:
-    @pytest.mark.parametrize("name", ["clap-pt", "clap-pt:audio", "clap-pt:text", "htsat", "bert", "bert:bf16"])
+    @pytest.mark.parametrize("name", ["clap-pt", "bert:bf16"])
     def test_it_keeps_to_what_larpbench_relies_on(self, fetched, name):
         spec = get_encoder(name)
         spec = replace(spec, card=spec.card.model_copy(update={"dim": None}))
         assert [each for each in check_encoder(spec) if each.outcome == "fail"] == []
 
-    @pytest.mark.parametrize("seconds", [0.3, 7.0, 10.0, 10.5, 25.0])
+    @pytest.mark.parametrize("seconds", [0.3, 10.5])
     def test_every_length_of_clip(self, clap_folder, seconds):
         given = batch(seconds)
         found = build_on(get_encoder("clap-pt:audio"), clap_folder).encode(given)
@@ -216,6 +217,33 @@ class TestDamagedCheckpoints:
         with pytest.raises(DataError, match="no tokenizer beside the model"):
             build_on(get_encoder("bert"), folder)
 
+    def test_a_text_tower_without_its_pooler_is_refused(self, clap_folder, tmp_path):
+        from safetensors.torch import load_file, save_file
+
+        folder = shutil.copytree(clap_folder, tmp_path / "headless")
+        state = load_file(folder / "model.safetensors")
+        kept = {name: tensor for name, tensor in state.items() if "text_model.pooler" not in name}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(DataError, match=r"without 2 of its tensors, such as 'text_model\.pooler"):
+            build_on(get_encoder("clap-pt:text"), folder)
+        assert build_on(get_encoder("clap-pt:audio"), folder)
+
+    def test_bert_as_it_was_published(self, text_folder, tmp_path):
+        """With the heads of its training, the names of its TensorFlow days, and no pooler."""
+        from safetensors.torch import load_file, save_file
+
+        folder = shutil.copytree(text_folder, tmp_path / "published")
+        old = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+        state = {"cls.predictions.bias": torch.zeros(5)}
+        for name, tensor in load_file(folder / "model.safetensors").items():
+            for new, former in old.items():
+                name = name.replace(new, former)
+            if not name.startswith("pooler."):
+                state[f"bert.{name}"] = tensor
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        found, expected = (build_on(get_encoder("bert"), each).encode(batch(None)) for each in (folder, text_folder))
+        np.testing.assert_array_equal(found, expected)
+
     def test_the_older_format(self, text_folder, tmp_path):
         from safetensors.torch import load_file
 
@@ -276,6 +304,27 @@ def test_minilm_is_what_transformers_makes_of_its_weights():
 
     found = get_encoder("minilm").build(EncodeContext(0, None)).encode(batch(None))
     np.testing.assert_allclose(found, run_text(_folder(), batch(None), None), atol=1e-6)
+
+
+def test_from_the_hub_to_the_table(cli, text_folder, tmp_path, monkeypatch):
+    build_split_tables(tmp_path / "data")
+    asked = ("run", "--dataset", tmp_path / "data", "--encoders", "text:maker/of-models", "--output", tmp_path / "out")
+    refused = cli(*asked)
+    assert refused.code == 3
+    assert "next: larpbench fetch text:maker/of-models" in refused.err
+    with serving() as server:
+        server.models["maker/of-models"] = {path.name: path.read_bytes() for path in text_folder.iterdir()}
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        done = cli(*asked, "--download")
+        assert done.code == 0, done.err
+        assert "licence of the weights: see huggingface.co/maker/of-models" in done.err
+        asked_for = len(server.asked)
+        assert cli(*asked, "--download").code == 0
+        assert len(server.asked) == asked_for
+    assert "| text:maker/of-models |" in done.out
+    (record,) = ((json.loads(path.read_text())) for path in (tmp_path / "out").rglob("*.json"))
+    assert record["encoder"]["weights_digest"] == get_encoder("text:maker/of-models").weights.digest()
+    assert record["encoder"]["card"]["proof"].startswith("transformers")
 
 
 @pytest.fixture

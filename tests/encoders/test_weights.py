@@ -333,7 +333,7 @@ def test_the_command_line(server, cli, monkeypatch):
     shutil.rmtree(WEIGHTS.folder())
     done = cli("fetch", "x")
     assert done.code == 3
-    assert f"put the files into {WEIGHTS.folder()}" in done.err
+    assert f"the files, put into {WEIGHTS.folder()} by hand" in done.err
     assert cli("fetch").code == 2
     with pytest.raises(UnknownNameError):
         real("y")

@@ -111,6 +111,8 @@ print(sorted({{"torch", "sklearn", "scipy"}} & set(sys.modules)))
 
 def test_it_runs(environment: Path, call_in: Callable[..., Any], tiny: Path) -> None:
     line = call_in("work", python=environment)
+    checked = line("check", NAME)
+    assert checked.code == 0, checked.out
     done = line("run", "--dataset", tiny, "--encoders", f"{NAME},random", "--seeds", "1")
     assert done.code == 0, done.err
     assert NAME in done.out

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
+from small_baselines import shrink_baselines
 from small_data import build_heard, split_tables, write_library
 from small_larp import small_recipe
 
@@ -19,7 +20,7 @@ from larpbench.datasets.csv import build_csv
 from larpbench.encoders import pipeline
 from larpbench.encoders.larp import specs
 from larpbench.reproduction.sheet import Sheet, Text, to_latex, to_markdown
-from larpbench.reproduction.targets import TARGETS
+from larpbench.reproduction.targets import OF_PLAYLISTS
 from larpbench.results.plots import new_figure, save_figure
 from larpbench.results.published import published_scores
 
@@ -31,6 +32,7 @@ FIGURES = ("figure3", "figure4", "figure5")
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch):
     monkeypatch.setattr(specs, "recipe", small_recipe)
+    shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
 
 
@@ -72,7 +74,7 @@ def test_all_writes_every_table_and_figure_and_goes_on_from_what_is_there(cli, h
     )  # fmt: skip
     done = cli(*command)
     assert done.code == 0, done.err
-    expected = {f"{name}.{suffix}" for name in TARGETS for suffix in ("md", "tex", "csv")}
+    expected = {f"{name}.{suffix}" for name in OF_PLAYLISTS for suffix in ("md", "tex", "csv")}
     expected |= {f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     assert set(made) == expected

@@ -205,13 +205,19 @@ def test_what_may_have_been_heard_before_and_what_was_never_compared_is_told(cli
     for path in results.glob("*/*/*/*/*.json"):
         record = json.loads(path.read_text())
         if record["cell"]["encoder"] == "tfidf":
-            told = {"overlaps": ["small"], "training_data": "the web", "original": "a paper's code"}
+            told = {
+                "weights": "x: random: heads; tfidf: none",
+                "overlaps": ["small"],
+                "training_data": "the web",
+                "original": "a paper's code",
+            }
             record["encoder"]["card"] |= told
             path.write_text(json.dumps(record))
     for kind in ("md", "latex", "html"):
         printed = cli("table", results, "--format", kind).out
         assert "tfidf: its training data (the web) may hold tracks of this data set (not verifiable)." in printed
         assert "unproven adapters, never compared with the original code" in printed
+        assert "weights: random, never trained: tfidf." in printed
     (table,) = load_results(results)
     (unproven,) = (note for note in table.footnotes if note.startswith("unproven"))
     assert unproven.endswith(": tfidf.")

@@ -31,6 +31,7 @@ class Golden:
         original: Code and version that computed them.
         write: Writes the tiny checkpoint into an empty folder.
         seconds: Length of the clips in seconds.
+        sample_rate: Of the clips, in Hz, where the encoder's card leaves it open.
         tolerance: Largest difference allowed between numbers of vectors of length 1.
         reference: The original code, most literally: folder of weights, batch, argument -> (n, dim) float32; None where
             it cannot be installed beside larpbench.
@@ -40,12 +41,14 @@ class Golden:
     original: str
     write: Callable[[Path], None]
     seconds: float = 12.0
+    sample_rate: int | None = None
     tolerance: float = 1e-4
     reference: Reference | None = None
 
     def batch(self, sample_rate: int | None) -> TrackBatch:
         """Return the clips and captions that the references were computed from."""
         n = len(CAPTIONS)
+        sample_rate = sample_rate or self.sample_rate
         audio = clips(n, self.seconds, sample_rate) if sample_rate else None
         return TrackBatch(np.array([f"t{row}" for row in range(n)]), np.array(CAPTIONS, dtype=object), audio)
 

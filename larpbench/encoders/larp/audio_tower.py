@@ -146,7 +146,7 @@ def _check(settings: SwinSettings) -> None:
         )
 
 
-class _DropPath(nn.Module):
+class DropPath(nn.Module):
     """Leaves out a residual branch of a random share of the rows, in train mode only."""
 
     def __init__(self, rate: float) -> None:
@@ -154,6 +154,7 @@ class _DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
+        """Return the branch, of the same shape; what is kept grows so that its mean stays."""
         if not self.training or self.rate == 0:
             return branch
         kept = torch.rand(len(branch), *(1 for _ in branch.shape[1:]), device=branch.device) >= self.rate
@@ -165,8 +166,8 @@ def _set_drop_path(swin: nn.Module, most: float) -> None:
     blocks: list[Any] = [block for layer in swin.layers for block in layer.blocks]  # type: ignore[union-attr]
     for number, block in enumerate(blocks):
         rate = most * number / max(len(blocks) - 1, 1)
-        block.drop_path = _DropPath(rate)
-        block.output.dropout = _DropPath(rate)  # the last step of the second branch
+        block.drop_path = DropPath(rate)
+        block.output.dropout = DropPath(rate)  # the last step of the second branch
 
 
 def _initialise(module: nn.Module) -> None:

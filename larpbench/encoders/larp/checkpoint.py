@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydantic
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from larpbench import storage
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import BertSettings, ModelSettings
 from larpbench.encoders.larp.tokens import Tokenizer, load_tokenizer
-from larpbench.errors import DataError
-
-WEIGHTS = "model.safetensors"
-SETTINGS = "settings.json"
+from larpbench.encoders.loop.settings import SETTINGS, read_from
+from larpbench.encoders.loop.tensors import WEIGHTS, read_weights, write_tensors
 
 
 def save_model(folder: Path, model: Larp, tokenizer: Tokenizer | None) -> None:
@@ -44,18 +37,7 @@ def load_model(folder: Path, with_text: bool = True) -> tuple[Larp, Tokenizer | 
     """
     settings = read_settings(folder)
     model = Larp(settings)
-    state = read_tensors(folder / WEIGHTS)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if found != expected:
-        differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        raise DataError(
-            f"the weights are of another model than the settings: {len(differing)} tensors differ, such as "
-            f"{differing[0]!r}",
-            where=str(folder),
-            next_step="restore both files from one checkpoint",
-        )
-    model.load_state_dict(state)
+    read_weights(model, folder / WEIGHTS)
     text = settings.text
     tokenizer = None
     if with_text and isinstance(text, BertSettings):
@@ -69,37 +51,4 @@ def read_settings(folder: Path) -> ModelSettings:
     Raises:
         DataError: If they are missing or damaged.
     """
-    path = folder / SETTINGS
-    try:
-        return ModelSettings.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, pydantic.ValidationError) as error:
-        problem = "missing" if isinstance(error, OSError) else f"damaged: {error.errors()[0]['msg']}"
-        raise DataError(
-            f"the settings of a LARP model are {problem}",
-            where=str(path),
-            allowed="a folder that larpbench train or larpbench convert wrote",
-        ) from error
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write named tensors to a safetensors file, whole or not at all."""
-    with storage.atomic_file(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-
-
-def read_tensors(path: Path, next_step: str | None = None) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
-
-    Args:
-        path: The file.
-        next_step: What to do if it is damaged.
-
-    Raises:
-        DataError: If it is missing or damaged.
-    """
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(
-            f"a file of weights is missing or damaged: {error}", where=str(path), next_step=next_step
-        ) from error
+    return read_from(folder / SETTINGS, ModelSettings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from torch.nn import functional
 from larpbench import storage
 from larpbench.datasets.schema import Split
 from larpbench.encoders.base import EncodeContext, FitContext, TrackBatch
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.folders import View, folder_and_view
 from larpbench.encoders.larp.checkpoint import load_model, save_model
 from larpbench.encoders.larp.inputs import log_mels
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, SwinSettings
-from larpbench.encoders.larp.specs import VIEWS, View, folder_and_view
 from larpbench.encoders.larp.tokens import Tokenizer
-from larpbench.encoders.larp.training import LOG, train_stage
+from larpbench.encoders.larp.training import train_stage
+from larpbench.encoders.loop.fitting import LOG, log_text
 from larpbench.errors import MissingPartError
 from larpbench.runtime import torch_device
 
@@ -45,7 +44,7 @@ class LarpEncoder:
         """Train one stage; see `train_stage`."""
         trained = train_stage(train, valid, context)
         self._model, self._tokenizer = trained.model, trained.tokenizer
-        self._log = "".join(json.dumps(entry) + "\n" for entry in trained.history)
+        self._log = log_text(trained.history)
         return trained.summary()
 
     def save(self, folder: Path) -> None:
@@ -93,12 +92,3 @@ def build_larp(context: EncodeContext, argument: str | None) -> LarpEncoder:
     """Return an encoder without weights: they come from `fit` or `load`."""
     _, view = folder_and_view(f"x:{argument}" if argument else "x")
     return LarpEncoder(view)
-
-
-def build_checkpoint(context: EncodeContext, argument: str | None) -> LarpEncoder:
-    """Return the encoder whose weights are in a folder."""
-    folder, view = folder_and_view(argument or "")
-    views = read_card(folder).get("views", VIEWS)
-    encoder = LarpEncoder(view or (views[0] if len(views) == 1 else None))
-    encoder.load(folder)
-    return encoder

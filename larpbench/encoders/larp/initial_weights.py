@@ -20,6 +20,7 @@ from torch import Tensor
 from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.settings import RANDOM_WEIGHTS
 from larpbench.encoders.larp.text_tower import TextTower
+from larpbench.encoders.weights import Weights
 from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest, digest_file_once
 
@@ -88,7 +89,7 @@ def load_initial(tower: AudioTower | TextTower, weights: str) -> Matched:
     own = {name: tensor for name, tensor in tower.state_dict().items() if not name.endswith(NOT_LEARNED)}
     if weights == RANDOM_WEIGHTS:
         return Matched(0, len(own), None)
-    files = _weight_files(weights)
+    files = weight_files(weights)
     state = {name: tensor for path in files for name, tensor in read_state(path).items()}
     layout = _AUDIO if isinstance(tower, AudioTower) else _TEXT
     translated = [layout.translate(state, prefix) for prefix in layout.prefixes]
@@ -114,7 +115,7 @@ def weights_digest(weights: str) -> str | None:
     """
     if weights == RANDOM_WEIGHTS:
         return None
-    digests = [digest_file_once(path) for path in _weight_files(weights)]
+    digests = [digest_file_once(path) for path in weight_files(weights)]
     return digests[0] if len(digests) == 1 else digest(digests)
 
 
@@ -224,7 +225,12 @@ def _read_torch(path: Path) -> object:
         ) from error
 
 
-def _weight_files(weights: str) -> list[Path]:
+def weight_files(weights: str) -> list[Path]:
+    """Return the files of a checkpoint, shards in order; nothing is downloaded.
+
+    Raises:
+        MissingPartError: If the checkpoint is not here.
+    """
     if Path(weights).is_file():
         return [Path(weights)]
     folder = hub_folder(weights)
@@ -241,9 +247,12 @@ def _weight_files(weights: str) -> list[Path]:
 
 
 def hub_folder(name: str) -> Path | None:
-    """Return a folder itself, or where the hub cache has the checkpoint of that name; None if it is nowhere."""
+    """Return a folder itself, or where ``larpbench fetch`` or the hub cache has that checkpoint; None if none has."""
     if Path(name).is_dir():
         return Path(name)
+    fetched = Weights(name.rpartition("/")[2].replace("_", "-"), licence="", size=0).found()
+    if fetched:
+        return fetched
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

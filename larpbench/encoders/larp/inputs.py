@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, Rows, TrackBatch
+from larpbench.encoders.base import Rows, TrackBatch
 from larpbench.encoders.larp.settings import MelSettings
 from larpbench.encoders.larp.tokens import Tokenizer
 from larpbench.errors import DataError
+
+_ROWS_AT_ONCE = 256
 
 
 class VectorInputs:
@@ -58,6 +60,17 @@ class MelInputs:
         return (mels[torch.arange(len(rows)), torch.randint(mels.shape[1], (len(rows),))],)
 
 
+@torch.no_grad()
+def band_statistics(mels: MelInputs) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each mel band over all tracks and frames, (n_mels,) float64 in dB."""
+    total, squares, count = torch.zeros(()), torch.zeros(()), 0
+    for start in range(0, len(mels), _ROWS_AT_ONCE):
+        (block,) = mels.take(np.arange(start, min(start + _ROWS_AT_ONCE, len(mels))), training=False)
+        values = block.double().flatten(0, 1)
+        count, total, squares = count + len(values), total + values.sum(0), squares + values.square().sum(0)
+    return total / count, squares / count - (total / count).square()
+
+
 class TokenInputs:
     """Captions as token ids.
 
@@ -86,21 +99,6 @@ class TokenInputs:
         return self._ids[chosen], self._mask[chosen]
 
 
-class LogMelEncoder:
-    """Spectrograms of clips, laid out as rows so that the store keeps them: decoding is paid for once, not every epoch.
-
-    Args:
-        settings: Of the spectrograms.
-    """
-
-    def __init__(self, settings: MelSettings) -> None:
-        self._settings = settings
-
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, windows * frames * n_mels) float32."""
-        return log_mels(batch, self._settings).flatten(1).numpy()
-
-
 def log_mels(batch: TrackBatch, settings: MelSettings) -> Tensor:
     """Return the spectrograms of a batch's clips, (n, windows, frames, n_mels) float32."""
     from larpbench.encoders.larp.front_end import log_mel, windows
@@ -110,34 +108,3 @@ def log_mels(batch: TrackBatch, settings: MelSettings) -> Tensor:
     cut = windows(torch.from_numpy(batch.audio), settings)
     mels = log_mel(cut.flatten(0, 1), settings)
     return mels.view(*cut.shape[:2], *mels.shape[1:])
-
-
-class _LogMelFactory:
-    """Builds the encoder in whichever process it is asked for."""
-
-    def __init__(self, settings: MelSettings) -> None:
-        self._settings = settings
-
-    def __call__(self, context: EncodeContext, argument: str | None) -> LogMelEncoder:
-        return LogMelEncoder(self._settings)
-
-
-def log_mel_spec(settings: MelSettings) -> EncoderSpec:
-    """Return the spec under which the store keeps spectrograms; its settings are part of its name and so of its key."""
-    name = f"log-mel-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{settings.n_mels}"
-    return EncoderSpec(
-        EncoderCard(
-            name=f"{name}-{settings.f_min:g}-{settings.f_max:g}-{settings.window_s:g}",
-            version=1,
-            summary="log-mel spectrograms, for training only",
-            modalities=("audio",),
-            dim=None,
-            sample_rate=settings.sample_rate,
-            weights="none",
-            licence="Apache-2.0",
-            process_per_core=True,
-            large=True,
-            tracks_per_second=40,
-        ),
-        factory=_LogMelFactory(settings),
-    )

@@ -1,8 +1,7 @@
-"""Which tracks share a playlist: batches of tracks, of pairs, of playlists, drawn from compressed rows only."""
+"""Which tracks share a playlist: pairs and playlists, drawn from compressed rows only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,10 +91,3 @@ class PlaylistGraph:
     def holds(self, playlists: np.ndarray, tracks: np.ndarray) -> np.ndarray:
         """Return whether playlists hold tracks: (n, k) bool for (n,) and (k,) int64."""
         return self._membership[tracks].T.tocsr()[playlists].toarray()
-
-
-def batches(tracks: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield the tracks in random order, `size` at a time; a smaller last one is left out unless it is the only one."""
-    order = generator.permutation(tracks)
-    for start in range(0, max(len(order) - size + 1, 1), size):
-        yield order[start : start + size]

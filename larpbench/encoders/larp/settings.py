@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from larpbench.encoders.loop.settings import LoopSettings, Settings
 
 Stage = Literal["wtc", "ttc", "tpc"]
 STAGES: tuple[Stage, ...] = ("wtc", "ttc", "tpc")
@@ -14,11 +14,7 @@ SIZES: tuple[Size, ...] = ("heads", "tiny", "paper")
 RANDOM_WEIGHTS = "random"
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MelSettings(_Settings):
+class MelSettings(Settings):
     """The log-mel spectrogram; the defaults are those of the paper's HTS-AT."""
 
     sample_rate: int = 48_000
@@ -31,7 +27,7 @@ class MelSettings(_Settings):
     """Longest stretch that the tower sees at once; longer clips are cut into windows."""
 
 
-class SwinSettings(_Settings):
+class SwinSettings(Settings):
     """Audio tower from spectrograms (HTS-AT); the defaults are the paper's size."""
 
     kind: Literal["swin"] = "swin"
@@ -48,7 +44,7 @@ class SwinSettings(_Settings):
     """Initial weights: ``random``, a local folder, or the name of a checkpoint in the hub cache."""
 
 
-class BertSettings(_Settings):
+class BertSettings(Settings):
     """Text tower from captions (BERT); the defaults are the paper's size."""
 
     kind: Literal["bert"] = "bert"
@@ -68,7 +64,7 @@ class BertSettings(_Settings):
     """As of the audio tower."""
 
 
-class HeadSettings(_Settings):
+class HeadSettings(Settings):
     """A small network on frozen embeddings of another encoder, in place of a tower."""
 
     kind: Literal["head"] = "head"
@@ -80,7 +76,7 @@ class HeadSettings(_Settings):
     dropout: float = 0.1
 
 
-class ModelSettings(_Settings):
+class ModelSettings(Settings):
     """Both towers, and what joins them."""
 
     audio: SwinSettings | HeadSettings
@@ -92,22 +88,13 @@ class ModelSettings(_Settings):
     fusion: Fusion = "attention"
 
 
-class TrainingSettings(_Settings):
-    """How one stage is trained (section 4.1.3); the defaults are the paper's."""
+class TrainingSettings(LoopSettings):
+    """How one stage is trained (section 4.1.3); the defaults are the paper's.
+
+    `batch` counts tracks in the first stage, pairs of tracks in the others.
+    """
 
     stage: Stage
-    batch: int = 50
-    """Tracks an update in the first stage; pairs of tracks in the others."""
-    epochs: int = 45
-    """At most; an epoch takes every track once."""
-    patience: int = 5
-    """Epochs without a better validation recall before the stage ends; 0: it never ends early."""
-    updates: int | None = None
-    """In place of `epochs`: so many updates, rounded up to whole epochs."""
-    learning_rate: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    warm_up: int = 3_000
-    """Updates until the full learning rate; at most a tenth of the run's."""
     momentum: float = 0.995
     queue: int = 57_600
     """Tracks in the queue; at most half the train tracks."""
@@ -116,18 +103,16 @@ class TrainingSettings(_Settings):
     """J: tracks that a playlist is fused from."""
     chunk: int | None = None
     """Tracks whose activations are kept at once (gradient caching); None: all of a batch."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the towers; ``bfloat16`` is used where the device gains by it."""
 
 
-class HeadShape(_Settings):
+class HeadShape(Settings):
     """Shape of the networks on frozen embeddings; their inputs' length is known once the embeddings are."""
 
     hidden: int = 512
     dropout: float = 0.5
 
 
-class WordsShape(_Settings):
+class WordsShape(Settings):
     """Size of the tokenizer that is built from the train captions."""
 
     words: int = 4_000
@@ -136,7 +121,7 @@ class WordsShape(_Settings):
     """Ids that all other words share, by hash."""
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """One training: the model's parts, and the stage that it goes through."""
 
     audio: SwinSettings | str

@@ -17,7 +17,7 @@ from larpbench.encoders.larp.settings import (
 
 DEFAULT_TOWERS = ("handcrafted", "tfidf")
 DEFAULT_NEIGHBOURS = 10
-_TINY_AUDIO = SwinSettings(
+TINY_AUDIO = SwinSettings(
     mel=MelSettings(sample_rate=16_000, n_fft=1_024, hop=320, n_mels=32, f_min=50.0, f_max=8_000.0),
     width=32,
     depths=(2, 2, 2),
@@ -60,7 +60,7 @@ def recipe(
     """
     audio, text = {
         "heads": towers,
-        "tiny": (_TINY_AUDIO, _TINY_TEXT),
+        "tiny": (TINY_AUDIO, _TINY_TEXT),
         "paper": (SwinSettings(), _PAPER_TEXT),
     }[size]
     training = None

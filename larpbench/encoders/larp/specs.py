@@ -6,13 +6,12 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders import get_encoder
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, Training
-from larpbench.encoders.checkpoints import CARD, read_card
+from larpbench.encoders.base import EncoderCard, EncoderSpec, Training
+from larpbench.encoders.folders import VIEWS, InFolder, View, viewed
 from larpbench.encoders.larp.settings import (
     RANDOM_WEIGHTS,
     SIZES,
@@ -26,11 +25,10 @@ from larpbench.encoders.larp.settings import (
     SwinSettings,
 )
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
-from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
-from larpbench.fingerprint import digest, digest_file_once
+from larpbench.encoders.larp.spectrograms import log_mel_spec
+from larpbench.errors import UsageError
+from larpbench.fingerprint import digest
 
-View = Literal["audio", "text"]
-VIEWS: tuple[View, ...] = ("audio", "text")
 _METHOD = "larp 1"
 _PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for cold-start playlist continuation"
 _LICENCE = "Apache-2.0, that of the data set and the towers"
@@ -101,7 +99,7 @@ def larp_spec(
         method=_METHOD,
         settings=made.model_dump(mode="json"),
         start=before,
-        inputs=inputs or _spectrograms(made),
+        inputs=inputs or ((log_mel_spec(made.audio.mel),) if isinstance(made.audio, SwinSettings) else ()),
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(_initial_digest, made),
         seconds=_SECONDS[size] if stages else 1.0,
@@ -135,7 +133,7 @@ def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
         raise UsageError(f"encoder {name!r} has no variant {argument!r}", allowed=f"{name}:{spec.takes}, in this order")
     fusion: Fusion = "attention" if name.endswith("-fusion") else "mean"
     made = larp_spec(stages, size or "heads", fusion=fusion, neighbours=neighbours)
-    return _viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)
+    return viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)
 
 
 def _written(size: Size, neighbours: int, view: View | None) -> str | None:
@@ -148,78 +146,28 @@ def _written(size: Size, neighbours: int, view: View | None) -> str | None:
     return ":".join(each for each in parts if each) or None
 
 
-def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the encoder whose weights are in a folder, such as ``my-larp:audio``.
+def in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> InFolder:
+    """Return what is known of a LARP model in a folder.
+
+    Args:
+        folder: What `train` or `convert` wrote.
+        facts: Its card.
+        source: The data set that it was trained on; None if larpbench did not train it.
 
     Raises:
-        MissingPartError: If there is no such folder.
-        DataError: If it is no checkpoint, or the data set that its towers learnt from has changed.
+        DataError: If its settings are missing or damaged.
     """
     from larpbench.encoders.larp.checkpoint import read_settings
 
-    folder, view = folder_and_view(argument)
-    if not (folder / CARD).is_file():
-        raise MissingPartError(
-            "there is no checkpoint in this folder",
-            where=str(folder),
-            allowed="a folder that larpbench train larp or larpbench convert larp wrote",
-        )
-    settings, facts = read_settings(folder), read_card(folder)
-    views = tuple(each for each in VIEWS if each in facts.get("views", VIEWS))
-    if view and view not in views:
-        raise UsageError(f"the checkpoint sees no {view}", where=str(folder), allowed=" or ".join(views))
+    settings = read_settings(folder)
     swin = settings.audio if isinstance(settings.audio, SwinSettings) else None
-    card = spec.card.model_copy(
-        update={
-            "modalities": views,
-            "dim": settings.dim,
-            "sample_rate": swin.mel.sample_rate if swin else None,
-            "window_s": swin.mel.window_s if swin else None,
-            "training_data": facts.get("trained_on", spec.card.training_data),
-        }
-    )
-    source = _source(facts, folder)
-    bound = replace(spec, card=card, inputs=_frozen(settings, source), source=source)
-    return _viewed(bound, view or (views[0] if len(views) == 1 else None))
-
-
-def checkpoint_digest(context: EncodeContext, argument: str | None) -> str:
-    """Return the digest of a checkpoint folder's weights and settings."""
-    folder, _ = folder_and_view(argument or "")
-    return digest([digest_file_once(folder / name) for name in ("model.safetensors", "settings.json")])
-
-
-def folder_and_view(argument: str) -> tuple[Path, View | None]:
-    """Split what follows ``checkpoint:`` into the folder and the side that is asked for, if any."""
-    folder, _, last = argument.rpartition(":")
-    view = next((each for each in VIEWS if folder and each == last), None)
-    return Path(folder if view else argument).expanduser(), view
-
-
-def _viewed(spec: EncoderSpec, view: View | None) -> EncoderSpec:
-    """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
-    if view is None:
-        return spec
-    card = spec.card.model_copy(update={"modalities": (view,), "pooling": f"the {view} vector alone, of length 1"})
-    return replace(spec, card=card, inputs=(spec.inputs[VIEWS.index(view)],) if spec.inputs else ())
-
-
-def _source(facts: dict[str, Any], folder: Path) -> Dataset | None:
-    """Return the data set that a checkpoint was trained on; None if larpbench did not train it."""
-    if "trained_on_folder" not in facts:
-        return None
-    try:
-        source = load_dataset(facts["trained_on_folder"])
-    except UnknownNameError:
-        source = None
-    if source is None or source.manifest.fingerprint != facts["trained_on_fingerprint"]:
-        raise DataError(
-            f"the data set {facts['trained_on']!r} that this checkpoint was trained on is gone or was changed: without "
-            "it nobody knows what the encoders under its heads have learnt, and which tracks must not be tested",
-            where=str(folder),
-            next_step=f"restore {facts['trained_on_folder']}, or train again: larpbench train larp",
-        )
-    return source
+    card = {
+        "modalities": tuple(each for each in VIEWS if each in facts.get("views", VIEWS)),
+        "dim": settings.dim,
+        "sample_rate": swin.mel.sample_rate if swin else None,
+        "window_s": swin.mel.window_s if swin else None,
+    }
+    return InFolder(card, _frozen(settings, source))
 
 
 def _frozen(settings: ModelSettings, source: Dataset | None) -> tuple[EncoderSpec, ...]:
@@ -232,14 +180,6 @@ def _frozen(settings: ModelSettings, source: Dataset | None) -> tuple[EncoderSpe
 
 def _inputs(made: Recipe) -> tuple[EncoderSpec, ...]:
     return tuple(get_encoder(each) for each in (made.audio, made.text) if isinstance(each, str))
-
-
-def _spectrograms(made: Recipe) -> tuple[EncoderSpec, ...]:
-    if not isinstance(made.audio, SwinSettings):
-        return ()
-    from larpbench.encoders.larp.inputs import log_mel_spec
-
-    return (log_mel_spec(made.audio.mel),)
 
 
 def _with_weights(made: Recipe, initial: tuple[str | None, str | None]) -> Recipe:
@@ -271,22 +211,3 @@ LARP_WTC = larp_spec(("wtc",))
 LARP_TTC = larp_spec(("wtc", "ttc"))
 LARP_TPC = larp_spec(("wtc", "ttc", "tpc"), fusion="mean")
 LARP_TPC_FUSION = larp_spec(("wtc", "ttc", "tpc"))
-CHECKPOINT = EncoderSpec(
-    EncoderCard(
-        name="checkpoint",
-        version=1,
-        summary="a LARP model in a folder: of larpbench train larp, or of larpbench convert larp",
-        modalities=("audio", "text"),
-        dim=None,
-        pooling="mean of audio and text vector, each of length 1",
-        weights="those of the folder",
-        licence="that of the folder",
-        training_data="unknown",
-        paper=_PAPER,
-        tracks_per_second=5.0,
-    ),
-    factory="larpbench.encoders.larp.encoder:build_checkpoint",
-    takes="FOLDER[:audio|:text]",
-    digest=checkpoint_digest,
-    binder="larpbench.encoders.larp.specs:bind_checkpoint",
-)

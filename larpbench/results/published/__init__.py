@@ -69,6 +69,32 @@ def published_scores(table: str) -> tuple[PublishedScores, ...]:
     return tuple(PublishedScores(table, *name, values, tuple(faults(values))) for name, values in found.items())
 
 
+@dataclass(frozen=True)
+class PublishedBar:
+    """A bar of figure 1 of the artist-similarity paper: NDCG@200 by its code's own formula.
+
+    Attributes:
+        features: Such as ``clap+moods-themes``, parts sorted.
+        layers: Number of graph layers.
+        mean: Of three runs.
+        deviation: Standard deviation of the three (n).
+    """
+
+    features: str
+    layers: int
+    mean: float
+    deviation: float
+
+
+@cache
+def published_bars() -> tuple[PublishedBar, ...]:
+    """Return the bars of figure 1 of the artist-similarity paper."""
+    return tuple(
+        PublishedBar(row["features"], int(row["graph_layers"]), float(row["mean"]), float(row["std"]))
+        for row in _lines("artist-similarity")
+    )
+
+
 @cache
 def published_statistics() -> tuple[PublishedStatistics, ...]:
     """Return the rows of table 1."""

@@ -1,0 +1,123 @@
+"""``larpbench dataset build olga | disco-olga | artist-graph | toy-artists``: artists and who is similar to whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from larpbench.cli.built import print_built
+
+if TYPE_CHECKING:
+    from larpbench.datasets.graph_tables import GraphTables
+
+OLGA_EPILOG = """Examples:
+
+larpbench dataset build olga --source olga --edges artist_connections.npz
+
+larpbench dataset build olga --source olga --edges similar.csv --low-level acousticbrainz --audio clips"""
+
+DISCO_EPILOG = "Example: larpbench dataset build disco-olga --source disco-olga_data"
+
+GRAPH_EPILOG = """Examples:
+
+larpbench dataset build artist-graph --artists artists.csv --tracks songs.csv --edges similar.csv --output my-artists
+
+larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --audio clips --output my-artists"""
+
+TOY_EPILOG = """Examples:
+
+larpbench dataset build toy-artists --output toy
+
+larpbench dataset build toy-artists --seed 7 --output toy-7"""
+
+_Output = Annotated[
+    Path | None, typer.Option(help="Folder to write; by default the home folder's, where --dataset finds it by name.")
+]
+_GivenOutput = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
+_Audio = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of files named by track id, or CSV track_id,path. Artists of whom no song can be heard leave."
+    ),
+]
+_Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
+
+
+def build_olga(
+    source: Annotated[Path, typer.Option(help="Folder with olga.csv, and maybe acousticbrainz.npy.")],
+    edges: Annotated[
+        Path,
+        typer.Option(help="Your licensed similarities: CSV artist_a,artist_b, or scipy's .npz in olga.csv's order."),
+    ],
+    tracks: Annotated[Path | None, typer.Option(help="CSV track_id,title,artist,album of the songs.")] = None,
+    low_level: Annotated[
+        Path | None, typer.Option(help="Folder of AcousticBrainz low-level JSON files, in place of acousticbrainz.npy.")
+    ] = None,
+    low_level_songs: Annotated[int, typer.Option(min=1, help="Songs that an artist's vector is averaged over.")] = 1,
+    audio: _Audio = None,
+    caption: _Caption = "title",
+    output: _Output = None,
+) -> None:
+    """Build OLGA from your own copy: artists and songs of olga.csv, and the edges that you have licensed."""
+    from larpbench.datasets.olga import read_olga
+
+    tables = read_olga(source, edges, tracks=tracks, low_level=low_level, low_level_songs=low_level_songs)
+    _build("olga", output, tables, "OLGA (Korzeniowski et al. 2021), own copy", "edges: AllMusic", caption, audio)
+
+
+def build_disco_olga(
+    source: Annotated[Path, typer.Option(help="Folder with similar_to.npz, *_mask.npy, clap.npy and others.")],
+    output: _Output = None,
+) -> None:
+    """Build the graph of Groetschla et al. 2024 from your own copy of its authors' archive."""
+    from larpbench.datasets.olga import read_disco_olga
+
+    words = "disco-olga (Groetschla et al. 2024), own copy"
+    _build("disco-olga", output, read_disco_olga(source), words, "none stated; edges: AllMusic", "title", None)
+
+
+def build_artist_graph(
+    artists: Annotated[Path, typer.Option(help="CSV or Parquet: artist_id,split[,name]; split: train, valid or test.")],
+    tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,artist_id,title,artist,album.")],
+    edges: Annotated[Path, typer.Option(help="CSV artist_a,artist_b, or scipy's .npz in the order of the artists.")],
+    output: _GivenOutput,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder of NAME.npz files: arrays ids (artists) and embeddings.")
+    ] = None,
+    audio: _Audio = None,
+    caption: _Caption = "title",
+    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
+) -> None:
+    """Build an artist graph from tables of your own."""
+    from larpbench.datasets.graph_tables import read_graph_tables
+
+    tables = read_graph_tables(artists, tracks, edges, features)
+    words = f"tables {artists.name}, {tracks.name} and {edges.name}"
+    _build(output.resolve().name, output, tables, words, licence, caption, audio)
+
+
+def build_toy_artists(
+    output: _GivenOutput,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another graph; the default is toy-artists.")] = None,
+) -> None:
+    """Build the toy graph, 300 invented artists in planted communities, or another one of its kind."""
+    from larpbench.datasets.toy_artists import ToySpec, build_toy
+
+    built = build_toy(output, None if seed is None else ToySpec(seed=seed))
+    print_built(built.folder, built.manifest)
+
+
+def _build(
+    name: str, output: Path | None, tables: GraphTables, source: str, licence: str, caption: str, audio: Path | None
+) -> None:
+    from larpbench.datasets.catalogue import datasets_folder
+    from larpbench.datasets.graph_files import GraphOptions
+    from larpbench.datasets.graph_tables import build_graph
+    from larpbench.datasets.named_audio import find_audio
+
+    folder = datasets_folder() / name if output is None else output
+    options = GraphOptions(folder.resolve().name, source, licence, caption)
+    built = build_graph(tables, options, folder, audio=find_audio(audio) if audio else None)
+    print_built(built.folder, built.manifest)

@@ -1,0 +1,218 @@
+"""Figure 1 of the artist-similarity paper: features x graph layers, its own numbers beside ours."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from larpbench import runner
+from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.planning import make_plan
+from larpbench.reproduction.request import Request
+from larpbench.reproduction.sheet import Sheet, Text, write_sheet
+from larpbench.results.formats import bound_text
+from larpbench.results.published import PublishedBar, published_bars
+from larpbench.results.rows import Row, Table
+from larpbench.results.store import read_record
+from larpbench.results.tables import build_tables
+from larpbench.tasks import TASKS
+
+NAME = "artist-similarity"
+LAYERS = (0, 1, 2, 3, 4)
+FIGURE_1A = ("random", "acousticbrainz", "moods-themes", "clap")
+FIGURE_1B = (
+    "acousticbrainz+moods-themes",
+    "acousticbrainz+clap",
+    "acousticbrainz+clap+moods-themes",
+    "clap+moods-themes",
+)
+NDCG, PAPER_NDCG = "ndcg@200", "ndcg_paper@200"
+_FORMULA = (
+    "Published: NDCG@200 by the formula of the paper's code, whose ideal list has one hit too many; ours by the same "
+    "formula stands beside it (paper's formula). NDCG@200 itself is the usual one. Standard deviations are over seeds "
+    "(n - 1); the published ones are over three runs of one seed (n)."
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the figure.
+
+    Attributes:
+        features: Name of the features.
+        layers: Number of graph layers.
+        row: Our table's row; None if it was not run.
+        values: Metric -> the value of each seed.
+        published: What the paper has; None if it has no such bar.
+    """
+
+    features: str
+    layers: int
+    row: Row | None
+    values: dict[str, tuple[float, ...]]
+    published: PublishedBar | None
+
+    def mean(self, metric: str) -> float | None:
+        """Return the mean over seeds."""
+        return statistics.fmean(self.values[metric]) if self.values else None
+
+    def deviation(self, metric: str) -> float | None:
+        """Return the standard deviation over seeds (n - 1); None for one seed."""
+        return statistics.stdev(self.values[metric]) if self.values and len(self.values[metric]) > 1 else None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """All bars, and what else was measured.
+
+    Attributes:
+        bars: Features by features, layers ascending.
+        table: The table of all cells.
+        absent: Features -> why they were not run.
+    """
+
+    bars: tuple[Bar, ...]
+    table: Table
+    absent: dict[str, str]
+
+
+def artist_similarity(request: Request, folder: Path) -> list[Path]:
+    """Run the cells that are missing and write the table, the bars of figures 1a and 1b, and the lines.
+
+    Returns:
+        The files.
+
+    Raises:
+        UsageError: If the data set is no artist graph.
+        MissingPartError: If nothing can be run.
+    """
+    from larpbench.reproduction.artist_figures import draw_bars, draw_lines
+
+    found = measured_bars(request, request.encoders or (*FIGURE_1A, *FIGURE_1B))
+    written = write_sheet(sheet(request, found), folder)
+    for name, features in (("1a", FIGURE_1A), ("1b", FIGURE_1B)):
+        if shown := [bar for bar in found.bars if bar.features in features and bar.values]:
+            written += draw_bars(shown, f"{NAME}-figure{name}", request.dataset.name, folder)
+    return [*written, *draw_lines(found, f"{NAME}-lines", request.dataset.name, folder)]
+
+
+def measured_bars(request: Request, features: Sequence[str]) -> Bars:
+    """Run the cells that are missing, cell by cell, and return all bars.
+
+    Raises:
+        UsageError: If the data set is no artist graph.
+        MissingPartError: If nothing can be run.
+    """
+    task = TASKS.get(NAME).configured({"protocol": request.protocol})
+    seen = task.view(request.dataset)
+    absent: dict[str, str] = {}
+    for name in features:
+        try:
+            task.encoders([name], seen)
+        except UnknownNameError as error:
+            absent[name] = error.what
+    networks = [f"gnn-sage-{layers}" for layers in LAYERS]
+    plan = make_plan(
+        request.dataset,
+        encoders=[name for name in features if name not in absent],
+        recommenders=networks,
+        task=NAME,
+        task_options={"protocol": request.protocol},
+        seeds=request.seeds,
+        output=request.output,
+    )
+    absent |= {each.name: each.reason for each in plan.unavailable}
+    if all(name in absent for name in features):
+        raise MissingPartError(
+            f"none of the features can be had on {request.dataset.name!r}: {', '.join(absent.values())}",
+            next_step=f"larpbench reproduce {NAME} --dataset {request.dataset.name} --encoders NAME,..",
+        )
+    runner.carry_out(plan, report=request.report)
+    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in plan.cells])
+    values: dict[tuple[str, str], dict[str, tuple[float, ...]]] = defaultdict(dict)
+    for record in table.records:
+        for metric in record.metrics:
+            cell = values[record.cell.encoder, record.cell.recommender]
+            cell[metric.name] = (*cell.get(metric.name, ()), metric.value)
+    rows = {(row.encoder, row.recommender): row for row in table.rows if not row.failure}
+    printed = {(each.features, each.layers): each for each in published_bars()}
+    bars = []
+    for name in features:
+        identity = "+".join(sorted(name.split("+")))
+        for layers, network in zip(LAYERS, networks, strict=True):
+            row = rows.get((identity, network))
+            own = values[identity, network] if row else {}
+            bars.append(Bar(name, layers, row, own, printed.get((identity, layers))))
+    return Bars(tuple(bars), table, absent)
+
+
+def sheet(request: Request, found: Bars) -> Sheet:
+    """Return the table: features x layers, ours and the paper's, then what needs no training, chance and ceiling."""
+    heads = ("Features", "Layers", "NDCG@200", "± (seeds)", "NDCG@200, paper's formula", "Published", "Group")
+    rows = [_cells(bar) for bar in found.bars]
+    networks = {f"gnn-sage-{layers}" for layers in LAYERS}
+    for row in found.table.rows:
+        if row.recommender not in networks and not row.failure:
+            rows.append((Text(row.encoder), Text(row.recommender), *_scores(row), Text(""), Text(row.group)))
+    for name, bounds in (("chance", found.table.chance), ("ceiling", found.table.ceiling)):
+        values = Text(bound_text(bounds.get(NDCG))), Text(""), Text(bound_text(bounds.get(PAPER_NDCG)))
+        rows.append((Text(name), Text(""), *values, Text(""), Text("")))
+    notes = [_FORMULA, *found.table.facts, *found.table.footnotes]
+    if request.dataset.name != "disco-olga":
+        notes.insert(0, f"Published numbers are of disco-olga, not of {request.dataset.name}: compare the order only.")
+    notes += [f"not run: {name}: {reason}." for name, reason in found.absent.items()]
+    title = f"Features and graph layers (artist similarity, figure 1): {found.table.tested}"
+    return Sheet(NAME, title, heads, tuple(rows), tuple(notes), tuple(_lines(found)))
+
+
+def _cells(bar: Bar) -> tuple[Text, ...]:
+    published = bar.published
+    printed = Text(f"{published.mean:.4f} ± {published.deviation:.4f}" if published else "")
+    if bar.row is None:
+        return (Text(bar.features), Text(str(bar.layers)), Text("not run"), Text(""), Text(""), printed, Text(""))
+    label = bar.features + (" (control)" if bar.row.control else "")
+    return (Text(label), Text(str(bar.layers)), *_scores(bar.row, bar), printed, Text(bar.row.group))
+
+
+def _scores(row: Row, bar: Bar | None = None) -> tuple[Text, Text, Text]:
+    score, by_paper = row.scores[NDCG], row.scores[PAPER_NDCG]
+    if score is None or by_paper is None:  # both are defined for any number of candidates
+        raise ValueError(f"{row.encoder} with {row.recommender} has no NDCG@200")
+    interval = "" if score.low is None or score.high is None else f"[{score.low:.3f}, {score.high:.3f}]"
+    deviations = [_number(bar.deviation(metric)) if bar else "" for metric in (NDCG, PAPER_NDCG)]
+    published = f"{by_paper.value:.4f}" + (f" ± {deviations[1]}" if deviations[1] else "")
+    return Text(f"{score.value:.4f}", score.place, interval), Text(deviations[0]), Text(published)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _lines(found: Bars) -> list[dict[str, object]]:
+    lines: list[dict[str, object]] = []
+    for bar in found.bars:
+        for metric in (NDCG, PAPER_NDCG):
+            score = bar.row.scores[metric] if bar.row else None
+            published = bar.published if metric == PAPER_NDCG else None
+            lines.append(
+                {
+                    "features": bar.features,
+                    "layers": bar.layers,
+                    "recommender": f"gnn-sage-{bar.layers}",
+                    "metric": metric,
+                    "mean": score.value if score else "",
+                    "std": bar.deviation(metric) if bar.deviation(metric) is not None else "",
+                    "seeds": len(bar.values[metric]) if bar.values else 0,
+                    "ci_low": score.low if score else "",
+                    "ci_high": score.high if score else "",
+                    "chance": found.table.chance.get(metric),
+                    "ceiling": found.table.ceiling.get(metric),
+                    "published_mean": published.mean if published else "",
+                    "published_std": published.deviation if published else "",
+                    "note": found.absent.get(bar.features, ""),
+                }
+            )
+    return lines

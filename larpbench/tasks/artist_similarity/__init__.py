@@ -1,0 +1,1 @@
+"""Artist similarity: relations between artists that nobody has seen in training."""

@@ -1,0 +1,113 @@
+"""``gnn-sage-2`` and its like: a graph network in the recommender slot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from larpbench.datasets.schema import SPLITS, Dataset
+from larpbench.errors import UsageError
+from larpbench.runtime import measured
+from larpbench.tasks.artist_similarity.methods import ArtistMethod, Problem
+from larpbench.tasks.artist_similarity.questions import directed, question, visible_pairs
+from larpbench.tasks.artist_similarity.settings import LAYER_KINDS, LayerKind, TrainingSettings
+from larpbench.tasks.base import Fit
+
+MOST_LAYERS = 8
+_NAME = re.compile(rf"gnn-({'|'.join(LAYER_KINDS)})-(\d+)")
+_SECONDS_PER_TRIPLET = 4e-6  # of one update, and so on: measured on one core
+_SECONDS_PER_NUMBER = 2e-10
+_SECONDS_PER_LAYER_OF_AN_EDGE = 3e-6
+
+
+class GraphNetwork(ArtistMethod):
+    """A network of graph layers, trained by triplets; with 0 layers it sees no edge when it is asked.
+
+    Args:
+        kind: Of the layers.
+        n_layers: How many.
+        training: Hyper-parameters.
+        seed: Drives weights and triplets.
+    """
+
+    learns_from = SPLITS
+
+    def __init__(self, kind: LayerKind, n_layers: int, training: TrainingSettings, seed: int = 0) -> None:
+        self.kind, self.n_layers, self.training, self.seed = kind, n_layers, training, seed
+        self.name = f"gnn-{kind}-{n_layers}"
+        self.summary = f"network with {n_layers} {kind} layers, trained by triplets of artists"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Hyper-parameters."""
+        return {"layer": self.kind, "layers": self.n_layers, **self.training.as_json()}
+
+    @property
+    def stochastic(self) -> bool:
+        """Weights and triplets are drawn."""
+        return True
+
+    def seeded(self, seed: int) -> Self:
+        """Return the method for a run with a seed."""
+        return type(self)(self.kind, self.n_layers, self.training, seed)
+
+    def seconds(self, dataset: Dataset) -> float:
+        """Return roughly how long training takes on one core, if it does not end early."""
+        counts = dataset.manifest.counts
+        edges, artists = counts["edges.train-train"], counts["train.artists"]
+        triplets = 2 * edges if self.training.triplets is None else min(self.training.triplets, 2 * edges)
+        layer = 3 * artists * self.training.width**2 * _SECONDS_PER_NUMBER
+        step = triplets * _SECONDS_PER_TRIPLET + layer
+        step += self.n_layers * (edges * _SECONDS_PER_LAYER_OF_AN_EDGE + layer)
+        return self.training.epochs * self.training.steps_per_epoch * (0.003 + step)
+
+    def test_vectors(self, problem: Problem) -> tuple[np.ndarray, Fit | None]:
+        """Train on the train artists, select on the valid ones, and return the vectors of the test ones."""
+        from larpbench.tasks.artist_similarity.training import TrainGraph, ValidGraph, train
+
+        graph, features = problem.graph, problem.given_features()
+        symmetric = self.training.symmetric
+        n_train, n_valid = len(graph.rows("train")), len(graph.rows("valid"))
+        pairs = visible_pairs(graph, "train")
+        shown = {name: visible_pairs(graph, name, problem.visible_edges) for name in SPLITS[1:]}
+        messages = {name: directed(found, symmetric) for name, found in shown.items()}
+        with measured() as cost:
+            trained = train(
+                TrainGraph(features[:n_train], pairs, directed(pairs, symmetric)),
+                ValidGraph(
+                    features[: n_train + n_valid],
+                    messages["valid"],
+                    question(graph, "valid", problem.visible_edges),
+                ),
+                self.kind,
+                self.n_layers,
+                self.training,
+                self.seed,
+            )
+        vectors = trained.vectors(features, messages["test"])
+        return vectors[graph.rows("test")], Fit(trained.facts, cost)
+
+
+def graph_network(name: str, training: TrainingSettings) -> GraphNetwork | None:
+    """Return the network of a name such as ``gnn-sage-2``; None if it is no such name.
+
+    Raises:
+        UsageError: If it has too many layers.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    kind = next(each for each in LAYER_KINDS if each == found[1])
+    if int(found[2]) > MOST_LAYERS:
+        raise UsageError(f"{name!r} has {found[2]} layers", allowed=f"0 to {MOST_LAYERS}")
+    return GraphNetwork(kind, int(found[2]), training)
+
+
+def shortened(training: TrainingSettings, epochs: int | None, triplets: int | None) -> TrainingSettings:
+    """Return the settings with other numbers of epochs and triplets, where they are given; 0 triplets are all."""
+    changed = training if epochs is None else replace(training, epochs=epochs)
+    return changed if triplets is None else replace(changed, triplets=triplets or None)
