@@ -15,6 +15,7 @@ from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_playlist_values, read_records
 from larpbench.results.tables import load_tables
 from larpbench.storage import slug
+from larpbench.tasks import TASKS
 
 _NAME_LENGTH = 60
 
@@ -82,6 +83,11 @@ class Section:
     def anchor(self) -> str:
         """Where it is on its page."""
         return f"table-{self.number}"
+
+    @property
+    def query(self) -> str:
+        """What was asked about: ``playlist``, or ``artist``."""
+        return TASKS.get(self.table.task).query if self.table.task in TASKS.names() else "query"
 
     @property
     def title(self) -> str:

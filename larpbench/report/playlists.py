@@ -104,9 +104,9 @@ def read_browsers(sections: Sequence[Section], datasets: Iterable[str], count: i
 
 def _browser(section: Section, given: Sequence[Dataset], count: int) -> Browser:
     shown = section.scored[:MOST_ROWS]
-    lists = {entry.page: _read_lists(entry.files[0]) for entry in shown}
-    ids = next(iter(lists.values()))["query"].to_list()
+    ids = _read(shown[0].files[0], pl.col("query"))["query"].to_list()
     drawn = sorted(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
+    lists = {entry.page: _read_lists(entry.files[0], drawn) for entry in shown}
     dataset, why = _dataset(section, given)
     known = _known(dataset, drawn, lists.values()) if dataset else Known()
     if dataset and not known.heldout:
@@ -126,19 +126,24 @@ def _browser(section: Section, given: Sequence[Dataset], count: int) -> Browser:
     return Browser(section, tuple(queries), known.names, bool(known.heldout), why, left_out, len(ids))
 
 
-def _read_lists(record: Path) -> pl.DataFrame:
-    """Return query and the first ranked ids of every query."""
+def _read_lists(record: Path, drawn: Sequence[str]) -> pl.DataFrame:
+    """Return query and the first ranked ids of the drawn queries."""
+    return _read(record, pl.col("query"), pl.col("ranked").list.head(SHOWN), drawn=drawn)
+
+
+def _read(record: Path, *columns: pl.Expr, drawn: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return columns of the Parquet file beside a record; what was asked about is called ``query``."""
     path = playlists_path(record)
     try:
         query = next(iter(pl.read_parquet_schema(path)))  # the first column names what was asked about
-        frame = pl.read_parquet(path, columns=[query, "ranked"])
+        wanted = pl.lit(True) if drawn is None else pl.col("query").is_in(list(drawn))
+        return pl.scan_parquet(path).rename({query: "query"}).filter(wanted).select(*columns).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"the lists of a result cannot be read: {str(error).splitlines()[0]}",
             where=str(path),
             next_step="delete the record beside it and run its cell anew",
         ) from error
-    return frame.rename({query: "query"}).with_columns(pl.col("ranked").list.head(SHOWN))
 
 
 def _dataset(section: Section, given: Sequence[Dataset]) -> tuple[Dataset | None, str]:
@@ -167,7 +172,7 @@ def _known(dataset: Dataset, drawn: Sequence[str], lists: Iterable[pl.DataFrame]
     }
     wanted = set(entries["track_id"])
     for frame in lists:
-        wanted.update(frame.filter(pl.col("query").is_in(list(drawn)))["ranked"].explode().drop_nulls())
+        wanted.update(frame["ranked"].explode().drop_nulls())
     tracks = dataset.tracks.filter(pl.col("track_id").is_in(list(wanted))).select("track_id", "artist", "title")
     names = {
         track: " – ".join(part for part in (artist, title) if part) or track for track, artist, title in tracks.rows()

@@ -118,7 +118,7 @@ def _write_pages(folder: Path, content: Content) -> None:
     menu = {"index.html": "Leaderboard"}
     menu |= {"compare.html": "Compare"} if content.groups else {}
     menu |= {"costs.html": "Cost and quality"} if content.plots else {}
-    menu |= {"playlists.html": "Playlists"} if content.browsers else {}
+    menu |= {"playlists.html": "Lists"} if content.browsers else {}
     menu |= {"reproduced.html": "Papers' tables"} if content.reproduced else {}
     pages = Pages(folder, menu)
     entries = [entry for section in content.sections for entry in section.entries]

@@ -103,7 +103,8 @@ def _refuse_other_keys(found: Sequence[dict[Path, CellRecord]]) -> None:
     for records in found:
         keys: dict[object, dict[str, Path]] = defaultdict(dict)
         for path, record in records.items():
-            keys[tuple(record.cell.model_dump().values())][record.key] = path
+            asked = (record.protocol, record.removal.key if record.removal else "")  # other candidates: another table
+            keys[(*record.cell.model_dump().values(), *asked)][record.key] = path
         for cell, paths in keys.items():
             by_cell[cell].append(paths)
     for cell, folders in by_cell.items():

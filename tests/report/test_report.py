@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,6 +207,18 @@ def test_without_results_it_says_so(cli, tmp_path):
     assert done.code == 2
     assert "there are no results" in done.err
     assert not (tmp_path / "report").exists()
+
+
+def test_the_commands_of_the_page(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, encoder in (("results", "a"), ("monday", "b"), ("tuesday", "c")):
+        write_results(tmp_path / name, [encoder, "random"])
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    larpbench (.*)$", text, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        outcome = cli(*shlex.split(command))
+        assert outcome.code == 0, f"{command}: {outcome.err}"
 
 
 def test_labels_of_a_chart_do_not_cover_each_other():
