@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from larpbench import fingerprint
+from larpbench.results.breakdown import by_visible
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_playlist_values, read_records
@@ -73,11 +74,13 @@ class Section:
         number: From 1, in the order of the tables.
         table: The table.
         entries: Its rows.
+        breakdowns: Its first metric by how much of each query is visible, where the task has such groups.
     """
 
     number: int
     table: Table
     entries: tuple[Entry, ...]
+    breakdowns: tuple[Table, ...]
 
     @property
     def anchor(self) -> str:
@@ -107,16 +110,16 @@ def read_sections(results: Path) -> list[Section]:
         DataError: If there are no results, or a file is damaged.
     """
     files = {record.key: path for path, record in read_records(results)}
-    return [_section(number, table, files) for number, table in enumerate(load_tables(results), start=1)]
+    return [_section(number, table, files, results) for number, table in enumerate(load_tables(results), start=1)]
 
 
-def _section(number: int, table: Table, files: dict[str, Path]) -> Section:
+def _section(number: int, table: Table, files: dict[str, Path], results: Path) -> Section:
     entries = []
     for row in table.rows:
         name = (row.encoder, row.recommender)
         records = tuple(each for each in table.records if (each.cell.encoder, each.cell.recommender) == name)
         entries.append(Entry(table, row, records, tuple(files[each.key] for each in records)))
-    return Section(number, table, tuple(entries))
+    return Section(number, table, tuple(entries), tuple(by_visible(table, results)))
 
 
 def encoder_page(identity: str) -> str:

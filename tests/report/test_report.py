@@ -12,12 +12,14 @@ import pytest
 from made_results import write_results
 from pages import read_site, table_rows
 from small_data import random_tables
+from small_graphs import small_toy
 
 from larpbench import load_results
 from larpbench.evaluation.significance import compare, compare_all, holm
 from larpbench.report.charts import Point, scatter
 from larpbench.report.site import write_report
 from larpbench.results.store import read_playlist_values, read_records
+from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
 ENCODERS = ["clap", "musicnn", "tfidf", "random"]
 
@@ -207,6 +209,28 @@ def test_without_results_it_says_so(cli, tmp_path):
     assert done.code == 2
     assert "there are no results" in done.err
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.skipif(not graph_layers_installed(), reason="needs torch_geometric")
+def test_another_task_has_its_own_words_and_columns(cli, tmp_path):
+    toy = small_toy(tmp_path / "toy")
+    run = cli(
+        "run", "--task", "artist-similarity", "--dataset", toy, "--output", tmp_path / "results",
+        "--encoders", "clap,random", "--layers", "0", "--seeds", "1", "--epochs", "1",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    assert cli("report", tmp_path / "results", "--output", tmp_path / "report", "--dataset", toy).code == 0
+    site = read_site(tmp_path / "report")
+    (table,) = load_results(tmp_path / "results")
+    rows = [row for row in table_rows(site["index.html"]) if "data-text" in row["attributes"]]
+    assert len(rows) == len(table.rows)
+    assert "artist-similarity: toy-artists-3 (epochs=1)" in site["index.html"].text
+    assert "by visible edges" in site["index.html"].text
+    network = next(page for path, page in site.items() if path.startswith("cells/clap-gnn-sage-0"))
+    assert re.search(r"Histogram of NDCG@\d+ over \d+ artists;", network.text)
+    assert "recommender.fit.settings.learning_rate" in network.text
+    assert "recommender.fit.facts.history" in network.text
+    assert "the data set does not say as playlists what was hidden" in site["playlists.html"].text
 
 
 def test_the_commands_of_the_page(cli, tmp_path, monkeypatch):
