@@ -11,7 +11,7 @@ import polars as pl
 
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import DataError, LarpbenchError
+from larpbench.errors import DataError
 from larpbench.report.entries import Entry, Section
 from larpbench.results.store import playlists_path
 
@@ -154,7 +154,7 @@ def _dataset(section: Section, given: Sequence[Dataset]) -> tuple[Dataset | None
             return dataset, ""
     try:
         dataset = load_dataset(part.name)
-    except (LarpbenchError, OSError, ValueError):  # a name from a record may be no name at all
+    except Exception:  # a name from a record may be no name at all, and a plug-in may raise anything
         return None, "the data set is not at hand here (give its folder with --dataset)"
     if dataset.manifest.fingerprint != part.fingerprint:
         return None, "the data set of that name here is another version than the one that was tested"

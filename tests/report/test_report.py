@@ -204,6 +204,15 @@ def test_an_earlier_report_is_replaced_and_nothing_else_ever_is(cli, results, si
         assert (wrong / "report.json").is_file()
 
 
+def test_where_all_has_failed_only_the_leaderboard_is_left(cli, tmp_path):
+    write_results(tmp_path / "results", ["a", "b"], failed=("a", "b"), failure="")
+    done = cli("report", tmp_path / "results", "--output", tmp_path / "report")
+    assert done.code == 0, done.err
+    site = read_site(tmp_path / "report")
+    assert {path.partition("/")[0] for path in site} == {"index.html", "cells", "encoders"}
+    assert site["index.html"].text.count("failed") >= 2
+
+
 def test_without_results_it_says_so(cli, tmp_path):
     done = cli("report", tmp_path, "--output", tmp_path / "report")
     assert done.code == 2
