@@ -14,6 +14,7 @@ from markupsafe import Markup
 from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 
 SCRIPTS = ("sortable.min.js", "filter.js")
+"""The first is sortable-tablesort 4.1.7 as published (Unlicense: assets/sortable.LICENSE)."""
 STYLE = "report.css"
 NAME_LENGTH = 120
 TEXT_LENGTH = 4_000
