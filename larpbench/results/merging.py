@@ -69,9 +69,9 @@ def _read(folder: Path) -> dict[Path, CellRecord]:
     records, damaged = {}, []
     for path in record_paths(folder):
         try:
-            records[path] = read_record(path)
-            if records[path].playlists_file:
-                pl.read_parquet_schema(playlists_path(path))
+            records[path] = record = read_record(path)
+            if record.counts and pl.read_parquet(playlists_path(path)).height != record.counts.playlists:
+                damaged.append(f"{playlists_path(path)}: it does not hold {record.counts.playlists} lines")
         except (DataError, OSError, pl.exceptions.PolarsError) as error:
             damaged.append(f"{path}: {str(error).splitlines()[0]}")
     if damaged:

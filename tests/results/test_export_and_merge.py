@@ -116,10 +116,13 @@ def test_all_damaged_results_are_named_and_nothing_is_merged(cli, results, tmp_p
     first, second = list((tmp_path / "other" / "continuation" / "made" / "a").rglob("*.parquet"))
     first.write_bytes(b"PAR1")
     second.unlink()
-    (third := next((tmp_path / "other").glob("*/*/random/*/*.json"))).write_text("{}")
+    *_, (short, _) = read_records(tmp_path / "other")
+    kept = short.with_suffix(".playlists.parquet")
+    pl.read_parquet(kept).head(5).write_parquet(kept)
+    (third := min((tmp_path / "other").glob("*/*/random/*/*.json"))).write_text("{}")
     refused = cli("results", "merge", results, tmp_path / "other", "--output", tmp_path / "whole")
     assert refused.code == 2
-    for path in (first, second, third):
+    for path in (first, second, third, short):
         assert path.name.partition(".")[0] in refused.err
     assert not (tmp_path / "whole").exists()
 
