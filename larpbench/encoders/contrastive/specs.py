@@ -44,7 +44,7 @@ KINDS = {
             "tracks",
             "Wu et al. 2023, Large-scale contrastive language-audio pretraining; row CLAP-FT of LARP",
             clap_ft,
-            {"tiny": 240.0, "paper": 1e6},
+            {"tiny": 200.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
         ),
         Kind(

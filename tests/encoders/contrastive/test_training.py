@@ -159,7 +159,7 @@ def test_pairs_share_a_playlist_and_what_else_shares_one_is_no_negative(monkeypa
 
 def test_both_crops_of_a_track_are_drawn(monkeypatch):
     world, seen = World(useful=True), []
-    made = trainer(world, quick(cnn("tiny"), 1), None)
+    made = trainer(world, quick(cnn("tiny"), 1).model_copy(update={"mixing": None}), None)
     projected = made.model.projected
     monkeypatch.setattr(made.model, "projected", lambda crops: (seen.append(crops), projected(crops))[1])
     torch.manual_seed(5)
