@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: install lint test bench docs reproduce
+.PHONY: install lint test test-browser bench docs reproduce
 
 install:  ## an editable installation with everything that development needs
 	$(PYTHON) -m pip install -c constraints.txt -e '.[test,dev]'
@@ -12,6 +12,10 @@ lint:
 
 test:
 	$(PYTHON) -m pytest -n auto
+
+test-browser:  ## the report in Chromium (apt-get install chromium chromium-driver)
+	$(PYTHON) -m pip install -q -c constraints.txt -e '.[browser]'
+	$(PYTHON) -m pytest -m browser -rs
 
 bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest benchmarks -s

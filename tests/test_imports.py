@@ -19,7 +19,7 @@ LAYERS = [
     ("encoders", "recommenders"),
     ("tasks", "results"),
     ("learning", "planning", "runner", "testing"),
-    "reproduction",
+    ("reproduction", "report"),
     "cli",
 ]
 

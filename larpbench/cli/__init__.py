@@ -19,7 +19,9 @@ from larpbench.cli import (
     fetch,
     list,
     plan,
+    report,
     reproduce,
+    results,
     run,
     table,
     train,
@@ -49,6 +51,8 @@ app.add_typer(convert.app, name="convert")
 app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command(epilog=table.EPILOG)(table.table)
 app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=report.EPILOG)(report.report)
+app.add_typer(results.app, name="results")
 app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 

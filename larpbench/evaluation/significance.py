@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larpbench.evaluation.statistics import difference_interval
+from larpbench.evaluation.statistics import difference_interval, difference_intervals
 
 FLIPS = 10_000
 ALPHA = 0.05
@@ -47,10 +47,36 @@ def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
     """
     differences = first - second
     low, high = difference_interval(differences)
+    mean, effect = _effect(differences)
+    return Comparison(mean, low, high, float(randomisation_test(differences[None])[0]), effect)
+
+
+def compare_all(values: np.ndarray) -> tuple[np.ndarray, list[Comparison]]:
+    """Compare all pairs of encoders; each comparison is what `compare` returns for it.
+
+    Args:
+        values: (encoders, p) float64, each row one encoder's values on the same playlists.
+
+    Returns:
+        (pairs, 2) int, which two rows, and one comparison a pair, its p-value not adjusted.
+    """
+    pairs = np.stack(np.triu_indices(len(values), k=1), axis=1)
+    if not len(pairs):
+        return pairs, []
+    lows, highs = difference_intervals(values, pairs)
+    p_values = randomisation_test(values, pairs)
+    found = []
+    for (one, other), low, high, p in zip(pairs, lows, highs, p_values, strict=True):
+        mean, effect = _effect(values[one] - values[other])
+        found.append(Comparison(mean, float(low), float(high), float(p), effect))
+    return pairs, found
+
+
+def _effect(differences: np.ndarray) -> tuple[float, float]:
+    """Return the mean difference, and that over the standard deviation."""
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     mean = float(differences.mean())
-    p = float(randomisation_test(differences[None])[0])
-    return Comparison(mean, low, high, p, mean / spread if spread > _ROUNDING else 0.0)
+    return mean, mean / spread if spread > _ROUNDING else 0.0
 
 
 def randomisation_test(values: np.ndarray, pairs: np.ndarray | None = None) -> np.ndarray:

@@ -76,6 +76,23 @@ def difference_interval(differences: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def difference_intervals(values: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `difference_interval` does, of many pairs at once: all resample the same playlists.
+
+    Args:
+        values: (m, playlists) float64.
+        pairs: (comparisons, 2) int, which two rows of `values` differ.
+
+    Returns:
+        Lower and upper ends, each (comparisons,) float64.
+    """
+    tail = (1 - LEVEL) / 2
+    means = resampled_means(values.T[None])
+    ends = [np.quantile(means[:, one] - means[:, other], [tail, 1 - tail]) for one, other in pairs]
+    lows, highs = np.array(ends).T
+    return lows, highs
+
+
 def resampled_means(values: np.ndarray) -> np.ndarray:
     """Return bootstrap means over playlists, nested in seeds (Efron & Tibshirani 1993, ch. 8).
 

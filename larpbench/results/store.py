@@ -71,10 +71,19 @@ def read_records(output: Path) -> list[tuple[Path, CellRecord]]:
     Raises:
         DataError: If there is none, or one is damaged.
     """
+    return [(path, read_record(path)) for path in record_paths(output)]
+
+
+def record_paths(output: Path) -> list[Path]:
+    """Return where all records under a results folder lie, sorted.
+
+    Raises:
+        DataError: If there is none.
+    """
     paths = [path for path in sorted(output.glob("*/*/*/*/*.json")) if not path.name.startswith(".")]
     if not paths:
         raise DataError(f"there are no results in {output}", next_step=f"larpbench run --output {output}")
-    return [(path, read_record(path)) for path in paths]
+    return paths
 
 
 def playlists_path(record: Path) -> Path:

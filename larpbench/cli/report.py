@@ -1,0 +1,40 @@
+"""``larpbench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = """Examples:
+
+larpbench report results --output report
+
+larpbench report results --dataset my-data --playlists 10
+
+larpbench report results --reproduced reproduced/demo"""
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("results"),
+    output: Annotated[Path, typer.Option("--output", help="Folder to write; an earlier report is replaced.")] = Path(
+        "report"
+    ),
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or folder of a tested data set, for titles and hits, if its own name is not enough."),
+    ] = None,
+    playlists: Annotated[int, typer.Option(min=0, help="Playlists of each table whose lists are shown.")] = 5,
+    reproduced: Annotated[
+        Path | None, typer.Option(help="Folder that larpbench reproduce --to wrote: its tables and figures join in.")
+    ] = None,
+) -> None:
+    """Write the results as a folder of web pages: leaderboard, comparisons, costs, playlists, every cell and encoder.
+
+    The pages need no server and no network: open index.html.
+    """
+    from larpbench.report.site import write_report
+
+    page = write_report(results, output, datasets=dataset or (), playlists=playlists, reproduced=reproduced)
+    typer.echo(page)

@@ -1,0 +1,120 @@
+"""Results of several folders as one, where they do not contradict each other."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from larpbench import storage
+from larpbench.errors import DataError, UsageError
+from larpbench.results.record import CellRecord
+from larpbench.results.store import playlists_path, read_record, record_paths
+
+_NOT_OF_THE_KEY = {"costs", "versions", "machine", "created"}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What came of it: cells in all, and how many of them were in more than one folder."""
+
+    cells: int
+    shared: int
+
+
+def merge(folders: Sequence[Path], output: Path) -> Merged:
+    """Copy the results of several folders into a new one: all of them, or nothing.
+
+    A cell that is in two folders is the same there, by key and by scores, and comes in once; one that failed in one
+    folder and did not in another comes in as it did not fail.
+
+    Args:
+        folders: Results folders.
+        output: A new or empty folder.
+
+    Raises:
+        DataError: If there are no results, or records are damaged, all of which are named.
+        UsageError: If the same cell has other keys or scores in two folders, or `output` is not empty.
+        StorageError: If it cannot be written.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError("the folder is not empty", where=str(output), allowed="a new or an empty folder")
+    found = [_read(folder) for folder in folders]
+    chosen: dict[Path, tuple[Path, CellRecord]] = {}
+    shared: set[Path] = set()
+    for folder, records in zip(folders, found, strict=True):
+        for path, record in records.items():
+            place = path.relative_to(folder)
+            if place in chosen:
+                shared.add(place)
+                chosen[place] = _same(chosen[place], (path, record))
+            else:
+                chosen[place] = (path, record)
+    _refuse_other_keys(found)
+    with storage.atomic_folder(output) as target:
+        for place, (path, _) in chosen.items():
+            (target / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / place)
+            if playlists_path(path).is_file():
+                shutil.copyfile(playlists_path(path), playlists_path(target / place))
+    return Merged(len(chosen), len(shared))
+
+
+def _read(folder: Path) -> dict[Path, CellRecord]:
+    """Return all records of a folder; their playlists are there and can be read."""
+    records, damaged = {}, []
+    for path in record_paths(folder):
+        try:
+            records[path] = record = read_record(path)
+            if record.counts and pl.read_parquet(playlists_path(path)).height != record.counts.playlists:
+                damaged.append(f"{playlists_path(path)}: it does not hold {record.counts.playlists} lines")
+        except (DataError, OSError, pl.exceptions.PolarsError) as error:
+            damaged.append(f"{path}: {str(error).splitlines()[0]}")
+    if damaged:
+        raise DataError(
+            f"{len(damaged)} results are damaged",
+            where="\n         ".join(damaged),
+            next_step="delete them and run their cells anew; nothing has been merged",
+        )
+    return records
+
+
+def _same(one: tuple[Path, CellRecord], other: tuple[Path, CellRecord]) -> tuple[Path, CellRecord]:
+    """Return which of two records of one key to take: the first, unless only the second has scores."""
+    if one[1].status != other[1].status:
+        return one if one[1].status == "ok" else other
+    first, second = (record.model_dump(exclude=_NOT_OF_THE_KEY) for _, record in (one, other))
+    if one[1].status == "ok" and first != second:
+        different = [name for name in first if first[name] != second[name]]
+        raise UsageError(
+            f"the same cell has the same key and other contents ({', '.join(different)}): {one[0]} and {other[0]}",
+            next_step="run it anew with --if always in both folders, or delete the wrong one",
+        )
+    return one
+
+
+def _refuse_other_keys(found: Sequence[dict[Path, CellRecord]]) -> None:
+    """Refuse results of one cell that were computed from other inputs in another folder."""
+    by_cell: dict[object, list[dict[str, Path]]] = defaultdict(list)
+    for records in found:
+        keys: dict[object, dict[str, Path]] = defaultdict(dict)
+        for path, record in records.items():
+            asked = (record.protocol, record.removal.key if record.removal else "")  # other candidates: another table
+            keys[(*record.cell.model_dump().values(), *asked)][record.key] = path
+        for cell, paths in keys.items():
+            by_cell[cell].append(paths)
+    for cell, folders in by_cell.items():
+        for one in folders:
+            for other in folders:
+                if not (one.keys() <= other.keys() or other.keys() <= one.keys()):
+                    first = next(path for key, path in one.items() if key not in other)
+                    second = next(path for key, path in other.items() if key not in one)
+                    raise UsageError(
+                        f"the same cell {cell} has two keys: it was computed from other data, weights or settings: "
+                        f"{first} and {second}",
+                        next_step="delete the results that are not wanted, or keep the folders apart",
+                    )
