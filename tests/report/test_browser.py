@@ -205,6 +205,8 @@ def test_on_paper_there_are_no_controls(browser):
         assert not browser.one("form").is_displayed()
         assert not browser.one("header nav").is_displayed()
         assert browser.run("return getComputedStyle(document.querySelector('.wide')).overflowX") == "visible"
+        browser.width(1047)  # A4 across, less margins
+        assert browser.run("return document.documentElement.scrollWidth") <= 1047
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 

@@ -84,6 +84,13 @@ def test_pages_are_sound_html(site):
             assert attributes["scope"] in ("row", "col"), path
 
 
+def test_pages_stay_small(site):
+    """So that a report of 200 cells stays below 5 MB: benchmarks/test_report.py."""
+    sizes = {path: len(page.source.encode()) for path, page in site.items()}
+    assert max(size for path, size in sizes.items() if path.startswith("cells/")) < 16_000  # two seeds
+    assert sizes["index.html"] < 10_000 + 1_500 * 20
+
+
 def test_a_cell_tells_all_that_its_records_hold(site, results):
     for path, record in read_records(results):
         name = re.escape(f"cells/{record.cell.encoder}-{record.cell.recommender}-")
