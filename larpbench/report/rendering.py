@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from larpbench.results.comparison import p_text
 from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 
 SCRIPTS = ("sortable.min.js", "filter.js")
@@ -42,7 +43,7 @@ class Pages:
         )
         self._environment.filters.update(
             {"name": shown_name, "text": shown_text, "amount": amount, "number": number_text}
-            | {"interval": interval_text, "plain": bound_text, "head": column_head}
+            | {"interval": interval_text, "plain": bound_text, "head": column_head, "p_text": p_text}
         )
 
     def write(self, path: str, template: str, *, scripted: bool = False, images: bool = False, **facts: object) -> None:

@@ -15,6 +15,8 @@ from larpbench.results.store import read_playlist_values, record_path
 from larpbench.results.tables import load_tables
 from larpbench.tasks.base import Cell
 
+_SMALLEST_SHOWN = 0.0001
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -89,7 +91,7 @@ def to_markdown(lines: Sequence[Compared], first: str, second: str) -> str:
         mark = "*" if found.p <= 0.05 else ""
         parts.append(
             f"| {line.dataset} | {line.recommender} | {line.metric} | {line.first:.4f} | {line.second:.4f} "
-            f"| {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] | {found.p:.4f}{mark} "
+            f"| {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] | {p_text(found.p)}{mark} "
             f"| {found.effect_size:+.2f} |"
         )
     counts = ", ".join(sorted({f"{line.playlists} playlists of {line.dataset}" for line in lines}))
@@ -99,6 +101,11 @@ def to_markdown(lines: Sequence[Compared], first: str, second: str) -> str:
         "Effect size: mean difference over the standard deviation of the differences."
     )
     return "\n".join(parts) + "\n"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value to four decimals."""
+    return f"{p:.4f}" if p >= _SMALLEST_SHOWN else f"< {_SMALLEST_SHOWN}"
 
 
 def _identity(name: str, known: Sequence[str]) -> str:

@@ -32,9 +32,31 @@ def test_p_is_the_share_of_all_sign_patterns_where_they_can_be_counted():
     assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / FLIPS) + 1e-3)
 
 
+@settings(max_examples=60, deadline=None)
+@given(differences=arrays.arrays(np.float64, 12, elements=st.floats(-1, 1, width=32)))
+def test_small_p_are_never_below_the_share_of_all_sign_patterns(differences):
+    """The bound for what 10,000 patterns cannot tell holds for every difference."""
+    patterns = np.array(list(itertools.product((-1, 1), repeat=12)))
+    exact = (np.abs(patterns @ differences) >= abs(differences.sum()) - 1e-9).mean()
+    z_squared = differences.sum() ** 2 / max(np.square(differences).sum(), 1e-300)
+    assert exact <= 2 * np.exp(-z_squared / 2) + 1e-12
+    assert randomisation_test(differences[None])[0] <= 2 * np.exp(-z_squared / 2) + 1e-12
+
+
+def test_rows_are_told_apart_in_a_table_of_many():
+    """Sixty rows are 1,770 pairs: corrected for so many, one in 10,001 would never do."""
+    generator = np.random.default_rng(4)
+    easy = recalls(generator, 1_000)
+    values = np.clip(easy + generator.normal(0, 0.02, size=(60, 1_000)), 0, 1)
+    values[7] += 0.02
+    letters = indistinguishable_groups(values)
+    assert letters[7] == "a"
+    assert not any("a" in letter for row, letter in enumerate(letters) if row != 7)
+
+
 def test_no_difference_gives_p_1_and_the_smallest_p_is_not_0():
     assert randomisation_test(np.zeros((1, 40)))[0] == 1
-    assert randomisation_test(np.ones((1, 200)))[0] == 1 / (FLIPS + 1)
+    assert 0 < randomisation_test(np.ones((1, 200)))[0] < 1 / (FLIPS + 1)
     both = compare(np.full(30, 0.25), np.full(30, 0.25))
     assert (both.difference, both.low, both.high, both.p, both.effect_size) == (0, 0, 0, 1, 0)
 
