@@ -15,10 +15,10 @@ from small_data import random_tables
 from small_graphs import small_toy
 
 from larpbench import load_results
-from larpbench.results.comparison import p_text
 from larpbench.evaluation.significance import compare, compare_all, holm
 from larpbench.report.charts import Point, scatter
 from larpbench.report.site import write_report
+from larpbench.results.comparison import p_text
 from larpbench.results.store import read_playlist_values, read_records
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
@@ -118,7 +118,7 @@ def test_comparisons_are_those_of_the_stored_playlists(site, results):
     adjusted = holm(np.array([each.p for each in found]))
     for row, each, p in zip(rows, found, adjusted, strict=True):
         assert row["cells"][2] == f"{each.difference:+.4f} [{each.low:+.4f}, {each.high:+.4f}]"
-            assert row["cells"][4] == p_text(p)
+        assert row["cells"][4] == p_text(p)
         assert row["cells"][5] == f"{each.effect_size:+.2f}"
         assert row["cells"][6] == ("yes" if p <= 0.05 else "no")
 
