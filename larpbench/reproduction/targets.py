@@ -8,6 +8,7 @@ from pathlib import Path
 from larpbench.errors import UnknownNameError
 from larpbench.registry import resolve
 from larpbench.reproduction.request import Request
+from larpbench.tasks.continuation import CONTINUATION
 
 ALL = "all"
 _TABLES = {
@@ -36,7 +37,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in (*TARGETS, ALL):
-            raise UnknownNameError("target", name, (*TARGETS, ALL))
+            raise UnknownNameError("target", name, (*TARGETS, ALL), next_step="larpbench reproduce --help")
     named = [each for name in names for each in (OF_PLAYLISTS if name == ALL else (name,))]
     return tuple(dict.fromkeys(named))
 
@@ -55,6 +56,8 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     Raises:
         LarpbenchError: If it cannot be made, with the reason.
     """
+    if target in OF_PLAYLISTS:
+        CONTINUATION.view(request.dataset)  # refuses data sets of another kind
     if target in _DRAWN:
         draw: Callable[[Request, Path], list[Path]] = resolve(_DRAWN[target])
         return draw(request, folder)

@@ -179,6 +179,11 @@ def test_wrong_input(cli, small, tmp_path):
     unknown = cli("reproduce", "table5", *named)
     assert unknown.code == 2
     assert "did you mean table" in unknown.err
+    assert "next: larpbench reproduce --help" in unknown.err
+    artists = cli("reproduce", "table1", "--dataset", "toy-artists", "--to", tmp_path / "artists")
+    assert artists.code == 2
+    assert "kind playlists" in artists.err
+    assert not (tmp_path / "artists").exists()
     nowhere = cli("reproduce", "table4", *named)
     assert nowhere.code == 2
     assert "--trained-on NAME" in nowhere.err
