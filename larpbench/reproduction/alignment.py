@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from larpbench.datasets.schema import Dataset, Interactions
+from larpbench.encoders.larp.settings import SIZES
 from larpbench.evaluation.homogeneity import homogeneity
 from larpbench.planning import default_store, encoder_for
 from larpbench.reproduction.request import Request, evaluate
@@ -17,7 +18,6 @@ from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.plots import CLOUD, COLOURS, new_figure, save_figure
 from larpbench.results.published import published_statistics
 
-_SIZES = ("heads", "tiny", "paper")
 _STAGES = ("larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion")
 _MOST_POINTS = 5_000
 _COLUMNS = 4
@@ -26,7 +26,7 @@ _COLUMNS = 4
 def figure3(request: Request, folder: Path) -> list[Path]:
     """Write where the tracks of a drawn test playlist lie, and how alike the tracks of all playlists are."""
     dataset = request.dataset
-    names = ["bert", "htsat", *(request.sized(name, _SIZES) for name in _STAGES)]
+    names = ["bert", "htsat", *(request.sized(name, SIZES) for name in _STAGES)]
     found = evaluate(request, names, ("itemknn",))
     shown = [name for name in names if name in found.identities]
     test = dataset.split("test")

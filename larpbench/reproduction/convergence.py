@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from larpbench.errors import MissingPartError
-from larpbench.reproduction.request import Request, evaluate
+from larpbench.encoders.larp.settings import SIZES
+from larpbench.reproduction.request import Request, evaluate_trained
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.formats import interval_text, number_text
 from larpbench.results.plots import COLOURS, new_figure, save_figure
@@ -17,7 +17,6 @@ from larpbench.results.published import published_scores
 from larpbench.results.rows import Score
 
 _STAGES = {"larp-wtc": "LARP-WTC", "larp-ttc": "LARP-TTC", "larp-tpc-fusion": "LARP-TPC-fusion"}
-_SIZES = ("heads", "tiny", "paper")
 _METRIC = "recall@10"
 Curves = dict[str, list[list[tuple[int, float]]]]
 """Encoder -> one curve a seed: (epoch, recall on valid)."""
@@ -25,19 +24,16 @@ Curves = dict[str, list[list[tuple[int, float]]]]
 
 def figure5(request: Request, folder: Path) -> list[Path]:
     """Write the curves of all seeds, and what each stage scores in the end."""
-    names = {request.sized(name, _SIZES): printed for name, printed in _STAGES.items()}
-    found = evaluate(request, list(names), ("itemknn",))
-    if found.table is None or found.absent:
-        raise MissingPartError(f"the stages cannot be trained here: {found.absent}")
+    names = {request.sized(name, SIZES): printed for name, printed in _STAGES.items()}
+    found = evaluate_trained(request, list(names))
     curves: Curves = {}
     best: dict[str, list[float]] = {}
     scores: dict[str, Score | None] = {}
     for name in names:
-        identity = found.identities[name]
-        facts = [r.training.facts for r in found.table.records if r.cell.encoder == identity and r.training]
+        facts, row = found.trainings(name), found.row(name, "itemknn")
         curves[name] = [[(entry["epoch"], entry[_METRIC]) for entry in each["history"]] for each in facts]
         best[name] = [each["best"] for each in facts]
-        scores[name] = next((row.scores.get(_METRIC) for row in found.table.rows if row.encoder == identity), None)
+        scores[name] = row.scores.get(_METRIC) if row else None
     chance = found.table.chance[_METRIC]
     sheet = _sheet(request, names, curves, best, scores, chance)
     return [*write_sheet(sheet, folder), *save_figure(_drawn(request, curves), folder, "figure5")]

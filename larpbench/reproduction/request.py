@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from larpbench import runner
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.larp.settings import Size
 from larpbench.errors import MissingPartError
-from larpbench.planning import Plan, encoder_for, make_plan
-from larpbench.results.rows import Table
+from larpbench.planning import encoder_for, make_plan
+from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_record
 from larpbench.results.tables import build_tables
 
@@ -68,14 +69,24 @@ class Evaluated:
     """Cells that have been run.
 
     Attributes:
-        table: Their table; None if nothing could be run.
+        table: Their table.
         identities: Name -> identity, of the encoders that could be run.
         absent: Name of an encoder or recommender -> why it could not be run, and what mends it.
     """
 
-    table: Table | None
+    table: Table
     identities: dict[str, str]
     absent: dict[str, str]
+
+    def row(self, encoder: str, recommender: str) -> Row | None:
+        """Return the row of an encoder by the name that was asked for; None if it could not be run."""
+        name = self.identities.get(encoder), recommender
+        return next((row for row in self.table.rows if (row.encoder, row.recommender) == name), None)
+
+    def trainings(self, encoder: str) -> list[dict[str, Any]]:
+        """Return what the trainings of an encoder told, one a seed."""
+        identity = self.identities[encoder]
+        return [each.training.facts for each in self.table.records if each.cell.encoder == identity and each.training]
 
 
 def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[str]) -> Evaluated:
@@ -100,9 +111,17 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
         each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in plan.unavailable
     }
     identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
-    return Evaluated(_table(plan), identities, absent)
-
-
-def _table(plan: Plan) -> Table:
     (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in plan.cells])
-    return table
+    return Evaluated(table, identities, absent)
+
+
+def evaluate_trained(request: Request, encoders: Sequence[str]) -> Evaluated:
+    """Return what `evaluate` does with ItemKNN, of encoders that all have to be there.
+
+    Raises:
+        MissingPartError: If one of them cannot be trained here.
+    """
+    found = evaluate(request, encoders, ("itemknn",))
+    if found.absent:
+        raise MissingPartError(f"LARP cannot be trained here: {found.absent}")
+    return found

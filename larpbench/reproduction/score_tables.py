@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from larpbench.encoders.contrastive.settings import BASELINE_SIZES
+from larpbench.encoders.larp.settings import SIZES
 from larpbench.reproduction.request import Evaluated, Request, evaluate
 from larpbench.reproduction.sheet import Sheet, Text
 from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 from larpbench.results.published import PublishedScores, published_scores
 from larpbench.results.rows import SHOWN, Row
 
-_BASELINE_SIZES = ("tiny", "paper")
-_LARP_SIZES = ("heads", "tiny", "paper")
 _PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
 _RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge")
 _CONTROLS = ("same-artist", "random")
@@ -41,10 +41,10 @@ def table2(request: Request) -> Sheet:
     encoders = {
         "jukebox": "Jukebox",
         "mule": "MULE",
-        request.sized("co-playlist", _BASELINE_SIZES): "CO-Playlist",
+        request.sized("co-playlist", BASELINE_SIZES): "CO-Playlist",
         "clap-pt": "CLAP-PT",
-        request.sized("clap-ft", _BASELINE_SIZES): "CLAP-FT",
-        request.sized("larp-tpc-fusion", _LARP_SIZES): "LARP",
+        request.sized("clap-ft", BASELINE_SIZES): "CLAP-FT",
+        request.sized("larp-tpc-fusion", SIZES): "LARP",
         "handcrafted": None,
         "tfidf": None,
         **dict.fromkeys(_CONTROLS),
@@ -63,8 +63,8 @@ def table3(request: Request) -> Sheet:
     encoders = {
         "bert": "BERT",
         "htsat": "HTS-AT",
-        request.sized("larp-untrained", _LARP_SIZES): None,
-        **{request.sized(name, _LARP_SIZES): printed for name, printed in stages.items()},
+        request.sized("larp-untrained", SIZES): None,
+        **{request.sized(name, SIZES): printed for name, printed in stages.items()},
         **dict.fromkeys(_CONTROLS),
     }
     return _sheet(request, Layout("table3", "Ablation of LARP (LARP, table 3)", encoders, ("itemknn",)))
@@ -72,11 +72,11 @@ def table3(request: Request) -> Sheet:
 
 def table4(request: Request) -> Sheet:
     """Return the transfer: LARP that learnt from another data set than the tested one."""
-    larp = request.sized("larp-tpc-fusion", _LARP_SIZES)
+    larp = request.sized("larp-tpc-fusion", SIZES)
     name, _, size = larp.partition(":")
     encoders = {
         "mule": "MULE",
-        request.sized("clap-ft", _BASELINE_SIZES): "CLAP-FT",
+        request.sized("clap-ft", BASELINE_SIZES): "CLAP-FT",
         f"{name}@{request.trained_on}{':' if size else ''}{size}": "LARP-TPC-fusion",
         larp: None,
         "handcrafted": None,
@@ -100,7 +100,7 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
     notes: list[str] = []
     for recommender in layout.recommenders:
         for encoder, name in layout.encoders.items():
-            row = _ours(found, encoder, recommender)
+            row = found.row(encoder, recommender)
             reason = found.absent.get(encoder) or found.absent.get(recommender)
             rows.append(_our_cells(request, encoder, recommender, row))
             lines.extend(_our_lines(found, request, encoder, recommender, row, reason))
@@ -114,7 +114,7 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
                     notes.extend(f"‡ {each.encoder}, {each.dataset}, as printed: {fault}." for fault in each.faults)
     rows.extend(_bounds(found))
     table = found.table
-    facts = (*table.facts, *table.footnotes) if table else ()
+    facts = (*table.facts, *table.footnotes)
     return Sheet(
         layout.name,
         f"{layout.title}: {request.dataset.name}",
@@ -123,12 +123,6 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
         tuple(dict.fromkeys((*request.published_note, *facts, *notes))),
         tuple(lines),
     )
-
-
-def _ours(found: Evaluated, encoder: str, recommender: str) -> Row | None:
-    rows = found.table.rows if found.table else ()
-    name = found.identities.get(encoder), recommender
-    return next((row for row in rows if (row.encoder, row.recommender) == name), None)
 
 
 def _our_cells(request: Request, encoder: str, recommender: str, row: Row | None) -> tuple[Text, ...]:
@@ -149,7 +143,7 @@ def _our_lines(
     table = found.table
     for column in SHOWN:
         score = row.scores.get(column) if row else None
-        chance, ceiling = (table.chance.get(column), table.ceiling.get(column)) if table else (None, None)
+        chance, ceiling = table.chance.get(column), table.ceiling.get(column)
         yield _line(
             "larpbench",
             request.dataset.name,
@@ -188,8 +182,6 @@ def _line(source: str, dataset: str, recommender: str, encoder: str, metric: str
 
 
 def _bounds(found: Evaluated) -> list[tuple[Text, ...]]:
-    if found.table is None:
-        return []
     return [
         (Text(""), Text(name), Text(""), *(Text(bound_text(values.get(column))) for column in SHOWN), Text(""))
         for name, values in (("chance", found.table.chance), ("ceiling", found.table.ceiling))

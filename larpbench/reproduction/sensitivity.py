@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from larpbench.encoders.larp.settings import SIZES
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS
-from larpbench.errors import MissingPartError
-from larpbench.reproduction.request import Request, evaluate
+from larpbench.reproduction.request import Request, evaluate_trained
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.formats import interval_text, number_text
 from larpbench.results.plots import COLOURS, new_figure, save_figure
@@ -22,18 +22,14 @@ _PRINTED = "LARP-TPC-fusion"
 
 def figure4(request: Request, folder: Path) -> list[Path]:
     """Write recall on test and on valid for each J of the paper."""
-    base = request.sized("larp-tpc-fusion", ("heads", "tiny", "paper"))
+    base = request.sized("larp-tpc-fusion", SIZES)
     names = {j: _named(base, j) for j in NEIGHBOURS}
-    found = evaluate(request, list(names.values()), ("itemknn",))
-    if found.table is None or found.absent:
-        raise MissingPartError(f"LARP cannot be trained here: {found.absent}")
+    found = evaluate_trained(request, list(names.values()))
     rows: dict[int, Row] = {}
     valid: dict[int, float] = {}
     for j, name in names.items():
-        identity = found.identities[name]
-        rows[j] = next(row for row in found.table.rows if row.encoder == identity)
-        facts = [r.training.facts for r in found.table.records if r.cell.encoder == identity and r.training]
-        valid[j] = float(np.mean([each["best"] for each in facts]))
+        rows[j] = next(row for row in found.table.rows if row.encoder == found.identities[name])
+        valid[j] = float(np.mean([each["best"] for each in found.trainings(name)]))
     published = {each.dataset: each.values[_METRIC] for each in published_scores("table3") if each.encoder == _PRINTED}
     figure, (axes,) = new_figure(6, 4)
     scores = [rows[j].scores[_METRIC] for j in NEIGHBOURS]
