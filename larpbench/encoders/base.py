@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from larpbench import packages
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.weights import Weights
-from larpbench.errors import MissingPartError
+from larpbench.errors import EmbeddingError, MissingPartError
 from larpbench.fingerprint import digest
 from larpbench.registry import resolve
 
@@ -110,6 +110,16 @@ class TrackBatch:
 
     def __len__(self) -> int:
         return len(self.track_ids)
+
+    def heard_by(self, encoder: str) -> np.ndarray:
+        """Return the audio, (n, samples) float32, for an encoder that cannot do without.
+
+        Raises:
+            EmbeddingError: If there is none.
+        """
+        if self.audio is None:
+            raise EmbeddingError(f"{encoder} hears audio, and the batch has none")
+        return self.audio
 
 
 @dataclass(frozen=True)

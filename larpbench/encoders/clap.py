@@ -20,7 +20,7 @@ from larpbench.encoders.hub_cards import in_bfloat16
 from larpbench.encoders.hub_models import Place, Tokens, load_model
 from larpbench.encoders.larp.front_end import log_mel, windows
 from larpbench.encoders.larp.settings import MelSettings
-from larpbench.errors import DataError, EmbeddingError, MissingPartError
+from larpbench.errors import DataError, MissingPartError
 
 _WINDOWS_AT_ONCE = 8  # more is no faster, and needs more memory
 
@@ -93,10 +93,9 @@ class AudioTower:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        if batch.audio is None:
-            raise EmbeddingError("CLAP hears audio, and the batch has none")
+        audio = batch.heard_by("CLAP")
         vectors = []
-        for clip in torch.from_numpy(np.ascontiguousarray(batch.audio, dtype=np.float32)).split(_WINDOWS_AT_ONCE):
+        for clip in torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)).split(_WINDOWS_AT_ONCE):
             mels = self._front_end(clip.to(self._place.device))
             parts = [self._of_windows(part) for part in mels.flatten(0, 1).split(_WINDOWS_AT_ONCE)]
             vectors.append(torch.cat(parts).unflatten(0, mels.shape[:2]).mean(dim=1))

@@ -136,11 +136,10 @@ class EssentiaEncoder:
         Raises:
             EmbeddingError: If the batch has no audio, or this version of Essentia gives other descriptors.
         """
-        if batch.audio is None:
-            raise EmbeddingError("essentia describes audio, and the batch has none")
+        audio = batch.heard_by("essentia")
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
         with tempfile.TemporaryDirectory(prefix="larpbench-") as folder:
-            for row, clip in enumerate(batch.audio):
+            for row, clip in enumerate(audio):
                 vectors[row] = self._describe(clip, Path(folder) / "clip.wav")
         return vectors
 

@@ -67,10 +67,9 @@ class GraphEncoder:
         Raises:
             EmbeddingError: If the batch has no audio, or the graph gives another shape than its JSON file says.
         """
-        if batch.audio is None:
-            raise EmbeddingError("essentia-tf hears audio, and the batch has none")
+        audio = batch.heard_by("essentia-tf")
         vectors = np.empty((len(batch), self._graph.dim), dtype=np.float32)
-        for row, clip in enumerate(batch.audio):
+        for row, clip in enumerate(audio):
             wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * self._graph.sample_rate))).astype(np.float32)
             patches = np.asarray(self._predict(wave))
             if patches.ndim != 2 or not len(patches) or patches.shape[1] != self._graph.dim:

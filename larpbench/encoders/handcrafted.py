@@ -13,7 +13,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.errors import EmbeddingError
 
 SAMPLE_RATE = 22_050
 """Hz."""
@@ -85,11 +84,10 @@ class HandcraftedEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        if batch.audio is None:
-            raise EmbeddingError("handcrafted describes audio, and the batch has none")
+        audio = batch.heard_by("handcrafted")
         vectors = np.empty((len(batch.track_ids), DIM), dtype=np.float32)
         with threadpool_limits(1, "blas"):
-            for row, clip in enumerate(batch.audio):
+            for row, clip in enumerate(audio):
                 vectors[row] = self._describe(clip) if np.isfinite(clip).all() else np.nan
         return vectors
 

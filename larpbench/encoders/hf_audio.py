@@ -16,7 +16,7 @@ import numpy as np
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrackBatch
 from larpbench.encoders.hub_models import Place, load_model, quiet
 from larpbench.encoders.weights import MODEL, Weights
-from larpbench.errors import DataError, EmbeddingError, UsageError
+from larpbench.errors import DataError, UsageError
 
 CODEC = "encodec"
 LAYERED = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm")
@@ -204,9 +204,8 @@ def _loaded(folder: Path, place: Place) -> tuple[Any, Any]:
 
 def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes
     """Yield the model's input for each clip alone: padding would change what normalisation sees."""
-    if batch.audio is None:
-        raise EmbeddingError("hf-audio hears audio, and the batch has none")
+    audio = batch.heard_by("hf-audio")
     rate = extractor.sampling_rate
-    for clip in batch.audio:
+    for clip in audio:
         wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * rate)))
         yield extractor(wave, sampling_rate=rate, return_tensors="pt")["input_values"]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.errors import DataError, EmbeddingError
+from larpbench.errors import DataError
 from larpbench.runtime import torch_device
 
 SAMPLE_RATE = 44_100
@@ -59,10 +59,9 @@ class JukeboxEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        if batch.audio is None:
-            raise EmbeddingError("jukebox hears audio, and the batch has none")
+        audio = batch.heard_by("jukebox")
         with torch.inference_mode():
-            return np.stack([self.states(self.codes(clip)).mean(dim=0).cpu().numpy() for clip in batch.audio])
+            return np.stack([self.states(self.codes(clip)).mean(dim=0).cpu().numpy() for clip in audio])
 
     @torch.inference_mode()
     def codes(self, clip: np.ndarray) -> torch.Tensor:

@@ -20,7 +20,7 @@ from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.front_end import log_mel, windows
 from larpbench.encoders.larp.initial_weights import NOT_LEARNED, audio_state, read_state, refuse_other_shapes
 from larpbench.encoders.larp.settings import SwinSettings
-from larpbench.errors import DataError, EmbeddingError, named
+from larpbench.errors import DataError, named
 from larpbench.runtime import torch_device
 
 SAMPLE_RATE = 48_000
@@ -63,10 +63,9 @@ class LaionClapEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        if batch.audio is None:
-            raise EmbeddingError("laion-clap hears audio, and the batch has none")
+        audio = batch.heard_by("laion-clap")
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
-        for row, clip in enumerate(batch.audio):
+        for row, clip in enumerate(audio):
             cut = windows(self._filled(clip), self._mel)[0]
             projected = self._projection(self._tower(log_mel(cut.to(self._device), self._mel)))
             vectors[row] = functional.normalize(projected.mean(dim=0), dim=0).cpu().numpy()

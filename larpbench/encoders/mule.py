@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.errors import EmbeddingError
 from larpbench.runtime import torch_device
 
 SAMPLE_RATE = 16_000
@@ -45,11 +44,10 @@ class MuleEncoder:
         """
         import torch
 
-        if batch.audio is None:
-            raise EmbeddingError("mule hears audio, and the batch has none")
+        audio = batch.heard_by("mule")
         vectors = np.empty((len(batch), self._model.embedding_dim), dtype=np.float32)
         with torch.inference_mode():
-            for row, clip in enumerate(batch.audio):
+            for row, clip in enumerate(audio):
                 wave = np.resize(clip, max(len(clip), _SHORTEST)) * np.float32(_LEVEL)
                 vectors[row] = self._model(torch.from_numpy(wave)[None].to(self._device))[0].cpu().numpy()
         return vectors

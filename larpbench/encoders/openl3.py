@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
-from larpbench.errors import DataError, EmbeddingError
+from larpbench.errors import DataError
 
 SAMPLE_RATE = 48_000
 """Hz."""
@@ -52,10 +52,9 @@ class OpenL3Encoder:
         """
         from torchopenl3 import get_audio_embedding
 
-        if batch.audio is None:
-            raise EmbeddingError("openl3 hears audio, and the batch has none")
+        audio = batch.heard_by("openl3")
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
-        for row, clip in enumerate(batch.audio):
+        for row, clip in enumerate(audio):
             windows, _ = get_audio_embedding(clip, SAMPLE_RATE, model=self._model, center=False, hop_size=_HOP_S)
             vectors[row] = windows[0].mean(dim=0).cpu().numpy()
         return vectors

@@ -3,14 +3,13 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 librosa = pytest.importorskip("librosa")
 
-from larpbench.encoders.base import EncodeContext  # noqa: E402
+from larpbench.encoders.base import EncodeContext, TrackBatch  # noqa: E402
 from larpbench.encoders.handcrafted import BLOCKS, DIM, SAMPLE_RATE, build_handcrafted  # noqa: E402
 from larpbench.errors import EmbeddingError  # noqa: E402
 
@@ -22,7 +21,7 @@ def encode():
     def call(audio):
         audio = np.atleast_2d(np.asarray(audio, dtype=np.float32))
         ids = np.array([f"t{i}" for i in range(len(audio))])
-        return encoder.encode(SimpleNamespace(track_ids=ids, audio=audio))
+        return encoder.encode(TrackBatch(ids, ids, audio))
 
     return call
 
@@ -145,7 +144,7 @@ def test_odd_clips_are_finite_and_nobody_is_warned(encode, clip):
 
 def test_no_audio():
     with pytest.raises(EmbeddingError):
-        build_handcrafted(EncodeContext(0, Path()), None).encode(SimpleNamespace(track_ids=np.array(["a"]), audio=None))
+        build_handcrafted(EncodeContext(0, Path()), None).encode(TrackBatch(np.array(["a"]), np.array(["a"])))
 
 
 def test_a_broken_clip_gives_nan_and_spoils_no_other(encode):

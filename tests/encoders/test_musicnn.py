@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from larpbench.encoders.base import EncodeContext
+from larpbench.encoders.base import EncodeContext, TrackBatch
 from larpbench.encoders.musicnn import convert
 from larpbench.encoders.musicnn.checkpoint import read_checkpoint
 from larpbench.encoders.musicnn.encoder import build_musicnn_msd, build_musicnn_mtt
@@ -47,7 +47,8 @@ def msd():
 
 def batch(audio):
     audio = np.atleast_2d(np.asarray(audio, dtype=np.float32))
-    return SimpleNamespace(track_ids=np.array([f"t{i}" for i in range(len(audio))]), audio=audio)
+    ids = np.array([f"t{i}" for i in range(len(audio))])
+    return TrackBatch(ids, ids, audio)
 
 
 def noise(n, seconds, seed=0, level=0.1):
@@ -191,8 +192,7 @@ def test_short_silent_and_loud_clips_are_finite(msd, samples):
 def test_read_only_and_strided_audio(msd):
     audio = noise(2, 1)
     expected = msd.encode(batch(audio))
-    given = batch(audio)
-    given.audio = np.asfortranarray(audio)
+    given = replace(batch(audio), audio=np.asfortranarray(audio))
     given.audio.setflags(write=False)
     np.testing.assert_allclose(msd.encode(given), expected, atol=1e-5)
 
@@ -200,7 +200,7 @@ def test_read_only_and_strided_audio(msd):
 def test_no_clips_and_no_audio(msd):
     assert msd.encode(batch(np.empty((0, 16_000)))).shape == (0, 200)
     with pytest.raises(EmbeddingError):
-        msd.encode(SimpleNamespace(track_ids=np.array(["a"]), audio=None))
+        msd.encode(TrackBatch(np.array(["a"]), np.array(["a"])))
 
 
 def test_the_two_sets_of_weights_differ_and_know_tones_from_noise():

@@ -9,7 +9,6 @@ from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.musicnn.frontend import log_mel, patches
 from larpbench.encoders.musicnn.model import PENULTIMATE, Musicnn, load_musicnn
 from larpbench.encoders.musicnn.weights import weights_path
-from larpbench.errors import EmbeddingError
 
 _PATCHES_AT_ONCE = 2  # the largest activation is then 18 MB; more at once is slower, and needs more memory
 
@@ -31,11 +30,10 @@ class MusicnnEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        if batch.audio is None:
-            raise EmbeddingError("musicnn hears audio, and the batch has none")
+        audio = batch.heard_by("musicnn")
         device = self._model.tags.weight.device
         vectors = np.empty((len(batch.track_ids), PENULTIMATE), dtype=np.float32)
-        for row, clip in enumerate(batch.audio):
+        for row, clip in enumerate(audio):
             cut = patches(log_mel(torch.tensor(clip[None], dtype=torch.float32, device=device)))[0]
             parts = [self._model(part).penultimate for part in torch.split(cut, _PATCHES_AT_ONCE)]
             vectors[row] = torch.cat(parts).mean(dim=0).cpu().numpy()
