@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from larpbench.learning import splits_read
 from larpbench.planning import Plan, PlannedCell, default_store
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Method, TrainData, ValidData
-from larpbench.recommenders.tuning import Learner, Trial, Tuned
+from larpbench.recommenders.tuning import Learner, Trial, Tuned, at_once
 from larpbench.registry import Registry
 from larpbench.results.record import (
     CellName,
@@ -188,7 +189,23 @@ def _fitted(
         else:
             first, _ = _embedded(plan, planned, store, TUNING_SEED)
             learner.tune(name, kind, *_learning_data(plan, {split: each.vectors for split, each in first.items()}))
-    return learner.fitted(name, kind, cell.seed, *_learning_data(plan, vectors))
+    data = _learning_data(plan, vectors)
+    if (more := at_once(data[0]) - 1) and not learner.is_fitted(name, cell.seed):
+        learner.fit_ahead(name, kind, {cell.seed: data} | _later_seeds(plan, planned, store, more))
+    return learner.fitted(name, kind, cell.seed, *data)
+
+
+def _later_seeds(
+    plan: Plan, planned: PlannedCell, store: EmbeddingStore, most: int
+) -> dict[int, tuple[TrainData, ValidData]]:
+    """Return what the next seeds of a cell learn from; those that cannot be encoded are left to their own cells."""
+    data = {}
+    after = plan.to_run[plan.to_run.index(planned) + 1 :]
+    for later in [each for each in after if replace(each.cell, seed=planned.cell.seed) == planned.cell][:most]:
+        with contextlib.suppress(LarpbenchError):
+            stored, _ = _embedded(plan, later, store, later.cell.seed)
+            data[later.cell.seed] = _learning_data(plan, {split: each.vectors for split, each in stored.items()})
+    return data
 
 
 def _learning_data(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> tuple[TrainData, ValidData]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
@@ -88,9 +88,9 @@ def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: i
     best: LearnedRecommender | None = None
     best_recall = -math.inf
     trials: list[Trial] = []
-    candidates = draw(kind.name, kind.search_space, budget)
-    with progress.stage(f"tune {kind.name}", len(candidates), "trials") as advance, one_thread_if_small(train):
-        for trial, recommender in _tried(kind, candidates, train, valid):
+    tried = [kind.built(params, TUNING_SEED) for params in draw(kind.name, kind.search_space, budget)]
+    with progress.stage(f"tune {kind.name}", len(tried), "trials") as advance:
+        for trial, recommender in zip(_fitted([(each, train, valid) for each in tried]), tried, strict=True):
             trials.append(trial)
             if trial.valid_recall is not None and trial.valid_recall > best_recall:
                 best, best_recall = recommender, trial.valid_recall
@@ -103,19 +103,21 @@ def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: i
     return Tuned(best.params, tuple(trials), best)
 
 
-def _tried(
-    kind: LearnedRecommender, candidates: list[dict[str, float]], train: TrainData, valid: ValidData
-) -> Iterator[tuple[Trial, LearnedRecommender]]:
-    """Yield the trials in order; small ones are tried side by side, one thread each."""
-    recommenders = [kind.built(params, TUNING_SEED) for params in candidates]
-    at_once = cores() if is_small(train) and not torch.cuda.is_available() else 1
-    pool = ThreadPoolExecutor(min(at_once, len(candidates)))
+def at_once(train: TrainData) -> int:
+    """Return how many fits run side by side, one thread each: as many as there are cores, if they are small."""
+    return cores() if is_small(train) and not torch.cuda.is_available() else 1
+
+
+def _fitted(fits: Sequence[tuple[LearnedRecommender, TrainData, ValidData]]) -> Iterator[Trial]:
+    """Fit recommenders, side by side if they are small, and yield how it went, in order."""
+    train = fits[0][1]
+    pool = ThreadPoolExecutor(min(at_once(train), len(fits)))
     try:
-        trials = [pool.submit(_try, each, train, valid) for each in recommenders]
-        for trial, recommender in zip(trials, recommenders, strict=True):
-            while not trial.done():
-                wait([trial], timeout=_CTRL_C_SECONDS)
-            yield trial.result(), recommender
+        with one_thread_if_small(train):
+            for trial in [pool.submit(_try, *each) for each in fits]:
+                while not trial.done():
+                    wait([trial], timeout=_CTRL_C_SECONDS)
+                yield trial.result()
     finally:  # if all are done, nothing is left to interrupt
         INTERRUPTED.set()
         pool.shutdown(cancel_futures=True)
@@ -148,6 +150,7 @@ class Learner:
     def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
         self._budget = budget
         self._tuned: dict[str, Tuned | LarpbenchError] = {}
+        self._ahead: dict[tuple[str, int], tuple[LearnedRecommender, float]] = {}
 
     def knows(self, name: str) -> bool:
         """Return whether this was tuned already.
@@ -168,6 +171,28 @@ class Learner:
         except LarpbenchError as error:
             self._tuned[name] = error
 
+    def is_fitted(self, name: str, seed: int) -> bool:
+        """Return whether `fitted` has nothing left to do for a seed."""
+        tuned = self._tuned[name]
+        in_tuning = seed == TUNING_SEED and isinstance(tuned, Tuned) and tuned.recommender is not None
+        return in_tuning or (name, seed) in self._ahead
+
+    def fit_ahead(self, name: str, kind: LearnedRecommender, data: Mapping[int, tuple[TrainData, ValidData]]) -> None:
+        """Fit several seeds side by side. A fit that fails does so again in `fitted`, where it belongs.
+
+        Args:
+            name: What was tuned.
+            kind: What to build.
+            data: Seed -> what it learns from.
+        """
+        tuned = self._tuned[name]
+        if isinstance(tuned, LarpbenchError):
+            return
+        built = {seed: kind.built(tuned.params, seed) for seed in data}
+        for seed, trial in zip(data, _fitted([(built[seed], *data[seed]) for seed in data]), strict=True):
+            if trial.failure is None:
+                self._ahead[name, seed] = built[seed], trial.seconds
+
     def fitted(
         self, name: str, kind: LearnedRecommender, seed: int, train: TrainData, valid: ValidData
     ) -> tuple[LearnedRecommender, Tuned, float]:
@@ -182,6 +207,9 @@ class Learner:
         if seed == TUNING_SEED and tuned.recommender:
             self._tuned[name] = replace(tuned, recommender=None)  # the other seeds need its parameters only
             return tuned.recommender, tuned, tuned.best.seconds
+        if (name, seed) in self._ahead:
+            recommender, seconds = self._ahead.pop((name, seed))
+            return recommender, tuned, seconds
         began = time.perf_counter()
         built = kind.built(tuned.params, seed)
         built.fit(train, valid)

@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 from planted_world import planted
 
+from larpbench.recommenders.tuning import Learner
+
 LEARNED = ("clcrec", "dropoutnet", "dropoutnet-content", "ridge")
 
 
@@ -97,6 +99,28 @@ def test_a_run_that_goes_on_takes_the_tuning_from_the_record(cli, world, tmp_pat
     alone = run(cli, *world, tmp_path / "r", "--recommenders", "ridge", "--if", "always")
     assert alone.err.count("tune ridge") == 1
     assert records(tmp_path / "r")["ridge", 1]["metrics"] == before["metrics"]
+
+
+def test_seeds_learn_side_by_side_and_score_the_same(cli, world, tmp_path, monkeypatch):
+    found = {}
+    for cores in (1, 3):
+        monkeypatch.setattr("larpbench.recommenders.tuning.cores", lambda n=cores: n)
+        fits = []
+        monkeypatch.setattr(
+            "larpbench.recommenders.tuning.Learner.fit_ahead",
+            lambda self, name, kind, data, real=Learner.fit_ahead, fits=fits: (
+                fits.append(sorted(data)),
+                real(self, name, kind, data),
+            )[1],
+        )
+        output = tmp_path / f"r{cores}"
+        done = run(cli, world[0], world[1], output, "--encoders", "random", "--recommenders", "ridge", "--seeds", "5")
+        assert done.code == 0, done.err
+        found[cores] = {cell: each["metrics"] for cell, each in records(output).items()}
+        assert fits == ([] if cores == 1 else [[1, 2, 3], [4]])
+    assert len(found[1]) == 5
+    assert found[1] == found[3]
+    assert found[1]["ridge", 1] != found[1]["ridge", 2]  # each seed has vectors of its own
 
 
 def test_what_is_chosen_does_not_depend_on_test(cli, world, tmp_path):

@@ -160,6 +160,37 @@ def test_a_learner_tunes_once_and_fits_every_seed(world):
     assert seconds > 0
 
 
+@pytest.mark.parametrize("name", ["ridge", "clcrec"])
+def test_seeds_fitted_ahead_are_the_same_as_one_after_another(name, monkeypatch):
+    world, kind = planted(tracks=60, playlists=40), RECOMMENDERS.get(name)
+    monkeypatch.setattr(tuning, "cores", lambda: 2)
+    data = (world.train, world.valid)
+    outcomes = []
+    for ahead in (False, True):
+        learner = Learner(2)
+        learner.tune("e", kind, *data)
+        assert [learner.is_fitted("e", seed) for seed in (0, 1, 2)] == [True, False, False]
+        if ahead:
+            learner.fit_ahead("e", kind, {1: data, 2: data})
+            assert learner.is_fitted("e", 1)
+            assert learner.is_fitted("e", 2)
+        found = [learner.fitted("e", kind, seed, *data)[0] for seed in (0, 1, 2)]
+        assert [each.seed for each in found] == [0, 1, 2]
+        assert not learner.is_fitted("e", 2)  # it is given away once
+        outcomes.append([each.item_vectors(world.test_embeddings).tobytes() for each in found])
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_fit_that_fails_ahead_fails_where_it_belongs(world, monkeypatch):
+    learner, data = Learner(1), (world.train, world.valid)
+    learner.tune("e", Mixer(), *data)
+    monkeypatch.setattr(Mixer, "fit", lambda self, train, valid: (_ for _ in ()).throw(TrainingError("it diverged")))
+    learner.fit_ahead("e", Mixer(), {1: data, 2: data})
+    assert not learner.is_fitted("e", 1)
+    with pytest.raises(TrainingError, match="it diverged"):
+        learner.fitted("e", Mixer(), 2, *data)
+
+
 def test_a_failed_tuning_fails_every_seed_without_another_try(world, monkeypatch):
     monkeypatch.setattr(Mixer, "search_space", {"keep": (24.0, 1.0), "breaks": (1.0,)})
     Mixer.seen.clear()
