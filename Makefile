@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: install lint test test-browser bench docs reproduce
+.PHONY: install lint test test-browser bench docs links reproduce
 
 install:  ## an editable installation with everything that development needs
 	$(PYTHON) -m pip install -c constraints.txt -e '.[test,dev]'
@@ -21,9 +21,13 @@ bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest benchmarks -s
 
 docs:  ## what is generated: the JSON Schema of a result, the reference of commands; and the site
+	$(PYTHON) -m pip install -q -c constraints.txt -e '.[docs]'
 	$(PYTHON) -m larpbench.results.schema > docs/results-schema.json
 	$(PYTHON) -m typer larpbench.cli utils docs --name larpbench > docs/cli.md
 	$(PYTHON) -m mkdocs build --strict --site-dir build/site
+
+links: docs  ## every link of the site, those that leave it too: needs the network
+	linkchecker --check-extern build/site/index.html
 
 reproduce:  ## the committed tables and figures of the demo data set, in results/demo and in the README
 	rm -rf build/results
