@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from larpbench.cli import options
+from larpbench.errors import MissingPartError
 
 EPILOG = """Examples:
 
@@ -66,16 +67,22 @@ def _encoder(name: str) -> dict[str, object]:
 def _recommender(name: str) -> dict[str, object]:
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.recommenders.base import LearnedRecommender
+    from larpbench.tasks import TASKS, own_recommenders
 
-    found = RECOMMENDERS.get(name)
+    of_tasks = own_recommenders()
+    task, found = of_tasks.get(name) or (None, RECOMMENDERS.get(name))
+    if isinstance(found, MissingPartError):
+        raise found
     space = found.search_space if isinstance(found, LearnedRecommender) else {}
     return {
         "name": name,
         "version": found.version,
         "summary": found.summary,
+        "task": task,
         "learns_from": list(found.learns_from),
+        "settings": [f"{setting}: {value}" for setting, value in found.settings.items()],
         "search_space": [f"{parameter}: {' '.join(f'{each:g}' for each in space[parameter])}" for parameter in space],
-        "origin": str(RECOMMENDERS.origin(name)),
+        "origin": str(TASKS.origin(task) if task else RECOMMENDERS.origin(name)),
     }
 
 

@@ -121,8 +121,23 @@ def speed_text(spec: EncoderSpec) -> str:
 
 def _recommenders() -> list[dict[str, str]]:
     from larpbench.recommenders import RECOMMENDERS
+    from larpbench.tasks import TASKS, own_recommenders
 
-    return _described(RECOMMENDERS)
+    rows = _described(RECOMMENDERS)
+    for name, (task, found) in own_recommenders().items():
+        row = {"name": name, "origin": TASKS.origin(task).distribution}
+        if isinstance(found, LarpbenchError):
+            rows.append(
+                {
+                    **row,
+                    "summary": f"{found.what} (task {task})",
+                    "status": "missing-package",
+                    "next": found.next_step or "",
+                }
+            )
+        else:
+            rows.append({**row, "summary": f"{found.summary} (task {task})"})
+    return rows
 
 
 def _tasks() -> list[dict[str, str]]:

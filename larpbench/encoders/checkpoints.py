@@ -9,7 +9,7 @@ from typing import Any
 
 from larpbench import storage
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrainableEncoder
-from larpbench.errors import EmbeddingError, MissingPartError, StorageError
+from larpbench.errors import DataError, EmbeddingError, MissingPartError
 
 CARD = "card.json"
 
@@ -41,7 +41,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Return the card of a checkpoint.
 
     Raises:
-        StorageError: If it is damaged.
+        DataError: If it is damaged.
     """
     path = folder / CARD
     try:
@@ -49,9 +49,9 @@ def read_card(folder: Path) -> dict[str, Any]:
         if not isinstance(card, dict):
             raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
-        raise StorageError(
+        raise DataError(
             f"the card of a checkpoint is damaged: {error}",
             where=str(path),
-            next_step="delete that folder; the encoder is trained anew",
+            next_step="restore it, or delete that folder: what larpbench run trained is then trained anew",
         ) from error
     return card

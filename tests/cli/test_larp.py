@@ -14,7 +14,7 @@ import pytest
 from small_data import build_heard, build_split_tables, split_tables, write_library
 from small_larp import DIM, small_recipe
 
-from larpbench import load_dataset
+from larpbench import load_dataset, storage
 from larpbench.encoders import get_encoder, pipeline
 from larpbench.encoders.larp import specs
 from larpbench.encoders.tfidf import TfidfEncoder
@@ -406,9 +406,23 @@ class TestWhatCannotBeTrained:
         settings.write_text(text)
         card.write_text("[]")
         damaged = cli(*run)
-        assert damaged.code == 1
+        assert damaged.code == 2
         assert "the card of a checkpoint is damaged: it is no JSON object" in damaged.err
         assert "Traceback" not in cut.err + other.err + damaged.err
+
+    def test_a_damaged_card_of_a_kept_training_fails_its_cells_and_no_others(self, cli, heard, tmp_path):
+        run = ("run", "--dataset", heard.folder, "--encoders", "larp-wtc,random", "--seeds", "1")
+        assert cli(*run, "--output", tmp_path / "first").code == 0
+        (card,) = (path for path in storage.home().glob("checkpoints/larp-wtc/*/card.json"))
+        card.write_text("[]")
+        damaged = cli(*run, "--output", tmp_path / "r")
+        assert damaged.code == 1
+        assert "the card of a checkpoint is damaged" in damaged.err
+        assert "1 cells computed, 0 kept, 1 failed" in damaged.err
+        shutil.rmtree(card.parent)  # as the message says
+        mended = cli(*run, "--output", tmp_path / "r")
+        assert mended.code == 0, mended.err
+        assert "train larp wtc" in mended.err
 
 
 def test_the_data_set_is_known_by_its_name_too(cli, home, towers, tmp_path):

@@ -151,6 +151,10 @@ def test_doctor_list_and_describe(cli, home):
     assert str(home) in healthy.out
     assert {row["name"] for row in json.loads(cli("list", "encoders", "--json").out)} >= {"random", "tfidf", "oracle"}
     assert cli("list", "recommenders", "*-dot").out.startswith("itemknn-dot")
+    assert "adamic-adar" in cli("list", "recommenders", "*adar").out
+    assert "(task artist-similarity)" in cli("list", "recommenders", "gnn-sage-2").out
+    assert "artist-similarity" in cli("describe", "recommender", "adamic-adar").out
+    assert cli("describe", "recommender", "nobody").code == 2
     assert "demo" in cli("list", "datasets").out
     assert "continuation" in cli("list", "tasks").out
     card = json.loads(cli("describe", "encoder", "tfidf", "--json").out)
