@@ -14,6 +14,7 @@ from larpbench.evaluation.statistics import difference_interval, difference_inte
 
 FLIPS = 10_000
 ALPHA = 0.05
+_LONG_RUN = 4
 _FLIPPING_SEED = 20_240_826
 _CHUNK_NUMBERS = 8_000_000
 _ROUNDING = 1e-12
@@ -161,11 +162,11 @@ def adjusted_p_values(values: np.ndarray) -> np.ndarray:
     return table
 
 
-def indistinguishable_groups(values: np.ndarray, alpha: float = ALPHA) -> list[str]:
-    """Return letters: encoders that share one cannot be told apart.
+def indistinguishable_groups(values: np.ndarray, alpha: float = ALPHA) -> list[list[int]]:
+    """Return the groups that each encoder is in: those that share one cannot be told apart.
 
-    A compact letter display by insertion and absorption (Piepho 2004): two rows share a letter if, and only if, their
-    adjusted p-value is above alpha. ``a`` is the group of the best.
+    A compact letter display by insertion and absorption (Piepho 2004): two rows share a group if, and only if, their
+    adjusted p-value is above alpha. 0 is the group of the best; `letters` writes them down.
 
     Args:
         values: (encoders, p) float64, each row one encoder's values on the same playlists.
@@ -178,11 +179,31 @@ def indistinguishable_groups(values: np.ndarray, alpha: float = ALPHA) -> list[s
         split = [part for group in groups for part in _without(group, int(one), int(other))]
         groups = [part for part in dict.fromkeys(split) if not any(part < larger for larger in split)]
     groups.sort(key=sorted)
-    letters = [""] * len(values)
+    member_of: list[list[int]] = [[] for _ in values]
     for number, group in enumerate(groups):
         for row in group:
-            letters[best_first[row]] += _letter(number)
-    return letters
+            member_of[best_first[row]].append(number)
+    return member_of
+
+
+def letters(groups: Sequence[int]) -> str:
+    """Return groups as letters, such as ``abd``; four or more in a row as ``c-h``, then with spaces between the parts.
+
+    Args:
+        groups: Numbers of groups, ascending.
+    """
+    runs: list[list[int]] = []
+    for number in groups:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    long = [len(run) >= _LONG_RUN for run in runs]
+    parts = [
+        f"{_letter(run[0])}-{_letter(run[-1])}" if is_long else "".join(map(_letter, run))
+        for run, is_long in zip(runs, long, strict=True)
+    ]
+    return (" " if any(long) else "").join(parts)
 
 
 def _without(group: frozenset[int], one: int, other: int) -> Sequence[frozenset[int]]:

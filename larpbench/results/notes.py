@@ -45,9 +45,10 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
             "a difference of that order may be chance."
         )
     if any(row.group for row in rows):
+        ranges = "; c-h stands for c, d, e, f, g and h" if any("-" in row.group for row in rows) else ""
         found.append(
             f"Group: rows that share a letter cannot be told apart by {column} (paired randomisation tests of all "
-            "pairs, Holm-corrected to 5 % for the whole table)."
+            f"pairs, Holm-corrected to 5 % for the whole table{ranges})."
         )
     tied = max(max(each.counts.tie_share.values()) for each in good if each.counts)
     if tied > 0:

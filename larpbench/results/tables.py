@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.errors import DataError
-from larpbench.evaluation.significance import indistinguishable_groups
+from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.results.notes import facts, footnotes
 from larpbench.results.record import CellRecord, Metric
@@ -121,8 +121,8 @@ def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord
     ]
     if len(good) < 2 or len({len(each) for each in means}) > 1:
         return rows
-    letters = dict(zip(good, indistinguishable_groups(np.stack(means)), strict=True))
-    return [replace(row, group=letters.get(index, "")) for index, row in enumerate(rows)]
+    groups = dict(zip(good, indistinguishable_groups(np.stack(means)), strict=True))
+    return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
 
 
 def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from larpbench.evaluation.significance import (
     compare,
     holm,
     indistinguishable_groups,
+    letters,
     randomisation_test,
 )
 
@@ -49,9 +51,9 @@ def test_rows_are_told_apart_in_a_table_of_many():
     easy = recalls(generator, 1_000)
     values = np.clip(easy + generator.normal(0, 0.02, size=(60, 1_000)), 0, 1)
     values[7] += 0.02
-    letters = indistinguishable_groups(values)
-    assert letters[7] == "a"
-    assert not any("a" in letter for row, letter in enumerate(letters) if row != 7)
+    groups = indistinguishable_groups(values)
+    assert groups[7] == [0]
+    assert not any(0 in group for row, group in enumerate(groups) if row != 7)
 
 
 def test_no_difference_gives_p_1_and_the_smallest_p_is_not_0():
@@ -102,27 +104,55 @@ def test_holm_by_hand():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
 
 
-def test_letters_are_shared_exactly_by_those_that_cannot_be_told_apart():
+def test_groups_are_shared_exactly_by_those_that_cannot_be_told_apart():
     generator = np.random.default_rng(5)
     noise = generator.normal(0, 0.1, size=200)
     levels = [0.30, 0.31, 0.33, 0.36, 0.40, 0.60, 0.305, 0.62]
     values = np.array([level + noise + generator.normal(0, 0.12, size=200) for level in levels])
-    letters, adjusted = indistinguishable_groups(values), adjusted_p_values(values)
+    groups, adjusted = indistinguishable_groups(values), adjusted_p_values(values)
     for one, other in itertools.combinations(range(len(levels)), 2):
-        assert bool(set(letters[one]) & set(letters[other])) == bool(adjusted[one, other] > 0.05)
-    assert "a" in letters[int(values.mean(axis=1).argmax())]
+        assert bool(set(groups[one]) & set(groups[other])) == bool(adjusted[one, other] > 0.05)
+    assert 0 in groups[int(values.mean(axis=1).argmax())]
     assert (adjusted == adjusted.T).all()
     assert (adjusted.diagonal() == 1).all()
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(1, ["a"]), (3, ["a", "a", "a"])])
-def test_letters_of_equals(rows, expected):
-    assert indistinguishable_groups(np.tile(np.random.default_rng(0).random(50), (rows, 1))) == expected
+@pytest.mark.parametrize("rows", [1, 3])
+def test_groups_of_equals(rows):
+    assert indistinguishable_groups(np.tile(np.random.default_rng(0).random(50), (rows, 1))) == [[0]] * rows
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([], ""),
+        ([0], "a"),
+        ([0, 1, 2, 25, 26], "abcza1"),
+        ([1, 3], "bd"),
+        ([0, 1, 2, 3], "a-d"),
+        ([0, 2, 3, 4, 5, 6, 9, 24, 25, 26, 27, 52], "a c-g j y-b1 a2"),
+    ],
+)
+def test_groups_as_letters(groups, expected):
+    assert letters(groups) == expected
+
+
+@given(groups=st.sets(st.integers(0, 90)).map(sorted))
+def test_letters_say_which_groups_and_nothing_else(groups):
+    names = [letters([number]) for number in range(91)]
+    said = []
+    for part in letters(groups).split():
+        first, _, last = part.partition("-")
+        if last:
+            said += range(names.index(first), names.index(last) + 1)
+        else:
+            said += [names.index(name) for name in re.findall(r"[a-z]\d*", part)]
+    assert said == groups
 
 
 def test_far_apart_rows_have_letters_of_their_own():
     values = np.random.default_rng(1).normal(0, 0.01, size=(3, 100)) + np.array([[0.2], [0.9], [0.5]])
-    assert indistinguishable_groups(values) == ["c", "a", "b"]
+    assert indistinguishable_groups(values) == [[2], [0], [1]]
 
 
 @pytest.mark.parametrize("playlists", [100, 1_000])
@@ -153,7 +183,7 @@ def family_wise_errors(tables):
     for _ in range(tables):
         easy = recalls(generator, 120)
         values = np.clip(easy + generator.normal(0, 0.02, size=(6, 120)), 0, 1)  # six encoders, all alike
-        wrong += indistinguishable_groups(values) != ["a"] * 6
+        wrong += indistinguishable_groups(values) != [[0]] * 6
     return wrong / tables
 
 
