@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from larpbench.cli import dataset_graphs, dataset_published, options
 from larpbench.cli.built import print_built
+from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,16 +34,36 @@ _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its na
 _Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
 
 
-_TrainFraction = Annotated[
-    float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
-]
-_MinLength = Annotated[
-    int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
-]
-_Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
-_Seed = Annotated[int, typer.Option(min=0, help="Drives all draws: split, seeds and held-out tracks, clip starts.")]
-_Licence = Annotated[str, typer.Option(help="Licence of the data, kept with every result.")]
-_ClipSeconds = Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")]
+@dataclass(frozen=True)
+class Drawn:
+    """What tables and libraries are built by."""
+
+    train_fraction: Annotated[
+        float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
+    ] = 0.7
+    min_length: Annotated[
+        int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
+    ] = 5
+    caption: options.Caption = "paper"
+    seed: options.DrawSeed = 0
+    clip_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")] = (
+        10.0
+    )
+    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown"
+
+    def to_build(self, output: Path, source: str) -> BuildOptions:
+        """Return what the builder is told."""
+        from larpbench.datasets.assemble import BuildOptions
+
+        return BuildOptions(
+            name=output.resolve().name,
+            source=source,
+            licence=self.licence,
+            caption_template=self.caption,
+            split_seed=self.seed,
+            train_fraction=self.train_fraction,
+            min_length=self.min_length,
+        )
 
 
 @build.command(
@@ -54,6 +76,7 @@ larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --audi
 
 larpbench dataset build csv --tracks t.parquet --playlists p.parquet --train-fraction 0 --min-length 2 --output D""",
 )
+@spread
 def build_csv(
     tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,title,artist,album[,audio,split].")],
     playlists: Annotated[Path, typer.Option(help="CSV or Parquet: playlist_id,track_id[,split,role].")],
@@ -61,12 +84,7 @@ def build_csv(
     audio: Annotated[
         Path | None, typer.Option(help="Folder that the audio column's paths start from; without it nothing is heard.")
     ] = None,
-    train_fraction: _TrainFraction = 0.7,
-    min_length: _MinLength = 5,
-    caption: _Caption = "paper",
-    seed: _Seed = 0,
-    clip_seconds: _ClipSeconds = 10.0,
-    licence: _Licence = "unknown",
+    drawn: Drawn = Drawn(),
 ) -> None:
     """Build a data set from a table of tracks and one of playlists.
 
@@ -76,10 +94,9 @@ def build_csv(
     from larpbench.audio.policy import AudioPolicy
     from larpbench.datasets.csv import build_csv as build_from_tables
 
-    source = f"tables {tracks.name} and {playlists.name}"
-    build_options = _build_options(output, source, licence, caption, seed, train_fraction, min_length)
-    policy = AudioPolicy(clip_seconds=clip_seconds)
-    built = build_from_tables(tracks, playlists, build_options, output, audio=audio, policy=policy)
+    chosen = drawn.to_build(output, f"tables {tracks.name} and {playlists.name}")
+    policy = AudioPolicy(clip_seconds=drawn.clip_seconds)
+    built = build_from_tables(tracks, playlists, chosen, output, audio=audio, policy=policy)
     print_built(built.folder, built.manifest)
 
 
@@ -91,6 +108,7 @@ larpbench dataset build folder --audio library --playlists playlists --output my
 
 larpbench dataset build folder --audio library --train-fraction 0 --min-length 2 --output albums""",
 )
+@spread
 def build_folder(
     audio: Annotated[Path, typer.Option(help="Folder of audio files, at any depth; their paths below it are the ids.")],
     output: _Output,
@@ -98,12 +116,7 @@ def build_folder(
         Path | None,
         typer.Option(help="Folder of M3U, M3U8, PLS and XSPF files; without it albums or artists are the groups."),
     ] = None,
-    train_fraction: _TrainFraction = 0.7,
-    min_length: _MinLength = 5,
-    caption: _Caption = "paper",
-    seed: _Seed = 0,
-    clip_seconds: _ClipSeconds = 10.0,
-    licence: _Licence = "unknown",
+    drawn: Drawn = Drawn(),
 ) -> None:
     """Build a data set from a music library: tags, audio, and playlist files.
 
@@ -112,26 +125,9 @@ def build_folder(
     from larpbench.audio.policy import AudioPolicy
     from larpbench.datasets.folder import build_folder as build_library
 
-    source = "a folder of audio files and " + ("playlists" if playlists else "their tags")
-    build_options = _build_options(output, source, licence, caption, seed, train_fraction, min_length)
-    built = build_library(audio, playlists, build_options, AudioPolicy(clip_seconds=clip_seconds), output)
+    chosen = drawn.to_build(output, "a folder of audio files and " + ("playlists" if playlists else "their tags"))
+    built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=drawn.clip_seconds), output)
     print_built(built.folder, built.manifest)
-
-
-def _build_options(
-    output: Path, source: str, licence: str, caption: str, seed: int, train_fraction: float, min_length: int
-) -> BuildOptions:
-    from larpbench.datasets.assemble import BuildOptions
-
-    return BuildOptions(
-        name=output.resolve().name,
-        source=source,
-        licence=licence,
-        caption_template=caption,
-        split_seed=seed,
-        train_fraction=train_fraction,
-        min_length=min_length,
-    )
 
 
 @build.command(

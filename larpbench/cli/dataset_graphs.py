@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from larpbench.cli import options
 from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ _Audio = Annotated[
         help="Folder of files named by track id, or CSV track_id,path. Artists of whom no song can be heard leave."
     ),
 ]
-_Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
 
 
 def build_olga(
@@ -57,7 +57,7 @@ def build_olga(
     ] = None,
     low_level_songs: Annotated[int, typer.Option(min=1, help="Songs that an artist's vector is averaged over.")] = 1,
     audio: _Audio = None,
-    caption: _Caption = "title",
+    caption: options.Caption = "title",
     output: _Output = None,
 ) -> None:
     """Build OLGA from your own copy: artists and songs of olga.csv, and the edges that you have licensed."""
@@ -87,7 +87,7 @@ def build_artist_graph(
         Path | None, typer.Option(help="Folder of NAME.npz files: arrays ids (artists) and embeddings.")
     ] = None,
     audio: _Audio = None,
-    caption: _Caption = "title",
+    caption: options.Caption = "title",
     licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
 ) -> None:
     """Build an artist graph from tables of your own."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from larpbench.cli import options
+from larpbench.cli.options import Asked
+from larpbench.cli.spread import spread
 from larpbench.errors import MissingPartError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -22,31 +22,12 @@ larpbench plan --encoders all --recommenders all
 larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json"""
 
 
-def plan(
-    task: options.Task = "continuation",
-    encoders: options.Encoders = "default",
-    recommenders: options.Recommenders = "default",
-    dataset: options.DatasetName = "demo",
-    seeds: options.Seeds = 3,
-    budget: options.Budget = 6,
-    draws: options.Draws = 1,
-    output: options.Output = Path("results"),
-    condition: options.If = options.Condition.missing,
-    as_json: options.Json = False,
-    layers: options.Layers = None,
-    protocol: options.Protocol = None,
-    visible_edges: options.VisibleEdges = None,
-    songs: options.Songs = None,
-    scaling: options.Scaling = None,
-    epochs: options.Epochs = None,
-    triplets: options.Triplets = None,
-) -> None:
+@spread
+def plan(asked: Asked, as_json: options.Json = False) -> None:
     """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
     from larpbench.results.removal import as_sentence, removal_part
 
-    recommenders = options.recommender_names(recommenders, layers)
-    chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
-    made = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition, chosen)
+    made = planned(asked)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -61,49 +42,39 @@ def plan(
             f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
             f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
         )
-    require_asked(made, f"{encoders},{recommenders}")
+    require_asked(made, asked)
 
 
-def planned(
-    task: str,
-    encoders: str,
-    recommenders: str,
-    dataset: str,
-    seeds: int,
-    budget: int,
-    draws: int,
-    output: Path,
-    condition: options.Condition,
-    task_options: Mapping[str, Any],
-) -> Plan:
+def planned(asked: Asked) -> Plan:
     """Return the plan that the options of `run` and `plan` ask for."""
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.planning import make_plan
     from larpbench.tasks import TASKS
 
+    encoders, recommenders, of_task = options.names(asked.encoders), asked.methods, asked.of_task
     # Names first: a typing error must not cost the making of a data set.
-    TASKS.get(task).configured(task_options).check_names(options.names(encoders), options.names(recommenders))
+    TASKS.get(asked.task).configured(of_task).check_names(encoders, recommenders)
     return make_plan(
-        load_dataset(dataset),
-        encoders=options.names(encoders),
-        recommenders=options.names(recommenders),
-        task=task,
-        task_options=task_options,
-        seeds=seeds,
-        budget=budget,
-        draws=draws,
-        output=output.absolute(),
-        condition=condition.value,
+        load_dataset(asked.dataset),
+        encoders=encoders,
+        recommenders=recommenders,
+        task=asked.task,
+        task_options=of_task,
+        seeds=asked.seeds,
+        budget=asked.budget,
+        draws=asked.draws,
+        output=asked.output.absolute(),
+        condition=asked.condition.value,
     )
 
 
-def fetch_missing(task: str, encoders: str) -> None:
+def fetch_missing(asked: Asked) -> None:
     """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
     from larpbench.cli.fetch import fetch_for
     from larpbench.encoders import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(task).expanded(options.names(encoders)):
+    for name in TASKS.get(asked.task).expanded(options.names(asked.encoders)):
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
@@ -119,14 +90,14 @@ def print_unavailable(plan: Plan) -> None:
         typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
 
 
-def require_asked(plan: Plan, names: str) -> None:
+def require_asked(plan: Plan, asked: Asked) -> None:
     """Stop before any work if an encoder or recommender that was asked for by name cannot run.
 
     Raises:
         MissingPartError: Naming it.
     """
-    asked = set(options.names(names)) - {"all", "default"}
-    absent = [each for each in plan.unavailable if each.name in asked]
+    by_name = {*options.names(asked.encoders), *asked.methods} - {"all", "default"}
+    absent = [each for each in plan.unavailable if each.name in by_name]
     if absent:
         raise MissingPartError(
             f"{len(absent)} of those asked for cannot run: {', '.join(each.name for each in absent)}",

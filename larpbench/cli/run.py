@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli.options import Asked
+from larpbench.cli.spread import spread
 
 EPILOG = """Examples:
 
@@ -22,29 +22,15 @@ larpbench run --encoders clap-pt,bert --download
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz --layers 0,2"""
 
 
+@spread
 def run(
-    task: options.Task = "continuation",
-    encoders: options.Encoders = "default",
-    recommenders: options.Recommenders = "default",
-    dataset: options.DatasetName = "demo",
-    seeds: options.Seeds = 3,
-    budget: options.Budget = 6,
-    draws: options.Draws = 1,
-    output: options.Output = Path("results"),
-    condition: options.If = options.Condition.missing,
+    asked: Asked,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the weights that are missing first: larpbench fetch.")
     ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every use of the network, of plug-ins too.")
     ] = False,
-    layers: options.Layers = None,
-    protocol: options.Protocol = None,
-    visible_edges: options.VisibleEdges = None,
-    songs: options.Songs = None,
-    scaling: options.Scaling = None,
-    epochs: options.Epochs = None,
-    triplets: options.Triplets = None,
 ) -> None:
     """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on.
 
@@ -65,19 +51,17 @@ def run(
     from larpbench.results.tables import load_tables
 
     if download:
-        fetch_missing(task, encoders)
-    recommenders = options.recommender_names(recommenders, layers)
-    chosen = options.task_options(protocol, visible_edges, songs, scaling, epochs, triplets)
-    plan = planned(task, encoders, recommenders, dataset, seeds, budget, draws, output, condition, chosen)
+        fetch_missing(asked)
+    plan = planned(asked)
     print_unavailable(plan)
-    require_asked(plan, f"{encoders},{recommenders}")
+    require_asked(plan, asked)
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    asked = (plan.task.name, plan.dataset.name, removal_part(plan.removal), plan.task.variant)
-    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal, t.variant) == asked]
+    tested = (plan.task.name, plan.dataset.name, removal_part(plan.removal), plan.task.variant)
+    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal, t.variant) == tested]
     typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
-        f"Results: {output}",
+        f"Results: {asked.output}",
         err=True,
     )
     for cell, message in summary.failed:
