@@ -36,10 +36,12 @@ class Scale:
 
 
 def scale_of(table: Table) -> Scale:
-    """Return the axis of a table's first metric: as long as its scores need, to the ceiling if that is near."""
+    """Return the axis of a table's first metric: as long as its contenders need, to the ceiling if that is near."""
     column = table.columns[0]
     chance, ceiling = table.chance.get(column), table.ceiling.get(column)
-    scores = [score for row in table.rows if (score := row.scores.get(column))]
+    scored = [row for row in table.rows if row.scores.get(column)]
+    contenders = [row for row in scored if not row.control] or scored
+    scores = [score for row in contenders if (score := row.scores[column])]
     longest = max([score.high or score.value for score in scores] + [chance or 0.0], default=0.0) * 1.05 or 1.0
     end = ceiling * 1.02 if ceiling and ceiling <= 2 * longest else longest
     within = ceiling is not None and ceiling <= end
@@ -52,17 +54,18 @@ def scale_of(table: Table) -> Scale:
 
 @dataclass(frozen=True)
 class Bar:
-    """An interval on a `Scale`, in percent."""
+    """An interval on a `Scale`, in percent; `beyond` if the value lies beyond its end."""
 
     low: float
     value: float
     high: float
+    beyond: bool
 
 
 def bar(score: Score, scale: Scale) -> Bar:
     """Return a score's interval on an axis."""
     low, high = (score.value if end is None else end for end in (score.low, score.high))
-    return Bar(*(scale.at(each) for each in (low, score.value, high)))
+    return Bar(scale.at(low), scale.at(score.value), scale.at(high), score.value > scale.end)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Point:
         y: Value on the vertical axis.
         low: Lower end of the interval of y.
         high: Upper end.
+        control: Whether it is a yardstick, which may lie beyond the axis.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Point:
     y: float
     low: float
     high: float
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,16 +153,20 @@ class Scatter:
 
 
 def scatter(points: Sequence[Point], chance: float | None, width: float = 640, height: float = 360) -> Scatter:
-    """Lay out points; of many, only those are named that no other point beats in both cost and quality."""
+    """Lay out points; of many, only those are named that no other point beats in both cost and quality.
+
+    The vertical axis is as long as the contenders need. A control above it lies on its upper end, with an arrow.
+    """
     low_x = math.floor(math.log10(min(point.x for point in points)) - 0.05)
     high_x = math.ceil(math.log10(max(point.x for point in points)) + 0.05)
-    top = max([point.high for point in points] + [chance or 0.0]) * 1.08 or 1.0
+    contenders = [point for point in points if not point.control] or points
+    top = max([point.high for point in contenders] + [chance or 0.0]) * 1.08 or 1.0
 
     def at_x(value: float) -> float:
         return round(width * (math.log10(value) - low_x) / (high_x - low_x), 1)
 
     def at_y(value: float) -> float:
-        return round(height * (1 - value / top), 1)
+        return round(height * max(0.0, 1 - value / top), 1)
 
     named = set(range(len(points))) if len(points) <= _MANY_POINTS else _unbeaten(points)
     places: list[tuple[float, float, float]] = []
@@ -167,6 +176,7 @@ def scatter(points: Sequence[Point], chance: float | None, width: float = 640, h
         x, y = at_x(point.x), at_y(point.y)
         label = point.name if number in named else ""
         label = label if len(label) <= 28 else f"{label[:27]}…"
+        label += f" ↑ {point.y:.3f}" if label and point.y > top else ""
         span = len(label) * _LABEL_WIDTH
         left = x + 8 if x + 8 + span <= width else x - 8 - span
         place = y + 4

@@ -73,5 +73,5 @@ def _plot(section: Section, recommender: str, cost: str, lines: tuple[tuple[Entr
         score = entry.row.scores[metric]
         if score is not None:
             low, high = (score.value if end is None else end for end in (score.low, score.high))
-            points.append(Point(entry.row.encoder, value, score.value, low, high))
+            points.append(Point(entry.row.encoder, value, score.value, low, high, entry.row.control))
     return CostPlot(section, recommender, cost, metric, scatter(points, section.table.chance.get(metric)), lines)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,9 +15,10 @@ from small_graphs import small_toy
 
 from larpbench import load_results
 from larpbench.evaluation.significance import compare, compare_all, holm
-from larpbench.report.charts import Point, scatter
+from larpbench.report.charts import Point, bar, scale_of, scatter
 from larpbench.report.site import write_report
 from larpbench.results.comparison import p_text
+from larpbench.results.rows import Row, Score, Table
 from larpbench.results.store import read_playlist_values, read_records
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
@@ -250,18 +250,6 @@ def test_another_task_has_its_own_words_and_columns(cli, tmp_path):
     assert "the data set does not say as playlists what was hidden" in site["playlists.html"].text
 
 
-def test_the_commands_of_the_page(cli, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, encoder in (("results", "a"), ("monday", "b"), ("tuesday", "c")):
-        write_results(tmp_path / name, [encoder, "random"])
-    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^    larpbench (.*)$", text, re.MULTILINE)
-    assert len(commands) == 3
-    for command in commands:
-        outcome = cli(*shlex.split(command))
-        assert outcome.code == 0, f"{command}: {outcome.err}"
-
-
 def test_labels_of_a_chart_do_not_cover_each_other():
     points = [Point(f"encoder-{n % 7}", 10.0 ** (n % 3), 0.2 + n / 1_000, 0.1, 0.3) for n in range(20)]
     plot = scatter(points, 0.05)
@@ -273,3 +261,27 @@ def test_labels_of_a_chart_do_not_cover_each_other():
             assert beside or abs(one.label_y - other.label_y) >= 13
     many = scatter([Point(str(n), 1.0 + n, 1 / (1 + abs(n - 30)), 0, 1) for n in range(60)], None)
     assert 0 < len([dot for dot in many.dots if dot.label]) <= 31
+
+
+def test_an_axis_is_as_long_as_the_contenders_need():
+    scores = {"tfidf": 0.05, "larp": 0.06, "oracle": 0.40}
+    rows = tuple(Row(name, "itemknn", 1, "none", name == "oracle", {"recall@10": Score(value, value - 0.01, value + 0.01)})
+            for name, value in scores.items())  # fmt: skip
+    table = Table("t", "d", None, ("recall@10",), rows, {"recall@10": 0.02}, {"recall@10": 1.0}, (), (), ())
+    scale = scale_of(table)
+    assert 0.07 < scale.end < 0.08
+    bars = {row.encoder: bar(row.scores["recall@10"], scale) for row in rows}
+    assert [name for name, each in bars.items() if each.beyond] == ["oracle"]
+    assert bars["oracle"].value == 100
+    assert bars["tfidf"].low < bars["tfidf"].value < bars["larp"].value < bars["larp"].high < 100
+    alone = scale_of(replace(table, rows=rows[2:]))
+    assert not bar(rows[2].scores["recall@10"], alone).beyond  # controls alone have an axis of their own
+
+    points = [Point(name, 1.0 + n, value, value - 0.01, value + 0.01, name == "oracle")
+              for n, (name, value) in enumerate(scores.items())]  # fmt: skip
+    plot = scatter(points, 0.02)
+    placed = {dot.name: dot for dot in plot.dots}
+    assert placed["oracle"].y == 0
+    assert placed["oracle"].label == "oracle ↑ 0.400"
+    assert placed["larp"].label == "larp"
+    assert 0 < placed["larp"].y < placed["tfidf"].y < plot.height / 2
