@@ -265,8 +265,8 @@ def test_labels_of_a_chart_do_not_cover_each_other():
 
 def test_an_axis_is_as_long_as_the_contenders_need():
     scores = {"tfidf": 0.05, "larp": 0.06, "oracle": 0.40}
-    rows = tuple(Row(name, "itemknn", 1, "none", name == "oracle", {"recall@10": Score(value, value - 0.01, value + 0.01)})
-            for name, value in scores.items())  # fmt: skip
+    shown = {name: {"recall@10": Score(value, value - 0.01, value + 0.01)} for name, value in scores.items()}
+    rows = tuple(Row(name, "itemknn", 1, "none", name == "oracle", score) for name, score in shown.items())
     table = Table("t", "d", None, ("recall@10",), rows, {"recall@10": 0.02}, {"recall@10": 1.0}, (), (), ())
     scale = scale_of(table)
     assert 0.07 < scale.end < 0.08
