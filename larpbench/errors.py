@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import traceback
+import unicodedata
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 
 class LarpbenchError(Exception):
@@ -39,6 +42,20 @@ def _restored(kind: type[LarpbenchError], args: tuple[object, ...], state: dict[
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def told(error: BaseException) -> str:
+    """Return what to say of an error that nobody raised on purpose: its kind, its text, and the line of code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return printable(f"{type(error).__name__}: {error}{place}")
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey: other control characters than line ends and tabs are spelt."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) != "Cc" else f"\\x{ord(char):02x}" for char in text
+    )
 
 
 class UsageError(LarpbenchError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageE
 from larpbench.fingerprint import digest
 from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
 from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
-from larpbench.results.store import read_record, record_path
+from larpbench.results.store import has_playlists, read_record, record_path
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell, Task
@@ -57,6 +57,7 @@ class PlannedCell:
     Attributes:
         cell: Which.
         key: Digest of all that its scores depend on.
+        row_key: What its key depends on, apart from the seed: the same of all cells of one row.
         state: ``done``: its record is there; ``failed``: it was tried and failed; ``stale``: its record was written by
             other versions of larpbench or its libraries; ``missing``: no record.
         path: Where its record lies or will lie.
@@ -71,6 +72,7 @@ class PlannedCell:
 
     cell: Cell
     key: str
+    row_key: str
     state: CellState
     path: Path
     spec: EncoderSpec
@@ -219,7 +221,22 @@ def make_plan(
             raise
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
+    _require_one_encoder_a_name(cells.values())
     return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws, removal)
+
+
+def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
+    """Refuse two encoders of one name, such as those that were trained on two data sets of one name."""
+    seen: dict[Cell, PlannedCell] = {}
+    for planned in cells:
+        other = seen.setdefault(planned.cell, planned)
+        if other is not planned:
+            folders = {str(source.folder) for each in (other, planned) for source in each.spec.sources}
+            raise UsageError(
+                f"two different encoders are called {planned.spec.identity!r}",
+                where=", ".join(sorted(folders)) or None,
+                allowed="one of them in a run; data sets that encoders were trained on need names of their own",
+            )
 
 
 def default_store() -> EmbeddingStore:
@@ -255,19 +272,17 @@ def _planned(
     splits, tuning = splits_read(task, recommender), tuning_key(recommender, budget)
     seed = seed if spec.card.stochastic else 0  # of the encoder
     vectors_key = embedding_key(spec, dataset, splits, seed)
-    key = digest(
-        {
-            "protocol": task.protocol,
-            "task": [task.name, task.version],
-            "dataset": dataset.manifest.fingerprint,
-            "encoder": spec.identity,
-            "embeddings": vectors_key,
-            "recommender": [recommender.name, recommender.version, *tuning],
-            "seed": cell.seed,
-            **({"draws": draws} if draws > 1 else {}),
-            **({"removal": removal.key} if removal else {}),
-        }
-    )[:32]
+    row = {
+        "protocol": task.protocol,
+        "task": [task.name, task.version],
+        "dataset": dataset.manifest.fingerprint,
+        "encoder": spec.identity,
+        "embeddings": vectors_key if seed == 0 else embedding_key(spec, dataset, splits, 0),
+        "recommender": [recommender.name, recommender.version, *tuning],
+        **({"draws": [draws, dataset.manifest.split.seed]} if draws > 1 else {}),
+        **({"removal": removal.key} if removal else {}),
+    }
+    key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": cell.seed}, row))
     path = record_path(output, cell, key)
     state = _state(path)
     missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
@@ -280,7 +295,9 @@ def _planned(
         )
         for each in untrained(store, spec, seed)
     )
-    return PlannedCell(cell, key, state, path, spec, recommender, vectors_key, missing, trainings, speed, to_run)
+    return PlannedCell(
+        cell, key, row_key, state, path, spec, recommender, vectors_key, missing, trainings, speed, to_run
+    )
 
 
 def _state(path: Path) -> CellState:
@@ -292,6 +309,8 @@ def _state(path: Path) -> CellState:
         return "missing"
     if record.status == "failed":
         return "failed"
+    if not has_playlists(path):
+        return "missing"
     return "done" if record.versions == versions() else "stale"
 
 

@@ -19,7 +19,7 @@ from larpbench.encoders.base import EncodeContext
 from larpbench.encoders.checkpoints import read_card
 from larpbench.encoders.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.training import ensure_trained
-from larpbench.errors import LarpbenchError, StorageError
+from larpbench.errors import LarpbenchError, StorageError, told
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.learning import splits_read
@@ -44,8 +44,8 @@ from larpbench.results.record import (
     TrialPart,
 )
 from larpbench.results.removal import removal_part
-from larpbench.results.store import cell_lock, read_record, write_record
-from larpbench.runtime import Cost, machine, measured, versions
+from larpbench.results.store import cell_lock, has_playlists, read_record, write_record
+from larpbench.runtime import Cost, machine, measured, torch_device, versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Fit, Task, TaskResult
 from larpbench.tasks.overlap import Removal
@@ -96,7 +96,7 @@ def carry_out(
     learner = Learner(plan.budget)
     for number, planned in enumerate(plan.to_run, start=1):
         with cell_lock(plan.output, planned.key):
-            if planned.state == "missing" and _done_meanwhile(planned):
+            if planned.state == "missing" and _is_done(planned):
                 kept.append(planned)
                 continue
             report(f"[{number}/{len(plan.to_run)}] {planned.cell}")
@@ -109,10 +109,11 @@ def carry_out(
     return RunSummary(tuple(computed), tuple(kept), tuple(failed))
 
 
-def _done_meanwhile(planned: PlannedCell) -> bool:
+def _is_done(planned: PlannedCell) -> bool:
     """Whether an earlier run, or another one in the meantime, has finished the cell."""
     try:
-        return planned.path.is_file() and read_record(planned.path).status == "ok"
+        done = planned.path.is_file() and read_record(planned.path).status == "ok"
+        return done and has_playlists(planned.path)
     except LarpbenchError:
         return False
 
@@ -147,10 +148,11 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
         raise
     except BaseException as error:  # a plug-in may raise anything; the other cells must go on
         logger.debug("cell failed", exc_info=True)
-        message = str(error) if isinstance(error, LarpbenchError) else f"{type(error).__name__}: {error}"
-        failure = Failure(kind=type(error).__name__, message=message)
-        failed = _record(plan, planned, status="failed").model_copy(update={"failure": failure})
-        write_record(planned.path, failed, None)
+        message = str(error) if isinstance(error, LarpbenchError) else told(error)
+        if not _is_done(planned):  # what an earlier run has finished stays
+            failure = Failure(kind=type(error).__name__, message=message)
+            failed = _record(plan, planned, status="failed").model_copy(update={"failure": failure})
+            write_record(planned.path, failed, None)
         return message
     write_record(planned.path, record, result)
     return None
@@ -184,13 +186,13 @@ def _fitted(
         tuning = next(each for each in plan.cells if each.cell == replace(cell, seed=TUNING_SEED))
         if cell.seed == TUNING_SEED:
             learner.tune(name, kind, *_learning_data(plan, vectors))
-        elif _done_meanwhile(tuning):
+        elif _is_done(tuning):
             learner.remember(name, _remembered(read_record(tuning.path).recommender))
         else:
             first, _ = _embedded(plan, planned, store, TUNING_SEED)
             learner.tune(name, kind, *_learning_data(plan, {split: each.vectors for split, each in first.items()}))
     data = _learning_data(plan, vectors)
-    if (more := at_once(data[0]) - 1) and not learner.is_fitted(name, cell.seed):
+    if (more := at_once(kind, data[0]) - 1) and not learner.is_fitted(name, cell.seed):
         learner.fit_ahead(name, kind, {cell.seed: data} | _later_seeds(plan, planned, store, more))
     return learner.fitted(name, kind, cell.seed, *data)
 
@@ -202,7 +204,7 @@ def _later_seeds(
     data = {}
     after = plan.to_run[plan.to_run.index(planned) + 1 :]
     for later in [each for each in after if replace(each.cell, seed=planned.cell.seed) == planned.cell][:most]:
-        with contextlib.suppress(LarpbenchError):
+        with contextlib.suppress(Exception):  # a plug-in may raise anything
             stored, _ = _embedded(plan, later, store, later.cell.seed)
             data[later.cell.seed] = _learning_data(plan, {split: each.vectors for split, each in stored.items()})
     return data
@@ -322,6 +324,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
             "protocol": plan.task.protocol,
             "interval": INTERVAL,
             "key": planned.key,
+            "row_key": planned.row_key,
             "cell": CellName(**asdict(cell)),
             "status": status,
             "dataset": DatasetPart(
@@ -339,7 +342,7 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 identity=spec.identity,
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
-                weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder)),
+                weights_digest=_weights_digest(plan, planned) if status == "ok" else None,
                 origin=encoder_origin(spec, TASKS.origin(plan.task.name)),
                 learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
             ),
@@ -349,15 +352,22 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 origin=_origin(RECOMMENDERS, planned.recommender.name, plan.task),
             ),
             "versions": versions(),
-            "machine": machine(),
+            "machine": {**machine(), "device": torch_device()},
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         }
     )
 
 
+def _weights_digest(plan: Plan, planned: PlannedCell) -> str | None:
+    return planned.spec.weights_digest(EncodeContext(planned.cell.seed, plan.dataset.folder))
+
+
 def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
     card = read_card(checkpoint)
-    history = [{name: entry[name] for name in entry if name != "seconds"} for entry in card.get("history", [])]
+    history = [
+        {name: entry[name] for name in entry if name != "seconds"} if isinstance(entry, dict) else entry
+        for entry in card.get("history", [])
+    ]
     return TrainingPart(
         checkpoint=checkpoint.name,
         method=card["method"],

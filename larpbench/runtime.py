@@ -92,5 +92,4 @@ def machine() -> dict[str, str | int]:
         "system": platform.system(),
         "architecture": platform.machine(),
         "cores": cores(),
-        "device": "cpu",
     }

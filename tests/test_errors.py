@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 from larpbench.audio import UnusableAudio
-from larpbench.errors import EmbeddingError, UnknownNameError
+from larpbench.errors import EmbeddingError, UnknownNameError, printable, told
 
 
 def test_every_error_survives_the_way_out_of_a_worker_process():
@@ -19,3 +20,15 @@ def test_every_error_survives_the_way_out_of_a_worker_process():
         assert type(again) is type(error)
         assert str(again) == str(error)
         assert again.__dict__ == error.__dict__
+
+
+def test_what_a_terminal_would_obey_is_spelt():
+    assert printable("a\tb\n\x1b[31mred\x1b]0;title\x07 é 音") == "a\tb\n\\x1b[31mred\\x1b]0;title\\x07 é 音"
+
+
+def test_an_error_of_somebody_elses_code_tells_its_line():
+    try:
+        raise ValueError("boom \x1b[0m")
+    except ValueError as error:
+        assert re.fullmatch(r"ValueError: boom \\x1b\[0m \(test_errors.py, line \d+\)", told(error))
+    assert told(KeyError("x")) == "KeyError: 'x'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import warnings
@@ -26,9 +27,10 @@ from larpbench.cli import (
     table,
     train,
 )
-from larpbench.errors import LarpbenchError
+from larpbench.errors import LarpbenchError, printable
 
 _INTERRUPTED = 130
+_CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 app = typer.Typer(
     name="larpbench",
@@ -63,9 +65,16 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         app()
+        sys.stdout.flush()
     except LarpbenchError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _CANNOT_PRINT:
+            raise
+        typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
+        sys.stdout = None  # nothing more can be printed, and Python would try at its end
+        sys.exit(1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)

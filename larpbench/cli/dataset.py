@@ -165,7 +165,7 @@ def check(dataset: _Dataset, as_json: options.Json = False) -> None:
 
     folder = _folder(dataset)
     findings = check_dataset(folder)
-    data = read_dataset(folder)
+    data = read_dataset(folder, as_built=False)
     overlaps = split_overlaps(data)
     if as_json:
         found = [{"what": each.what, "ok": each.ok, "detail": each.detail} for each in findings]

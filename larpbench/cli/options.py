@@ -126,5 +126,12 @@ class Asked:
 
 
 def names(text: str) -> list[str]:
-    """Split a list of names at its commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Split a list of names at its commas.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UsageError(f"{text!r} names nothing", allowed="names with commas between them")
+    return found

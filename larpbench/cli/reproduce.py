@@ -68,6 +68,9 @@ def reproduce(
     chosen = known.chosen(targets)
     data = load_dataset(dataset)
     source = trained_on or _TRANSFERS.get(data.name, "")
+    if "all" in targets and "table4" not in targets and not source:
+        chosen = tuple(target for target in chosen if target != "table4")
+        typer.echo("left out: table4, which needs a second data set to learn from: --trained-on NAME", err=True)
     if "table4" in chosen and not source:
         raise UsageError(
             f"table4 needs a second data set to learn from, and {data.name!r} has none by default",
@@ -86,7 +89,7 @@ def reproduce(
         output.absolute(),
         report,
         protocol or "fixed",
-        tuple(options.names(encoders)),
+        tuple(options.names(encoders)) if encoders else (),
     )
     folder = to or Path("reproduced") / data.name
     failed: list[LarpbenchError] = []

@@ -28,12 +28,18 @@ larpbench results export results --to csv results.csv"""
 def export(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
     file: Annotated[Path, typer.Argument(help="File to write.")],
-    to: Annotated[Kind, typer.Option("--to", help="What to write.")] = Kind.parquet,
+    to: Annotated[
+        Kind | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
+    ] = None,
 ) -> None:
     """Write all results as one flat file: one line a cell and metric, failed cells without a metric."""
+    from larpbench.errors import UsageError
     from larpbench.results import export as exporting
 
-    lines = exporting.export(results, to.value, file)
+    kind = to.value if to else file.suffix.lower().removeprefix(".")
+    if kind not in list(Kind):
+        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --to")
+    lines = exporting.export(results, kind, file)
     typer.echo(f"{file}   ({lines} lines)")
 
 

@@ -150,7 +150,7 @@ def list_datasets() -> list[str]:
 
 
 def load_dataset(name: str | Path) -> Dataset:
-    """Return a data set by folder or name.
+    """Return a data set by name or folder. A name that larpbench or a plug-in brings is that one, whatever lies here.
 
     Raises:
         UnknownNameError: If there is no such data set.
@@ -158,11 +158,11 @@ def load_dataset(name: str | Path) -> Dataset:
         DataError: If it is damaged.
     """
     folder = Path(name)
+    if isinstance(name, str) and name in DATASETS.names():
+        made: Dataset = resolve(DATASETS.get(name).load)()
+        return made
     if (folder / MANIFEST).is_file():
         return read_dataset(folder)
-    if str(name) in DATASETS.names():
-        made: Dataset = resolve(DATASETS.get(str(name)).load)()
-        return made
     known = datasets_folder() / storage.slug(str(name))
     if (known / MANIFEST).is_file():
         return read_dataset(known)

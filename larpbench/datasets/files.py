@@ -21,13 +21,14 @@ from larpbench.datasets.schema import (
     clips_digest,
 )
 from larpbench.errors import DataError
-from larpbench.fingerprint import digest, digest_columns
+from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
 from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
 
 MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
 PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
+_NAMES = ("title", "artist", "album")
 _ROWS_AT_A_TIME = 1 << 20
 
 
@@ -105,8 +106,16 @@ def write_dataset(
                 audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
             for name_inside, made in (attachments or {}).items():
                 made.rename(folder / name_inside)
-            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            manifest = write_manifest(folder, manifest)
     return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest beside the tables that it speaks of, and return it with their digests."""
+    tables = {path.name: digest_file(path) for path in sorted(folder.glob("*.parquet"))}
+    written = manifest.model_copy(update={"files": tables})
+    (folder / MANIFEST).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return written
 
 
 def already_built(output: Path, recipe: str, split: SplitRule) -> Manifest | None:
@@ -143,13 +152,19 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"the manifest does not fit the schema: {error}", where=str(path)) from error
 
 
-def read_dataset(folder: Path) -> Dataset:
+def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
     """Read a data set folder.
 
+    Args:
+        folder: Where it is.
+        as_built: Whether its tables must be those that were built; whoever looks for what is wrong reads them anyway.
+
     Raises:
-        DataError: If it is no data set, is damaged, or does not fit the schema.
+        DataError: If it is no data set, is damaged, was changed, or does not fit the schema.
     """
     manifest = read_manifest(folder)
+    if as_built:
+        _require_as_built(folder, manifest)
     tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
     playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
     graph = None
@@ -158,6 +173,19 @@ def read_dataset(folder: Path) -> Dataset:
 
         graph = read_graph(folder)
     return Dataset(folder, manifest, tracks, playlists, _read_audio(folder, manifest), graph)
+
+
+def _require_as_built(folder: Path, manifest: Manifest) -> None:
+    for name, built in manifest.files.items():
+        with storage_errors(folder / name, "read"):
+            same = (folder / name).is_file() and digest_file_once(folder / name) == built
+        if not same:
+            raise DataError(
+                "a table of the data set is gone or was changed since it was built: its results would stand under the "
+                "name of another data set",
+                where=str(folder / name),
+                next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the file",
+            )
 
 
 def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
@@ -193,6 +221,7 @@ def table_digests(
     """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
     digests = {
         "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),
+        "tracks.names": digest_columns(*(tracks[column].fill_null("") for column in ("track_id", *_NAMES))),
         "playlists": digest_columns(*(playlists[column] for column in PLAYLIST_COLUMNS)),
         "split": digest_columns(tracks["track_id"], tracks["split"]),
     }

@@ -25,7 +25,6 @@ from larpbench.datasets.assemble import clean_texts, sorted_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import (
     AUDIO_FILES,
-    MANIFEST,
     PLAYLISTS,
     TRACKS,
     fingerprint_of,
@@ -33,6 +32,7 @@ from larpbench.datasets.files import (
     read_table,
     same_or_refuse,
     table_digests,
+    write_manifest,
 )
 from larpbench.datasets.schema import (
     AUDIO_FILE_COLUMNS,
@@ -161,7 +161,7 @@ def _write(
         )
         for name, table in tables.items():
             table.write_parquet(folder / name)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        manifest = write_manifest(folder, manifest)
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             same_or_refuse(output, manifest)
         else:

@@ -94,8 +94,10 @@ class Manifest(BaseModel):
     notes: tuple[str, ...] = ()
     """What every table made on this data set has to say."""
     digests: dict[str, str]
-    """``tracks.text``, ``tracks.audio``, ``playlists``, ``split``."""
+    """``tracks.text``, ``tracks.names``, ``tracks.audio``, ``playlists``, ``split``."""
     fingerprint: str
+    files: dict[str, str] = Field(default_factory=dict)
+    """Table file -> sha256, by which a table that was changed afterwards is found."""
     recipe: str | None = None
     """Digest of the source files and options of a long build, by which the same command finds that it is done."""
 

@@ -46,6 +46,7 @@ class _Method:
 
 
 _FAMILIES = "larpbench.encoders"
+_TOKENS = ("words.json", "tokenizer.json", "vocab.txt")
 _CNN = _Method(f"{_FAMILIES}.contrastive.specs:cnn_in_folder", f"{_FAMILIES}.contrastive.encoder:CnnEncoder")
 _METHODS = {
     "larp": _Method(f"{_FAMILIES}.larp.specs:in_folder", f"{_FAMILIES}.larp.encoder:LarpEncoder"),
@@ -107,9 +108,11 @@ def _method(folder: Path, facts: dict[str, Any]) -> _Method:
 
 
 def checkpoint_digest(context: EncodeContext, argument: str | None) -> str:
-    """Return the digest of a checkpoint folder's weights and settings."""
+    """Return the digest of a checkpoint folder's weights, settings and tokenizer."""
     folder, _ = folder_and_view(argument or "")
-    return digest([digest_file_once(folder / name) for name in ("model.safetensors", "settings.json")])
+    tokens = [folder / name for name in _TOKENS if (folder / name).is_file()]
+    files = [folder / "model.safetensors", folder / "settings.json", *tokens]
+    return digest([digest_file_once(path) for path in files])
 
 
 def folder_and_view(argument: str) -> tuple[Path, View | None]:

@@ -29,7 +29,7 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) 
             "plugin": spec.plugin,
             "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
             "seed": seed if spec.card.stochastic else None,
-            "train": (spec.source or dataset).split("train").text_digest if learns else None,
+            "train": _fitted_on(spec, (spec.source or dataset).split("train")) if learns else None,
             "tracks": _read_digests(spec, dataset, split),
             "inputs": [scaled_key(each, dataset, split, seed) for each in spec.inputs],
             "checkpoint": checkpoint_key(spec, seed) if spec.training else None,
@@ -85,6 +85,13 @@ def checkpoint_key(spec: EncoderSpec, seed: int) -> str:
 def _trained_on(training: Training, source: Dataset, split: Split, seed: int) -> list[str]:
     digests = [scaled_key(each, source, split, seed) for each in training.inputs]
     return [*digests, split.text_digest if training.reads_captions else split.ids_digest]
+
+
+def _fitted_on(spec: EncoderSpec, train: Split) -> str:
+    """Return the digest of what statistics are taken of: built-in encoders read captions, a plug-in may read all."""
+    if spec.plugin is None:
+        return train.text_digest
+    return digest([train.text_digest, train.playlists_digest, train.audio and train.audio.digest])
 
 
 def _read_digests(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import queue
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
+from larpbench import storage
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
@@ -209,11 +211,14 @@ def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
 def _in_processes(
     spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
 ) -> Iterator[EncodedBatch]:
-    parallel = joblib.Parallel(
-        n_jobs=workers, backend="loky", return_as="generator", batch_size=1, pre_dispatch=_BATCHES_AHEAD * workers
-    )
+    options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
     spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
-    yield from parallel(joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
+    jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
+    # One worker first: what an encoder compiles on first use (numba, in librosa) is stored in a folder of the
+    # installation, and processes that store at the same time leave code there that crashes every later one.
+    with storage.exclusive(storage.home() / ".first-use.lock"):
+        yield from joblib.Parallel(**options)(itertools.islice(jobs, 1))
+    yield from joblib.Parallel(return_as="generator", pre_dispatch=_BATCHES_AHEAD * workers, **options)(jobs)
 
 
 def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Request, seconds: float) -> EncodedBatch:

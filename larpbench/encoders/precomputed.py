@@ -25,6 +25,11 @@ from larpbench.errors import DataError, EmbeddingError, named
 from larpbench.fingerprint import digest, digest_file_once
 from larpbench.storage import storage_errors
 
+_PICKLED = (
+    "the file is no .npz archive, or holds arrays of Python objects, which are never unpickled; ids of pandas: "
+    "ids=frame['track_id'].to_numpy().astype(str)"
+)
+
 
 class VectorTable:
     """Vectors by track id, read from a file.
@@ -36,11 +41,11 @@ class VectorTable:
     def __init__(self, path: Path) -> None:
         self._path = path
         ids, vectors = _read(path)
-        if vectors.ndim != 2 or vectors.shape[1] == 0 or not np.issubdtype(vectors.dtype, np.number):
+        if vectors.ndim != 2 or vectors.shape[1] == 0 or not _are_real(vectors.dtype):
             raise DataError(
                 f"the embeddings are a {vectors.dtype} array of shape {vectors.shape}",
                 where=str(path),
-                allowed="numbers of shape (tracks, dim)",
+                allowed="real numbers of shape (tracks, dim)",
             )
         if len(ids) != len(vectors):
             raise DataError(f"{len(ids)} ids for {len(vectors)} vectors", where=str(path), allowed="one id a vector")
@@ -71,7 +76,12 @@ class VectorTable:
                 allowed="a vector for every track of the split (protocol rule 4)",
                 next_step="compute the missing vectors, or build the data set without these tracks",
             )
-        return self._vectors[self._order[places]].astype(np.float32)
+        with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
+            return self._vectors[self._order[places]].astype(np.float32)
+
+
+def _are_real(dtype: np.dtype) -> bool:
+    return bool(np.issubdtype(dtype, np.integer) or np.issubdtype(dtype, np.floating))
 
 
 def build_precomputed(context: EncodeContext, argument: str | None) -> Encoder:
@@ -113,8 +123,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         try:
             return reader(path)
         except (ValueError, KeyError, zipfile.BadZipFile, EOFError, pl.exceptions.PolarsError) as error:
+            pickled = "allow_pickle" in str(error)  # numpy's advice would be to load it all the same
             raise DataError(
-                f"the vectors cannot be read: {error}",
+                f"the vectors cannot be read: {_PICKLED if pickled else error}",
                 where=str(path),
                 next_step="larpbench describe encoder precomputed",
             ) from error

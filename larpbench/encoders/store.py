@@ -18,7 +18,7 @@ from larpbench.encoders.base import EncodeContext, EncoderSpec, Rows
 from larpbench.encoders.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
-from larpbench.errors import DataError, EmbeddingError, StorageError, named
+from larpbench.errors import DataError, EmbeddingError, named
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
@@ -298,7 +298,7 @@ def _read_shard(path: Path) -> tuple[np.ndarray, Cost]:
             metadata = archive.metadata()
             return archive.get_tensor("embeddings"), Cost(float(metadata["wall_s"]), float(metadata["cpu_s"]))
     except (SafetensorError, OSError) as error:
-        raise StorageError(
+        raise DataError(
             f"a stored embedding shard is damaged: {error}",
             where=str(path),
             next_step="delete that file; it is encoded anew",

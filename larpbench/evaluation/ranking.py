@@ -97,7 +97,7 @@ def rank(
         Blocks in the order of the queries.
 
     Raises:
-        ProtocolError: If a score is NaN or infinite (vectors too large for float32).
+        ProtocolError: If the best score of a query is NaN or infinite (vectors too large for float32).
     """
     n_items, rows = len(items), block_rows(len(items))
     width = min(k + 1, n_items)  # one more than asked for, to see whether the cut falls between equal scores

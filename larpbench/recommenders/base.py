@@ -151,6 +151,8 @@ class LearnedRecommender(Recommender):
 
     Attributes:
         search_space: What tuning may choose from, the same for every encoder.
+        fits_in_threads: Whether several may be fitted at once in threads of one process: only if a fit draws nothing
+            from the global generators of torch and numpy.
         seconds_per_entry: Rough time of one fit for each track of each train playlist, for the plan's estimate.
         params: Parameter -> value, all of them.
         seed: The seed.
@@ -158,6 +160,7 @@ class LearnedRecommender(Recommender):
 
     learns_from = ("train", "valid")
     search_space: ClassVar[SearchSpace]
+    fits_in_threads: ClassVar[bool] = False
     seconds_per_entry: ClassVar[float] = 1e-3
 
     def __init__(self, params: Mapping[str, float] | None = None, seed: int = 0) -> None:

@@ -118,6 +118,7 @@ class CLCRec(LearnedRecommender):
         "l2": (0.1, 0.01),
         "temperature": (2.0, 0.5, 0.2),
     }
+    fits_in_threads = True
     seconds_per_entry = 5e-4
     _net: ContentNet | None = None
 

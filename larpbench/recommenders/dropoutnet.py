@@ -163,6 +163,7 @@ class DropoutNet(LearnedRecommender):
         "dropout": (0.2, 0.5, 0.8),
         **WMF_SPACE,
     }
+    fits_in_threads = True
     seconds_per_entry = 1e-3
     _sides: tuple[_Side, _Side] | None = None
 
@@ -202,10 +203,12 @@ class DropoutNet(LearnedRecommender):
             tracks.renew_statistics(sampled_tracks, self.seed)
             return valid.recall(self)
 
-        with one_thread_if_small(train):
-            fit_best(self.name, towers, [optimiser], epoch, score)
-        playlists.forget_train()
-        tracks.forget_train()
+        try:
+            with one_thread_if_small(train):
+                fit_best(self.name, towers, [optimiser], epoch, score)
+        finally:  # a trial that diverged is kept, too
+            playlists.forget_train()
+            tracks.forget_train()
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the playlists' tower on the means of unit-length seeds (equation 28)."""

@@ -99,7 +99,8 @@ def fit_best(
             if not math.isfinite(total):
                 raise TrainingError(
                     f"the loss of {name} is not finite in epoch {number}: training has diverged",
-                    next_step="a lower learning_rate; other trials of the search go on",
+                    next_step="where a trial says this, others go on; where the fit of a seed does, more trials "
+                    "(--budget) may find parameters that suit every seed",
                 )
             kept.eval()
             with torch.no_grad():

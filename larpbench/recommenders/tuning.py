@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from larpbench import progress
 from larpbench.errors import LarpbenchError, StorageError, TrainingError, UsageError
@@ -103,17 +104,19 @@ def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: i
     return Tuned(best.params, tuple(trials), best)
 
 
-def at_once(train: TrainData) -> int:
+def at_once(kind: LearnedRecommender, train: TrainData) -> int:
     """Return how many fits run side by side, one thread each: as many as there are cores, if they are small."""
-    return cores() if is_small(train) and not torch.cuda.is_available() else 1
+    return cores() if kind.fits_in_threads and is_small(train) and not torch.cuda.is_available() else 1
 
 
 def _fitted(fits: Sequence[tuple[LearnedRecommender, TrainData, ValidData]]) -> Iterator[Trial]:
     """Fit recommenders, side by side if they are small, and yield how it went, in order."""
-    train = fits[0][1]
-    pool = ThreadPoolExecutor(min(at_once(train), len(fits)))
+    kind, train, _ = fits[0]
+    threads = min(at_once(kind, train), len(fits))
+    pool = ThreadPoolExecutor(threads)
     try:
-        with one_thread_if_small(train):
+        # Limits are the process's: one around all fits, which each in its own thread could not take back in order.
+        with one_thread_if_small(train), threadpool_limits(1 if threads > 1 else None, "blas"):
             for trial in [pool.submit(_try, *each) for each in fits]:
                 while not trial.done():
                     wait([trial], timeout=_CTRL_C_SECONDS)

@@ -32,7 +32,7 @@ def figure4(request: Request, folder: Path) -> list[Path]:
         valid[j] = float(np.mean([each["best"] for each in found.trainings(name)]))
     published = {each.dataset: each.values[_METRIC] for each in published_scores("table3") if each.encoder == _PRINTED}
     figure, (axes,) = new_figure(6, 4)
-    scores = [rows[j].scores[_METRIC] for j in NEIGHBOURS]
+    scores = [rows[j].scores.get(_METRIC) for j in NEIGHBOURS]
     shown = [(j, score) for j, score in zip(NEIGHBOURS, scores, strict=True) if score]
     means = np.array([score.value for _, score in shown])
     ends = np.array([[score.low or score.value, score.high or score.value] for _, score in shown])

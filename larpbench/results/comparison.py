@@ -10,6 +10,7 @@ import numpy as np
 
 from larpbench.errors import UsageError
 from larpbench.evaluation.significance import Comparison, compare, holm
+from larpbench.results.formats import escape_markdown
 from larpbench.results.rows import Table
 from larpbench.results.store import read_playlist_values, record_path
 from larpbench.results.tables import load_tables
@@ -63,7 +64,10 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
         common = _recommenders(table, one) & _recommenders(table, other)
         for recommender in sorted(common):
             ours, theirs = (_values(output, table, name, recommender) for name in (one, other))
+            rows = [row for row in table.rows if row.recommender == recommender and row.encoder in (one, other)]
             for column, metric in enumerate(table.columns):
+                if not all(row.scores.get(metric) for row in rows):
+                    continue  # every ranking would score the same: the table says n/a
                 a, b = ours[:, column], theirs[:, column]
                 found = compare(a, b)
                 means = float(a.mean()), float(b.mean())
@@ -82,19 +86,21 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
 
 def to_markdown(lines: Sequence[Compared], first: str, second: str) -> str:
     """Return the comparison as a Markdown table, ``*`` where p is at most .05."""
+    one, other = escape_markdown(first), escape_markdown(second)
     parts = [
-        f"| Data set | Recommender | Metric | {first} | {second} | difference [95 %] | p (Holm) | effect size |",
+        f"| Data set | Recommender | Metric | {one} | {other} | difference [95 %] | p (Holm) | effect size |",
         "| --- | --- | --- | --: | --: | --: | --: | --: |",
     ]
     for line in lines:
         found = line.comparison
         mark = "*" if found.p <= 0.05 else ""
+        asked = " | ".join(map(escape_markdown, (line.dataset, line.recommender, line.metric)))
         parts.append(
-            f"| {line.dataset} | {line.recommender} | {line.metric} | {line.first:.4f} | {line.second:.4f} "
+            f"| {asked} | {line.first:.4f} | {line.second:.4f} "
             f"| {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] | {p_text(found.p)}{mark} "
             f"| {found.effect_size:+.2f} |"
         )
-    counts = ", ".join(sorted({f"{line.playlists} playlists of {line.dataset}" for line in lines}))
+    counts = ", ".join(sorted({f"{line.playlists} playlists of {escape_markdown(line.dataset)}" for line in lines}))
     parts.append("")
     parts.append(
         f"Paired over {counts}, each a mean over seeds; two-sided randomisation test, adjusted for {len(lines)} lines. "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from jinja2 import Environment, PackageLoader
 
+from larpbench.errors import printable
 from larpbench.results.rows import Row, Score, Table
 
 CSV_COLUMNS = (
@@ -164,7 +165,7 @@ def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
     for character in "\\`|<>*_[]":
         text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    return " ".join(printable(text).split())
 
 
 def escape_latex(text: str) -> str:

@@ -88,8 +88,10 @@ def _same(one: tuple[Path, CellRecord], other: tuple[Path, CellRecord]) -> tuple
     if one[1].status != other[1].status:
         return one if one[1].status == "ok" else other
     first, second = (record.model_dump(exclude=_NOT_OF_THE_KEY) for _, record in (one, other))
-    if one[1].status == "ok" and first != second:
-        different = [name for name in first if first[name] != second[name]]
+    different = [name for name in first if first[name] != second[name]]
+    if one[1].status == "ok" and not different and not _same_lists(one[0], other[0]):
+        different = ["playlists"]
+    if one[1].status == "ok" and different:
         raise UsageError(
             f"the same cell has the same key and other contents ({', '.join(different)}): {one[0]} and {other[0]}",
             next_step="run it anew with --if always in both folders, or delete the wrong one",
@@ -97,14 +99,20 @@ def _same(one: tuple[Path, CellRecord], other: tuple[Path, CellRecord]) -> tuple
     return one
 
 
+def _same_lists(one: Path, other: Path) -> bool:
+    first, second = (pl.read_parquet(playlists_path(path)) for path in (one, other))
+    return first.equals(second)
+
+
 def _refuse_other_keys(found: Sequence[dict[Path, CellRecord]]) -> None:
-    """Refuse results of one cell that were computed from other inputs in another folder."""
+    """Refuse results of one row that were computed from other inputs in another folder, be it with other seeds."""
     by_cell: dict[object, list[dict[str, Path]]] = defaultdict(list)
     for records in found:
         keys: dict[object, dict[str, Path]] = defaultdict(dict)
         for path, record in records.items():
             asked = (record.protocol, record.removal.key if record.removal else "")  # other candidates: another table
-            keys[(*record.cell.model_dump().values(), *asked)][record.key] = path
+            row = record.cell.model_dump(exclude={"seed"} if record.row_key else None)
+            keys[(*row.values(), *asked)][record.row_key or record.key] = path
         for cell, paths in keys.items():
             by_cell[cell].append(paths)
     for cell, folders in by_cell.items():

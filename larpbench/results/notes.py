@@ -113,17 +113,22 @@ def _draws(records: Sequence[CellRecord]) -> list[str]:
 
 def _trainings(records: Sequence[CellRecord]) -> list[str]:
     """Say of every trained encoder what it is and what its training was selected by."""
-    updates: dict[tuple[str, str, str], set[int]] = {}
+    updates: dict[tuple[str, str, str], set[str]] = {}
     for record in records:
         training = record.training
         if training and (selected_by := training.facts.get("selected_by")):
-            what = f"{record.cell.encoder}: {record.encoder.card['weights']}", training.trained_on, selected_by
-            updates.setdefault(what, set()).add(training.facts["updates_in_all"])
+            name = f"{record.cell.encoder}: {record.encoder.card['weights']}"
+            what = name, training.trained_on, str(selected_by)
+            updates.setdefault(what, set()).add(str(training.facts.get("updates_in_all", "not told")))
     return [
-        f"{what}, on {source}; updates over all stages: {', '.join(map(str, sorted(counts)))}; the epoch was selected "
-        f"by {selected_by}."
+        f"{what}, on {source}; updates over all stages: {', '.join(sorted(counts, key=_number))}; the epoch was "
+        f"selected by {selected_by}."
         for (what, source, selected_by), counts in sorted(updates.items())
     ]
+
+
+def _number(text: str) -> tuple[int, str]:
+    return (int(text) if text.isdecimal() else 0, text)
 
 
 def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:

@@ -208,6 +208,8 @@ class CellRecord(_Model):
     interval: str = "percentile-bootstrap-1"
     """Method of the intervals, with its version."""
     key: str
+    row_key: str | None = None
+    """What the key depends on, apart from the seed: seeds of one row share it."""
     cell: CellName
     status: Literal["ok", "failed"]
     failure: Failure | None = None

@@ -91,6 +91,14 @@ def playlists_path(record: Path) -> Path:
     return record.with_suffix(".playlists.parquet")
 
 
+def has_playlists(record: Path) -> bool:
+    """Return whether the Parquet file beside a record is there and whole, as far as its own table of contents tells."""
+    try:
+        return bool(pl.read_parquet_schema(playlists_path(record)))
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+
+
 def playlists_frame(result: TaskResult) -> pl.DataFrame:
     """Return one row a counted query: sizes, every metric, the ranked track ids and their scores."""
     listed = result.lists >= 0

@@ -18,6 +18,8 @@ from larpbench.results.rows import FEW_HITS, Row, Score, Table
 from larpbench.results.store import read_playlist_values, read_records
 from larpbench.tasks import TASKS
 
+_DECIMALS = 10  # beyond them, two orders of the same additions differ
+
 
 def load_tables(output: str | Path) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
@@ -35,16 +37,30 @@ def load_tables(output: str | Path) -> list[Table]:
 
 
 def build_tables(found: Sequence[tuple[Path, CellRecord]]) -> list[Table]:
-    """Return the tables of some records of one task and one data set, each with its path: one a removal (rule 13)."""
+    """Return the tables of some records of one task and one data set, each with its path: one a removal (rule 13).
+
+    A row holds seeds of one experiment only: of the newest, where the same encoder and recommender were run with other
+    vectors, another budget or other draws before.
+    """
     found = sorted(found, key=lambda pair: pair[1].created)
     newest = found[-1][1]
-    tables: dict[str, dict[tuple[str, str, int], tuple[Path, CellRecord]]] = defaultdict(dict)
+    tables: dict[str, dict[tuple[str, str], list[tuple[Path, CellRecord]]]] = defaultdict(lambda: defaultdict(list))
     for path, record in found:
         if record.dataset.fingerprint == newest.dataset.fingerprint and record.protocol == newest.protocol:
             removed = record.removal.key if record.removal else ""
-            tables[removed][record.cell.encoder, record.cell.recommender, record.cell.seed] = (path, record)
-    older = len(found) - sum(map(len, tables.values()))
-    return [_table(list(cells.values()), older) for _, cells in sorted(tables.items())]
+            tables[removed][record.cell.encoder, record.cell.recommender].append((path, record))
+    current = {
+        removed: [pair for pairs in rows.values() for pair in _newest(pairs)] for removed, rows in tables.items()
+    }
+    older = len(found) - sum(map(len, current.values()))
+    return [_table(pairs, older) for _, pairs in sorted(current.items())]
+
+
+def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRecord]]:
+    """Return the seeds of the newest experiment of a row, oldest record first."""
+    row_key = pairs[-1][1].row_key
+    seeds = {record.cell.seed: (path, record) for path, record in pairs if record.row_key == row_key}
+    return list(seeds.values())
 
 
 def _table(current: list[tuple[Path, CellRecord]], older: int) -> Table:
@@ -106,7 +122,7 @@ def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ..
     by_name = [{metric.name: metric for metric in record.metrics} for _, record in pairs]
     scores: dict[str, Score | None] = {}
     for index, column in enumerate(columns):
-        hits = sum(metrics[column].hits for metrics in by_name)
+        hits = float(np.mean([metrics[column].hits for metrics in by_name]))  # seeds repeat the same playlists
         mean = float(stacked[:, :, index].mean())
         score = Score(mean, float(lows[index]), float(highs[index]), hits < FEW_HITS)
         scores[column] = score if all(metrics[column].applicable for metrics in by_name) else None
@@ -129,11 +145,12 @@ def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
     """Mark the best and the second best of each column and sort; controls take part in neither."""
     places: dict[tuple[int, str], int] = {}
     for column in columns:
-        values = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
-        ordered = sorted({score.value for score in values.values() if score}, reverse=True)[:2]
-        for index, score in values.items():
-            if score and score.value in ordered:
-                places[index, column] = ordered.index(score.value) + 1
+        scores_of = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
+        values = {index: round(score.value, _DECIMALS) for index, score in scores_of.items() if score}
+        ordered = sorted(set(values.values()), reverse=True)[:2]
+        for index, value in values.items():
+            if value in ordered:
+                places[index, column] = ordered.index(value) + 1
     marked = []
     for index, row in enumerate(rows):
         scores = {

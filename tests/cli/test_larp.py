@@ -338,7 +338,7 @@ class TestWhatCannotBeTrained:
         [
             (["--stages", "bogus"], "stages 'bogus' make no sense"),
             (["--stages", "wtc,bogus"], "allowed: wtc, ttc, tpc"),
-            (["--stages", ""], "stages '' make no sense"),
+            (["--stages", ""], "'' names nothing"),
             (["--towers", "one"], "1 towers: 'one'"),
             (["--towers", "a,b,c"], "allowed: an audio and a text encoder"),
             (["--towers", "nobody,tfidf"], "unknown encoder 'nobody'"),

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from larpbench import load_dataset
+
 
 def test_a_whole_data_set_is_proven(cli, small):
     outcome = cli("dataset", "check", small.folder / "small")
@@ -18,7 +20,8 @@ def test_a_whole_data_set_is_proven(cli, small):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("title", "Other", None),
+        ("title", "Other", "digest of tracks.names"),
+        ("artist", "Other", "digest of tracks.names"),
         ("caption", "Other words", "digest of tracks.text"),
         ("split", "valid", "digest of split"),
     ],
@@ -29,8 +32,25 @@ def test_edited_tracks_are_found(cli, small, column, value, message):
     edited = pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
     frame.with_columns(edited).write_parquet(path)
     outcome = cli("dataset", "check", small.folder / "small")
-    assert outcome.code == (0 if message is None else 1)
-    assert message is None or f"BAD  {message}" in outcome.out
+    assert outcome.code == 1
+    assert f"BAD  {message}" in outcome.out
+    refused = cli("run", "--dataset", small.folder / "small", "--output", small.folder / "r")
+    assert refused.code == 2
+    assert "was changed since it was built" in refused.err
+    assert not (small.folder / "r").exists()
+
+
+def test_a_data_set_of_another_artist_is_another_data_set(cli, small):
+    pl.read_csv(small.tracks).with_columns(artist=pl.lit("One")).write_csv(small.tracks)
+    build = ("dataset", "build", "csv", "--tracks", small.tracks, "--playlists", small.playlists, "--caption", "title")
+    assert cli(*build, "--output", small.folder / "one").code == 0
+    pl.read_csv(small.tracks).with_columns(artist=pl.lit("Two")).write_csv(small.tracks)
+    assert cli(*build, "--output", small.folder / "two").code == 0
+    one, two = (load_dataset(small.folder / name).manifest.fingerprint for name in ("one", "two"))
+    assert one != two
+    again = cli(*build, "--output", small.folder / "one")
+    assert again.code == 2
+    assert "holds something else" in again.err
 
 
 def test_moved_roles_and_shared_tracks_are_found(cli, small):

@@ -57,6 +57,10 @@ def broken(ids, embeddings, how):
             return np.append(ids, ids[:1]), np.vstack([values, values[:1]])
         case "text":
             return ids, values.astype(str)
+        case "complex":
+            return ids, values + 1j
+        case "pickled":
+            return ids.astype(object), values
     return ids, values
 
 
@@ -70,7 +74,9 @@ def broken(ids, embeddings, how):
         ("shape", "array of shape (1920,)"),
         ("count", "120 ids for 119 vectors"),
         ("twice", "1 ids occur more than once: 't00000'"),
-        ("text", "allowed: numbers of shape (tracks, dim)"),
+        ("text", "allowed: real numbers of shape (tracks, dim)"),
+        ("complex", "allowed: real numbers of shape (tracks, dim)"),
+        ("pickled", "ids=frame['track_id'].to_numpy().astype(str)"),
     ],
 )
 def test_unusable_vectors_fail_the_cell_and_name_the_ids(cli, small, tmp_path, how, message):

@@ -12,7 +12,7 @@ from larpbench.encoders import store as store_module
 from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
 from larpbench.encoders.keys import embedding_key
 from larpbench.encoders.store import EmbeddingStore
-from larpbench.errors import EmbeddingError, StorageError
+from larpbench.errors import DataError, EmbeddingError
 
 CALLS: list[int] = []
 
@@ -104,7 +104,7 @@ def test_a_damaged_shard_is_named(data, tmp_path):
     store.embed(spec(), data, "test", 0)
     shard = sorted((tmp_path / "e").rglob("*.safetensors"))[1]
     shard.write_bytes(shard.read_bytes()[:-5])
-    with pytest.raises(StorageError, match="shard is damaged"):
+    with pytest.raises(DataError, match="shard is damaged"):
         store.embed(spec(), data, "test", 0)
     shard.unlink()
     CALLS.clear()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_world import planted
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from larpbench.errors import StorageError, TrainingError, UsageError
 from larpbench.recommenders import RECOMMENDERS, training, tuning
@@ -129,6 +130,25 @@ def test_trials_side_by_side_are_the_same_as_one_after_another(name, monkeypatch
         assert np.isfinite(vectors).all()
         outcomes[-1].append(vectors.tobytes())
     assert outcomes[0] == outcomes[1]
+
+
+def test_only_fits_that_promise_it_share_a_process(world, monkeypatch):
+    monkeypatch.setattr(tuning, "cores", lambda: 4)
+    assert tuning.at_once(Mixer(), world.train) == 1  # it may draw from torch's own generator
+    for name in ("clcrec", "dropoutnet", "dropoutnet-content", "ridge"):
+        assert tuning.at_once(RECOMMENDERS.get(name), world.train) == 4
+
+
+def test_side_by_side_fits_leave_the_threads_of_blas_as_they_were(world, monkeypatch):
+    def limits():
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    monkeypatch.setattr(tuning, "cores", lambda: 4)
+    tune(RECOMMENDERS.get("ridge"), world.train, world.valid, 1)  # loads what it needs
+    with threadpool_limits(3, "blas"):
+        before = limits()
+        tune(RECOMMENDERS.get("ridge"), world.train, world.valid, 6)
+        assert limits() == before
 
 
 def test_an_interrupted_tuning_stops_its_fits_at_once(monkeypatch):

@@ -45,6 +45,16 @@ def test_every_metric_of_every_cell_is_exported(cli, results, tmp_path, kind, re
         assert lines["encode_wall_s"].unique().to_list() == [record.costs.encode_wall_s]
 
 
+def test_the_name_of_the_file_says_what_is_written(cli, results, tmp_path):
+    assert cli("results", "export", results, tmp_path / "o.csv").code == 0
+    assert pl.read_csv(tmp_path / "o.csv").height > 10
+    assert cli("results", "export", results, tmp_path / "o.parquet").code == 0
+    assert pl.read_parquet(tmp_path / "o.parquet").height > 10
+    unclear = cli("results", "export", results, tmp_path / "o.xlsx")
+    assert unclear.code == 2
+    assert "o.xlsx does not say what to write" in unclear.err
+
+
 def test_a_file_that_cannot_be_written_is_named(cli, results):
     done = cli("results", "export", results, "/proc/none/all.parquet")
     assert done.code == 1

@@ -16,6 +16,7 @@ from larpbench.datasets.demo.synthesis import CLIP_SECONDS, SAMPLE_RATE, synthes
 from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, draw_world
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.errors import StorageError
 from larpbench.fingerprint import digest_file
 from larpbench.storage import TEMPORARY_PREFIX, exclusive, make_folder, storage_errors, sweep
 
@@ -83,7 +84,11 @@ def _write_audio(world: World, seed: int, folder: Path) -> pl.DataFrame:
         for index, track_id in enumerate(world.tracks["track_id"]):
             path = folder / f"{track_id}.flac"
             clip = synthesise(world.sound[index], seed=seed + index)
-            soundfile.write(path, clip, SAMPLE_RATE, subtype="PCM_16")
+            try:
+                soundfile.write(path, clip, SAMPLE_RATE, subtype="PCM_16")
+            except soundfile.LibsndfileError as error:  # it says "System error", whatever it was
+                advice = "see that the disk has room (about 81 MB), or set LARPBENCH_HOME to another one"
+                raise StorageError(f"a clip cannot be written: {error}", where=str(path), next_step=advice) from error
             found = path.stat()
             rows.append((track_id, digest_file(path), found.st_size, found.st_mtime_ns))
             advance(1)

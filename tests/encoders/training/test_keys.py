@@ -95,3 +95,12 @@ class TestKey:
         keys = {embedding_key(toy(rate=rate).learning_from(data), data, test, 0) for rate in (1, 2)}
         keys |= {embedding_key(toy().learning_from(data), data, test, seed) for seed in (0, 1)}
         assert len(keys) == 3
+
+
+def test_statistics_of_a_plug_in_depend_on_all_of_train(tmp_path):
+    one, other = (build_split_tables(tmp_path / f"p{number}", playlist_seeds={"train": number}) for number in (1, 2))
+    built_in = get_encoder("tfidf")
+    plug_in = replace(built_in, plugin="somebody 1.0")
+    for spec, same in ((built_in, True), (plug_in, False)):
+        keys = [embedding_key(spec, data, data.split("test"), 0) for data in (one, other)]
+        assert (keys[0] == keys[1]) is same
