@@ -51,6 +51,11 @@ def told(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {error}{place}")
 
 
+def clipped(text: str, most: int = 300) -> str:
+    """Return a text that came from a file, short enough for a message."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
 def printable(text: str) -> str:
     """Return a text without what a terminal would obey: other control characters than line ends and tabs are spelt."""
     return "".join(

@@ -10,7 +10,7 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.datasets.usable_audio import hear_tracks
-from larpbench.errors import DataError
+from larpbench.errors import DataError, clipped
 from larpbench.storage import storage_errors
 
 _TRACK_COLUMNS = ("track_id", "title", "artist", "album")
@@ -103,15 +103,17 @@ def read_text_table(path: Path, required: tuple[str, ...], optional: tuple[str, 
             # Everything is text: an id 007 must not become the number 7.
             frame = pl.read_parquet(path) if _is_parquet(path) else pl.read_csv(path, infer_schema=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            reason = str(error).splitlines()[0] or type(error).__name__
+            reason = clipped(str(error).splitlines()[0] or type(error).__name__)
             raise DataError(
-                f"the file cannot be read: {reason}", where=str(path), allowed="CSV in UTF-8 with a header, or Parquet"
+                f"the file cannot be read: {reason}",
+                where=str(path),
+                allowed="CSV in UTF-8 with commas, a header and line feeds, or Parquet",
             ) from error
     missing = [name for name in required if name not in frame.columns]
     if missing:
         raise DataError(
             f"the table lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            where=f"{path} (has {', '.join(frame.columns)})",
+            where=f"{path} (has {clipped(', '.join(frame.columns))})",
             allowed=",".join(required) + (f"[,{','.join(optional)}]" if optional else ""),
             next_step="add it, empty if nothing is known" if "track_id" not in missing else None,
         )

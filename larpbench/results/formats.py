@@ -54,7 +54,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """Return long CSV, one line a cell and metric; a K that reaches the candidates is n/a."""
+    """Return long CSV: one line a cell and metric, ``n/a`` where K reaches the candidates; one for a failed cell."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -63,13 +63,15 @@ def to_csv(tables: Sequence[Table]) -> str:
         for record in table.records:
             cell = record.cell
             name = (cell.task, table.tested, cell.encoder, cell.recommender, cell.seed)
+            licence = record.encoder.card["licence"]
+            if record.status == "failed":
+                writer.writerow([*name, "failed", *[""] * 7, licence])
             for metric in record.metrics:
                 numbers = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
                 shown = ["" if number is None else repr(number) for number in numbers]
                 if not metric.applicable:
                     shown = [_NOT_APPLICABLE] * len(numbers)
                 group = groups[cell.encoder, cell.recommender] if metric.name == table.columns[0] else ""
-                licence = record.encoder.card["licence"]
                 writer.writerow([*name, metric.name, *shown, metric.n, group, licence])
     return stream.getvalue()
 

@@ -170,3 +170,16 @@ def test_the_names_of_embedded_data_sets_are_theirs(cli, data, with_demo, tmp_pa
     data.folder.rename(tmp_path / "demo")
     assert larpbench.load_dataset("demo").manifest.name == "demo"
     assert larpbench.load_dataset("./demo").manifest.name == "music"
+
+
+def test_a_table_of_another_format_makes_a_short_message(cli, data, tmp_path):
+    tables = tmp_path / "music-tables"
+    lines = ["track_id,title,artist,album", *(f"t{number},Song,A,B" for number in range(2_000))]
+    (tables / "tracks.csv").write_text("\r".join(lines), newline="")  # line ends of old spreadsheets
+    built = cli(
+        "dataset", "build", "csv", "--tracks", tables / "tracks.csv", "--playlists", tables / "playlists.csv",
+        "--output", tmp_path / "d",
+    )  # fmt: skip
+    assert built.code == 2
+    assert "tracks.csv" in built.err
+    assert len(built.err) < 1_500

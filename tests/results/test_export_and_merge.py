@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 
@@ -43,6 +45,17 @@ def test_every_metric_of_every_cell_is_exported(cli, results, tmp_path, kind, re
             assert (line["ci_low"], line["chance"], line["hits"]) == (metric.ci_low, metric.chance, metric.hits)
         assert lines["licence"].unique().to_list() == [record.encoder.card["licence"]]
         assert lines["encode_wall_s"].unique().to_list() == [record.costs.encode_wall_s]
+
+
+def test_a_failed_cell_has_a_line_in_the_csv_of_tables(cli, results):
+    lines = list(csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out)))
+    failed = [line for line in lines if line["encoder"] == "broken"]
+    assert [(line["seed"], line["metric"], line["value"]) for line in failed] == [
+        ("0", "failed", ""),
+        ("1", "failed", ""),
+    ]
+    assert failed[0]["licence"]
+    assert all(line["metric"] != "failed" for line in lines if line["encoder"] != "broken")
 
 
 def test_the_name_of_the_file_says_what_is_written(cli, results, tmp_path):
