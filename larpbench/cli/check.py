@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def check(
         for each in checks:
             advice = f"; next: {each.advice}" if each.advice else ""
             typer.echo(f"{each.outcome:7}  {each.name:{width}}  {each.detail}{advice}".rstrip())
-        typer.echo(f"{spec.identity}: {len(failed)} of {len(checks)} checks failed" if failed else "nothing failed")
+        counts = Counter(each.outcome for each in checks)
+        typer.echo(f"{spec.identity}: {', '.join(f'{counts[name]} {name}' for name in sorted(counts))}")
     if failed:
         raise typer.Exit(1)
