@@ -9,7 +9,7 @@ from pathlib import Path
 from larpbench import storage
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.errors import DataError, MissingPartError, UnknownNameError
 from larpbench.registry import Registry, resolve
 
 
@@ -149,6 +149,19 @@ def list_datasets() -> list[str]:
     return [*known, *(name for name in built if name not in known and not made.fullmatch(name))]
 
 
+def _require_rules(dataset: Dataset) -> None:
+    """Refuse a plug-in's playlists that break the protocol; those that larpbench builds cannot."""
+    from larpbench.datasets.check import check_rules
+
+    broken = [each for each in check_rules(dataset) if not each.ok] if dataset.graph is None else []
+    if broken:
+        raise DataError(
+            f"the data set {dataset.name!r} of a plug-in breaks the protocol: "
+            + "; ".join(f"{each.what}: {each.detail}" for each in broken),
+            allowed="no track and no playlist in two splits (rule 1), roles as in rule 3",
+        )
+
+
 def load_dataset(name: str | Path) -> Dataset:
     """Return a data set by name or folder. A name that larpbench or a plug-in brings is that one, whatever lies here.
 
@@ -160,6 +173,8 @@ def load_dataset(name: str | Path) -> Dataset:
     folder = Path(name)
     if isinstance(name, str) and name in DATASETS.names():
         made: Dataset = resolve(DATASETS.get(name).load)()
+        if DATASETS.origin(name).distribution != "larpbench":
+            _require_rules(made)
         return made
     if (folder / MANIFEST).is_file():
         return read_dataset(folder)

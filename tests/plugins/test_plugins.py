@@ -338,3 +338,43 @@ def test_a_broken_recommender_harms_no_other(
     assert "no solver" in done.err
     assert {name for _, name in command_line.records()} == {"itemknn", "itemknn-cosine", "itemknn-dot"}
     require_undisturbed(command_line, "random")
+
+
+DATA_MODULE = """
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from larpbench.datasets.catalogue import DatasetSource
+from larpbench.datasets.files import read_dataset
+
+
+def whole():
+    return read_dataset(Path({folder!r}))
+
+
+def leaking():
+    data = whole()
+    tested = data.tracks.filter(pl.col("split") == "test").head(2).with_columns(split=pl.lit("train"))
+    return replace(data, tracks=pl.concat([data.tracks, tested]))
+
+
+WHOLE = DatasetSource("whole", "somebody's", "data_module:whole")
+LEAKING = DatasetSource("leaking", "somebody's", "data_module:leaking")
+"""
+
+
+def test_playlists_of_a_plugin_keep_the_rules_or_are_refused(
+    plugins: Any, command_line: Any, crowd: Path, tmp_path: Path
+) -> None:
+    names = {"whole": "data_module:WHOLE", "leaking": "data_module:LEAKING"}
+    modules = {"data_module": DATA_MODULE.format(folder=str(crowd))}
+    plugins.add("dist-data", names, modules, group="larpbench.datasets")
+    plan = ("plan", "--encoders", "random", "--output", tmp_path / "r", "--dataset")
+    fine = command_line(*plan, "whole")
+    assert fine.code == 0, fine.err
+    refused = command_line(*plan, "leaking")
+    assert refused.code == 2
+    assert "track_ids shared by train and test: 2" in refused.err
+    assert "Traceback" not in refused.err
