@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from larpbench.results.store import read_playlist_values, record_path
 from larpbench.results.tables import load_tables
 from larpbench.tasks.base import Cell
 
+logger = logging.getLogger(__name__)
 _SMALLEST_SHOWN = 0.0001
 
 
@@ -62,6 +64,11 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:
         common = _recommenders(table, one) & _recommenders(table, other)
+        for row in table.rows:
+            if row.failure and row.encoder in (one, other):
+                logger.warning(
+                    "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
+                )
         for recommender in sorted(common):
             ours, theirs = (_values(output, table, name, recommender) for name in (one, other))
             rows = [row for row in table.rows if row.recommender == recommender and row.encoder in (one, other)]

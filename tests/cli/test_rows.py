@@ -183,3 +183,22 @@ def test_a_table_of_another_format_makes_a_short_message(cli, data, tmp_path):
     assert built.code == 2
     assert "tracks.csv" in built.err
     assert len(built.err) < 1_500
+
+
+def test_compare_says_what_it_leaves_out(cli, data, tmp_path, monkeypatch, caplog):
+    encode = RandomEncoder.encode
+
+    def sometimes(self, batch):
+        if self._seed == 1:
+            raise ValueError("boom")
+        return encode(self, batch)
+
+    monkeypatch.setattr(RandomEncoder, "encode", sometimes)
+    both = "--recommenders", "itemknn,ridge", "--budget", "1", "--seeds"
+    assert run(cli, data, tmp_path / "r", *both, "1", encoders="random,tfidf").code == 0
+    assert run(cli, data, tmp_path / "r", *RIDGE, "--budget", "1", "--seeds", "2").code == 1
+    compared = cli("compare", tmp_path / "r", "random", "tfidf")
+    assert compared.code == 0, compared.err
+    assert "| itemknn |" in compared.out
+    assert "| ridge |" not in compared.out
+    assert "not compared: random x ridge on music: ValueError: boom" in caplog.text
