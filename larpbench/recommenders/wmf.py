@@ -26,8 +26,9 @@ ITERATIONS = 15
 WMF_SPACE: SearchSpace = {"wmf_l2": (0.1, 1.0, 10.0), "wmf_alpha": (40.0, 10.0)}
 """Trial 0: the L2 of LARP (appendix B.2.2), which names no alpha, and the alpha of Hu et al."""
 _START_SCALE = 0.01
-_REMEMBERED = 8
+_REMEMBERED, _REMEMBERED_LARGE = 8, 2  # at a million playlists and two million tracks one takes 0.8 GB
 _ONE_THREAD_ENTRIES = 2**18
+_SMALL_ROWS = 2**18
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def train_factors(train: TrainData, params: dict[str, float], seed: int) -> Fact
     playlists = train.interactions
     digest = hashlib.sha256(playlists.offsets.tobytes() + playlists.tracks.tobytes()).hexdigest()
     shape = (len(playlists), len(train.embeddings))
-    return _factors(_Problem(digest, shape, params["wmf_l2"], params["wmf_alpha"], seed, playlists))
+    problem = _Problem(digest, shape, params["wmf_l2"], params["wmf_alpha"], seed, playlists)
+    return (_small if sum(shape) <= _SMALL_ROWS else _large)(problem)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,6 @@ class _Problem:
     playlists: Interactions = field(compare=False, repr=False)
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def _factors(problem: _Problem) -> Factors:
     playlists = problem.playlists
     values = np.full(len(playlists.tracks), 1.0 + problem.alpha, dtype=np.float32)
@@ -113,3 +114,7 @@ def _factors(problem: _Problem) -> Factors:
     start = generator.random((problem.shape[1], FACTORS), dtype=np.float32) * _START_SCALE
     threads = 1 if len(values) <= _ONE_THREAD_ENTRIES else 0  # it is done before others have started
     return alternating_least_squares(confidence, start, problem.l2, threads=threads)
+
+
+_small = functools.lru_cache(maxsize=_REMEMBERED)(_factors)
+_large = functools.lru_cache(maxsize=_REMEMBERED_LARGE)(_factors)

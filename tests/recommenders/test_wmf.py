@@ -41,8 +41,11 @@ def test_factors_know_who_is_in_which_playlist():
     assert scores[~held].mean() < 0.2
 
 
-def test_they_do_not_depend_on_the_encoder_and_are_computed_once(monkeypatch):
-    module._factors.cache_clear()
+@pytest.mark.parametrize("small", [0, 2**18])  # large problems are remembered, too, but fewer
+def test_they_do_not_depend_on_the_encoder_and_are_computed_once(monkeypatch, small):
+    monkeypatch.setattr(module, "_SMALL_ROWS", small)
+    for remembered in (module._small, module._large):
+        remembered.cache_clear()
     world = planted()
     first = train_factors(world.train, PARAMS, 0)
     monkeypatch.setattr(module, "alternating_least_squares", lambda *a, **k: pytest.fail("computed twice"))
