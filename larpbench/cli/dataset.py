@@ -211,14 +211,14 @@ def stats(
     alike = None if encoder is None else _homogeneity(data, encoder)
     if as_json:
         found = {
-            "sizes": sizes.to_dicts(),
-            "lengths": lengths.to_dicts(),
-            "overlaps": overlaps.to_dicts(),
+            "sizes": sizes.fill_nan(None).to_dicts(),
+            "lengths": lengths.fill_nan(None).to_dicts(),
+            "overlaps": overlaps.fill_nan(None).to_dicts(),
             "bounds": bounds,
             "homogeneity": alike,
             "manifest": data.manifest.model_dump(mode="json"),
         }
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False).replace("NaN", "null"))
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
         return
     typer.echo(f"{data.name}: {data.manifest.source}; licence: {data.manifest.licence}")
     _print_frame(sizes)
@@ -254,9 +254,10 @@ def _print_graph(data: Dataset, graph: ArtistGraph, as_json: bool) -> None:
 
 def _folder(dataset: str) -> Path:
     """Return the folder of a data set by folder or name; one that is damaged is still a folder."""
-    from larpbench.datasets.catalogue import load_dataset
+    from larpbench.datasets.catalogue import DATASETS, load_dataset
 
-    return Path(dataset) if Path(dataset).is_dir() else load_dataset(dataset).folder
+    is_folder = dataset not in DATASETS.names() and Path(dataset).is_dir()
+    return Path(dataset) if is_folder else load_dataset(dataset).folder
 
 
 def _bounds(data: Dataset, name: SplitName) -> list[dict[str, object]]:
@@ -272,8 +273,9 @@ def _bounds(data: Dataset, name: SplitName) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for metric in low:
         row = {"chance": float(low[metric].mean()), "ceiling": float(high[metric].mean())}
-        recall = min(2 * row["chance"], row["ceiling"])
-        width = least_recall_width(heldout, recall) if metric.startswith("recall@") else None
+        twice = 2 * row["chance"]
+        shown = metric.startswith("recall@") and twice < row["ceiling"]
+        width = least_recall_width(heldout, twice) if shown else None
         rows.append({"split": name, "metric": metric, **row, "interval": width})
     return rows
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from small_data import build_split_tables
 
 from larpbench import load_dataset
 
@@ -127,3 +128,13 @@ def test_homogeneity_is_the_mean_cosine_of_the_pairs_of_a_playlist(cli, small):
     unknown = cli("dataset", "stats", "nothing")
     assert unknown.code == 2
     assert "unknown dataset 'nothing'" in unknown.err
+
+
+def test_twice_chance_above_the_ceiling_has_no_interval(cli, tmp_path):
+    data = build_split_tables(tmp_path / "few", tracks=24)
+    found = json.loads(cli("dataset", "stats", data.folder, "--json").out)
+    widths = {row["metric"]: (row["chance"], row["interval"]) for row in found["bounds"] if row["split"] == "test"}
+    assert widths["recall@20"][0] > 0.5
+    assert widths["recall@20"][1] is None
+    assert widths["recall@10"][0] < 0.5
+    assert widths["recall@10"][1] > 0
