@@ -26,8 +26,8 @@ from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.base import EncodeContext, EncoderSpec, FittedEncoder, TrackBatch
 from larpbench.encoders.checkpoints import load_checkpoint
 from larpbench.errors import DataError, EmbeddingError
-from larpbench.fingerprint import digest_file
-from larpbench.runtime import cores
+from larpbench.fingerprint import digest, digest_file
+from larpbench.runtime import cores, versions
 
 TEXT_BATCH = 512
 AUDIO_BATCH = 16
@@ -214,11 +214,19 @@ def _in_processes(
     options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
     spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
     jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
-    # One worker first: what an encoder compiles on first use (numba, in librosa) is stored in a folder of the
-    # installation, and processes that store at the same time leave code there that crashes every later one.
-    with storage.exclusive(storage.home() / ".first-use.lock"):
-        yield from joblib.Parallel(**options)(itertools.islice(jobs, 1))
+    # The very first time one worker goes ahead: what an encoder compiles (numba, in librosa) is stored in a folder of
+    # the installation, and processes that store at the same time leave code there that crashes every later one.
+    if not (used := _first_use(spec)).is_file():
+        with storage.exclusive(storage.make_folder(used.parent) / ".lock"):
+            yield from joblib.Parallel(**options)(itertools.islice(jobs, 1))
+            storage.write_text(used, "")
     yield from joblib.Parallel(return_as="generator", pre_dispatch=_BATCHES_AHEAD * workers, **options)(jobs)
+
+
+def _first_use(spec: EncoderSpec) -> Path:
+    """Return the file that says that an encoder has run in this installation, with these versions."""
+    installation = [sys.prefix, os.environ.get("NUMBA_CACHE_DIR"), versions()]
+    return storage.home() / "first-use" / digest([spec.identity, *installation])[:32]
 
 
 def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Request, seconds: float) -> EncodedBatch:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import polars as pl
 import pytest
+from small_data import build_split_tables
 from sounds import write_tone
 
 from larpbench import load_dataset
@@ -161,3 +163,32 @@ def test_standardiser():
     scaled = Standardiser(features).apply(np.array([[2, 7, 7], [100, 5, 99]]))
     np.testing.assert_allclose(scaled, [[0, 0, 0], [10, 0, 0]])
     assert scaled.dtype == np.float32
+
+
+def test_the_first_use_in_an_installation_begins_with_one_worker(home, monkeypatch, tmp_path):
+    calls = []
+    real = joblib.Parallel
+
+    def recorded(**options):
+        calls.append(options.get("return_as", "list"))
+        return real(**options)
+
+    monkeypatch.setattr(pipeline.joblib, "Parallel", recorded)
+    monkeypatch.setattr(pipeline, "cores", lambda: 2)
+    spec = get_encoder("random")
+    spec = replace(spec, card=spec.card.model_copy(update={"process_per_core": True}))
+    data = build_split_tables(tmp_path / "d")
+    batches = [slice(start, start + 8) for start in range(0, 24, 8)]
+
+    def encoded():
+        found = pipeline.encode_tracks(spec, EncodeContext(0, data.folder), data, data.split("test"), batches)
+        return np.concatenate([batch.vectors for batch in found])
+
+    first = encoded()
+    assert calls == ["list", "generator"]  # one batch alone, then the others
+    np.testing.assert_array_equal(encoded(), first)
+    assert calls == ["list", "generator", "generator"]
+    assert len(first) == 24
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # another cache: nobody has compiled into it
+    np.testing.assert_array_equal(encoded(), first)
+    assert calls[3:] == ["list", "generator"]
