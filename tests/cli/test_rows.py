@@ -38,6 +38,17 @@ def row_of(output, encoder="random"):
     return row, table
 
 
+def fail_with_seed(monkeypatch, seed):
+    encode = RandomEncoder.encode
+
+    def sometimes(self, batch):
+        if self._seed == seed:
+            raise ValueError(f"boom of seed {seed}")
+        return encode(self, batch)
+
+    monkeypatch.setattr(RandomEncoder, "encode", sometimes)
+
+
 def test_seeds_of_two_experiments_are_never_averaged(cli, data, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     assert run(cli, data, alone, *RIDGE, "--seeds", "1", "--budget", "1").code == 0
@@ -134,14 +145,7 @@ def test_a_result_whose_lists_are_gone_is_computed_again(cli, data, tmp_path):
 
 def test_a_seed_that_cannot_be_encoded_fails_alone_though_seeds_learn_together(cli, data, tmp_path, monkeypatch):
     monkeypatch.setattr("larpbench.recommenders.tuning.cores", lambda: 4)
-    encode = RandomEncoder.encode
-
-    def sometimes(self, batch):
-        if self._seed == 2:
-            raise ValueError("boom of seed 2")
-        return encode(self, batch)
-
-    monkeypatch.setattr(RandomEncoder, "encode", sometimes)
+    fail_with_seed(monkeypatch, 2)
     done = run(cli, data, tmp_path / "r", *RIDGE, "--seeds", "4", "--budget", "1")
     assert done.code == 1
     assert "3 cells computed, 0 kept, 1 failed" in done.err
@@ -186,14 +190,7 @@ def test_a_table_of_another_format_makes_a_short_message(cli, data, tmp_path):
 
 
 def test_compare_says_what_it_leaves_out(cli, data, tmp_path, monkeypatch, caplog):
-    encode = RandomEncoder.encode
-
-    def sometimes(self, batch):
-        if self._seed == 1:
-            raise ValueError("boom")
-        return encode(self, batch)
-
-    monkeypatch.setattr(RandomEncoder, "encode", sometimes)
+    fail_with_seed(monkeypatch, 1)
     both = "--recommenders", "itemknn,ridge", "--budget", "1", "--seeds"
     assert run(cli, data, tmp_path / "r", *both, "1", encoders="random,tfidf").code == 0
     assert run(cli, data, tmp_path / "r", *RIDGE, "--budget", "1", "--seeds", "2").code == 1
@@ -201,4 +198,4 @@ def test_compare_says_what_it_leaves_out(cli, data, tmp_path, monkeypatch, caplo
     assert compared.code == 0, compared.err
     assert "| itemknn |" in compared.out
     assert "| ridge |" not in compared.out
-    assert "not compared: random x ridge on music: ValueError: boom" in caplog.text
+    assert "not compared: random x ridge on music: ValueError: boom of seed 1" in caplog.text
