@@ -284,7 +284,7 @@ def _planned(
     }
     key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": cell.seed}, row))
     path = record_path(output, cell, key)
-    state = _state(path)
+    state = cell_state(path)
     missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
     wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
     to_run = wanted is None or state in wanted
@@ -300,7 +300,8 @@ def _planned(
     )
 
 
-def _state(path: Path) -> CellState:
+def cell_state(path: Path) -> CellState:
+    """Return what is there of a cell whose record would lie at a path."""
     if not path.is_file():
         return "missing"
     try:

@@ -23,7 +23,7 @@ from larpbench.errors import LarpbenchError, StorageError, told
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.learning import splits_read
-from larpbench.planning import Plan, PlannedCell, default_store
+from larpbench.planning import Plan, PlannedCell, cell_state, default_store
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Method, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, Trial, Tuned, at_once
@@ -44,7 +44,7 @@ from larpbench.results.record import (
     TrialPart,
 )
 from larpbench.results.removal import removal_part
-from larpbench.results.store import cell_lock, has_playlists, read_record, write_record
+from larpbench.results.store import cell_lock, read_record, write_record
 from larpbench.runtime import Cost, machine, measured, torch_device, versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Fit, Task, TaskResult
@@ -111,11 +111,7 @@ def carry_out(
 
 def _is_done(planned: PlannedCell) -> bool:
     """Whether an earlier run, or another one in the meantime, has finished the cell."""
-    try:
-        done = planned.path.is_file() and read_record(planned.path).status == "ok"
-        return done and has_playlists(planned.path)
-    except LarpbenchError:
-        return False
+    return cell_state(planned.path) in ("done", "stale")
 
 
 def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner) -> str | None:
@@ -189,8 +185,7 @@ def _fitted(
         elif _is_done(tuning):
             learner.remember(name, _remembered(read_record(tuning.path).recommender))
         else:
-            first, _ = _embedded(plan, planned, store, TUNING_SEED)
-            learner.tune(name, kind, *_learning_data(plan, {split: each.vectors for split, each in first.items()}))
+            learner.tune(name, kind, *_learning_data_of(plan, planned, store, TUNING_SEED))
     data = _learning_data(plan, vectors)
     if (more := at_once(kind, data[0]) - 1) and not learner.is_fitted(name, cell.seed):
         learner.fit_ahead(name, kind, {cell.seed: data} | _later_seeds(plan, planned, store, more))
@@ -201,13 +196,20 @@ def _later_seeds(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, most: int
 ) -> dict[int, tuple[TrainData, ValidData]]:
     """Return what the next seeds of a cell learn from; those that cannot be encoded are left to their own cells."""
-    data = {}
-    after = plan.to_run[plan.to_run.index(planned) + 1 :]
-    for later in [each for each in after if replace(each.cell, seed=planned.cell.seed) == planned.cell][:most]:
+    cell, data = planned.cell, {}
+    seeds = [each.cell.seed for each in plan.to_run if replace(each.cell, seed=cell.seed) == cell]
+    for seed in [each for each in seeds if each > cell.seed][:most]:
         with contextlib.suppress(Exception):  # a plug-in may raise anything
-            stored, _ = _embedded(plan, later, store, later.cell.seed)
-            data[later.cell.seed] = _learning_data(plan, {split: each.vectors for split, each in stored.items()})
+            data[seed] = _learning_data_of(plan, planned, store, seed)
     return data
+
+
+def _learning_data_of(
+    plan: Plan, planned: PlannedCell, store: EmbeddingStore, seed: int
+) -> tuple[TrainData, ValidData]:
+    """Return what a cell learns from with another seed."""
+    stored, _ = _embedded(plan, planned, store, seed)
+    return _learning_data(plan, {split: each.vectors for split, each in stored.items()})
 
 
 def _learning_data(plan: Plan, vectors: dict[SplitName, np.ndarray]) -> tuple[TrainData, ValidData]:
@@ -342,7 +344,9 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
                 identity=spec.identity,
                 card=spec.card.model_dump(mode="json"),
                 embeddings_key=planned.embedding_key,
-                weights_digest=_weights_digest(plan, planned) if status == "ok" else None,
+                weights_digest=spec.weights_digest(EncodeContext(cell.seed, plan.dataset.folder))
+                if status == "ok"
+                else None,  # a file that is gone is what it may have failed for
                 origin=encoder_origin(spec, TASKS.origin(plan.task.name)),
                 learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
             ),
@@ -356,10 +360,6 @@ def _record(plan: Plan, planned: PlannedCell, status: str) -> CellRecord:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         }
     )
-
-
-def _weights_digest(plan: Plan, planned: PlannedCell) -> str | None:
-    return planned.spec.weights_digest(EncodeContext(planned.cell.seed, plan.dataset.folder))
 
 
 def _training(source: Dataset, checkpoint: Path) -> TrainingPart:

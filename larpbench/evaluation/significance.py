@@ -198,12 +198,10 @@ def letters(groups: Sequence[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    long = [len(run) >= _LONG_RUN for run in runs]
     parts = [
-        f"{_letter(run[0])}-{_letter(run[-1])}" if is_long else "".join(map(_letter, run))
-        for run, is_long in zip(runs, long, strict=True)
+        f"{_letter(run[0])}-{_letter(run[-1])}" if len(run) >= _LONG_RUN else "".join(map(_letter, run)) for run in runs
     ]
-    return (" " if any(long) else "").join(parts)
+    return (" " if any("-" in part for part in parts) else "").join(parts)
 
 
 def _without(group: frozenset[int], one: int, other: int) -> Sequence[frozenset[int]]:

@@ -170,15 +170,17 @@ class Learner:
     def tune(self, name: str, kind: LearnedRecommender, train: TrainData, valid: ValidData) -> None:
         """Tune, with the vectors of the tuning seed, and remember the result or the failure."""
         try:
-            self._tuned[name] = tune(kind, train, valid, self._budget)
+            tuned = tune(kind, train, valid, self._budget)
         except LarpbenchError as error:
             self._tuned[name] = error
+            return
+        self._tuned[name] = replace(tuned, recommender=None)  # the other seeds need its parameters only
+        if tuned.recommender:
+            self._ahead[name, TUNING_SEED] = tuned.recommender, tuned.best.seconds
 
     def is_fitted(self, name: str, seed: int) -> bool:
         """Return whether `fitted` has nothing left to do for a seed."""
-        tuned = self._tuned[name]
-        in_tuning = seed == TUNING_SEED and isinstance(tuned, Tuned) and tuned.recommender is not None
-        return in_tuning or (name, seed) in self._ahead
+        return (name, seed) in self._ahead
 
     def fit_ahead(self, name: str, kind: LearnedRecommender, data: Mapping[int, tuple[TrainData, ValidData]]) -> None:
         """Fit several seeds side by side. A fit that fails does so again in `fitted`, where it belongs.
@@ -207,9 +209,6 @@ class Learner:
         tuned = self._tuned[name]
         if isinstance(tuned, LarpbenchError):
             raise tuned
-        if seed == TUNING_SEED and tuned.recommender:
-            self._tuned[name] = replace(tuned, recommender=None)  # the other seeds need its parameters only
-            return tuned.recommender, tuned, tuned.best.seconds
         if (name, seed) in self._ahead:
             recommender, seconds = self._ahead.pop((name, seed))
             return recommender, tuned, seconds
