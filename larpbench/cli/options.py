@@ -126,12 +126,25 @@ class Asked:
 
 
 def names(text: str) -> list[str]:
-    """Split a list of names at its commas.
+    """Split a list of names at its commas; a comma inside the path of a file that is there separates nothing.
 
     Raises:
         UsageError: If there is none.
     """
-    found = [name.strip() for name in text.split(",") if name.strip()]
+    parts, found = text.split(","), []
+    while parts:
+        joined = (",".join(parts[:count]) for count in range(1, len(parts) + 1))
+        name = next((each for each in joined if _names_a_file(each)), parts[0])
+        parts = parts[name.count(",") + 1 :]
+        found += [name.strip()] if name.strip() else []
     if not found:
         raise UsageError(f"{text!r} names nothing", allowed="names with commas between them")
     return found
+
+
+def _names_a_file(name: str) -> bool:
+    encoder, _, path = name.partition(":")
+    try:
+        return bool(path) and "," not in encoder and Path(path.strip()).exists()
+    except (OSError, ValueError):  # longer than a path can be
+        return False

@@ -12,6 +12,7 @@ from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.datasets.usable_audio import hear_tracks
 from larpbench.errors import DataError, clipped
 from larpbench.storage import storage_errors
+from larpbench.table_files import TABLE_ERRORS, read_csv, read_parquet
 
 _TRACK_COLUMNS = ("track_id", "title", "artist", "album")
 _PLAYLIST_COLUMNS = ("playlist_id", "track_id")
@@ -101,8 +102,8 @@ def read_text_table(path: Path, required: tuple[str, ...], optional: tuple[str, 
     with storage_errors(path, "read"):
         try:
             # Everything is text: an id 007 must not become the number 7.
-            frame = pl.read_parquet(path) if _is_parquet(path) else pl.read_csv(path, infer_schema=False)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            frame = read_parquet(path) if _is_parquet(path) else read_csv(path, infer_schema=False)
+        except TABLE_ERRORS as error:
             reason = clipped(str(error).splitlines()[0] or type(error).__name__)
             raise DataError(
                 f"the file cannot be read: {reason}",

@@ -23,6 +23,7 @@ from larpbench.datasets.schema import (
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
 from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
+from larpbench.table_files import TABLE_ERRORS, read_parquet, scan_parquet
 
 MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
@@ -197,8 +198,8 @@ def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataF
     advice = "build the data set anew (larpbench dataset build), or restore the file"
     with storage_errors(path, "read"):
         try:
-            frame = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            frame = read_parquet(path)
+        except TABLE_ERRORS as error:
             first_line = str(error).splitlines()[0]
             raise DataError(f"the file is damaged: {first_line}", where=str(path), next_step=advice) from error
     if dict(frame.schema) != {name: kind() for name, kind in columns.items()}:
@@ -250,7 +251,7 @@ def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> dict[str, int]:
     if len(parts) == 1:
         parts[0].rename(path)
     else:
-        pl.scan_parquet(parts).sink_parquet(path)
+        scan_parquet(parts).sink_parquet(path)
         for part in parts:
             part.unlink()
     return counts
@@ -258,7 +259,7 @@ def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> dict[str, int]:
 
 def _stored_cells(path: Path, column: str) -> Iterator[str]:
     """Yield a column of a Parquet file, a bounded number of rows at a time."""
-    stored = pl.scan_parquet(path).select(column)
+    stored = scan_parquet(path).select(column)
     start = 0
     while (part := stored.slice(start, _ROWS_AT_A_TIME).collect()).height:
         yield from part[column]

@@ -27,6 +27,7 @@ from larpbench.datasets.named_audio import NamedAudio
 from larpbench.datasets.schema import SplitRule
 from larpbench.errors import DataError
 from larpbench.storage import atomic_file, storage_errors, write_text
+from larpbench.table_files import read_parquet
 
 _LARGEST = 2**32 - 1
 
@@ -129,14 +130,14 @@ def read_heard(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None, work:
     state = json.loads(marker.read_text(encoding="utf-8"))
     with storage_errors(arrays, "read"), np.load(arrays) as stored:
         log = PlaylistLog(stored["ids"], stored["offsets"], stored["tracks"], state["order"])
-    return Heard(log, pl.read_parquet(names), state["unreadable"])
+    return Heard(log, read_parquet(names), state["unreadable"])
 
 
 def read_texts(files: LfmFiles, heard: Heard, work: Path) -> pl.DataFrame:
     """Return ``track``, ``title``, ``artist`` of what was heard; read from `work` if it is there."""
     path = work / "texts.parquet"
     if path.is_file():
-        return pl.read_parquet(path)
+        return read_parquet(path)
     texts = _rows_of(files.tracks, "track_id", heard.tracks["track"])
     if files.artists is not None:
         names = _rows_of(files.artists, "artist_id", texts["artist_id"].drop_nulls().unique())

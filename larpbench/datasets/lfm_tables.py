@@ -14,6 +14,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.errors import DataError
 from larpbench.storage import storage_errors
+from larpbench.table_files import read_csv
 
 CHUNK_BYTES = 32 * 2**20
 _SAMPLE_BYTES = 1 << 16
@@ -119,7 +120,7 @@ class Table:
                 text = piece.partition(b"\n")[2] if header else piece
                 header = False
                 if text.strip():
-                    yield pl.read_csv(
+                    yield read_csv(
                         text,
                         has_header=False,
                         separator="\t",

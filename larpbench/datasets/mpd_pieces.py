@@ -11,6 +11,7 @@ import polars as pl
 from larpbench.datasets.assemble import clean_texts
 from larpbench.datasets.mpd_slices import ParsedSlice
 from larpbench.storage import atomic_file, storage_errors, write_text
+from larpbench.table_files import read_parquet
 
 
 class Pieces:
@@ -25,7 +26,7 @@ class Pieces:
         self._counts: list[dict[str, int]] = []
         self._numbers: dict[str, int] = {}
         while (path := self._path("json", len(self))).is_file():
-            known = pl.read_parquet(self._path("tracks.parquet", len(self)), columns=["track_id"])["track_id"]
+            known = read_parquet(self._path("tracks.parquet", len(self)), columns=["track_id"])["track_id"]
             self._numbers.update(zip(known, range(len(self._numbers), len(self._numbers) + len(known)), strict=True))
             self._counts.append(json.loads(path.read_text(encoding="utf-8")))
 
@@ -77,7 +78,7 @@ class Pieces:
 
     def tracks(self) -> pl.DataFrame:
         """Return ``track_id``, ``title``, ``artist``, ``album`` of all tracks, in the order of their numbers."""
-        return pl.concat([pl.read_parquet(self._path("tracks.parquet", place)) for place in range(len(self))])
+        return pl.concat([read_parquet(self._path("tracks.parquet", place)) for place in range(len(self))])
 
     def playlists(self, *, last_apart: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Return all playlists.
@@ -95,7 +96,7 @@ class Pieces:
         tracks = np.empty(total["entries"], dtype=np.uint32)
         playlist = entry = 0
         for place, counts in enumerate(self._counts):
-            piece = pl.read_parquet(self._path("entries.parquet", place))
+            piece = read_parquet(self._path("entries.parquet", place))
             runs = piece.group_by("pid", maintain_order=True).len()
             ids[playlist : playlist + runs.height] = runs["pid"].to_numpy()
             lengths[playlist : playlist + runs.height] = runs["len"].to_numpy()

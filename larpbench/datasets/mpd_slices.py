@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
 import zipfile
@@ -16,6 +15,7 @@ import polars as pl
 
 from larpbench.errors import DataError, named
 from larpbench.storage import storage_errors
+from larpbench.table_files import TABLE_ERRORS, read_json
 
 _NAME = re.compile(r"mpd\.slice\.(\d+)-(\d+)\.json")
 _TRACK = pl.Struct(dict.fromkeys(("track_uri", "track_name", "artist_name", "album_name"), pl.String()))
@@ -123,9 +123,9 @@ def parse_slice(data: bytes, where: str) -> ParsedSlice:
     """
     allowed = '{"playlists": [{"pid", "tracks": [{"track_uri", "track_name", "artist_name"}]}]}'
     try:
-        whole = pl.read_json(io.BytesIO(data), schema={"playlists": pl.List(_PLAYLIST)})
+        whole = read_json(data, schema={"playlists": pl.List(_PLAYLIST)})
         playlists = whole.explode("playlists").drop_nulls().unnest("playlists")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except TABLE_ERRORS as error:
         reason = str(error).splitlines()[0].partition(".  Try")[0]
         raise DataError(f"the file is no slice of playlists: {reason}", where=where, allowed=allowed) from error
     listed = playlists["tracks"].list.len().fill_null(0)

@@ -13,6 +13,7 @@ from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest_columns, digest_file_once
+from larpbench.table_files import read_parquet
 
 RANDOM_DIM = 128
 ARTIST_DIM = 256
@@ -78,7 +79,7 @@ def same_artist_digest(context: EncodeContext, argument: str | None) -> str:
 
 
 def _artists(context: EncodeContext) -> pl.DataFrame:
-    tracks = pl.read_parquet(context.dataset_folder / TRACKS, columns=["track_id", "artist"])
+    tracks = read_parquet(context.dataset_folder / TRACKS, columns=["track_id", "artist"])
     return tracks.with_columns(pl.col("artist").fill_null(""))
 
 

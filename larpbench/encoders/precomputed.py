@@ -24,6 +24,7 @@ from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.errors import DataError, EmbeddingError, named
 from larpbench.fingerprint import digest, digest_file_once
 from larpbench.storage import storage_errors
+from larpbench.table_files import TABLE_ERRORS, read_parquet
 
 _PICKLED = (
     "the file is no .npz archive, or holds arrays of Python objects, which are never unpickled; ids of pandas: "
@@ -122,7 +123,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with storage_errors(path, "read"):
         try:
             return reader(path)
-        except (ValueError, KeyError, zipfile.BadZipFile, EOFError, pl.exceptions.PolarsError) as error:
+        except (ValueError, KeyError, zipfile.BadZipFile, EOFError, *TABLE_ERRORS) as error:
             pickled = "allow_pickle" in str(error)  # numpy's advice would be to load it all the same
             raise DataError(
                 f"the vectors cannot be read: {_PICKLED if pickled else error}",
@@ -157,7 +158,7 @@ def _read_safetensors(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_parquet(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    frame = pl.read_parquet(path)
+    frame = read_parquet(path)
     if not {"track_id", "embedding"} <= set(frame.columns):
         raise ValueError(f"it must have the columns track_id and embedding, and has {', '.join(frame.columns)}")
     column = frame["embedding"]

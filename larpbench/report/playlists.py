@@ -14,6 +14,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError
 from larpbench.report.entries import Entry, Section
 from larpbench.results.store import playlists_path
+from larpbench.table_files import TABLE_ERRORS, parquet_schema, scan_parquet
 
 MOST_ROWS = 20
 """Rows of a table whose lists are shown, from the top."""
@@ -135,10 +136,10 @@ def _read(record: Path, *columns: pl.Expr, drawn: Sequence[str] | None = None) -
     """Return columns of the Parquet file beside a record; what was asked about is called ``query``."""
     path = playlists_path(record)
     try:
-        query = next(iter(pl.read_parquet_schema(path)))  # the first column names what was asked about
+        query = next(iter(parquet_schema(path)))  # the first column names what was asked about
         wanted = pl.lit(True) if drawn is None else pl.col("query").is_in(list(drawn))
-        return pl.scan_parquet(path).rename({query: "query"}).filter(wanted).select(*columns).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
+        return scan_parquet(path).rename({query: "query"}).filter(wanted).select(*columns).collect()
+    except (OSError, *TABLE_ERRORS) as error:
         raise DataError(
             f"the lists of a result cannot be read: {str(error).splitlines()[0]}",
             where=str(path),

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from larpbench import storage
 from larpbench.errors import DataError, UsageError
 from larpbench.results.record import CellRecord
 from larpbench.results.store import playlists_path, read_record, record_paths
+from larpbench.table_files import TABLE_ERRORS, read_parquet
 
 _NOT_OF_THE_KEY = {"costs", "versions", "machine", "created"}
 
@@ -70,9 +69,9 @@ def _read(folder: Path) -> dict[Path, CellRecord]:
     for path in record_paths(folder):
         try:
             records[path] = record = read_record(path)
-            if record.counts and pl.read_parquet(playlists_path(path)).height != record.counts.playlists:
+            if record.counts and read_parquet(playlists_path(path)).height != record.counts.playlists:
                 damaged.append(f"{playlists_path(path)}: it does not hold {record.counts.playlists} lines")
-        except (DataError, OSError, pl.exceptions.PolarsError) as error:
+        except (DataError, OSError, *TABLE_ERRORS) as error:
             damaged.append(f"{path}: {str(error).splitlines()[0]}")
     if damaged:
         raise DataError(
@@ -100,7 +99,7 @@ def _same(one: tuple[Path, CellRecord], other: tuple[Path, CellRecord]) -> tuple
 
 
 def _same_lists(one: Path, other: Path) -> bool:
-    first, second = (pl.read_parquet(playlists_path(path)) for path in (one, other))
+    first, second = (read_parquet(playlists_path(path)) for path in (one, other))
     return first.equals(second)
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from larpbench import storage
 from larpbench.errors import DataError
 from larpbench.results.record import CellRecord
+from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
 from larpbench.tasks.base import Cell, TaskResult
 
 _LOCKS = ".locks"
@@ -94,8 +95,8 @@ def playlists_path(record: Path) -> Path:
 def has_playlists(record: Path) -> bool:
     """Return whether the Parquet file beside a record is there and whole, as far as its own table of contents tells."""
     try:
-        return bool(pl.read_parquet_schema(playlists_path(record)))
-    except (OSError, pl.exceptions.PolarsError):
+        return bool(parquet_schema(playlists_path(record)))
+    except (OSError, *TABLE_ERRORS):
         return False
 
 
@@ -126,9 +127,9 @@ def read_playlist_values(record: Path, columns: list[str]) -> np.ndarray:
     """
     path = playlists_path(record)
     try:
-        query_id = next(iter(pl.read_parquet_schema(path)))  # playlist_id, or artist_id
-        frame = pl.read_parquet(path, columns=[query_id, *columns])
-    except (OSError, pl.exceptions.PolarsError) as error:
+        query_id = next(iter(parquet_schema(path)))  # playlist_id, or artist_id
+        frame = read_parquet(path, columns=[query_id, *columns])
+    except (OSError, *TABLE_ERRORS) as error:
         raise DataError(
             f"the playlists of a result cannot be read: {str(error).splitlines()[0]}",
             where=str(path),

@@ -17,6 +17,7 @@ from larpbench.encoders.combined import combine
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.fingerprint import digest, digest_file_once
+from larpbench.table_files import read_parquet
 
 JOIN = "+"
 NO_ENCODER = EncoderSpec(
@@ -128,9 +129,8 @@ class _ReadyMade:
     name: str
 
     def __call__(self, context: EncodeContext, argument: str | None) -> Encoder:
-        import polars as pl
 
-        songs = pl.read_parquet(context.dataset_folder / SONGS)
+        songs = read_parquet(context.dataset_folder / SONGS)
         grouped = songs.group_by("track_id").agg("artist_id")
         owners = dict(zip(grouped["track_id"].to_list(), grouped["artist_id"].to_list(), strict=True))
         return ArtistFeatures(VectorTable(_path(context.dataset_folder, self.name)), owners)
