@@ -1,0 +1,45 @@
+"""Track ids as people write them: Spotify's in three spellings, other addresses, file names."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_SPOTIFY_URI = r"^\s*spotify:track:([0-9A-Za-z]{22})(?:\?[^:]*)?\s*$"
+_SPOTIFY_URL = (
+    r"^\s*(?:https?://)?open\.spotify\.com/(?:intl-[a-z-]+/)?(?:embed/)?track/([0-9A-Za-z]{22})/?(?:[?#].*)?\s*$"
+)
+_LOCAL = r"(?i)^\s*spotify:local:"
+_ENDING = r"\.[A-Za-z][0-9A-Za-z]{0,4}$"
+"""Of a file name: a dot, a letter, at most four letters or digits; ``1.5`` has none."""
+
+
+def canonical_ids(ids: pl.Series) -> pl.Series:
+    """Return track ids with those of Spotify in one spelling, their 22 letters and digits; others stay as they are.
+
+    ``spotify:track:<id>``, ``spotify:track:<id>?si=..`` and ``https://open.spotify.com/track/<id>?si=..`` mean the same
+    track. ``spotify:local:..`` is a file on somebody's disk without such an id, and stays whole.
+
+    Args:
+        ids: Text; null stays null.
+    """
+    name = ids.name
+    found = pl.coalesce(ids.str.extract(_SPOTIFY_URI), ids.str.extract(_SPOTIFY_URL), ids)
+    return pl.select(found.alias(name)).to_series()
+
+
+def last_parts(ids: pl.Series) -> pl.Series:
+    """Return the last part of each id that is an address or a file name, without query and without the file's ending.
+
+    ``spotify:track:<id>``, ``https://open.spotify.com/track/<id>?si=..`` and ``folder/<id>.npy`` give ``<id>``. An
+    address of a local file (``spotify:local:..``) stays whole: its last part is a number of seconds.
+    """
+    name = ids.name
+    shortened = (
+        ids.str.strip_chars()
+        .str.replace(r"[?#].*$", "")
+        .str.strip_chars_end("/\\")
+        .str.extract(r"([^:/\\]+)$")
+        .str.replace(_ENDING, "")
+    )
+    whole = ids.str.contains(_LOCAL) | shortened.is_null() | (shortened == "")
+    return pl.select(pl.when(whole).then(ids).otherwise(shortened).alias(name)).to_series()
