@@ -20,14 +20,14 @@ from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageE
 from larpbench.fingerprint import digest
 from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
 from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
-from larpbench.results.store import has_playlists, read_record, record_path
+from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell, Task
 from larpbench.tasks.overlap import Removal, find_removal
 
 Condition = Literal["missing", "stale", "always"]
-CellState = Literal["done", "missing", "failed", "stale"]
+CellState = Literal["done", "missing", "failed", "stale", "damaged"]
 _RANKED_PAIRS_PER_SECOND = 2e8
 _SECONDS_PER_CELL = 0.3
 _LIST_BYTES_PER_PLAYLIST = 600
@@ -59,7 +59,8 @@ class PlannedCell:
         key: Digest of all that its scores depend on.
         row_key: What its key depends on, apart from the seed: the same of all cells of one row.
         state: ``done``: its record is there; ``failed``: it was tried and failed; ``stale``: its record was written by
-            other versions of larpbench or its libraries; ``missing``: no record.
+            other versions of larpbench or its libraries; ``damaged``: its record cannot be used, and is set aside
+            before the cell is run anew; ``missing``: no record.
         path: Where its record lies or will lie.
         spec: Its encoder.
         recommender: Its recommender.
@@ -275,7 +276,7 @@ def _planned(
     row = {
         "protocol": task.protocol,
         "task": [task.name, task.version],
-        "dataset": dataset.manifest.fingerprint,
+        "dataset": dataset.scored_digest,
         "encoder": spec.identity,
         "embeddings": vectors_key if seed == 0 else embedding_key(spec, dataset, splits, 0),
         "recommender": [recommender.name, recommender.version, *tuning],
@@ -286,8 +287,8 @@ def _planned(
     path = record_path(output, cell, key)
     state = cell_state(path)
     missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
-    wanted = {"missing": ("missing", "failed"), "stale": ("missing", "failed", "stale")}.get(condition)
-    to_run = wanted is None or state in wanted
+    kept = {"missing": ("done", "stale"), "stale": ("done",)}.get(condition, ())
+    to_run = state not in kept
     speed = store.speed(spec) or spec.card.tracks_per_second
     trainings = tuple(
         MissingTraining(
@@ -302,16 +303,13 @@ def _planned(
 
 def cell_state(path: Path) -> CellState:
     """Return what is there of a cell whose record would lie at a path."""
-    if not path.is_file():
+    if not path.exists():
         return "missing"
-    try:
-        record = read_record(path)
-    except DataError:
-        return "missing"
+    record = usable_record(path)
+    if isinstance(record, Unusable):
+        return "damaged"
     if record.status == "failed":
         return "failed"
-    if not has_playlists(path):
-        return "missing"
     return "done" if record.versions == versions() else "stale"
 
 

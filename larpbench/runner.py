@@ -44,7 +44,7 @@ from larpbench.results.record import (
     TrialPart,
 )
 from larpbench.results.removal import removal_part
-from larpbench.results.store import cell_lock, read_record, write_record
+from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, usable_record, write_record
 from larpbench.runtime import Cost, machine, measured, torch_device, versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Fit, Task, TaskResult
@@ -96,10 +96,11 @@ def carry_out(
     learner = Learner(plan.budget)
     for number, planned in enumerate(plan.to_run, start=1):
         with cell_lock(plan.output, planned.key):
-            if planned.state == "missing" and _is_done(planned):
+            if planned.state in ("missing", "damaged") and _is_done(planned):
                 kept.append(planned)
                 continue
             report(f"[{number}/{len(plan.to_run)}] {planned.cell}")
+            _keep_unusable(planned.path, report)
             failure = _run_cell(plan, planned, store, learner)
         if failure is None:
             computed.append(planned)
@@ -107,6 +108,13 @@ def carry_out(
             failed.append((planned, failure))
             report(f"  failed: {failure}")
     return RunSummary(tuple(computed), tuple(kept), tuple(failed))
+
+
+def _keep_unusable(path: Path, report: Callable[[str], None]) -> None:
+    """Rename a record that cannot be used: it is not overwritten."""
+    if path.exists() and isinstance(found := usable_record(path), Unusable):
+        report(f"  the earlier result cannot be used: {found}")
+        report(f"  it is kept as {set_aside(path).name}")
 
 
 def _is_done(planned: PlannedCell) -> bool:

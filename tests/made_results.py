@@ -10,7 +10,9 @@ import numpy as np
 
 from larpbench import fingerprint
 from larpbench.encoders.base import EncoderCard
-from larpbench.evaluation.metrics import METRICS, per_playlist
+from larpbench.evaluation import bounds
+from larpbench.evaluation.metrics import CUTOFFS, METRICS, per_playlist
+from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.results.record import (
     CellName,
     CellRecord,
@@ -88,17 +90,17 @@ def _result(generator: np.random.Generator, skill: float, playlists: int) -> Tas
     artists = generator.integers(20, size=(playlists, LENGTH))
     lists = np.stack([generator.permutation(TRACKS)[:LENGTH] for _ in range(playlists)])
     values = per_playlist(hits, heldout, artists)
-    quality = [spec.column for spec in METRICS if spec.quality]
-    ones = np.ones(playlists)
+    candidates = np.full(playlists, TRACKS - 6)
+    listed = [len(np.unique(lists[:, :k])) / TRACKS for k in CUTOFFS]
     return TaskResult(
         query_ids=np.array([f"p{number:04d}" for number in range(playlists)]),
         values=values,
-        totals={spec.column: 0.5 for spec in METRICS if not spec.per_query},
-        chance=dict.fromkeys(quality, ones * 10 / TRACKS),
-        ceiling=dict.fromkeys(quality, ones),
+        totals={f"coverage@{k}": share for k, share in zip(CUTOFFS, listed, strict=True)},
+        chance=bounds.chance(candidates, heldout),
+        ceiling=bounds.ceiling(candidates, heldout),
         n_seeds=heldout,
         n_heldout=heldout,
-        n_candidates=np.full(playlists, TRACKS - 6),
+        n_candidates=candidates,
         lists=lists,
         list_scores=np.sort(generator.random((playlists, LENGTH)).astype(np.float32))[:, ::-1],
         item_ids=np.array([f"t{number:04d}" for number in range(TRACKS)]),
@@ -110,18 +112,21 @@ def _result(generator: np.random.Generator, skill: float, playlists: int) -> Tas
 
 def _metrics(result: TaskResult) -> tuple[Metric, ...]:
     found = []
+    names = list(result.values)
+    lows, highs = bootstrap_interval(np.stack([result.values[name] for name in names], axis=1)[None])
+    ends = {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
     for spec in METRICS:
         values = result.values.get(spec.column)
         value = result.totals[spec.column] if values is None else float(values.mean())
-        half = 0.0 if values is None else 1.96 * float(values.std()) / np.sqrt(len(values))
+        low, high = ends.get(spec.column, (None, None))
         found.append(
             Metric(
                 name=spec.column,
                 value=value,
-                ci_low=None if values is None else max(0.0, value - half),
-                ci_high=None if values is None else min(1.0, value + half),
+                ci_low=low,
+                ci_high=high,
                 chance=float(result.chance[spec.column].mean()) if spec.quality else None,
-                ceiling=1.0 if spec.quality else None,
+                ceiling=float(result.ceiling[spec.column].mean()) if spec.quality else None,
                 n=len(result.query_ids),
                 hits=result.hits_at[spec.k],
                 applicable=True,

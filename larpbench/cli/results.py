@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Export results, or merge those of several folders.")
+from larpbench.cli import options
+from larpbench.errors import printable
+
+app = typer.Typer(no_args_is_help=True, help="Check results, export them, or merge those of several folders.")
 
 
 class Kind(StrEnum):
@@ -59,4 +63,48 @@ def merge(
     if len(folders) < 2:
         raise UsageError("there is nothing to merge with", allowed="two folders or more")
     merged = merging.merge(folders, output)
+    if merged.replaced:
+        typer.echo(f"left out: {merged.replaced} failed cells that another folder has with scores", err=True)
+    for name, encoders in merged.superseded.items():
+        typer.echo(
+            f"left out of the table {name}: results of {', '.join(encoders)}: newer results of that name were tested "
+            "on other ids, splits or playlists",
+            err=True,
+        )
     typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder)")
+    if merged.absent:
+        for name, encoders in merged.absent.items():
+            typer.echo(f"error: no table shows {', '.join(encoders)} of {name}: keep the folders apart", err=True)
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="""Examples:
+
+larpbench results check results
+
+larpbench results check results --json"""
+)
+def check(
+    results: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("results"),
+    as_json: options.Json = False,
+) -> None:
+    """Check all results: arithmetic, digests, and every mean recomputed from the ranked lists. Names what differs."""
+    from larpbench.results.checking import check_results
+
+    found = check_results(results)
+    wrong = [each for each in found if each.faults]
+    if as_json:
+        rows = [{"path": str(each.path), "checked": each.checked, "faults": list(each.faults)} for each in found]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for each in wrong:
+            typer.echo(f"BAD  {printable(str(each.path))}")
+            for fault in each.faults:
+                typer.echo(f"     {printable(fault)}")
+        unchecked = sum(not each.checked for each in found if not each.faults)
+        earlier = f", of which {unchecked} are of an earlier version, without the digest of their lists"
+        typer.echo(f"{len(found) - len(wrong)} of {len(found)} results are right{earlier if unchecked else ''}")
+    if wrong:
+        typer.echo(f"{len(wrong)} results are wrong: delete them and run their cells anew", err=True)
+        raise typer.Exit(1)

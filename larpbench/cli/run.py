@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larpbench.cli.options import Asked
 from larpbench.cli.spread import spread
+
+if TYPE_CHECKING:
+    from larpbench.planning import Plan
+    from larpbench.results.rows import Table
 
 EPILOG = """Examples:
 
@@ -47,8 +51,6 @@ def run(
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_asked
     from larpbench.results.breakdown import by_visible
     from larpbench.results.formats import to_markdown
-    from larpbench.results.removal import removal_part
-    from larpbench.results.tables import load_tables
 
     if download:
         fetch_missing(asked)
@@ -56,8 +58,7 @@ def run(
     print_unavailable(plan)
     require_asked(plan, asked)
     summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
-    tested = (plan.task.name, plan.dataset.name, removal_part(plan.removal), plan.task.variant)
-    tables = [t for t in load_tables(plan.output) if (t.task, t.dataset, t.removal, t.variant) == tested]
+    tables = _tables(plan)
     typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
@@ -68,3 +69,17 @@ def run(
         typer.echo(f"failed: {cell.cell}: {message}", err=True)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _tables(plan: Plan) -> list[Table]:
+    """Return the tables of what the plan tests on; other results in the folder that cannot be used are named."""
+    from larpbench.results.removal import removal_part
+    from larpbench.results.store import find_records
+    from larpbench.results.tables import tables_beside
+
+    found, unusable = find_records(plan.output)
+    for each in unusable:
+        typer.echo(f"skipped, since it cannot be used: {each}", err=True)
+    own = {planned.path for planned in plan.cells}
+    tested = next(record for path, record in found if path in own)
+    return [table for table in tables_beside(found, tested) if table.removal == removal_part(plan.removal)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +101,22 @@ class Manifest(BaseModel):
     """Table file -> sha256, by which a table that was changed afterwards is found."""
     recipe: str | None = None
     """Digest of the source files and options of a long build, by which the same command finds that it is done."""
+
+
+_COMPARED = ("split", "playlists", "artists", "songs", "edges")
+
+
+def tested_digest(digests: Mapping[str, str], fingerprint: str) -> str:
+    """Return the digest of what two encoders must share to stand in one table: ids, split, and playlists or edges.
+
+    Audio, captions and names are left out: what an encoder reads of them is in the key of its embeddings.
+
+    Args:
+        digests: Those of a manifest.
+        fingerprint: Of the manifest; it stands for data whose digests say nothing of the above.
+    """
+    compared = {name: digests[name] for name in _COMPARED if name in digests}
+    return digest(compared) if "split" in compared else fingerprint
 
 
 @dataclass(frozen=True)
@@ -267,6 +284,12 @@ class Dataset:
         if name not in SPLITS:
             raise DataError(f"no split {name!r}", where=str(self.folder), allowed=", ".join(SPLITS))
         return self._splits[name]
+
+    @cached_property
+    def scored_digest(self) -> str:
+        """The digest of what all scores depend on, whatever the encoder: `tested_digest`, and the artists."""
+        stated = tested_digest(self.manifest.digests, self.manifest.fingerprint)
+        return digest([stated, digest_columns(self.tracks["artist"])])
 
     def without(self, track_ids: pl.Series) -> Dataset:
         """Return the data set without some tracks and their playlist entries; the manifest stays as it was built."""

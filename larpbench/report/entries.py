@@ -14,7 +14,7 @@ from larpbench.results.breakdown import by_visible
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_playlist_values, read_records
-from larpbench.results.tables import load_tables
+from larpbench.results.tables import newest_tables
 from larpbench.storage import slug
 from larpbench.tasks import TASKS
 
@@ -109,8 +109,9 @@ def read_sections(results: Path) -> list[Section]:
     Raises:
         DataError: If there are no results, or a file is damaged.
     """
-    files = {record.key: path for path, record in read_records(results)}
-    return [_section(number, table, files, results) for number, table in enumerate(load_tables(results), start=1)]
+    found = read_records(results)
+    files = {record.key: path for path, record in found}
+    return [_section(number, table, files, results) for number, table in enumerate(newest_tables(found), start=1)]
 
 
 def _section(number: int, table: Table, files: dict[str, Path], results: Path) -> Section:

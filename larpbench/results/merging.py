@@ -11,18 +11,32 @@ from pathlib import Path
 from larpbench import storage
 from larpbench.errors import DataError, UsageError
 from larpbench.results.record import CellRecord
-from larpbench.results.store import playlists_path, read_record, record_paths
-from larpbench.table_files import TABLE_ERRORS, read_parquet
+from larpbench.results.store import find_records, playlists_path
+from larpbench.results.tables import superseded_records
+from larpbench.table_files import read_parquet
 
-_NOT_OF_THE_KEY = {"costs", "versions", "machine", "created"}
+_NOT_OF_THE_KEY = {"costs", "versions", "machine", "created", "dataset", "playlists_sha256"}
+"""Of the data set the key holds what the cell reads; the Parquet files are compared by content."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What came of it: cells in all, and how many of them were in more than one folder."""
+    """What came of it.
+
+    Attributes:
+        cells: Cells in all.
+        shared: How many of them were in more than one folder.
+        replaced: Failed cells that another folder had without the failure.
+        superseded: Data set -> encoders with results that tables leave out, since newer results were tested on other
+            ids, splits or playlists of that name.
+        absent: Data set -> those of them that no table shows at all.
+    """
 
     cells: int
     shared: int
+    replaced: int
+    superseded: dict[str, tuple[str, ...]]
+    absent: dict[str, tuple[str, ...]]
 
 
 def merge(folders: Sequence[Path], output: Path) -> Merged:
@@ -45,11 +59,13 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     found = [_read(folder) for folder in folders]
     chosen: dict[Path, tuple[Path, CellRecord]] = {}
     shared: set[Path] = set()
+    replaced = 0
     for folder, records in zip(folders, found, strict=True):
         for path, record in records.items():
             place = path.relative_to(folder)
             if place in chosen:
                 shared.add(place)
+                replaced += chosen[place][1].status != record.status
                 chosen[place] = _same(chosen[place], (path, record))
             else:
                 chosen[place] = (path, record)
@@ -60,26 +76,36 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
             shutil.copyfile(path, target / place)
             if playlists_path(path).is_file():
                 shutil.copyfile(playlists_path(path), playlists_path(target / place))
-    return Merged(len(chosen), len(shared))
+    return Merged(len(chosen), len(shared), replaced, *_left_out(list(chosen.values())))
+
+
+def _left_out(
+    records: list[tuple[Path, CellRecord]],
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Return the encoders with results that tables leave out, by data set; and those that no table shows."""
+    superseded: dict[tuple[str, str], set[str]] = defaultdict(set)
+    shown: dict[tuple[str, str], set[str]] = defaultdict(set)
+    older = {record.key for record in superseded_records(records)}
+    for _, record in records:
+        into = superseded if record.key in older else shown
+        into[record.cell.task, record.cell.dataset].add(record.cell.encoder)
+    gone = {name: encoders - shown[name] for name, encoders in superseded.items()}
+    return (
+        {": ".join(name): tuple(sorted(encoders)) for name, encoders in sorted(superseded.items())},
+        {": ".join(name): tuple(sorted(encoders)) for name, encoders in sorted(gone.items()) if encoders},
+    )
 
 
 def _read(folder: Path) -> dict[Path, CellRecord]:
-    """Return all records of a folder; their playlists are there and can be read."""
-    records, damaged = {}, []
-    for path in record_paths(folder):
-        try:
-            records[path] = record = read_record(path)
-            if record.counts and read_parquet(playlists_path(path)).height != record.counts.playlists:
-                damaged.append(f"{playlists_path(path)}: it does not hold {record.counts.playlists} lines")
-        except (DataError, OSError, *TABLE_ERRORS) as error:
-            damaged.append(f"{path}: {str(error).splitlines()[0]}")
-    if damaged:
+    """Return all records of a folder, checked; a folder with one that cannot be used is refused."""
+    found, unusable = find_records(folder)
+    if unusable:
         raise DataError(
-            f"{len(damaged)} results are damaged",
-            where="\n         ".join(damaged),
+            f"{len(unusable)} results cannot be used",
+            where="\n         ".join(map(str, unusable)),
             next_step="delete them and run their cells anew; nothing has been merged",
         )
-    return records
+    return dict(found)
 
 
 def _same(one: tuple[Path, CellRecord], other: tuple[Path, CellRecord]) -> tuple[Path, CellRecord]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import as_sentence
 from larpbench.results.rows import FEW_HITS, SHOWN, Row
+from larpbench.results.verification import is_checked
 from larpbench.tasks import TASKS
 
 
@@ -54,17 +57,43 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
     if tied > 0:
         found.append(f"Up to {tied:.1%} of the lists are cut between equal scores; a fixed random order settles them.")
     found.extend(record.dataset.notes)
-    found.append(f"Protocol {record.protocol}, data set fingerprint {record.dataset.fingerprint[:12]}.")
+    prints = sorted({each.dataset.fingerprint[:12] for each in good})
+    several = " (the same ids, split and playlists; other audio or text)" if len(prints) > 1 else ""
+    found.append(
+        f"Protocol {record.protocol}, split rule {split_rule(record.dataset.split)}, data set fingerprint "
+        f"{' and '.join(prints)}{several}."
+    )
     return found
 
 
-def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) -> list[str]:
+def split_rule(split: Mapping[str, Any]) -> str:
+    """Return the name of the rule by which a record's data set was split; earlier versions had another name for one."""
+    rule = str(split.get("rule", "unknown"))
+    return "playlists" if rule == "cold-start" else rule
+
+
+@dataclass(frozen=True)
+class Older:
+    """Results that a table leaves out.
+
+    Attributes:
+        cells: Of the same cells, computed before from other vectors, settings or draws.
+        superseded: Of data of the same name with other ids, splits or playlists.
+        absent: Encoders that have results of that kind only.
+    """
+
+    cells: int = 0
+    superseded: int = 0
+    absent: tuple[str, ...] = ()
+
+
+def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: Older) -> list[str]:
     """Return what must be known of single rows.
 
     Args:
         records: The records that the rows are made of.
         rows: The table's rows.
-        older: How many older records of the same cells there are.
+        older: What is left out.
     """
     found = []
     if any(score and score.few_hits for row in rows for score in row.scores.values()):
@@ -81,8 +110,19 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: int) ->
     for row in rows:
         if row.failure:
             found.append(f"{row.encoder} with {row.recommender} failed: {row.failure.splitlines()[0]}")
-    if older:
-        found.append(f"{older} older results of the same cells, or of an older version of the data set, are left out.")
+    if unchecked := sum(not is_checked(record) for record in records):
+        found.append(
+            f"{unchecked} results are unchecked: an earlier version of larpbench wrote them, without the digest of "
+            "their lists."
+        )
+    if older.cells:
+        found.append(f"{older.cells} older results of the same cells are left out.")
+    if older.superseded:
+        gone = f", all those of {', '.join(older.absent)} among them" if older.absent else ""
+        found.append(
+            f"{older.superseded} older results are left out{gone}: they were tested on other ids, splits or playlists "
+            "of the same name."
+        )
     return found
 
 

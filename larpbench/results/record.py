@@ -230,7 +230,9 @@ class CellRecord(_Model):
     """Null where the encoder was not trained by larpbench."""
     recommender: RecommenderPart
     playlists_file: str | None = None
-    """Name of the Parquet file beside this one: every metric of every playlist, and the ranked lists."""
+    """Name of the Parquet file beside this one: the metrics, held-out tracks and ranked list of every playlist."""
+    playlists_sha256: str | None = None
+    """Digest of that file; null in records of larpbench 0.1."""
     costs: Costs | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     machine: dict[str, str | int] = Field(default_factory=dict)

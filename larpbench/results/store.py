@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,18 @@ import polars as pl
 from pydantic import ValidationError
 
 from larpbench import storage
-from larpbench.errors import DataError
+from larpbench.errors import DataError, StorageError, clipped, printable
+from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
+from larpbench.results.verification import playlist_faults, record_faults
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
 from larpbench.tasks.base import Cell, TaskResult
 
 _LOCKS = ".locks"
 _DEPTH = 4  # folders between the results folder and a record
+_SET_ASIDE = ".set-aside"
+_FAULTS_SHOWN = 3
+_SHOWN = 10
 
 
 def record_path(output: Path, cell: Cell, key: str) -> Path:
@@ -34,7 +41,7 @@ def cell_lock(output: Path, key: str) -> Iterator[None]:
 
 
 def write_record(path: Path, record: CellRecord, result: TaskResult | None) -> None:
-    """Write a record, its Parquet file first: a record that is there is complete.
+    """Write a record, its Parquet file first: a record that is there is complete, and knows that file's digest.
 
     Raises:
         StorageError: If the folder cannot be written.
@@ -47,32 +54,86 @@ def write_record(path: Path, record: CellRecord, result: TaskResult | None) -> N
         if result is not None:
             with storage.atomic_file(playlists_path(path)) as temporary:
                 playlists_frame(result).write_parquet(temporary)
+                record = record.model_copy(update={"playlists_sha256": digest_file(temporary)})
         storage.write_text(path, record.model_dump_json(indent=2) + "\n")
 
 
 def read_record(path: Path) -> CellRecord:
-    """Read a record.
+    """Read a record; nothing is checked but that it fits the schema.
 
     Raises:
         DataError: If the file is damaged or does not fit the schema.
     """
+    advice = "delete it and run its cell anew, or read it with the larpbench that wrote it"
+    if not path.is_file():
+        raise DataError("the result is no file", where=str(path), next_step=advice)
+    with storage.storage_errors(path, "read"):
+        data = path.read_bytes()
     try:
-        return CellRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        return CellRecord.model_validate_json(data)
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False, include_input=False)
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place + ': ' if place else ''}{first['msg']}" + (f" (and {len(others)} more)" if others else "")
         raise DataError(
-            f"the result does not fit the schema: {error}",
-            where=str(path),
-            next_step="delete the file and run its cell anew, or read it with the larpbench that wrote it",
+            f"the result does not fit the schema: {clipped(printable(what))}", where=str(path), next_step=advice
         ) from error
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A result that cannot be used.
+
+    Attributes:
+        path: Where it lies.
+        reason: Why, in words.
+    """
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{printable(str(self.path))}: {self.reason}"
+
+
+def usable_record(path: Path) -> CellRecord | Unusable:
+    """Return a record that fits the schema, arithmetic, and the playlists beside it; or why it does not."""
+    try:
+        record = read_record(path)
+    except (DataError, StorageError) as error:
+        return Unusable(path, error.what)
+    faults = record_faults(record) or playlist_faults(record, playlists_path(path))
+    if not faults and record.key != path.stem:
+        faults = (f"it has another key than its name says: {clipped(printable(record.key), 80)}",)
+    return Unusable(path, "; ".join(faults[:_FAULTS_SHOWN])) if faults else record
+
+
+def find_records(output: Path) -> tuple[list[tuple[Path, CellRecord]], list[Unusable]]:
+    """Return the records under a results folder that can be used, and those that cannot; each sorted by path.
+
+    Raises:
+        DataError: If there is none.
+    """
+    found = [(path, usable_record(path)) for path in record_paths(output)]
+    good = [(path, each) for path, each in found if isinstance(each, CellRecord)]
+    return good, [each for _, each in found if isinstance(each, Unusable)]
 
 
 def read_records(output: Path) -> list[tuple[Path, CellRecord]]:
     """Return all records under a results folder, sorted by path.
 
     Raises:
-        DataError: If there is none, or one is damaged.
+        DataError: If there is none, or some cannot be used, naming them.
     """
-    return [(path, read_record(path)) for path in record_paths(output)]
+    good, unusable = find_records(output)
+    if unusable:
+        raise DataError(
+            f"{len(unusable)} of {len(good) + len(unusable)} results cannot be used",
+            where="\n         ".join(map(str, unusable[:_SHOWN]))
+            + (f"\n         and {len(unusable) - _SHOWN} more" if len(unusable) > _SHOWN else ""),
+            next_step=f"larpbench results check {output} names them all; delete them and run their cells anew",
+        )
+    return good
 
 
 def record_paths(output: Path) -> list[Path]:
@@ -87,17 +148,31 @@ def record_paths(output: Path) -> list[Path]:
     return paths
 
 
+def set_aside(record: Path) -> Path:
+    """Rename a record that cannot be used, and the file beside it, so that its cell can be run without loss.
+
+    Returns:
+        What the record is called now.
+    """
+    kept = _free_name(record)
+    with storage.storage_errors(record):
+        if (playlists := playlists_path(record)).exists():
+            playlists.rename(_free_name(playlists))
+        record.rename(kept)  # last: after a kill it is set aside again
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    names = (
+        path.with_name(path.name + _SET_ASIDE + number)
+        for number in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+    )
+    return next(name for name in names if not name.exists())
+
+
 def playlists_path(record: Path) -> Path:
     """Return the Parquet file beside a record."""
     return record.with_suffix(".playlists.parquet")
-
-
-def has_playlists(record: Path) -> bool:
-    """Return whether the Parquet file beside a record is there and whole, as far as its own table of contents tells."""
-    try:
-        return bool(parquet_schema(playlists_path(record)))
-    except (OSError, *TABLE_ERRORS):
-        return False
 
 
 def playlists_frame(result: TaskResult) -> pl.DataFrame:
@@ -111,6 +186,11 @@ def playlists_frame(result: TaskResult) -> pl.DataFrame:
         "n_candidates": result.n_candidates,
         **result.values,
     }
+    if result.heldout is not None:
+        columns["heldout"] = pl.Series(
+            [result.item_ids[each].tolist() for each in np.split(result.heldout.tracks, result.heldout.offsets[1:-1])],
+            dtype=pl.List(pl.String),
+        )
     # A list shorter than K has fewer candidates than K: its tail is cut, not filled.
     lengths = listed.sum(axis=1)
     offsets = np.repeat(np.arange(len(ids)), lengths)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from larpbench.datasets.schema import tested_digest
 from larpbench.errors import DataError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.evaluation.statistics import bootstrap_interval
-from larpbench.results.notes import facts, footnotes
+from larpbench.fingerprint import digest
+from larpbench.results.notes import Older, facts, footnotes, split_rule
 from larpbench.results.record import CellRecord, Metric
 from larpbench.results.rows import FEW_HITS, Row, Score, Table
 from larpbench.results.store import read_playlist_values, read_records
@@ -24,36 +26,75 @@ _DECIMALS = 10  # beyond them, two orders of the same additions differ
 def load_tables(output: str | Path) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
-    Records of an older version of the data set are left out and counted in a footnote: rows of different data do not
-    compare.
+    Rows stand in one table if they were tested on the same ids, split and playlists; where there are several such sets
+    of one name, such as after a data set was built anew, only the newest is shown, and the others are counted and named
+    in a footnote.
 
     Raises:
-        DataError: If there are no results, or a file is damaged.
+        DataError: If there are no results, or some cannot be used, naming them.
     """
-    groups: dict[tuple[str, str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
-    for path, record in read_records(Path(output)):
-        groups[record.cell.task, record.cell.dataset, _variant(record)].append((path, record))
-    return [table for _, found in sorted(groups.items()) for table in build_tables(found)]
+    return newest_tables(read_records(Path(output)))
 
 
-def build_tables(found: Sequence[tuple[Path, CellRecord]]) -> list[Table]:
-    """Return the tables of some records of one task and one data set, each with its path: one a removal (rule 13).
+def newest_tables(found: Sequence[tuple[Path, CellRecord]]) -> list[Table]:
+    """Return what `load_tables` does, of records that have been read."""
+    return [table for _, record in sorted(_newest_of_each(found).items()) for table in tables_beside(found, record)]
+
+
+def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
+    """Return the records that `newest_tables` leaves out, since newer ones were tested on other data of that name."""
+    newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
+    return [record for _, record in found if tested_group(record) != newest[_name(record)]]
+
+
+def _newest_of_each(found: Sequence[tuple[Path, CellRecord]]) -> dict[tuple[str, str, str], CellRecord]:
+    newest: dict[tuple[str, str, str], CellRecord] = {}
+    for _, record in found:
+        other = newest.setdefault(_name(record), record)
+        newest[_name(record)] = max(record, other, key=lambda each: each.created)
+    return newest
+
+
+def tables_beside(found: Sequence[tuple[Path, CellRecord]], tested: CellRecord) -> list[Table]:
+    """Return the tables of those records that were tested on the same data as a given one."""
+    named = [(path, record) for path, record in found if _name(record) == _name(tested)]
+    group = tested_group(tested)
+    same = [(path, record) for path, record in named if tested_group(record) == group]
+    return build_tables(same, [record for _, record in named if tested_group(record) != group])
+
+
+def _name(record: CellRecord) -> tuple[str, str, str]:
+    return record.cell.task, record.cell.dataset, _variant(record)
+
+
+def tested_group(record: CellRecord) -> str:
+    """Return a digest that records share if they can stand in one table: data, split rule and protocol are the same."""
+    part = record.dataset
+    return digest([tested_digest(part.digests, part.fingerprint), split_rule(part.split), record.protocol])
+
+
+def build_tables(found: Sequence[tuple[Path, CellRecord]], superseded: Sequence[CellRecord] = ()) -> list[Table]:
+    """Return the tables of some records of one `tested_group`, each with its path: one a removal (rule 13).
 
     A row holds seeds of one experiment only: of the newest, where the same encoder and recommender were run with other
     vectors, another budget or other draws before.
+
+    Args:
+        found: The records.
+        superseded: Those of the same name that were tested on other ids, splits or playlists: to be counted.
     """
     found = sorted(found, key=lambda pair: pair[1].created)
-    newest = found[-1][1]
     tables: dict[str, dict[tuple[str, str], list[tuple[Path, CellRecord]]]] = defaultdict(lambda: defaultdict(list))
     for path, record in found:
-        if record.dataset.fingerprint == newest.dataset.fingerprint and record.protocol == newest.protocol:
-            removed = record.removal.key if record.removal else ""
-            tables[removed][record.cell.encoder, record.cell.recommender].append((path, record))
+        removed = record.removal.key if record.removal else ""
+        tables[removed][record.cell.encoder, record.cell.recommender].append((path, record))
     current = {
         removed: [pair for pairs in rows.values() for pair in _newest(pairs)] for removed, rows in tables.items()
     }
     older = len(found) - sum(map(len, current.values()))
-    return [_table(pairs, older) for _, pairs in sorted(current.items())]
+    shown = {record.cell.encoder for pairs in current.values() for _, record in pairs}
+    absent = sorted({record.cell.encoder for record in superseded} - shown)
+    return [_table(pairs, Older(older, len(superseded), tuple(absent))) for _, pairs in sorted(current.items())]
 
 
 def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRecord]]:
@@ -63,7 +104,7 @@ def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRe
     return list(seeds.values())
 
 
-def _table(current: list[tuple[Path, CellRecord]], older: int) -> Table:
+def _table(current: list[tuple[Path, CellRecord]], older: Older) -> Table:
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
-from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.datasets.schema import Dataset, Interactions, SplitName
 from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.base import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError
@@ -93,6 +93,7 @@ class TaskResult:
         left_out: Reason -> number of queries that are not counted.
         diagnostics: What kind of lists these are, column -> value; None where it is not defined.
         fit: What learning took, if the task learnt something.
+        heldout: For each query the rows of `item_ids` that are to be found, so that a record can be recomputed.
         query: What the queries are, in the singular.
     """
 
@@ -112,6 +113,7 @@ class TaskResult:
     left_out: Mapping[str, int]
     diagnostics: Mapping[str, float | None] = field(default_factory=dict)
     fit: Fit | None = None
+    heldout: Interactions | None = None
     query: str = "playlist"
 
 

@@ -56,6 +56,7 @@ class ContinuationTask(Task[Recommender]):
             tie_share={k: float(tied[:, k - 1].mean()) for k in CUTOFFS},
             left_out=question.left_out,
             diagnostics=_diagnostics(lists, hits, question),
+            heldout=question.heldout,
         )
 
 

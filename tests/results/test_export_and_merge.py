@@ -136,10 +136,10 @@ def test_other_scores_under_one_key_are_refused_and_other_costs_are_not(cli, res
 
 def test_all_damaged_results_are_named_and_nothing_is_merged(cli, results, tmp_path):
     shutil.copytree(results, tmp_path / "other")
+    *_, (short, _) = read_records(tmp_path / "other")
     first, second = list((tmp_path / "other" / "continuation" / "made" / "a").rglob("*.parquet"))
     first.write_bytes(b"PAR1")
     second.unlink()
-    *_, (short, _) = read_records(tmp_path / "other")
     kept = short.with_suffix(".playlists.parquet")
     pl.read_parquet(kept).head(5).write_parquet(kept)
     (third := min((tmp_path / "other").glob("*/*/random/*/*.json"))).write_text("{}")

@@ -172,14 +172,34 @@ def test_latex_has_one_cell_a_column(cli, results):
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
 
 
-def test_results_of_another_version_of_the_data_are_left_out_and_counted(cli, small, results):
-    build = ("dataset", "build", "csv", "--tracks", small.tracks, "--playlists", small.playlists)
+def test_results_on_other_playlists_of_the_same_name_are_left_out_and_counted(cli, small, results):
+    fewer = small.folder / "fewer.csv"
+    fewer.write_text("".join(small.playlists.read_text().splitlines(keepends=True)[:-3]))
     other = small.folder / "elsewhere" / "small"
-    assert cli(*build, "--caption", "title", "--output", other).code == 0
+    built = cli("dataset", "build", "csv", "--tracks", small.tracks, "--playlists", fewer, "--output", other)
+    assert built.code == 0, built.err
     run = cli("run", "--dataset", other, "--encoders", "tfidf", "--output", results)
     assert run.code == 0, run.err
-    assert "15 older results" in run.out
+    assert "15 older results are left out, all those of precomputed:" in run.out
     assert sum(line.startswith("| tfidf") for line in run.out.splitlines()) == 1
+    # what is kept prints its own table, and not that of newer results on other data
+    kept = cli("run", "--dataset", small.folder / "small", "--encoders", "tfidf", "--output", results)
+    assert "0 cells computed, 1 kept" in kept.err
+    assert sum(line.startswith("| tfidf") for line in kept.out.splitlines()) == 3
+
+
+def test_rows_with_other_captions_stand_in_one_table(cli, small, results):
+    other = small.folder / "elsewhere" / "small"
+    built = cli("dataset", "build", "csv", "--tracks", small.tracks, "--playlists", small.playlists,
+                "--caption", "title", "--output", other)  # fmt: skip
+    assert built.code == 0, built.err
+    run = cli("run", "--dataset", other, "--encoders", "tfidf,random", "--output", results)
+    assert run.code == 0, run.err
+    assert "1 cells computed, 3 kept" in run.err  # random reads no caption
+    assert "1 older results of the same cells are left out" in run.out
+    assert "the same ids, split and playlists; other audio or text" in run.out
+    rows = [line.split(" | ")[0] for line in run.out.splitlines() if line.startswith("| ")]
+    assert sum("precomputed" in row for row in rows) == 3
 
 
 def test_damaged_or_missing_results_are_named(cli, results, tmp_path):

@@ -96,6 +96,7 @@ def score(asked: Question, vectors: np.ndarray, fit: Fit | None = None) -> TaskR
         tie_share={k: float(tied[:, k - 1].mean()) for k in CUTOFFS},
         left_out=asked.left_out,
         fit=fit,
+        heldout=asked.hidden,
         query="artist",
     )
 
