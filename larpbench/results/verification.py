@@ -26,11 +26,14 @@ from larpbench.tasks import TASKS
 _TOLERANCE = 1e-9
 _SHARES = ("recall", "ndcg", "hit_rate", "mrr", "map", "unique_artist_share", "coverage")
 """Metrics that lie in [0, 1], whatever the task."""
+_CARD = ("modalities", "weights", "licence", "training_data", "control")
 _SIZES = ("n_seeds", "n_heldout", "n_candidates")
 
 
 def record_faults(record: CellRecord) -> tuple[str, ...]:
     """Return what is wrong with a record by itself, in words; nothing if it may be right."""
+    if lacking := [name for name in _CARD if name not in record.encoder.card]:
+        return (f"the card of its encoder lacks {', '.join(lacking)}",)
     if record.status == "failed":
         return () if record.failure else ("it failed, and does not say why",)
     if not record.metrics:
@@ -45,6 +48,9 @@ def record_faults(record: CellRecord) -> tuple[str, ...]:
         for metric in record.metrics
         if metric.n != record.counts.playlists
     ]
+    draws = record.draws.values.values() if record.draws else ()
+    shares = [*record.counts.tie_share.values(), *(each for values in draws for each in values)]
+    found += [f"it holds a share of {each:.4g}" for each in shares if not -_TOLERANCE <= each <= 1 + _TOLERANCE]
     for name in ("recall", "hit_rate"):
         series = sorted((_cutoff(metric), metric.value) for metric in record.metrics if _base(metric) == name)
         found += [
