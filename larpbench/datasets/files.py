@@ -189,8 +189,15 @@ def _require_as_built(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+def read_table(
+    path: Path, columns: Mapping[str, type[pl.DataType]], newer: Mapping[str, pl.Expr] | None = None
+) -> pl.DataFrame:
     """Read a Parquet file of the data set and check its columns.
+
+    Args:
+        path: The file.
+        columns: Those that it has.
+        newer: Columns that earlier versions did not write -> what stands for them.
 
     Raises:
         DataError: If it cannot be read or has other columns.
@@ -202,6 +209,7 @@ def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataF
         except TABLE_ERRORS as error:
             first_line = str(error).splitlines()[0]
             raise DataError(f"the file is damaged: {first_line}", where=str(path), next_step=advice) from error
+    frame = frame.with_columns(**{name: value for name, value in (newer or {}).items() if name not in frame.columns})
     if dict(frame.schema) != {name: kind() for name, kind in columns.items()}:
         found = ", ".join(f"{name} {kind}" for name, kind in frame.schema.items())
         allowed = ", ".join(f"{name} {kind.__name__}" for name, kind in columns.items())
@@ -212,7 +220,8 @@ def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataF
 def _read_audio(folder: Path, manifest: Manifest) -> DatasetAudio | None:
     if manifest.audio_root is None or manifest.audio_policy is None:
         return None
-    files = read_table(folder / AUDIO_FILES, AUDIO_FILE_COLUMNS)
+    # Earlier versions digested the files' bytes: with these in its place their data sets keep their fingerprint.
+    files = read_table(folder / AUDIO_FILES, AUDIO_FILE_COLUMNS, newer={"samples_sha256": pl.col("sha256")})
     return DatasetAudio(manifest.audio_root, manifest.audio_policy, files)
 
 
