@@ -1,8 +1,8 @@
 """Numbers on a grid: invented data is drawn and reckoned in integers, so that every CPU makes the same.
 
-The last bits of float functions, of sums and of matrix products depend on the CPU's instructions, and a decision made on
-them (a rounding, an order) moves whole tracks. Here a number x is the int64 ``round(x * ONE)``: sums and products of
-those are exact in any order. Functions are tables, made once by decimal arithmetic, whose results are the same anywhere.
+The last bits of float functions, of sums and of matrix products depend on the CPU's instructions, and a decision made
+on them (a rounding, an order) moves whole tracks. Here a number x is the int64 ``round(x * ONE)``: sums and products of
+those are exact in any order. Functions are tables, made once by decimal arithmetic, which is the same anywhere.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def exp(values: np.ndarray) -> np.ndarray:
 
 
 def largest_first(scores: np.ndarray) -> np.ndarray:
-    """Return row numbers by falling score; of equal scores, whose order NumPy leaves to the CPU, the first row first."""
+    """Return row numbers by falling score; of equal ones, whose order NumPy else leaves to the CPU, the first first."""
     return np.argsort(-scores, kind="stable")
 
 

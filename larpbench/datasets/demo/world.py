@@ -23,7 +23,17 @@ from larpbench.datasets.demo.latents import (
 from larpbench.datasets.demo.sound_tables import TOP
 from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS
 from larpbench.datasets.demo.words import Lexicon, artist_names
-from larpbench.datasets.fixed_point import FRACTION_BITS, ONE, as_float32, gumbel, largest_first, matrix_product, normal, root, times
+from larpbench.datasets.fixed_point import (
+    FRACTION_BITS,
+    ONE,
+    as_float32,
+    gumbel,
+    largest_first,
+    matrix_product,
+    normal,
+    root,
+    times,
+)
 
 GENERATOR_VERSION = 2
 """Goes up whenever the same spec would give another world or other sounds."""
