@@ -213,9 +213,7 @@ def _vocabulary(spec: ToySpec, generator: np.random.Generator) -> list[list[str]
 
 
 def _word(generator: np.random.Generator) -> str:
-    return "".join(
-        letter for _ in range(3) for kind in (_CONSONANTS, _VOWELS) for letter in _any_of(kind, 1, generator)
-    )
+    return "".join(_any_of(letters, 1, generator)[0] for letters in 3 * (_CONSONANTS, _VOWELS))
 
 
 def _any_of(items: Sequence[str], n: int, generator: np.random.Generator) -> list[str]:
