@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from larpbench.audio.clips import AudioInfo, ExaminedClip, examine, load_clip, probe
+from larpbench.audio.clips import AudioInfo, ExaminedClip, examine, load_clip, probe, samples_digest
 from larpbench.audio.errors import Reason, UnusableAudio
 from larpbench.audio.loader import iter_clips
 from larpbench.audio.policy import AudioPolicy, clip_start
@@ -18,4 +18,5 @@ __all__ = [
     "iter_clips",
     "load_clip",
     "probe",
+    "samples_digest",
 ]

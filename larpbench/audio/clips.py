@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class ExaminedClip:
         duration_s: Length of the whole file in seconds.
         peak_dbfs: Peak of the clip's mean over channels, at the file's own rate.
         padded: Whether the file is shorter than the clip, and repeated.
+        samples_sha256: The digest of the clip's samples; see `samples_digest`.
         info: The file.
     """
 
@@ -51,6 +53,7 @@ class ExaminedClip:
     duration_s: float
     peak_dbfs: float
     padded: bool
+    samples_sha256: str
     info: AudioInfo
 
 
@@ -145,7 +148,7 @@ def _examined(
         raise UnusableAudio("too short", path, f"{info.duration_s:.3f} s, less than {policy.min_seconds} s")
     if start_s is None or not 0 <= start_s <= info.duration_s - policy.clip_seconds:
         start_s = clip_start(policy, seed, track_id, info.duration_s)
-    clip = sound.read(round(start_s * sound.rate), max(1, round(policy.clip_seconds * sound.rate)))
+    clip = _native(sound, start_s, policy.clip_seconds)
     if not len(clip):
         raise CannotDecodeError(f"no sound at {start_s} s")
     peak = float(np.abs(clip).max())
@@ -154,7 +157,40 @@ def _examined(
     peak_dbfs = 20 * math.log10(peak) if peak else -math.inf
     if peak_dbfs < policy.silence_dbfs:
         raise UnusableAudio("silent", path, f"a peak of {peak_dbfs:.1f} dBFS in the clip from {start_s} s on")
-    return ExaminedClip(start_s, info.duration_s, peak_dbfs, info.duration_s < policy.clip_seconds, info)
+    padded = info.duration_s < policy.clip_seconds
+    return ExaminedClip(start_s, info.duration_s, peak_dbfs, padded, samples_digest(clip, sound.rate), info)
+
+
+def samples_digest(samples: np.ndarray, sample_rate: int) -> str:
+    """Return the digest of what a clip sounds like, however its file is packed.
+
+    Samples are rounded to the steps of 16 bits, and not clipped: two files that differ in tags, compression, or less
+    than such a step give the same digest. Lossless files give it on every CPU and with every decoder; decoders of lossy
+    ones may differ by a step.
+
+    Args:
+        samples: (n,) float32, the mean over channels, finite; full scale is 1.
+        sample_rate: Of the file itself, in Hz.
+
+    Returns:
+        sha256, 64 hex digits.
+    """
+    largest = np.iinfo(np.int32).max
+    steps = np.clip(np.rint(samples.astype(np.float64) * (1 << 15)), -largest, largest)
+    return hashlib.sha256(f"{sample_rate} Hz\n".encode() + steps.astype("<i4").tobytes()).hexdigest()
+
+
+def clip_digest(path: Path | str, start_s: float, seconds: float) -> str:
+    """Return the digest of a clip at the file's own rate, as `examine` gives it.
+
+    Raises:
+        UnusableAudio: If the file is missing, unreadable or empty.
+    """
+    return with_sound(Path(path), lambda sound: samples_digest(_native(sound, start_s, seconds), sound.rate))
+
+
+def _native(sound: Sound, start_s: float, seconds: float) -> np.ndarray:
+    return sound.read(round(start_s * sound.rate), max(1, round(seconds * sound.rate)))
 
 
 def _resampled(sound: Sound, first: int, count: int, rate: int) -> np.ndarray:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import SupportsInt
+from typing import Any, SupportsInt
 
 import polars as pl
 
+from larpbench.audio.clips import clip_digest
+from larpbench.audio.errors import UnusableAudio
 from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, Dataset, DatasetAudio
+from larpbench.errors import printable
 from larpbench.fingerprint import digest_file
 
 _PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
@@ -118,12 +122,21 @@ def _check_audio(dataset: Dataset, audio: DatasetAudio) -> Finding:
     root = dataset.folder / audio.root
     stated = dataset.tracks.filter(pl.col("audio").is_not_null()).join(audio.files, on="track_id", how="left")
     wrong = []
-    for track_id, name, sha256 in stated.select("track_id", "audio", "sha256").iter_rows():
-        path = root / name
-        if not path.is_file() or digest_file(path) != sha256:
-            wrong.append(f"{track_id} ({name}: {'changed' if path.is_file() else 'missing'})")
+    for row in stated.iter_rows(named=True):
+        path = root / row["audio"]
+        if not path.is_file() or digest_file(path) != row["sha256"]:
+            state = _how_changed(path, row, audio.policy.clip_seconds) if path.is_file() else "missing"
+            wrong.append(printable(f"{row['track_id']} ({row['audio']}: {state})"))
     detail = f"{stated.height} hashed" if not wrong else f"{len(wrong)} differ: {', '.join(wrong[:5])}"
     return Finding("audio files", not wrong, detail)
+
+
+def _how_changed(path: Path, row: Mapping[str, Any], clip_seconds: float) -> str:
+    try:
+        same_clip = clip_digest(path, row["clip_start_s"], clip_seconds) == row["samples_sha256"]
+    except UnusableAudio:
+        same_clip = False
+    return "changed, the clip sounds the same: build the data set again" if same_clip else "changed"
 
 
 def _none(what: str, count: SupportsInt) -> Finding:

@@ -22,7 +22,15 @@ from larpbench.datasets.schema import (
 )
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
-from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
+from larpbench.storage import (
+    TEMPORARY_PREFIX,
+    atomic_file,
+    atomic_folder,
+    make_folder,
+    storage_errors,
+    sweep,
+    write_text,
+)
 from larpbench.table_files import TABLE_ERRORS, read_parquet, scan_parquet
 
 MANIFEST = "dataset.json"
@@ -51,7 +59,8 @@ def write_dataset(
 ) -> Manifest:
     """Write a data set folder and return its manifest.
 
-    A folder that already holds the same data set (by fingerprint) is left as it is.
+    A folder that already holds the same data set (by fingerprint) is left as it is; only files of the same sound that
+    were written anew since are taken in.
 
     Args:
         output: Folder to write.
@@ -99,7 +108,8 @@ def write_dataset(
             recipe=recipe,
         )
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            return same_or_refuse(output, manifest)
+            own = audio is not None and audio.root in (attachments or {})  # its files are those that lie there
+            return same_or_refuse(output, manifest, None if own else audio)
         with atomic_folder(output) as folder:
             tracks.write_parquet(folder / TRACKS)
             staged.rename(folder / PLAYLISTS)
@@ -115,7 +125,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write the manifest beside the tables that it speaks of, and return it with their digests."""
     tables = {path.name: digest_file(path) for path in sorted(folder.glob("*.parquet"))}
     written = manifest.model_copy(update={"files": tables})
-    (folder / MANIFEST).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(folder / MANIFEST, written.model_dump_json(indent=2) + "\n")
     return written
 
 
@@ -189,8 +199,15 @@ def _require_as_built(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+def read_table(
+    path: Path, columns: Mapping[str, type[pl.DataType]], newer: Mapping[str, pl.Expr] | None = None
+) -> pl.DataFrame:
     """Read a Parquet file of the data set and check its columns.
+
+    Args:
+        path: The file.
+        columns: Those that it has.
+        newer: Columns that earlier versions did not write -> what stands for them.
 
     Raises:
         DataError: If it cannot be read or has other columns.
@@ -202,6 +219,7 @@ def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataF
         except TABLE_ERRORS as error:
             first_line = str(error).splitlines()[0]
             raise DataError(f"the file is damaged: {first_line}", where=str(path), next_step=advice) from error
+    frame = frame.with_columns(**{name: value for name, value in (newer or {}).items() if name not in frame.columns})
     if dict(frame.schema) != {name: kind() for name, kind in columns.items()}:
         found = ", ".join(f"{name} {kind}" for name, kind in frame.schema.items())
         allowed = ", ".join(f"{name} {kind.__name__}" for name, kind in columns.items())
@@ -212,7 +230,8 @@ def read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataF
 def _read_audio(folder: Path, manifest: Manifest) -> DatasetAudio | None:
     if manifest.audio_root is None or manifest.audio_policy is None:
         return None
-    files = read_table(folder / AUDIO_FILES, AUDIO_FILE_COLUMNS)
+    # Earlier versions digested the files' bytes: with these in its place their data sets keep their fingerprint.
+    files = read_table(folder / AUDIO_FILES, AUDIO_FILE_COLUMNS, newer={"samples_sha256": pl.col("sha256")})
     return DatasetAudio(manifest.audio_root, manifest.audio_policy, files)
 
 
@@ -266,8 +285,13 @@ def _stored_cells(path: Path, column: str) -> Iterator[str]:
         start += part.height
 
 
-def same_or_refuse(output: Path, manifest: Manifest) -> Manifest:
+def same_or_refuse(output: Path, manifest: Manifest, audio: DatasetAudio | None = None) -> Manifest:
     """Return the manifest of the same data set, which is there already.
+
+    Args:
+        output: Where it is.
+        manifest: What would be written.
+        audio: Its audio files as they are now: they may have other tags than when it was built.
 
     Raises:
         DataError: If the folder holds something else.
@@ -275,8 +299,18 @@ def same_or_refuse(output: Path, manifest: Manifest) -> Manifest:
     if output.is_dir() and (output / MANIFEST).is_file():
         existing = read_manifest(output)
         if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
-            return existing
+            return existing if audio is None else _with_audio_files(output, existing, audio)
     raise _something_else(output)
+
+
+def _with_audio_files(folder: Path, manifest: Manifest, audio: DatasetAudio) -> Manifest:
+    files = audio.files.select(list(AUDIO_FILE_COLUMNS))
+    if files.equals(read_parquet(folder / AUDIO_FILES)):
+        return manifest
+    sweep(folder)
+    with atomic_file(folder / AUDIO_FILES) as temporary:
+        files.write_parquet(temporary)
+    return write_manifest(folder, manifest)
 
 
 def _something_else(output: Path) -> DataError:

@@ -163,7 +163,7 @@ def _write(
             table.write_parquet(folder / name)
         manifest = write_manifest(folder, manifest)
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            same_or_refuse(output, manifest)
+            same_or_refuse(output, manifest, audio)
         else:
             if output.is_dir():
                 output.rmdir()

@@ -42,7 +42,8 @@ PLAYLIST_COLUMNS: dict[str, type[pl.DataType]] = {
 }
 AUDIO_FILE_COLUMNS: dict[str, type[pl.DataType]] = {
     "track_id": pl.String,
-    "sha256": pl.String,
+    "samples_sha256": pl.String,  # of the clip's decoded samples: what the data set's digest is made of
+    "sha256": pl.String,  # of the file, and its size and time: by which a changed file is found
     "bytes": pl.Int64,
     "modified_ns": pl.Int64,
 }
@@ -153,8 +154,11 @@ class Interactions:
 
 
 def clips_digest(clips: pl.DataFrame, policy: AudioPolicy) -> str:
-    """Return the digest of ``track_id``, ``sha256``, ``clip_start_s`` and the policy: what is heard, and how."""
-    columns = (clips["track_id"], clips["sha256"], clips["clip_start_s"].cast(pl.String))
+    """Return the digest of ``track_id``, ``samples_sha256``, ``clip_start_s`` and the policy: what is heard, and how.
+
+    The files' own bytes are no part of it: another encoder, or another tag, packs the same sound into other bytes.
+    """
+    columns = (clips["track_id"], clips["samples_sha256"], clips["clip_start_s"].cast(pl.String))
     return digest([digest_columns(*columns), policy.model_dump(mode="json")])
 
 
@@ -180,8 +184,8 @@ class SplitAudio:
     Attributes:
         root: Folder that the paths start from.
         policy: How clips are cut.
-        files: Columns ``track_id``, ``audio``, ``clip_start_s``, ``sha256``, ``bytes``, ``modified_ns``; in the order
-            of the split's tracks.
+        files: Columns ``track_id``, ``audio``, ``clip_start_s`` and `AUDIO_FILE_COLUMNS`; in the order of the
+            split's tracks.
     """
 
     root: Path
@@ -190,7 +194,7 @@ class SplitAudio:
 
     @cached_property
     def digest(self) -> str:
-        """The digest of ids, file digests, clip starts and policy: all that an audio encoder sees."""
+        """The digest of ids, samples, clip starts and policy: all that an audio encoder sees."""
         return clips_digest(self.files, self.policy)
 
 

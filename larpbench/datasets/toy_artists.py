@@ -1,7 +1,11 @@
-"""A small invented artist graph: communities that edges, features and song titles all know of, each with noise."""
+"""A small invented artist graph: communities that edges, features and song titles all know of, each with noise.
+
+It is drawn in integers, on the grid of `larpbench.datasets.fixed_point`, so that it is the same on every CPU.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +13,23 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.files import MANIFEST, read_dataset
+from larpbench.datasets.fixed_point import (
+    ONE,
+    as_float32,
+    exp,
+    matrix_product,
+    normal,
+    pick,
+    root,
+    spread,
+    times,
+    unit,
+)
 from larpbench.datasets.graph_files import GraphOptions, assemble_graph
 from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.storage import exclusive, make_folder
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 NOTE = (
     "Made on an invented graph with planted communities: it shows that the pipeline works, and says nothing of any "
     "encoder on real music."
@@ -77,9 +93,9 @@ def draw_toy(spec: ToySpec) -> ToyWorld:
     generator = np.random.default_rng([spec.seed, GENERATOR_VERSION])
     n = spec.artists
     community = generator.permutation(np.arange(n) % spec.communities)
-    middles = generator.normal(size=(spec.communities, spec.latent))
-    middles /= np.linalg.norm(middles, axis=1, keepdims=True)
-    latent = middles[community] + spec.spread * generator.normal(size=(n, spec.latent)) / np.sqrt(spec.latent)
+    middles = unit(normal(generator, spec.communities, spec.latent))
+    own = normal(generator, n, spec.latent) * ONE // root(spec.latent * ONE)
+    latent = middles[community] + times(_fixed(spec.spread), own)
     ids = np.array([f"artist-{number:05d}" for number in range(n)])
     split = _splits(n, generator)
     pairs = _edges(spec, community, latent, generator)
@@ -87,7 +103,7 @@ def draw_toy(spec: ToySpec) -> ToyWorld:
     rows = []
     for number in range(n):
         for song in range(spec.songs):
-            words = generator.choice(vocabulary[community[number]], size=3)
+            words = _any_of(vocabulary[community[number]], 3, generator)
             rows.append((ids[number], f"{ids[number]}-song-{song}", " ".join(words), _name(number)))
     songs = pl.DataFrame(rows, schema=["artist_id", "track_id", "title", "artist"], orient="row")
     return ToyWorld(
@@ -131,6 +147,10 @@ def build_toy(output: Path, spec: ToySpec | None = None) -> Dataset:
         )
 
 
+def _fixed(number: float) -> int:
+    return round(number * ONE)
+
+
 def _splits(n: int, generator: np.random.Generator) -> np.ndarray:
     sizes = [round(share * n) for share in _SHARES.values()]
     sizes[0] += n - sum(sizes)
@@ -140,54 +160,64 @@ def _splits(n: int, generator: np.random.Generator) -> np.ndarray:
 def _edges(spec: ToySpec, community: np.ndarray, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Draw edges of artists with a popularity of their own; within a community near artists are preferred."""
     wanted = round(spec.artists * spec.degree / 2)
-    popularity = generator.lognormal(sigma=1.0, size=spec.artists)
+    popularity = exp(normal(generator, spec.artists))
+    mixing, width = _fixed(spec.mixing), max(1, _fixed(spec.spread) ** 2 // ONE)
     members = [np.flatnonzero(community == each) for each in range(spec.communities)]
     found: set[tuple[int, int]] = set()
     for _ in range(20 * wanted):  # of which most are new; a bound where the graph is too small for its edges
         if len(found) == wanted:
             break
-        one = int(generator.choice(spec.artists, p=popularity / popularity.sum()))
-        others = np.arange(spec.artists) if generator.random() < spec.mixing else members[community[one]]
+        one = int(pick(generator, popularity[None, :])[0])
+        others = np.arange(spec.artists) if generator.integers(ONE) < mixing else members[community[one]]
         others = others[others != one]
-        near = np.exp(-((latent[others] - latent[one]) ** 2).sum(axis=1) / spec.spread**2)
-        weights = popularity[others] * near + 1e-12
-        other = int(generator.choice(others, p=weights / weights.sum()))
+        squares = ((latent[others] - latent[one]) ** 2).sum(axis=1)
+        weights = times(popularity[others], exp(-squares // width)) + 1
+        other = int(others[pick(generator, weights[None, :])[0]])
         found.add((min(one, other), max(one, other)))
     return np.array(sorted(found))
 
 
 def _descriptors(spec: ToySpec, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return what low-level descriptors of sound are like: many columns, each in a unit of its own."""
-    mixed = latent @ generator.normal(size=(spec.latent, spec.feature_dim))
-    noisy = mixed + spec.feature_noise * mixed.std() * generator.normal(size=mixed.shape)
-    units = 10.0 ** generator.uniform(-3, 4, size=spec.feature_dim)
-    return ((noisy + generator.normal(size=spec.feature_dim)) * units).astype(np.float32)
+    noisy = _mixed(latent, spec.feature_dim, _fixed(spec.feature_noise), generator)
+    descriptors: np.ndarray = np.ldexp(  # powers of two between about 0.001 and 10,000
+        as_float32(noisy + normal(generator, spec.feature_dim)), generator.integers(-10, 14, size=spec.feature_dim)
+    )
+    return descriptors
 
 
 def _embeddings(spec: ToySpec, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return what a pretrained encoder's vectors are like: of length 1, with less noise than descriptors."""
-    mixed = latent @ generator.normal(size=(spec.latent, spec.feature_dim))
-    noisy = mixed + 0.7 * spec.feature_noise * mixed.std() * generator.normal(size=mixed.shape)
-    return (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    return as_float32(unit(_mixed(latent, spec.feature_dim, _fixed(spec.feature_noise) * 7 // 10, generator)))
 
 
 def _moods(spec: ToySpec, latent: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return what tags are like: a few ones in a row of zeros."""
-    scores = latent @ generator.normal(size=(spec.latent, _MOODS))
-    scores += 0.6 * spec.feature_noise * scores.std() * generator.normal(size=scores.shape)
+    scores = _mixed(latent, _MOODS, _fixed(spec.feature_noise) * 6 // 10, generator)
     threshold = np.sort(scores, axis=1)[:, -6]
     return (scores >= threshold[:, None]).astype(np.float32)
+
+
+def _mixed(latent: np.ndarray, dim: int, noise: int, generator: np.random.Generator) -> np.ndarray:
+    """Return the latent numbers mixed to `dim` others, with noise in proportion to their spread."""
+    mixed = matrix_product(latent, normal(generator, latent.shape[1], dim))
+    result: np.ndarray = mixed + times(times(noise, spread(mixed)), normal(generator, *mixed.shape))
+    return result
 
 
 def _vocabulary(spec: ToySpec, generator: np.random.Generator) -> list[list[str]]:
     """Return words for each community: some of its own, some of everybody."""
     common = [_word(generator) for _ in range(3 * _WORDS_EACH)]
     own = [[_word(generator) for _ in range(_WORDS_EACH)] for _ in range(spec.communities)]
-    return [[*words, *generator.choice(common, size=2 * _WORDS_EACH)] for words in own]
+    return [[*words, *_any_of(common, 2 * _WORDS_EACH, generator)] for words in own]
 
 
 def _word(generator: np.random.Generator) -> str:
-    return "".join(generator.choice(list(_CONSONANTS)) + generator.choice(list(_VOWELS)) for _ in range(3))
+    return "".join(_any_of(letters, 1, generator)[0] for letters in 3 * (_CONSONANTS, _VOWELS))
+
+
+def _any_of(items: Sequence[str], n: int, generator: np.random.Generator) -> list[str]:
+    return [items[index] for index in generator.integers(len(items), size=n).tolist()]
 
 
 def _name(number: int) -> str:

@@ -53,12 +53,13 @@ def hear_tracks(
     clips, files = [], []
     reasons: dict[str, list[str]] = {}
 
-    def hear(item: tuple[str, Path]) -> tuple[str, tuple[float, float] | None, tuple[str, int, int] | str]:
+    def hear(item: tuple[str, Path]) -> tuple[str, tuple[float, float] | None, tuple[str, str, int, int] | str]:
         track_id, path = item
         try:
             clip = examine(path, policy, seed, track_id, given.get(track_id))
             found = path.stat()
-            return track_id, (clip.start_s, clip.duration_s), (digest_file(path), found.st_size, found.st_mtime_ns)
+            row = (clip.samples_sha256, digest_file(path), found.st_size, found.st_mtime_ns)
+            return track_id, (clip.start_s, clip.duration_s), row
         except UnusableAudio as error:
             return track_id, None, error.reason
         except OSError:  # it went away between the two looks

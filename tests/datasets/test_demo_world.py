@@ -9,14 +9,8 @@ import polars as pl
 import pytest
 
 from larpbench.datasets.demo import latents as causes
-from larpbench.datasets.demo.synthesis import (
-    CLIP_SAMPLES,
-    CLIP_SECONDS,
-    PEAK,
-    SAMPLE_RATE,
-    SOUND_PARAMETERS,
-    synthesise,
-)
+from larpbench.datasets.demo.sound_tables import SAMPLE_RATE, TOP
+from larpbench.datasets.demo.synthesis import CLIP_SAMPLES, CLIP_SECONDS, PEAK, SOUND_PARAMETERS, synthesise
 from larpbench.datasets.demo.words import Lexicon, artist_names
 from larpbench.datasets.demo.world import (
     PLAYLIST_LENGTHS,
@@ -29,6 +23,7 @@ from larpbench.datasets.demo.world import (
     oracle_vectors,
     taste_vector,
 )
+from larpbench.datasets.fixed_point import ONE, normal
 
 SMALL = WorldSpec(tracks=(60, 30, 40), playlists=(40, 10, 20), artists=(6, 3, 4))
 
@@ -49,7 +44,11 @@ def same(a: World, b: World) -> bool:
 
 def clip(seed: int = 0, **controls: float) -> np.ndarray:
     values = {"percussion": 0.2, **controls}
-    return synthesise(np.array([values.get(name, 0.5) for name in SOUND_PARAMETERS]), seed)
+    return levels([values.get(name, 0.5) for name in SOUND_PARAMETERS], seed) / 32768
+
+
+def levels(values: list[float], seed: int) -> np.ndarray:
+    return synthesise(np.array([round(TOP * value) for value in values]), seed)
 
 
 def power(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,9 +103,9 @@ def test_sizes_and_columns_are_those_asked_for(world: World) -> None:
         assert tracks["artist"].n_unique() == spec.artists[i]
         assert playlists["playlist_id"].n_unique() == spec.playlists[i]
     assert world.sound.shape == (world.tracks.height, len(SOUND_PARAMETERS))
-    assert world.sound.dtype == np.float64
+    assert world.sound.dtype == np.int64
     assert world.sound.min() >= 0
-    assert world.sound.max() <= 1
+    assert world.sound.max() <= TOP
     assert world.tracks.null_count().sum_horizontal().item() == 0
 
 
@@ -166,8 +165,8 @@ def test_close_views_share_words() -> None:
         titles = " ".join(lexicon.title(view, (), rng) for _ in range(20)).lower()
         return set(re.findall(r"\w+", titles)) & set(lexicon.nouns + lexicon.adjectives)
 
-    view = rng.standard_normal(12)
-    near, far = words(view + 0.1 * rng.standard_normal(12)), words(-view)
+    view = normal(rng, 12)
+    near, far = words(view + normal(rng, 12) // 10), words(-view)
     assert len(words(view) & near) > 2 * len(words(view) & far)
 
 
@@ -175,8 +174,8 @@ def test_without_private_noise_only_the_private_part_changes() -> None:
     noisy, clean = (causes.draw_latents(3, 0, 50, 5, private_noise) for private_noise in (True, False))
     assert not clean.private_audio.any()
     assert not clean.private_text.any()
-    assert noisy.private_audio.std() == pytest.approx(1, abs=0.2)
-    assert noisy.private_text.std() == pytest.approx(1, abs=0.2)
+    assert noisy.private_audio.std() / ONE == pytest.approx(1, abs=0.2)
+    assert noisy.private_text.std() / ONE == pytest.approx(1, abs=0.2)
     for name in ("theme", "artist", "identity"):
         assert np.array_equal(getattr(noisy, name), getattr(clean, name))
 
@@ -194,8 +193,8 @@ def test_each_view_hears_one_theme_coordinate_badly(view: object, weakened: int)
 def test_the_oracle_is_the_utility_that_draws_playlists() -> None:
     latents = causes.draw_latents(5, 0, 80, 8, True)
     theme = causes.on_sphere(np.random.default_rng(0), 1)[0]
-    utility = 6 * latents.theme @ theme + 1.5 * (latents.artist == 3)
-    assert np.allclose(oracle_vectors(latents, 10) @ taste_vector(theme, 3, 10), utility)
+    utility = 6 * (latents.theme / ONE) @ (theme / ONE) + 1.5 * (latents.artist == 3)
+    assert np.allclose(oracle_vectors(latents, 10) @ taste_vector(theme, 3, 10) / ONE**2, utility, atol=1e-5)
 
 
 def test_the_oracle_follows_the_rows_of_the_tracks(world: World) -> None:
@@ -233,21 +232,22 @@ def test_a_world_that_cannot_be_drawn_is_refused(wrong: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_a_clip_has_its_length_and_peak_and_is_never_silent(level: float) -> None:
-    x = synthesise(np.full(len(SOUND_PARAMETERS), level), seed=1)
+    x = levels([level] * len(SOUND_PARAMETERS), seed=1)
     assert x.shape == (CLIP_SAMPLES,) == (SAMPLE_RATE * CLIP_SECONDS,)
-    assert x.dtype == np.float32
-    assert np.abs(x).max() == pytest.approx(PEAK, rel=1e-5)
-    assert np.sqrt(np.mean(x**2)) > 0.005
-    windows = np.round(x * 32767).reshape(-1, SAMPLE_RATE // 10)
-    assert windows.any(axis=1).all()
+    assert x.dtype == np.int16
+    assert np.abs(x).max() == PEAK == round(0.3 * 32768)
+    assert np.sqrt(np.mean((x / 32768) ** 2)) > 0.005
+    assert x.reshape(-1, SAMPLE_RATE // 10).any(axis=1).all()
 
 
 def test_a_clip_follows_its_controls_and_seed_only() -> None:
     assert np.array_equal(clip(seed=1), clip(seed=1))
     assert not np.array_equal(clip(seed=1), clip(seed=2))
     assert np.array_equal(clip(bass=1.0), clip(bass=1.7))  # out of range is clipped
-    with pytest.raises(ValueError, match="shape"):
-        synthesise(np.zeros(3), 0)
+    with pytest.raises(ValueError, match="16 integers"):
+        synthesise(np.zeros(3, dtype=int), 0)
+    with pytest.raises(ValueError, match="16 integers"):
+        synthesise(np.full(len(SOUND_PARAMETERS), 0.5), 0)
 
 
 @pytest.mark.parametrize("name", SOUND_PARAMETERS)

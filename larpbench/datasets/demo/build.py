@@ -10,12 +10,14 @@ import polars as pl
 import soundfile
 
 from larpbench import progress
+from larpbench.audio.clips import samples_digest
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
-from larpbench.datasets.demo.synthesis import CLIP_SECONDS, SAMPLE_RATE, synthesise
+from larpbench.datasets.demo.sound_tables import SAMPLE_RATE
+from larpbench.datasets.demo.synthesis import CLIP_SECONDS, synthesise
 from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, draw_world
 from larpbench.datasets.files import MANIFEST, read_dataset
-from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, Dataset, DatasetAudio
 from larpbench.errors import StorageError
 from larpbench.fingerprint import digest_file
 from larpbench.storage import TEMPORARY_PREFIX, exclusive, make_folder, storage_errors, sweep
@@ -90,6 +92,7 @@ def _write_audio(world: World, seed: int, folder: Path) -> pl.DataFrame:
                 advice = "see that the disk has room (about 81 MB), or set LARPBENCH_HOME to another one"
                 raise StorageError(f"a clip cannot be written: {error}", where=str(path), next_step=advice) from error
             found = path.stat()
-            rows.append((track_id, digest_file(path), found.st_size, found.st_mtime_ns))
+            samples = samples_digest(clip.astype(np.float32) / (1 << 15), SAMPLE_RATE)
+            rows.append((track_id, samples, digest_file(path), found.st_size, found.st_mtime_ns))
             advance(1)
-    return pl.DataFrame(rows, schema=["track_id", "sha256", "bytes", "modified_ns"], orient="row")
+    return pl.DataFrame(rows, schema=dict(AUDIO_FILE_COLUMNS), orient="row")

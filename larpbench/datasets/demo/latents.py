@@ -2,7 +2,7 @@
 
 A track has a *theme* (what playlists are about), an *identity* (who made it) and one private noise a
 modality. Each view mixes them; each sees one coordinate of the theme only faintly, a different one, so that
-neither modality alone can tell everything.
+neither modality alone can tell everything. All numbers are integers on the grid of `larpbench.datasets.fixed_point`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from enum import IntEnum
 
 import numpy as np
 
+from larpbench.datasets.fixed_point import ONE, matrix_product, normal, root, tanh, times, unit
+
 THEME_DIM = 4
 IDENTITY_DIM = 8
 PRIVATE_DIM = 6
 MIXED_DIM = THEME_DIM + IDENTITY_DIM + PRIVATE_DIM
 
-WEAKENED_GAIN = 0.3
+WEAKENED_GAIN = ONE * 3 // 10
 """What is left of the one theme coordinate that a view hears badly."""
-IDENTITY_SPREAD = 0.3
+IDENTITY_SPREAD = ONE * 3 // 10
 """Standard deviation of a track's identity around its artist's centre, whose own is 1."""
-VIEW_NOISE = 0.1
+VIEW_NOISE = ONE // 10
 """Standard deviation of the noise added to a view; a view's values lie in about [-1, 1]."""
 
 
@@ -68,11 +70,9 @@ def on_sphere(rng: np.random.Generator, n: int) -> np.ndarray:
         n: How many.
 
     Returns:
-        float64, (n, THEME_DIM), rows of length 1.
+        int64, (n, THEME_DIM), rows of length ONE.
     """
-    points = rng.standard_normal((n, THEME_DIM))
-    directions: np.ndarray = points / np.linalg.norm(points, axis=1, keepdims=True)
-    return directions
+    return unit(normal(rng, n, THEME_DIM))
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Latents:
     """The hidden causes of one split's tracks; all arrays have one row a track.
 
     Attributes:
-        theme: float64, (n, THEME_DIM), on the unit sphere.
+        theme: int64, (n, THEME_DIM), on the sphere of radius ONE.
         artist: int64, (n,), the artist's number within the split.
-        identity: float64, (n, IDENTITY_DIM), close to the artist's centre.
-        private_audio: float64, (n, PRIVATE_DIM), heard only; zero if the world has no private noise.
-        private_text: float64, (n, PRIVATE_DIM), read only; zero if the world has no private noise.
+        identity: int64, (n, IDENTITY_DIM), close to the artist's centre.
+        private_audio: int64, (n, PRIVATE_DIM), heard only; zero if the world has no private noise.
+        private_text: int64, (n, PRIVATE_DIM), read only; zero if the world has no private noise.
     """
 
     theme: np.ndarray
@@ -109,16 +109,16 @@ def draw_latents(seed: int, split: int, n_tracks: int, n_artists: int, private_n
     """
     artist = stream(seed, Purpose.ARTIST, split).permutation(np.arange(n_tracks) % n_artists)
     identity_rng = stream(seed, Purpose.IDENTITY, split)
-    centres = identity_rng.standard_normal((n_artists, IDENTITY_DIM))
-    own = identity_rng.standard_normal((n_tracks, IDENTITY_DIM))
+    centres = normal(identity_rng, n_artists, IDENTITY_DIM)
+    own = normal(identity_rng, n_tracks, IDENTITY_DIM)
 
     def private(purpose: Purpose) -> np.ndarray:
-        return float(private_noise) * stream(seed, purpose, split).standard_normal((n_tracks, PRIVATE_DIM))
+        return int(private_noise) * normal(stream(seed, purpose, split), n_tracks, PRIVATE_DIM)
 
     return Latents(
         theme=on_sphere(stream(seed, Purpose.THEME, split), n_tracks),
         artist=artist,
-        identity=centres[artist] + IDENTITY_SPREAD * own,
+        identity=centres[artist] + times(IDENTITY_SPREAD, own),
         private_audio=private(Purpose.PRIVATE_AUDIO),
         private_text=private(Purpose.PRIVATE_TEXT),
     )
@@ -134,7 +134,7 @@ def audio_view(seed: int, split: int, latents: Latents, dim: int) -> np.ndarray:
         dim: Values a track.
 
     Returns:
-        float64, (n, dim), in about [-1, 1].
+        int64, (n, dim), from about -ONE to ONE.
     """
     mixing = stream(seed, Purpose.MIX_AUDIO)
     return _view(latents, latents.private_audio, 0, dim, mixing, stream(seed, Purpose.NOISE_AUDIO, split))
@@ -150,7 +150,7 @@ def text_view(seed: int, split: int, latents: Latents, dim: int) -> np.ndarray:
         dim: Values a track.
 
     Returns:
-        float64, (n, dim), in about [-1, 1].
+        int64, (n, dim), from about -ONE to ONE.
     """
     mixing = stream(seed, Purpose.MIX_TEXT)
     return _view(latents, latents.private_text, 1, dim, mixing, stream(seed, Purpose.NOISE_TEXT, split))
@@ -164,16 +164,16 @@ def _view(
     mixing: np.random.Generator,
     noise: np.random.Generator,
 ) -> np.ndarray:
-    gain = np.ones(THEME_DIM)
+    gain = np.full(THEME_DIM, ONE)
     gain[weakened] = WEAKENED_GAIN
     # The three causes weigh the same: each block has an expected squared length of about 4.
     causes = np.hstack(
         [
-            2 * gain * latents.theme,
-            2 * latents.identity / np.sqrt(IDENTITY_DIM),
-            2 * private / np.sqrt(PRIVATE_DIM),
+            2 * times(gain, latents.theme),
+            2 * ONE * latents.identity // root(IDENTITY_DIM * ONE),
+            2 * ONE * private // root(PRIVATE_DIM * ONE),
         ]
     )
-    mixture = mixing.standard_normal((MIXED_DIM, dim)) / np.sqrt(MIXED_DIM)
-    view: np.ndarray = np.tanh(causes @ mixture)
-    return view + VIEW_NOISE * noise.standard_normal((len(causes), dim))
+    mixture = ONE * normal(mixing, MIXED_DIM, dim) // root(MIXED_DIM * ONE)
+    view: np.ndarray = tanh(matrix_product(causes, mixture)) + times(VIEW_NOISE, normal(noise, len(causes), dim))
+    return view

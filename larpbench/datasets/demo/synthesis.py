@@ -1,17 +1,36 @@
-"""A small synthesiser: a few controls in [0, 1] become five seconds of music.
+"""A small synthesiser: a few controls become five seconds of music, the same samples on every CPU.
 
 Every control acts continuously, and on something that ordinary audio features measure. All clips share one
-tonic, so that the mode shows in a plain average of the chroma.
+tonic, so that the mode shows in a plain average of the chroma. All arithmetic is that of integers: float functions,
+Fourier transforms and matrix products differ between CPUs in their last bits. There is no filter, either: the equaliser
+weighs the partials before they are summed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from functools import cache
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+from larpbench.datasets.demo.sound_tables import (
+    PERIOD,
+    SAMPLE_RATE,
+    TOP,
+    UNIT,
+    amplitude,
+    bell,
+    between,
+    cents,
+    fade,
+    low_pass,
+    oscillators,
+    partials,
+    ratio_cents,
+    sine,
+)
+from larpbench.datasets.fixed_point import pick
+
 CLIP_SECONDS = 5
 CLIP_SAMPLES = SAMPLE_RATE * CLIP_SECONDS
 
@@ -34,189 +53,180 @@ SOUND_PARAMETERS: tuple[str, ...] = (
     "tilt",  # spectral slope of the whole mix
 )
 
-PEAK = 0.3
-"""Largest absolute sample of a clip: the headroom keeps 16-bit lossless files small."""
+PEAK = 9830
+"""Largest absolute sample of a clip, 0.3 of full scale: the headroom keeps 16-bit lossless files small."""
 
-_TONIC_HZ = 110.0
-_TABLE_SIZE = 4096
 _OCTAVES = 4
-_MAX_HARMONICS = 36  # of the lowest tone: the highest pitch class (208 Hz) stays below the Nyquist frequency
+_PARTIALS = 36  # of the lowest tone: the highest pitch class (208 Hz) stays below the Nyquist frequency
 _STEPS_A_BEAT = 2
 _STEPS_A_CHORD = 4
-_TREMOLO_HZ = 5.5
-_FLOOR = 3e-4  # of a soft hiss: no clip is digitally silent anywhere
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """The rhythm grid: eighth notes from the clip's first sample on.
-
-    Attributes:
-        seconds: Length of a step.
-        bounds: int64, (n + 1,), first sample of each step, and the clip's end.
-        index: int64, (CLIP_SAMPLES,), the step of each sample.
-        since: float32, (CLIP_SAMPLES,), seconds since the step began.
-    """
-
-    seconds: float
-    bounds: np.ndarray
-    index: np.ndarray
-    since: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.bounds) - 1
+_SHORTEST_STEP, _LONGEST_STEP = 2667, 8000  # samples of an eighth note at 180 and at 60 beats a minute
+_TREMOLO_SAMPLES = 2909  # 5.5 Hz
+_HISS = 3  # largest sample of a soft noise: no clip is digitally silent anywhere
+_BELLS = {"low_eq": 250, "mid_eq": 900, "high_eq": 2800}  # Hz
 
 
 def synthesise(controls: np.ndarray, seed: int) -> np.ndarray:
     """Render one clip.
 
     Args:
-        controls: float, (len(SOUND_PARAMETERS),), each in [0, 1], in the order of `SOUND_PARAMETERS`.
+        controls: Integers, (len(SOUND_PARAMETERS),), each from 0 to TOP, in the order of `SOUND_PARAMETERS`.
         seed: Of what the controls leave open: the arpeggio's path, the hi-hat's noise, phases.
 
     Returns:
-        float32, (CLIP_SAMPLES,), mono at SAMPLE_RATE, largest absolute value PEAK.
+        int16, (CLIP_SAMPLES,), mono at SAMPLE_RATE, largest absolute value PEAK.
     """
-    if np.shape(controls) != (len(SOUND_PARAMETERS),):
-        raise ValueError(f"controls must have shape ({len(SOUND_PARAMETERS)},), got {np.shape(controls)}")
-    control = dict(zip(SOUND_PARAMETERS, np.clip(controls, 0, 1).tolist(), strict=True))
+    if np.shape(controls) != (len(SOUND_PARAMETERS),) or not np.issubdtype(controls.dtype, np.integer):
+        raise ValueError(f"controls must be {len(SOUND_PARAMETERS)} integers, got {controls.dtype} {controls.shape}")
+    control = dict(zip(SOUND_PARAMETERS, np.clip(controls, 0, TOP).tolist(), strict=True))
     rng = np.random.default_rng(seed)
-    steps = _grid(control["tempo"])
-    weights = _score(control, len(steps), rng)
-    tones = _tones(control, steps, weights)
-    mix = 0.8 * tones / (np.std(tones) + 1e-9)
-    mix += 1.6 * control["bass"] * _bass(steps)
-    mix *= _tremolo(control["tremolo"], rng)
-    hiss = rng.standard_normal(CLIP_SAMPLES, dtype=np.float32)
-    mix += (0.1 + 1.9 * control["percussion"]) * _drums(steps, control["density"], hiss)
-    mix = _equalise(mix, control)
-    mix /= np.max(np.abs(mix))
-    mix += _FLOOR * hiss
-    clip: np.ndarray = (mix * (PEAK / np.max(np.abs(mix)))).astype(np.float32)
+    step = int(between(_LONGEST_STEP, _SHORTEST_STEP)[control["tempo"]])
+    weights = _score(control, -(-CLIP_SAMPLES // step), rng)
+    noise = rng.integers(-UNIT, UNIT, size=CLIP_SAMPLES, endpoint=True)
+    mix = (_tones(control, step, weights) + _bass(control, step)) * _tremolo(control["tremolo"], rng) // UNIT
+    mix += _drums(control, step, noise)
+    mix = mix * PEAK // int(np.abs(mix).max()) + noise * _HISS // UNIT
+    loudest = int(np.abs(mix).max())
+    clip: np.ndarray = ((mix * PEAK + loudest // 2) // loudest).astype(np.int16)
     return clip
 
 
-def _between(low: float, high: float, x: float) -> float:
-    """Interpolate on a log scale, on which pitch, time and loudness are heard."""
-    return float(low * (high / low) ** x)
-
-
-def _grid(tempo: float) -> _Steps:
-    seconds = 60 / _STEPS_A_BEAT / _between(60, 180, tempo)
-    n = int(np.ceil(CLIP_SECONDS / seconds))
-    bounds = np.minimum(np.round(np.arange(n + 1) * seconds * SAMPLE_RATE), CLIP_SAMPLES).astype(np.int64)
-    index = np.repeat(np.arange(n), np.diff(bounds))
-    since = ((np.arange(CLIP_SAMPLES) - bounds[index]) / SAMPLE_RATE).astype(np.float32)
-    return _Steps(seconds, bounds, index, since)
-
-
-def _score(control: dict[str, float], length: int, rng: np.random.Generator) -> np.ndarray:
+def _score(control: dict[str, int], length: int, rng: np.random.Generator) -> np.ndarray:
     """Write the notes.
 
     Returns:
-        Loudness of each pitch class at each step, float32, (length, 12).
+        Loudness of each pitch class at each step, int64, (length, 12); a tone of the tonic's chord has about 256.
     """
-    major = np.sqrt(control["mode"])
-    minor = np.sqrt(1 - control["mode"])
 
-    def triad(root: int, third_is_fixed: bool = False) -> np.ndarray:
-        tones = np.zeros(12)
-        tones[[root, (root + 7) % 12]] = 1.0, 0.8
-        tones[(root + 3) % 12] += 0.9 * (0.0 if third_is_fixed else minor)
-        tones[(root + 4) % 12] += 0.9 * (1.0 if third_is_fixed else major)
+    def mixed(level: int) -> tuple[int, int]:
+        return math.isqrt((TOP - level) * TOP), math.isqrt(level * TOP)
+
+    def triad(major_third: int, minor_third: int, chord_root: int) -> np.ndarray:
+        tones = np.zeros(12, dtype=np.int64)
+        tones[[chord_root, (chord_root + 7) % 12]] = 10 * TOP, 8 * TOP
+        tones[(chord_root + 3) % 12] += 9 * minor_third
+        tones[(chord_root + 4) % 12] += 9 * major_third
         return tones
 
-    tonic, subdominant, dominant = triad(0), triad(5), triad(7, third_is_fixed=True)
-    away = np.sqrt(1 - control["harmony"]) * subdominant + np.sqrt(control["harmony"]) * dominant
-    chord = np.arange(length) // _STEPS_A_CHORD
-    chords = np.where(chord[:, None] % 2 == 1, away, tonic)
+    minor, major = mixed(control["mode"])
+    plagal, authentic = mixed(control["harmony"])
+    tonic, subdominant, dominant = triad(major, minor, 0), triad(major, minor, 5), triad(TOP, 0, 7)
+    away = (plagal * subdominant + authentic * dominant) // TOP
+    chords = np.where((np.arange(length) // _STEPS_A_CHORD % 2 == 1)[:, None], away, tonic)
     # An arpeggio emphasises one tone of the chord at each step, on a path of the clip's own.
-    chosen = np.array([rng.choice(12, p=row / row.sum()) for row in chords])
-    emphasis = np.where(np.arange(12) == chosen[:, None], 1.6, 0.7)
-    on_beat = np.arange(length) % _STEPS_A_BEAT == 0
-    loudness = np.where(on_beat, 1.0, control["density"])
-    score: np.ndarray = (chords * emphasis * loudness[:, None]).astype(np.float32)
+    emphasis = np.where(np.arange(12) == pick(rng, chords)[:, None], 16, 7)
+    loudness = np.where(np.arange(length) % _STEPS_A_BEAT == 0, TOP, control["density"])
+    score: np.ndarray = chords * emphasis * loudness[:, None] // (100 * TOP)
     return score
 
 
-@cache
-def _phases() -> np.ndarray:
-    """Table positions of twelve running oscillators, one a pitch class: uint16, (12, CLIP_SAMPLES)."""
-    frequency = _TONIC_HZ * 2.0 ** (np.arange(12) / 12)
-    cycles = frequency[:, None] * np.arange(CLIP_SAMPLES) / SAMPLE_RATE
-    return ((cycles % 1) * _TABLE_SIZE).astype(np.uint16)
+def _colour(control: dict[str, int], pitch: np.ndarray) -> np.ndarray:
+    """Return how the equaliser changes sounds at some pitches (cents), in tenths of a decibel.
+
+    It has a slope, three bells and a low-pass filter.
+    """
+    octaves = np.clip(pitch - cents(800), -4800, 4800)
+    tenths = (60 * control["tilt"] - 50 * TOP) * octaves // (1200 * TOP)
+    for name, centre in _BELLS.items():
+        tenths += (240 * control[name] - 120 * TOP) * bell(pitch - cents(centre)) // (TOP * UNIT)
+    cutoff = cents(900) + (cents(7000) - cents(900)) * control["brightness"] // TOP
+    coloured: np.ndarray = tenths - low_pass(pitch - cutoff)
+    return coloured
 
 
-def _wave(register: float, richness: float) -> np.ndarray:
-    """Return one period of a tone that sounds in several octaves: float32, (_TABLE_SIZE,)."""
-    slope = 3.0 - 2.2 * richness
-    octave_gain = np.exp(-0.5 * ((np.arange(_OCTAVES) - (_OCTAVES - 1) * register) / 0.6) ** 2)
-    spectrum = np.zeros(_TABLE_SIZE // 2 + 1, dtype=complex)
-    for octave, gain in enumerate(octave_gain):
-        rank = np.arange(1, _MAX_HARMONICS // 2**octave + 1)
-        phases = np.exp(1j * rank**2)  # spread, so that the crest stays low
-        spectrum[rank * 2**octave] += gain * rank**-slope * phases
-    return np.fft.irfft(spectrum).astype(np.float32) * _TABLE_SIZE
+def _spectrum(register: int, richness: int) -> np.ndarray:
+    """Return the amplitudes of the partials of a tone that sounds in several octaves: int64, (_PARTIALS,)."""
+    amplitudes = np.zeros(_PARTIALS, dtype=np.int64)
+    for octave in range(_OCTAVES):
+        rank = np.arange(1, (_PARTIALS >> octave) + 1)
+        distance = TOP * octave - (_OCTAVES - 1) * register
+        centred = -121 * distance * distance // (TOP * TOP)  # a bell with a standard deviation of 0.6 octaves
+        slope = (30 * TOP - 22 * richness) * 6 * ratio_cents(len(rank)) // (1200 * TOP)  # 1 / rank ** (3.0 to 0.8)
+        amplitudes[(rank << octave) - 1] += amplitude(centred - slope)
+    return amplitudes
 
 
-def _tones(control: dict[str, float], steps: _Steps, weights: np.ndarray) -> np.ndarray:
+def _tones(control: dict[str, int], step: int, weights: np.ndarray) -> np.ndarray:
     """Sound the score: each step fades in over the decaying rest of the step before."""
-    attack = _between(0.003, 0.15, control["attack"])
-    decay = _between(0.06, 1.5, control["sustain"])
-    rise = np.minimum(steps.since / np.float32(attack), 1)
-    fresh = rise * np.exp(-steps.since / np.float32(decay))
-    stale = (1 - rise) * np.float32(np.exp(-steps.seconds / decay))
-    wave = _wave(control["register"], control["richness"])
-    tones = np.empty(CLIP_SAMPLES, dtype=np.float32)
+    plain = _spectrum(control["register"], control["richness"])
+    pitch = 100 * np.arange(12)[:, None] + ratio_cents(_PARTIALS)
+    coloured = plain * amplitude(_colour(control, pitch)) // UNIT
+    classes = np.flatnonzero(weights.any(axis=0))
+    waves = np.zeros((12, PERIOD), dtype=np.int64)
+    for number, wave in enumerate(partials(_PARTIALS)):
+        waves[classes] += coloured[classes, number, None] * wave
+    waves //= UNIT
+    since = np.arange(step)
+    attack = int(between(SAMPLE_RATE * 3 // 1000, SAMPLE_RATE * 150 // 1000)[control["attack"]])
+    decay = int(between(SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 1500 // 1000)[control["sustain"]])
+    rise = np.minimum(since, attack) * UNIT // attack
+    fresh = rise * fade(since, decay) // UNIT
+    stale = (UNIT - rise) * int(fade(np.array([step]), decay)[0]) // UNIT
+    tones = np.empty(CLIP_SAMPLES, dtype=np.int64)
     before = np.zeros_like(weights[0])
-    for now, begin, end in zip(weights, steps.bounds[:-1], steps.bounds[1:], strict=True):
+    for now, begin in zip(weights, range(0, CLIP_SAMPLES, step), strict=True):
         sounding = np.flatnonzero(now + before)
-        block = wave[_phases()[sounding, begin:end]]
-        tones[begin:end] = fresh[begin:end] * (now[sounding] @ block)
-        tones[begin:end] += stale[begin:end] * (before[sounding] @ block)
+        positions = oscillators(CLIP_SAMPLES)[sounding, begin : begin + step]
+        length = positions.shape[1]
+        envelopes = now[sounding, None] * fresh[:length] + before[sounding, None] * stale[:length]
+        tones[begin : begin + step] = (envelopes * waves[sounding[:, None], positions] >> 20).sum(axis=0)
         before = now
-    return tones
+    # The tones have a loudness of their own before the equaliser, whose effect on the tonic stands for that on all.
+    effect = UNIT * math.isqrt(int((coloured[0] * coloured[0]).sum())) // math.isqrt(int((plain * plain).sum()))
+    return tones * (effect * 4 // 5) // _loudness(tones)
 
 
-def _bass(steps: _Steps) -> np.ndarray:
+def _loudness(sound: np.ndarray) -> int:
+    """Return the root of the mean square, at least 1; the squares' last bits are left out, as their sum must fit."""
+    return math.isqrt((int((sound * sound >> 17).sum()) << 17) // len(sound)) + 1
+
+
+def _bass(control: dict[str, int], step: int) -> np.ndarray:
     """A pedal tone, the tonic an octave below the other tones, struck on the beat."""
-    phase = 2 * np.pi * (_TONIC_HZ / 2) * np.arange(CLIP_SAMPLES) / SAMPLE_RATE
-    off_beat = (steps.index % _STEPS_A_BEAT != 0).astype(np.float32)
-    since_beat = steps.since + off_beat * np.float32(steps.seconds)
-    envelope = np.minimum(since_beat / 0.01, 1) * np.exp(-since_beat / 0.35)
-    bass: np.ndarray = envelope * (np.sin(phase) + 0.5 * np.sin(2 * phase))
-    return bass
+    since_beat = np.arange(_STEPS_A_BEAT * step)
+    attack = SAMPLE_RATE // 100
+    envelope = np.minimum(since_beat, attack) * fade(since_beat, SAMPLE_RATE * 35 // 100) // attack
+    first, second = amplitude(_colour(control, np.array([cents(55), cents(110)]))).tolist()
+    running, octave = _pedal()
+    bass: np.ndarray = np.resize(envelope, CLIP_SAMPLES) * (running * first + octave * (second // 2) >> 14) >> 14
+    return bass * (8 * control["bass"]) // (5 * TOP)
 
 
-def _tremolo(depth: float, rng: np.random.Generator) -> np.ndarray:
-    time = np.arange(CLIP_SAMPLES, dtype=np.float32) / np.float32(SAMPLE_RATE)
-    pulse = 0.5 + 0.5 * np.sin(2 * np.pi * _TREMOLO_HZ * time + np.float32(rng.uniform(0, 2 * np.pi)))
-    gain: np.ndarray = 1 - np.float32(0.9 * depth) * pulse
+@cache
+def _pedal() -> np.ndarray:
+    """The tonic an octave below the other tones, and the octave above it: int64, (2, CLIP_SAMPLES)."""
+    waves: np.ndarray = sine()[np.array([[55], [110]]) * np.arange(CLIP_SAMPLES) * PERIOD // SAMPLE_RATE % PERIOD]
+    return waves
+
+
+def _tremolo(depth: int, rng: np.random.Generator) -> np.ndarray:
+    start = int(rng.integers(_TREMOLO_SAMPLES))
+    positions = (np.arange(_TREMOLO_SAMPLES) + start) * PERIOD // _TREMOLO_SAMPLES % PERIOD
+    pulse = (UNIT + sine()[positions]) // 2
+    gain: np.ndarray = np.resize(UNIT - pulse * (9 * depth) // (10 * TOP), CLIP_SAMPLES)
     return gain
 
 
-def _drums(steps: _Steps, density: float, hiss: np.ndarray) -> np.ndarray:
-    """A kick on the beat, a hi-hat on every step, softer off the beat if the rhythm is sparse."""
-    on_beat = steps.index % _STEPS_A_BEAT == 0
-    kick = np.sin(2 * np.pi * (50 * steps.since + 3 * (1 - np.exp(-steps.since / 0.03))))
-    kick *= np.exp(-steps.since / 0.09) * on_beat
-    crisp = np.diff(hiss, prepend=np.float32(0))  # a difference is a simple high-pass filter
-    hat = crisp * np.exp(-steps.since / 0.025) * np.where(on_beat, 1, density).astype(np.float32)
-    drums: np.ndarray = kick + 0.35 * hat
-    return drums
-
-
 @cache
-def _frequencies() -> np.ndarray:
-    return np.fft.rfftfreq(CLIP_SAMPLES, 1 / SAMPLE_RATE).astype(np.float32) + 1
+def _kick() -> np.ndarray:
+    """A drum whose pitch falls to 50 Hz, over the longest beat: int64, (_STEPS_A_BEAT * _LONGEST_STEP,)."""
+    since = np.arange(_STEPS_A_BEAT * _LONGEST_STEP)
+    fallen = 3 * PERIOD * (UNIT - fade(since, SAMPLE_RATE * 3 // 100)) // UNIT
+    positions = (50 * PERIOD * since // SAMPLE_RATE + fallen) % PERIOD
+    kick: np.ndarray = sine()[positions] * fade(since, SAMPLE_RATE * 9 // 100) // UNIT
+    return kick
 
 
-def _equalise(mix: np.ndarray, control: dict[str, float]) -> np.ndarray:
-    """Colour the whole mix: slope, three bells and a low-pass filter, all in one pass."""
-    octaves = np.log2(_frequencies() / 800)
-    decibel = (6 * control["tilt"] - 5) * np.clip(octaves, -4, 4)
-    for name, centre in (("low_eq", 250), ("mid_eq", 900), ("high_eq", 2800)):
-        decibel += (24 * control[name] - 12) * np.exp(-0.5 * ((octaves - np.log2(centre / 800)) / 0.5) ** 2)
-    cutoff = _between(900, 7000, control["brightness"])
-    gain = 10 ** (decibel / 20) / np.sqrt(1 + (_frequencies() / cutoff) ** 6)
-    return np.fft.irfft(np.fft.rfft(mix) * gain, CLIP_SAMPLES).astype(np.float32)
+def _drums(control: dict[str, int], step: int, noise: np.ndarray) -> np.ndarray:
+    """A kick on the beat, a hi-hat on every step, softer off the beat if the rhythm is sparse."""
+    low, middle, high = amplitude(_colour(control, np.array([cents(60), cents(2500), cents(6000)]))).tolist()
+    hit = fade(np.arange(step), SAMPLE_RATE * 25 // 1000)
+    hats = np.concatenate([hit, hit * control["density"] // TOP])
+    # Differences of the noise, of one sample and of two sums of two, are its upper and its middle part.
+    sums = noise + np.roll(noise, 1)
+    bands = high * (noise - np.roll(noise, 1)) + middle * ((sums - np.roll(sums, 2)) // 2)
+    drums = np.resize(_kick()[: _STEPS_A_BEAT * step], CLIP_SAMPLES) * low
+    drums += np.resize(hats, CLIP_SAMPLES) * (bands >> 14) * 2 // 5
+    drums >>= 14
+    louder: np.ndarray = drums * (TOP + 19 * control["percussion"]) // (10 * TOP)
+    return louder

@@ -12,9 +12,11 @@ from itertools import product
 
 import numpy as np
 
-WORD_SPREAD = 1.0
+from larpbench.datasets.fixed_point import ONE, gumbel, largest_first, matrix_product, normal, root, unit
+
+WORD_SPREAD = 1
 """Expected length of a word's own direction beside its family's, which is 1."""
-SHARPNESS = 12.0
+SHARPNESS = 12
 """How strictly a view picks its words; 0 is chance."""
 
 # A line a family: nouns | adjectives.
@@ -75,8 +77,8 @@ class Lexicon:
     Attributes:
         nouns: The nouns.
         adjectives: The adjectives.
-        noun_directions: float64, (len(nouns), dim), rows of length 1.
-        adjective_directions: float64, (len(adjectives), dim), rows of length 1.
+        noun_directions: int64, (len(nouns), dim), rows of length ONE.
+        adjective_directions: int64, (len(adjectives), dim), rows of length ONE.
     """
 
     nouns: tuple[str, ...]
@@ -96,14 +98,11 @@ class Lexicon:
             The lexicon.
         """
         families = [[half.split() for half in line.split("|")] for line in _FAMILIES.strip().splitlines()]
-        centres = rng.standard_normal((len(families), dim))
-        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        centres = unit(normal(rng, len(families), dim))
 
         def directions(kind: int) -> np.ndarray:
             near = np.repeat(centres, [len(family[kind]) for family in families], axis=0)
-            near = near + WORD_SPREAD * rng.standard_normal(near.shape) / np.sqrt(dim)
-            unit: np.ndarray = near / np.linalg.norm(near, axis=1, keepdims=True)
-            return unit
+            return unit(near + WORD_SPREAD * ONE * normal(rng, *near.shape) // root(dim * ONE))
 
         nouns, adjectives = (tuple(word for family in families for word in family[kind]) for kind in (0, 1))
         return cls(nouns, adjectives, directions(0), directions(1))
@@ -112,7 +111,7 @@ class Lexicon:
         """Name a track.
 
         Args:
-            view: float64, (dim,), the track's text view.
+            view: int64, (dim,), the track's text view.
             taken: Titles that its artist has already used.
             rng: Source of randomness.
 
@@ -125,7 +124,7 @@ class Lexicon:
         """Name an album.
 
         Args:
-            view: float64, (dim,), the mean text view of its tracks.
+            view: int64, (dim,), the mean text view of its tracks.
             taken: Albums that its artist has already made.
             rng: Source of randomness.
 
@@ -144,8 +143,8 @@ class Lexicon:
                 ("{a}", self.adjectives, self.adjective_directions),
             ):
                 # The largest score plus Gumbel noise is a draw from the softmax; the k largest all differ.
-                scores = SHARPNESS * directions @ view + rng.gumbel(size=len(words))
-                for word in np.argsort(-scores)[: template.count(slot)]:
+                scores = SHARPNESS * matrix_product(directions, view) + gumbel(rng, len(words))
+                for word in largest_first(scores)[: template.count(slot)].tolist():
                     name = name.replace(slot, words[word].capitalize(), 1)
             if name not in taken:
                 return name

@@ -1,4 +1,7 @@
-"""The demo's world: tracks with words and sound controls, playlists, and the vectors that drew them."""
+"""The demo's world: tracks with words and sound controls, playlists, and the vectors that drew them.
+
+It is reckoned in integers, on the grid of `larpbench.datasets.fixed_point`, so that it is the same on every CPU.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,33 @@ from larpbench.datasets.demo.latents import (
     stream,
     text_view,
 )
+from larpbench.datasets.demo.sound_tables import TOP
 from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS
 from larpbench.datasets.demo.words import Lexicon, artist_names
+from larpbench.datasets.fixed_point import (
+    FRACTION_BITS,
+    ONE,
+    as_float32,
+    gumbel,
+    largest_first,
+    matrix_product,
+    normal,
+    root,
+    times,
+)
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Goes up whenever the same spec would give another world or other sounds."""
 
 SPLITS = ("train", "valid", "test")
 TEXT_VIEW_DIM = 12
 TRACKS_AN_ALBUM = 3
 
-THEME_WEIGHT = 6.0
+THEME_WEIGHT = 6 * ONE
 """Utility of a track whose theme is exactly the playlist's."""
-FAVOURITE_WEIGHT = 1.5
+FAVOURITE_WEIGHT = ONE * 3 // 2
 """Utility that a track of the playlist's favourite artist gains."""
-STRAY_SHARE = 0.1
+STRAY_SHARE = ONE // 10
 """Share of a playlist that was picked without any reason."""
 PLAYLIST_LENGTHS = (8, 16)
 
@@ -73,7 +88,7 @@ class World:
         playlists: playlist_id, track_id, split; one row a member, sorted.
         oracle: float32, (tracks, THEME_DIM + artists of the largest split), in the order of `tracks`: the
             inner product with a playlist's taste vector is the utility that drew it.
-        sound: float64, (tracks, len(SOUND_PARAMETERS)), in the order of `tracks`: controls in [0, 1].
+        sound: int64, (tracks, len(SOUND_PARAMETERS)), in the order of `tracks`: controls from 0 to TOP.
     """
 
     tracks: pl.DataFrame
@@ -117,18 +132,19 @@ def draw_world(spec: WorldSpec) -> World:
         )
         rows = oracle_vectors(latents, max(spec.artists))
         oracle.append(rows)
-        sound.append(np.clip(0.5 + 0.5 * audio_view(spec.seed, split, latents, len(SOUND_PARAMETERS)), 0, 1))
+        view = audio_view(spec.seed, split, latents, len(SOUND_PARAMETERS))
+        sound.append(np.clip((view + ONE) * TOP + ONE >> FRACTION_BITS + 1, 0, TOP))
         for index in range(spec.playlists[split]):
             rng = stream(spec.seed, Purpose.PLAYLIST, split, index)
             chosen = draw_playlist(rows, spec.artists[split], rng)
             playlist_id = f"{prefix}-p{next(playlist_numbers):05d}"
             members += [(playlist_id, ids[row], split_name) for row in chosen.tolist()]
-    order = np.argsort(np.concatenate(numbers))
+    order = np.argsort(np.concatenate(numbers), kind="stable")
     columns = ["playlist_id", "track_id", "split"]
     return World(
         tracks=pl.concat(tracks)[order],
         playlists=pl.DataFrame(members, schema=dict.fromkeys(columns, pl.String), orient="row").sort(columns),
-        oracle=np.concatenate(oracle)[order].astype(np.float32),
+        oracle=as_float32(np.concatenate(oracle)[order]),
         sound=np.concatenate(sound)[order],
     )
 
@@ -141,32 +157,36 @@ def oracle_vectors(latents: Latents, n_artists: int) -> np.ndarray:
         n_artists: Room for artists, at least the split's own.
 
     Returns:
-        float64, (n, THEME_DIM + n_artists), rows of one length.
+        int64, (n, THEME_DIM + n_artists), rows of one length.
     """
-    artist = np.eye(n_artists)[latents.artist]
-    return np.hstack([np.sqrt(THEME_WEIGHT) * latents.theme, np.sqrt(FAVOURITE_WEIGHT) * artist])
+    return _weighed(latents.theme, latents.artist, n_artists)
 
 
 def taste_vector(theme: np.ndarray, favourite: int, n_artists: int) -> np.ndarray:
     """Return what a playlist wants: its inner product with a track's oracle vector is the utility.
 
     Args:
-        theme: float64, (THEME_DIM,), on the unit sphere.
+        theme: int64, (THEME_DIM,), on the sphere of radius ONE.
         favourite: The favourite artist's number within the split.
         n_artists: Room for artists, as in the tracks' vectors.
 
     Returns:
-        float64, (THEME_DIM + n_artists,).
+        int64, (THEME_DIM + n_artists,).
     """
-    artist = np.eye(n_artists)[favourite]
-    return np.concatenate([np.sqrt(THEME_WEIGHT) * theme, np.sqrt(FAVOURITE_WEIGHT) * artist])
+    taste: np.ndarray = _weighed(theme[None, :], np.array([favourite]), n_artists)[0]
+    return taste
+
+
+def _weighed(theme: np.ndarray, artist: np.ndarray, n_artists: int) -> np.ndarray:
+    favourites = np.eye(n_artists, dtype=np.int64)[artist] * root(FAVOURITE_WEIGHT)
+    return np.hstack([times(root(THEME_WEIGHT), theme), favourites])
 
 
 def draw_playlist(vectors: np.ndarray, n_artists: int, rng: np.random.Generator) -> np.ndarray:
     """Draw one playlist from a split's tracks.
 
     Args:
-        vectors: float64, (n, k), the tracks' oracle vectors.
+        vectors: int64, (n, k), the tracks' oracle vectors.
         n_artists: Artists in the split.
         rng: Source of randomness.
 
@@ -175,9 +195,9 @@ def draw_playlist(vectors: np.ndarray, n_artists: int, rng: np.random.Generator)
     """
     length = int(rng.integers(PLAYLIST_LENGTHS[0], PLAYLIST_LENGTHS[1], endpoint=True))
     taste = taste_vector(on_sphere(rng, 1)[0], int(rng.integers(n_artists)), vectors.shape[1] - THEME_DIM)
-    ranked = np.argsort(-(vectors @ taste + rng.gumbel(size=len(vectors))))
-    n_meant = round((1 - STRAY_SHARE) * length)
-    strays = rng.choice(ranked[n_meant:], length - n_meant, replace=False)
+    ranked = largest_first(matrix_product(vectors, taste) + gumbel(rng, len(vectors)))
+    n_meant = (ONE - STRAY_SHARE) * length + ONE // 2 >> FRACTION_BITS
+    strays = rng.permutation(ranked[n_meant:])[: length - n_meant]
     return np.concatenate([ranked[:n_meant], strays])
 
 
@@ -190,9 +210,9 @@ def _name_tracks(seed: int, split: int, latents: Latents, lexicon: Lexicon) -> t
         album_rng = stream(seed, Purpose.ALBUM, split, artist)
         discography: set[str] = set()
         # An album gathers tracks of a kind: neighbours along some direction of what can be read.
-        sorted_rows = rows[np.argsort(view[rows] @ album_rng.standard_normal(TEXT_VIEW_DIM))]
+        sorted_rows = rows[largest_first(matrix_product(view[rows], normal(album_rng, TEXT_VIEW_DIM)))]
         for of_album in np.array_split(sorted_rows, max(1, len(rows) // TRACKS_AN_ALBUM)):
-            album = lexicon.album(view[of_album].mean(axis=0), discography, album_rng)
+            album = lexicon.album(view[of_album].sum(axis=0) // len(of_album), discography, album_rng)
             discography.add(album)
             for row in of_album.tolist():
                 albums[row] = album
