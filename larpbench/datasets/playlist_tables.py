@@ -161,7 +161,7 @@ def _without_faults(frame: pl.DataFrame, table: TextTable, bad: BadRows) -> pl.D
         first = rows.sort(PLACE).head(_FEW).select(PLACE, column).iter_rows()
         named_rows = [BadRow(place, column, *_worded(column, fault, value)) for place, value in first]
         bad.add(table.path.name, table.unit, named_rows, rows.height)
-        frame = frame.filter(~wrong)
+        frame = frame.filter(~wrong.fill_null(value=False))
     return frame
 
 
@@ -181,6 +181,8 @@ def _faults(columns: list[str]) -> Iterator[tuple[str, str, pl.Expr]]:
             blank = pl.col(name).is_null() | (pl.col(name).str.strip_chars() == "")
             yield name, f"empty {name}", blank
             yield name, f"control characters in {name}", pl.col(name).str.contains(r"[\x00-\x1f\x7f]")
+    if "audio" in columns:
+        yield "audio", "a null character in audio", pl.col("audio").str.contains("\0", literal=True)
     in_playlists = "playlist_id" in columns
     if "split" in columns:
         unknown = ~pl.col("split").is_in(SPLITS)

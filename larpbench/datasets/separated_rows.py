@@ -31,11 +31,13 @@ class Header:
         separator: The character between columns.
         names: What the columns are called.
         size: Bytes up to the first row below.
+        spaced: Whether a space follows each separator, which is then part of no cell.
     """
 
     separator: bytes
     names: list[str]
     size: int
+    spaced: bool
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,16 @@ def headers_of(text: PlainText) -> list[Header]:
     chosen = re.match(rb'"?sep=([,\t;|])"?\n', text.data)  # how Excel is told
     begin = chosen.end() if chosen else 0
     separators = [chosen[1]] if chosen else list(SEPARATORS)
-    found = [_fields_from(text.data, begin, separator) for separator in separators]
-    return [
-        Header(separator, [_content(field).decode(errors="replace").strip("\ufeff \xa0") for field in fields], end)
-        for separator, (fields, end) in zip(separators, found, strict=True)
-    ]
+    return [_header(text.data, begin, separator) for separator in separators]
+
+
+def _header(data: bytes, begin: int, separator: bytes) -> Header:
+    fields, end = _fields_from(data, begin, _cell(separator))
+    spaced = len(fields) > 1 and all(field.startswith(b" ") for field in fields[1:])
+    if spaced:
+        fields, end = _fields_from(data, begin, _cell(separator, spaced))
+    names = [_content(field).decode(errors="replace").strip("\ufeff \xa0") for field in fields]
+    return Header(separator, names, end, spaced)
 
 
 def rows_of(text: PlainText, header: Header, wanted: list[int]) -> SeparatedRows:
@@ -76,10 +83,10 @@ def rows_of(text: PlainText, header: Header, wanted: list[int]) -> SeparatedRows
     data = text.data[header.size :]
     first_line = text.data.count(b"\n", 0, header.size) + 1
     fields = len(header.names)
-    lines = None if text.damaged else _lines_of_sound_rows(data, header.separator, fields)
+    lines = None if text.damaged or header.spaced else _lines_of_sound_rows(data, header.separator, fields)
     bad: list[BadRow] = []
     if lines is None:
-        data, lines, bad = _sound_rows(data, header.separator, fields)
+        data, lines, bad = _sound_rows(data, header)
     names = [str(number) for number in wanted]
     if not len(lines):
         return SeparatedRows(pl.DataFrame(schema=dict.fromkeys(names, pl.String)), lines, _on_lines(bad, first_line))
@@ -135,8 +142,9 @@ def _well_quoted(characters: np.ndarray, quotes: np.ndarray, separator: int) -> 
     return all(np.isin(each, (separator, _LINE_FEED, _QUOTE)).all() for each in around)
 
 
-def _sound_rows(data: bytes, separator: bytes, fields: int) -> tuple[bytes, np.ndarray, list[BadRow]]:
+def _sound_rows(data: bytes, header: Header) -> tuple[bytes, np.ndarray, list[BadRow]]:
     """Return the rows that can be read, on which line each begins, from 0, and the rows that cannot."""
+    separator, fields, cell = header.separator, len(header.names), _cell(header.separator, header.spaced)
     sound: list[bytes] = []
     lines: list[int] = []
     bad: list[BadRow] = []
@@ -145,8 +153,8 @@ def _sound_rows(data: bytes, separator: bytes, fields: int) -> tuple[bytes, np.n
         end = data.index(b"\n", start)
         row, fault = data[start:end], None
         empty = not row.replace(separator, b"").strip()
-        if b'"' in row:
-            quoted = _quoted_row(data, start, separator, fields)
+        if b'"' in row or (header.spaced and not empty):
+            quoted = _quoted_row(data, start, separator, fields, cell)
             if isinstance(quoted, str):
                 fault = quoted
             else:
@@ -165,13 +173,15 @@ def _sound_rows(data: bytes, separator: bytes, fields: int) -> tuple[bytes, np.n
     return b"".join(row + b"\n" for row in sound), np.array(lines, dtype=np.int64), bad
 
 
-def _quoted_row(data: bytes, start: int, separator: bytes, fields: int) -> tuple[bytes, int] | str:
+def _quoted_row(
+    data: bytes, start: int, separator: bytes, fields: int, cell: re.Pattern[bytes]
+) -> tuple[bytes, int] | str:
     """Return the row that begins there, with its quotes in order, and where it ends; or what is wrong with it.
 
     Where a quote is not closed, the next quote of the file seems to close it, and all rows between seem to be one cell.
     Such a cell is told from a text of several lines by its lines, most of which are whole rows by themselves.
     """
-    found, end = _fields_from(data, start, separator)
+    found, end = _fields_from(data, start, cell)
     if not found:
         return _ODD_QUOTE
     parts = data[start : end - 1].split(b"\n")
@@ -187,20 +197,20 @@ def _ragged(found: int, fields: int) -> str:
 
 
 @functools.cache
-def _field(separator: bytes) -> re.Pattern[bytes]:
+def _cell(separator: bytes, spaced: bool = False) -> re.Pattern[bytes]:
     """Return the pattern of one cell and what ends it. A quote within a cell that does not begin with one is text."""
-    other = rb"[^\n" + re.escape(separator) + rb"]"
-    return re.compile(rb'("[^"]*(?:""[^"]*)*"|(?!")' + other + rb"*)(" + re.escape(separator) + rb"|\n)")
+    begin, end = rb" *" if spaced else b"", re.escape(separator)
+    return re.compile(begin + rb'("[^"]*(?:""[^"]*)*"|(?!")[^\n' + end + rb"]*)(" + end + rb"|\n)")
 
 
-def _fields_from(data: bytes, start: int, separator: bytes) -> tuple[list[bytes], int]:
+def _fields_from(data: bytes, start: int, cell: re.Pattern[bytes]) -> tuple[list[bytes], int]:
     """Return the cells of the row that begins there, as they are written, and where the next one begins.
 
     There are none if the row's quotes are not in order.
     """
     found: list[bytes] = []
-    pattern, at = _field(separator), start
-    while match := pattern.match(data, at):
+    at = start
+    while match := cell.match(data, at):
         found.append(match[1])
         at = match.end()
         if match[2] == b"\n":

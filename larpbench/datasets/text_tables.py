@@ -106,12 +106,12 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
     found = columns.find(names, required, optional, str(path))
     raw = read_parquet(path, [names[number] for number in dict.fromkeys(found.values())])
     cells = [raw[names[number]].alias(ours) for ours, number in found.items()]
-    notes = [
-        f"{each.name} holds whole numbers, some missing or written as {each.dtype}"
-        for each in cells
-        if each.dtype.is_float()
-    ]
     texts = [as_text(each, str(path), lists=each.name in columns.lists) for each in cells]
+    notes = [
+        f"{text.name} holds numbers of type {cell.dtype}, all whole, which are read as integers"
+        for cell, text in zip(cells, texts, strict=True)
+        if cell.dtype.is_float() and not text.str.contains(".", literal=True).any()
+    ]
     frame = pl.DataFrame(texts).with_columns(pl.int_range(1, raw.height + 1, dtype=pl.Int64).alias(PLACE))
     return _table(path, frame, "row", names, found, columns, [], raw.height, notes)
 
@@ -157,7 +157,7 @@ def _table(
     notes = [", ".join(renamed), *notes] if renamed else notes
     for ours in columns.lists.keys() & theirs.keys():
         if isinstance(frame[ours].dtype, pl.List):
-            frame = frame.explode(ours, empty_as_null=False)
+            frame = frame.explode(ours, empty_as_null=False, keep_nulls=False)
             frame = frame.with_columns(pl.when(pl.col(ours) != "").then(pl.col(ours)))
             notes.append(f"{ours} holds lists, each of which is a playlist")
             rows = frame.height + len(bad)
