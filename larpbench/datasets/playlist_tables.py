@@ -118,6 +118,8 @@ def _read(what: str, path: Path, required: tuple[str, ...], optional: tuple[str,
         ids = canonical_ids(frame["track_id"])
         respelt += int((ids != frame["track_id"]).sum())
         frames.append(_without_faults(_words(frame.with_columns(ids)), table, bad).drop(PLACE))
+    if not bad.rows:
+        raise DataError(f"{what} have no rows" if what.endswith("s") else f"{what} has no rows", where=str(path))
     shared = [name for name in (*required, *optional) if all(name in frame.columns for frame in frames)]
     columns = {pair for table in opened for pair in table.names.items()}
     return _Table(what, pl.concat([frame.select(shared) for frame in frames]), bad, respelt, columns)
