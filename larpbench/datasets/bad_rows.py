@@ -71,7 +71,7 @@ class BadRows:
         if not self.count:
             return
         listed = "; ".join(self.named) + (f"; and {self.count - len(self.named)} more" if self.count > _NAMED else "")
-        if self.count > share * self.rows:
+        if self.count > share * self.rows + 1e-9:
             raise DataError(
                 f"{self.count} of {self.rows} rows of {self.what} cannot be used: {listed}",
                 allowed=f"at most {share:.4g} of the rows" if share else "no such row",

@@ -14,6 +14,7 @@ FREE_TEXT = ("title", "artist", "album", "name")
 """Columns in which a list is joined by commas. All others hold ids, paths or words of a fixed set."""
 _TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null, pl.Date, pl.Datetime, pl.Time)
 _EXACT_FLOATS = float(2**53)
+_WRITTEN_LIST = r"^\s*\[\s*(?:['\"{\[\d].*)?\]\s*$"
 _JUXTAPOSED = re.compile(r"""['"]\s+['"]""")
 
 
@@ -52,30 +53,33 @@ def lists_in_text(column: pl.Series, where: str) -> pl.Series:
         DataError: If a cell looks like a list and is none that can be read.
     """
     cells = column.drop_nulls()
-    if not len(cells) or not cells.str.contains(r"^\s*\[.*\]\s*$").all():
+    if not len(cells) or not cells.str.contains(_WRITTEN_LIST).all():
         return column
     return pl.Series(column.name, [cell and _parsed(cell, column.name, where) for cell in column], pl.List(pl.String))
 
 
 def _parsed(cell: str, name: str, where: str) -> list[str]:
-    found = None
-    try:
-        found = json.loads(cell)
-    except ValueError:
-        if not _JUXTAPOSED.search(cell):  # numpy writes no commas, and Python would join the texts
-            try:
-                found = ast.literal_eval(cell.strip())  # reads a literal, runs nothing
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                found = None
-    except RecursionError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(each, str | int) for each in found):
+    found: object = None
+    for read in (json.loads, _literal):
+        try:
+            found = read(cell.strip())
+            break
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    if not isinstance(found, list) or not all(type(each) in (str, int) for each in found):
         raise DataError(
             f"the column {name} holds lists, and one cannot be read: {clipped(cell, 80)!r}",
             where=where,
             allowed='one value a cell, or a list of texts such as ["a", "b"]',
         )
     return [str(each) for each in found]
+
+
+def _literal(text: str) -> object:
+    """Return what a Python literal stands for; nothing is run."""
+    if _JUXTAPOSED.search(text):  # numpy writes no commas, and Python would join the texts
+        raise ValueError(text)
+    return ast.literal_eval(text)
 
 
 def _list_as_text(column: pl.Series, where: str, lists: bool) -> pl.Series:
@@ -123,12 +127,16 @@ def _without_empty(texts: pl.Series) -> pl.Series:
 
 
 def _refused(column: pl.Series, where: str) -> DataError:
-    advice = "write the one part of it that is meant as a column of text"
-    if isinstance(column.dtype, pl.List) and column.name == "track_id":
-        advice = "one row a track; in a table of playlists, a list of ids is one playlist"
+    kind, name = str(column.dtype), column.name
+    if "Struct" in kind:
+        advice = "keep one field of it, as text or as a list of text"
+    elif isinstance(column.dtype, pl.List) and name == "track_id":
+        advice = "write one row a track; lists of ids belong into the table of playlists, one playlist a row"
+    else:
+        advice = "write it as text"
     return DataError(
-        f"the column {column.name} is of type {clipped(str(column.dtype), 120)}",
+        f"the column {name} is of type {clipped(kind, 120)}",
         where=where,
-        allowed="text, whole numbers" + (", lists of text" if column.name in FREE_TEXT else ""),
+        allowed="text, whole numbers" + (", lists of text" if name in FREE_TEXT else ""),
         next_step=advice,
     )

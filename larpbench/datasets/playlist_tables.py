@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,9 +123,12 @@ def _read(what: str, path: Path, required: tuple[str, ...], optional: tuple[str,
         frames.append(_without_faults(_words(frame.with_columns(ids)), table, bad).drop(PLACE))
     if not bad.rows:
         raise DataError(f"{what} have no rows" if what.endswith("s") else f"{what} has no rows", where=str(path))
-    shared = [name for name in (*required, *optional) if all(name in frame.columns for frame in frames)]
+    kept = [name for name in (*required, *optional) if any(name in frame.columns for frame in frames)]
+    for table, frame in zip(opened, frames, strict=True):
+        if missing := [name for name in kept if name not in frame.columns]:
+            raise DataError(f"some tables have the column {missing[0]} and this one lacks it", where=str(table.path))
     columns = {pair for table in opened for pair in table.names.items()}
-    return _Table(what, pl.concat([frame.select(shared) for frame in frames]), bad, respelt, columns)
+    return _Table(what, pl.concat([frame.select(kept) for frame in frames]), bad, respelt, columns)
 
 
 def _open(path: Path, required: tuple[str, ...], optional: tuple[str, ...], names: ColumnNames) -> Iterator[TextTable]:
@@ -133,16 +139,23 @@ def _open(path: Path, required: tuple[str, ...], optional: tuple[str, ...], name
         files = sorted(each for each in path.iterdir() if _TABLE.search(each.name) and not each.name.startswith("."))
     if not files:
         raise DataError(f"there are no tables in {path}", allowed="files that end in .csv, .tsv, .csv.gz or .parquet")
+    if "playlist_id" not in required:
+        yield from (open_text_table(file, required, optional, names) for file in files)
+        return
     needed = tuple(name for name in required if name != "playlist_id")
+    stems = Counter(_TABLE.sub("", file.name) for file in files)
     for file in files:
-        if needed == required:
-            yield open_text_table(file, required, optional, names)
-            continue
         table = open_text_table(file, needed, (*optional, "playlist_id"), names)
         if "playlist_id" not in table.frame.columns:
-            name = _TABLE.sub("", file.name)
+            stem = _TABLE.sub("", file.name)
+            name = _file_name(stem if stems[stem] == 1 else file.name)
             table = replace(table, frame=table.frame.with_columns(pl.lit(name).alias("playlist_id")))
         yield table
+
+
+def _file_name(name: str) -> str:
+    """Return a file's name as text, which is the same on every system."""
+    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="replace"))
 
 
 def _words(frame: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +216,7 @@ def _tracks_of_entries(rows: pl.DataFrame) -> pl.DataFrame:
     if tracks.height < variants.height:
         differing = variants.filter(pl.col("track_id").is_duplicated())["track_id"].unique(maintain_order=True)
         progress.say(
-            f"{len(differing)} tracks have rows that differ in title, artist or album, of which the most frequent "
+            f"{len(differing)} tracks have rows that differ in their texts, of which the most frequent "
             f"ones are taken: {named(differing)}"
         )
     return tracks.drop("rows")

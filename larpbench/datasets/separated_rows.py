@@ -200,7 +200,7 @@ def _ragged(found: int, fields: int) -> str:
 def _cell(separator: bytes, spaced: bool = False) -> re.Pattern[bytes]:
     """Return the pattern of one cell and what ends it. A quote within a cell that does not begin with one is text."""
     begin, end = rb" *" if spaced else b"", re.escape(separator)
-    return re.compile(begin + rb'("[^"]*(?:""[^"]*)*"|(?!")[^\n' + end + rb"]*)(" + end + rb"|\n)")
+    return re.compile(begin + rb'("[^"]*+(?:""[^"]*+)*+"|(?!")[^\n' + end + rb"]*)(" + end + rb"|\n)")
 
 
 def _fields_from(data: bytes, start: int, cell: re.Pattern[bytes]) -> tuple[list[bytes], int]:

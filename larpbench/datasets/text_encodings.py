@@ -99,5 +99,5 @@ def _decodes(data: bytes, encoding: str) -> bool:
 
 def _first_line_end(data: bytes) -> bytes:
     """Return the character that ends the first line: line ends within quotes end no line."""
-    found = re.match(rb'(?:[^"\r\n]|"[^"]*")*([\r\n])', data)
+    found = re.match(rb'(?:[^"\r\n]++|"[^"]*+")*+([\r\n])', data)
     return found[1] if found else b""
