@@ -69,6 +69,13 @@ class UsageError(LarpbenchError):
     exit_code = 2
 
 
+def name_too_long(path: str) -> UsageError:
+    """Return the error for a path that holds a longer name than the file system takes."""
+    return UsageError(
+        "the name of a file or folder is too long", where=clipped(path, 120), allowed="255 bytes on most systems"
+    )
+
+
 class UnknownNameError(UsageError):
     """A name that no registry knows."""
 

@@ -16,7 +16,7 @@ import platformdirs
 from filelock import FileLock
 
 from larpbench import progress
-from larpbench.errors import LarpbenchError, StorageError
+from larpbench.errors import LarpbenchError, StorageError, name_too_long
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
 WORK_PREFIX = ".larpbench-work-"
@@ -49,7 +49,10 @@ def slug(name: str) -> str:
 
 @contextmanager
 def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
-    """Turn a failed system call inside the block into a StorageError that names `path` and says what to do."""
+    """Turn a failed system call inside the block into a StorageError that names `path` and says what to do.
+
+    A name that is too long is a UsageError instead.
+    """
     try:
         yield
     except LarpbenchError:
@@ -58,6 +61,8 @@ def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
         number = _system_error(error)
         if number is None:
             raise
+        if number == errno.ENAMETOOLONG:
+            raise name_too_long(str(path)) from error
         raise StorageError(
             f"cannot {verb}: {os.strerror(number)}", where=str(path), next_step=_ADVICE.get(number)
         ) from error

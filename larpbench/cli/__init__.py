@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 import warnings
+from typing import NoReturn
 
 import typer
 
@@ -27,7 +28,7 @@ from larpbench.cli import (
     table,
     train,
 )
-from larpbench.errors import LarpbenchError, printable
+from larpbench.errors import LarpbenchError, name_too_long, printable
 
 _INTERRUPTED = 130
 _CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
@@ -67,9 +68,10 @@ def main() -> None:
         app()
         sys.stdout.flush()
     except LarpbenchError as error:
-        typer.echo(f"error: {printable(str(error))}", err=True)
-        sys.exit(error.exit_code)
+        _fail(error)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _fail(name_too_long(str(error.filename)))
         if error.errno not in _CANNOT_PRINT:
             raise
         typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
@@ -79,3 +81,8 @@ def main() -> None:
         if ended.code == _INTERRUPTED:
             typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
         raise
+
+
+def _fail(error: LarpbenchError) -> NoReturn:
+    typer.echo(f"error: {printable(str(error))}", err=True)
+    sys.exit(error.exit_code)

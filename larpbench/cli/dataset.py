@@ -74,29 +74,65 @@ larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --outp
 
 larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --audio library --output my-data
 
-larpbench dataset build csv --tracks t.parquet --playlists p.parquet --train-fraction 0 --min-length 2 --output D""",
+larpbench dataset build csv --tracks t.parquet --playlists p.parquet --train-fraction 0 --min-length 2 --output D
+
+larpbench dataset build csv --playlists entries.tsv --columns 'track_id=uri,title="Song name"' --output my-data
+
+larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data""",
 )
 @spread
 def build_csv(
-    tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,title,artist,album[,audio,split].")],
-    playlists: Annotated[Path, typer.Option(help="CSV or Parquet: playlist_id,track_id[,split,role].")],
+    playlists: Annotated[
+        Path,
+        typer.Option(
+            help="CSV or Parquet: playlist_id,track_id[,split,role], one row an entry, or one row a playlist with a "
+            "list of ids; or a folder with one table a playlist."
+        ),
+    ],
     output: _Output,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Parquet: track_id,title,artist,album[,audio,split]; without it the playlists' table has "
+            "these columns, too."
+        ),
+    ] = None,
     audio: Annotated[
         Path | None, typer.Option(help="Folder that the audio column's paths start from; without it nothing is heard.")
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(help='Columns by other names, as OURS=THEIRS: track_id=track_uri,title="Track Name".'),
+    ] = "",
+    max_bad_rows: Annotated[
+        float,
+        typer.Option(help="Largest share of rows that may be left out because they cannot be read; 0 allows none."),
+    ] = 0.01,
     drawn: Drawn = Drawn(),
 ) -> None:
     """Build a data set from a table of tracks and one of playlists.
 
     Columns split (train, valid, test) and role (seed, heldout) are taken as they are; without them the cold-start
-    split is drawn. With --audio, tracks whose audio cannot be used leave, counted by reason.
+    split is drawn. With --audio, tracks whose audio cannot be used leave, counted by reason. Column names as
+    other programs write them (Track URI, track_name, pid, ..), separators and encodings are recognised and printed.
     """
     from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.column_names import parse_columns
     from larpbench.datasets.csv import build_csv as build_from_tables
+    from larpbench.datasets.playlist_tables import COLUMNS
 
-    chosen = drawn.to_build(output, f"tables {tracks.name} and {playlists.name}")
-    policy = AudioPolicy(clip_seconds=drawn.clip_seconds)
-    built = build_from_tables(tracks, playlists, chosen, output, audio=audio, policy=policy)
+    names = f"tables {tracks.name} and {playlists.name}" if tracks else f"table {playlists.name}"
+    chosen = drawn.to_build(output, names)
+    built = build_from_tables(
+        tracks,
+        playlists,
+        chosen,
+        output,
+        audio=audio,
+        policy=AudioPolicy(clip_seconds=drawn.clip_seconds),
+        columns=parse_columns(columns, COLUMNS),
+        max_bad_rows=max_bad_rows,
+    )
     print_built(built.folder, built.manifest)
 
 

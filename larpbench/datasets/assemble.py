@@ -12,7 +12,7 @@ from larpbench.datasets import splits
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import read_dataset, write_dataset
 from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
-from larpbench.errors import DataError, named
+from larpbench.errors import DataError, clipped, named
 
 _CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]+"
 
@@ -152,7 +152,7 @@ def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _L
     if known.is_empty():
         raise DataError(
             "no playlist holds a track of the tracks table",
-            where="playlists",
+            where=f"the playlists hold {_some(playlists['track_id'])}; the tracks are {_some(tracks['track_id'])}",
             allowed="track_id values that occur in both tables",
         )
     # With roles, the same track may stand in a playlist as seed and as heldout: that is settled with the roles.
@@ -160,6 +160,11 @@ def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _L
     entries = known.select(keys).unique(maintain_order=True)
     left_out.add("duplicate entries", known.height - entries.height)
     return entries
+
+
+def _some(ids: pl.Series) -> str:
+    """Return the first three ids, for messages."""
+    return named([clipped(each, 60) for each in ids.unique(maintain_order=True).head(3)]) or "none"
 
 
 def _draw_split(

@@ -11,10 +11,10 @@ import polars as pl
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.artist_graph import EDGE_COLUMNS
-from larpbench.datasets.csv import read_text_table
 from larpbench.datasets.graph_files import GraphOptions, assemble_graph
 from larpbench.datasets.named_audio import NamedAudio
 from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.datasets.text_tables import read_text_table
 from larpbench.datasets.usable_audio import hear_tracks
 from larpbench.errors import DataError, named
 from larpbench.storage import storage_errors

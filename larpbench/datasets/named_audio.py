@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.csv import read_text_table
 from larpbench.datasets.folder import AUDIO_SUFFIXES
+from larpbench.datasets.text_tables import read_text_table
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 

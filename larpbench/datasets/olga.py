@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.acousticbrainz import artist_vectors
-from larpbench.datasets.csv import read_text_table
 from larpbench.datasets.graph_tables import TEXT_COLUMNS, GraphTables, read_edges
+from larpbench.datasets.text_tables import read_text_table
 from larpbench.errors import DataError, named
 from larpbench.storage import storage_errors
 
