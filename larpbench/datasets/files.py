@@ -123,7 +123,12 @@ def write_dataset(
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write the manifest beside the tables that it speaks of, and return it with their digests."""
-    tables = {path.name: digest_file(path) for path in sorted(folder.glob("*.parquet"))}
+    return _write_manifest(
+        folder, manifest, {path.name: digest_file(path) for path in sorted(folder.glob("*.parquet"))}
+    )
+
+
+def _write_manifest(folder: Path, manifest: Manifest, tables: dict[str, str]) -> Manifest:
     written = manifest.model_copy(update={"files": tables})
     write_text(folder / MANIFEST, written.model_dump_json(indent=2) + "\n")
     return written
@@ -304,13 +309,12 @@ def same_or_refuse(output: Path, manifest: Manifest, audio: DatasetAudio | None 
 
 
 def _with_audio_files(folder: Path, manifest: Manifest, audio: DatasetAudio) -> Manifest:
+    """Take files of the same sound in as they are now; whatever else lies there is not touched, and not trusted."""
     files = audio.files.select(list(AUDIO_FILE_COLUMNS))
-    if files.equals(read_parquet(folder / AUDIO_FILES)):
-        return manifest
     sweep(folder)
     with atomic_file(folder / AUDIO_FILES) as temporary:
         files.write_parquet(temporary)
-    return write_manifest(folder, manifest)
+    return _write_manifest(folder, manifest, manifest.files | {AUDIO_FILES: digest_file(folder / AUDIO_FILES)})
 
 
 def _something_else(output: Path) -> DataError:

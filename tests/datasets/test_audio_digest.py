@@ -90,9 +90,20 @@ def test_a_library_with_new_tags_is_taken_in_by_building_again(cli, tmp_path):
     assert after.fingerprint == before.fingerprint
     proof = cli("dataset", "check", tmp_path / "data")
     assert proof.code == 0, proof.out
-    unchanged = (tmp_path / "data" / MANIFEST).stat()
+    unchanged = (tmp_path / "data" / MANIFEST).read_bytes()
     assert build(cli, library, tmp_path / "data").code == 0
-    assert (tmp_path / "data" / MANIFEST).stat() == unchanged
+    assert (tmp_path / "data" / MANIFEST).read_bytes() == unchanged
+
+
+def test_building_again_trusts_no_table_that_was_changed(cli, tmp_path):
+    library = write_library(tmp_path / "library", 0.5)
+    assert build(cli, library, tmp_path / "data").code == 0
+    path = tmp_path / "data" / "tracks.parquet"
+    pl.read_parquet(path, glob=False).with_columns(title=pl.lit("other")).write_parquet(path)
+    write_library(library, 0.5, comment="other bytes")
+    again = build(cli, library, tmp_path / "data")
+    assert again.code == 2
+    assert "was changed since it was built" in again.err
 
 
 def test_a_data_set_of_an_earlier_version_keeps_its_fingerprint(cli, tmp_path):

@@ -89,7 +89,7 @@ def _write_audio(world: World, seed: int, folder: Path) -> pl.DataFrame:
             try:
                 soundfile.write(path, clip, SAMPLE_RATE, subtype="PCM_16")
             except soundfile.LibsndfileError as error:  # it says "System error", whatever it was
-                advice = "see that the disk has room (about 81 MB), or set LARPBENCH_HOME to another one"
+                advice = "see that the disk has room (about 85 MB), or set LARPBENCH_HOME to another one"
                 raise StorageError(f"a clip cannot be written: {error}", where=str(path), next_step=advice) from error
             found = path.stat()
             samples = samples_digest(clip.astype(np.float32) / (1 << 15), SAMPLE_RATE)
