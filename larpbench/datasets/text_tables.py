@@ -110,7 +110,7 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
     notes = [
         f"{text.name} holds numbers of type {cell.dtype}, all whole, which are read as integers"
         for cell, text in zip(cells, texts, strict=True)
-        if cell.dtype.is_float() and not text.str.contains(".", literal=True).any()
+        if cell.dtype.is_float() and text.str.contains(r"^-?\d+$").all()
     ]
     frame = pl.DataFrame(texts).with_columns(pl.int_range(1, raw.height + 1, dtype=pl.Int64).alias(PLACE))
     return _table(path, frame, "row", names, found, columns, [], raw.height, notes)
