@@ -13,7 +13,7 @@ from larpbench.errors import DataError, clipped
 FREE_TEXT = ("title", "artist", "album", "name")
 """Columns in which a list is joined by commas. All others hold ids, paths or words of a fixed set."""
 _TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null, pl.Date, pl.Datetime, pl.Time)
-_EXACT_BELOW = {pl.Float16: 2.0**11, pl.Float32: 2.0**24}
+_EXACT_BELOW: dict[type[pl.DataType], float] = {pl.Float16: 2.0**11, pl.Float32: 2.0**24}
 _EXACT_BELOW_ELSE = 2.0**53
 """Up to which size each whole number has a float of its own: a larger id may have been another one."""
 _WRITTEN_LIST = r"^\s*\[\s*(?:['\"{\[\d].*)?\]\s*$"

@@ -209,6 +209,17 @@ def test_a_table_with_one_row_an_entry_is_both_tables(tmp_path, capsys, given):
     assert "2 tracks have rows that differ in their texts" in capsys.readouterr().err
 
 
+def test_a_table_of_playlists_alone_is_not_enough(tmp_path):
+    with pytest.raises(DataError, match="lacks the columns title, artist, album") as raised:
+        read_playlist_tables(None, _written(tmp_path / "p", PLAYLISTS), audio=False, columns={}, max_bad_rows=0.0)
+    assert "--tracks" in str(raised.value)
+
+
+def _written(path, text):
+    path.write_text(text)
+    return path
+
+
 def test_a_folder_of_exported_playlists(tmp_path, capsys):
     header = "Track URI,Track Name,Album Name,Artist Name(s),Release Date\n"
     exported = {
