@@ -31,11 +31,13 @@ class ColumnNames:
         given: Our name -> the user's, which counts where a table has that column.
         others: Our name -> further names that are looked for last, in letters and digits only.
         lists: Our name -> further names of columns that have to hold lists, likewise.
+        advice: What to do where a column is missing.
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    advice: str = "add it, empty if nothing is known"
 
     def candidates(self, wanted: str, names: list[str]) -> list[int]:
         """Return the columns that may be the wanted one, by their numbers: of the best kind of match, all.
@@ -47,7 +49,7 @@ class ColumnNames:
         theirs = self.given.get(wanted)
         kinds = [
             [name == theirs for name in names],
-            [theirs is not None and name == plain_name(theirs) for name in plain],
+            [theirs is not None and same_name(name, theirs) for name in names],
             [name == wanted for name in names],
             [name == plain_name(wanted) for name in plain],
             *(
@@ -82,7 +84,7 @@ class ColumnNames:
                 f"the table lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
                 where=f"{where} (has {clipped(', '.join(map(repr, names)))})",
                 allowed=",".join(required) + (f"[,{','.join(optional)}]" if optional else ""),
-                next_step=None if "track_id" in missing else "add it, empty if nothing is known",
+                next_step=None if "track_id" in missing else self.advice,
             )
         for wanted, numbers in found.items():
             if len(numbers) > 1:
@@ -90,7 +92,7 @@ class ColumnNames:
                     f"{len(numbers)} columns may be {wanted}: {named([names[number] for number in numbers])}",
                     where=where,
                     allowed=f"one column {wanted}",
-                    next_step=f"delete or rename the others, or name the right one: --columns {wanted}=NAME",
+                    next_step=f"delete or rename the others, or, for build csv, name it: --columns {wanted}=NAME",
                 )
         return {wanted: numbers[0] for wanted, numbers in found.items() if numbers}
 
@@ -116,6 +118,11 @@ def parse_columns(text: str, allowed: tuple[str, ...]) -> dict[str, str]:
         pairs[ours] = theirs
         at = match.end()
     return pairs
+
+
+def same_name(one: str, other: str) -> bool:
+    """Return whether two names differ in letter case, spaces, underscores and other marks at most."""
+    return one == other or plain_name(one) == plain_name(other) != ""
 
 
 def plain_name(name: str) -> str:

@@ -13,7 +13,9 @@ from larpbench.errors import DataError, clipped
 FREE_TEXT = ("title", "artist", "album", "name")
 """Columns in which a list is joined by commas. All others hold ids, paths or words of a fixed set."""
 _TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null, pl.Date, pl.Datetime, pl.Time)
-_EXACT_FLOATS = float(2**53)
+_EXACT_BELOW: dict[type[pl.DataType], float] = {pl.Float16: 2.0**11, pl.Float32: 2.0**24}
+_EXACT_BELOW_ELSE = 2.0**53
+"""Up to which size each whole number has a float of its own: a larger id may have been another one."""
 _WRITTEN_LIST = r"^\s*\[\s*(?:['\"{\[\d].*)?\]\s*$"
 _JUXTAPOSED = re.compile(r"""['"]\s+['"]""")
 
@@ -35,11 +37,11 @@ def as_text(column: pl.Series, where: str, *, lists: bool = False) -> pl.Series:
     kind = column.dtype
     if isinstance(kind, pl.List | pl.Array):
         return _list_as_text(column, where, lists)
-    if kind.is_float() or kind.is_decimal():
+    if kind.is_float() or (isinstance(kind, pl.Decimal) and kind.scale):
         return _digits(column, where)
     if kind == pl.Boolean and column.name not in FREE_TEXT:
         raise _refused(column, where)
-    if isinstance(kind, _TEXT_TYPES) or kind.is_integer() or kind == pl.Boolean:
+    if isinstance(kind, (*_TEXT_TYPES, pl.Boolean, pl.Decimal)) or kind.is_integer():
         return _without_empty(_cast(column, pl.String(), where))
     raise _refused(column, where)
 
@@ -108,7 +110,8 @@ def _cast(column: pl.Series, kind: pl.DataType, where: str) -> pl.Series:
 
 def _digits(column: pl.Series, where: str) -> pl.Series:
     numbers = column.cast(pl.Float64).fill_nan(None)
-    whole = ((numbers == numbers.round()) & (numbers.abs() <= _EXACT_FLOATS)).fill_null(value=True)
+    exact = numbers.abs() < _EXACT_BELOW.get(column.dtype.base_type(), _EXACT_BELOW_ELSE)
+    whole = ((numbers == numbers.round()) & exact).fill_null(value=True)
     if whole.all():
         return numbers.cast(pl.Int64).cast(pl.String)
     if column.name in FREE_TEXT:

@@ -15,7 +15,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.assemble import clean_texts
 from larpbench.datasets.bad_rows import BadRow, BadRows
-from larpbench.datasets.column_names import ColumnNames, plain_name
+from larpbench.datasets.column_names import ColumnNames, same_name
 from larpbench.datasets.schema import ROLES, SPLITS
 from larpbench.datasets.text_tables import PLACE, TextTable, open_text_table, tell_notes
 from larpbench.datasets.track_ids import canonical_ids
@@ -80,7 +80,9 @@ def read_playlist_tables(
         raise UsageError(f"the share of bad rows is {max_bad_rows}", allowed="0 <= share < 1, such as 0.01")
     optional = ("audio",) if audio else ()
     if tracks is None or _same(tracks, playlists):
-        names = ColumnNames(columns)
+        names = ColumnNames(
+            columns, advice="add it, empty if nothing is known, or give the tracks' table with --tracks"
+        )
         both = _read("the table", playlists, ("playlist_id", "track_id", *TEXTS), (*optional, "split", "role"), names)
         read = [both]
     else:
@@ -223,8 +225,12 @@ def _tracks_of_entries(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _require_used(columns: Mapping[str, str], read: list[_Table]) -> None:
-    found = {(ours, plain_name(theirs)) for table in read for ours, theirs in table.columns}
-    unused = [f"{ours}={theirs}" for ours, theirs in columns.items() if (ours, plain_name(theirs)) not in found]
+    found = [pair for table in read for pair in table.columns]
+    unused = [
+        f"{ours}={theirs}"
+        for ours, theirs in columns.items()
+        if not any(ours == wanted and same_name(theirs, name) for wanted, name in found)
+    ]
     if unused:
         raise UsageError(
             f"--columns names columns that no table has, or that are not read: {', '.join(unused)}",

@@ -155,10 +155,12 @@ def _sound_rows(data: bytes, header: Header) -> tuple[bytes, np.ndarray, list[Ba
         empty = not row.replace(separator, b"").strip()
         if b'"' in row or (header.spaced and not empty):
             quoted = _quoted_row(data, start, separator, fields, cell)
-            if isinstance(quoted, str):
-                fault = quoted
-            else:
+            if not isinstance(quoted, str):
                 row, end = quoted
+            elif separator == b"\t" and row.count(separator) == fields - 1:  # few who write tabs write quotes
+                row = separator.join(b'"' + each.replace(b'"', b'""') + b'"' for each in row.split(separator))
+            else:
+                fault = quoted
         elif row.count(separator) + 1 != fields and not empty:
             fault = _ragged(row.count(separator) + 1, fields)
         if fault is None and not _is_utf8(row):

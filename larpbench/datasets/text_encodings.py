@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from larpbench.errors import DataError
 
 _GZIP = b"\x1f\x8b"
+_CHANCE_UTF8 = 0.1
 _MARKS = {  # UTF-32 first: its mark begins like that of UTF-16
     BOM_UTF32_LE: "UTF-32",
     BOM_UTF32_BE: "UTF-32",
@@ -42,8 +43,8 @@ class PlainText:
 def plain_text(raw: bytes, where: str) -> PlainText:
     """Return the text of a file in UTF-8, UTF-16 or UTF-32 with a byte order mark, else in Windows-1252 or Latin-1.
 
-    A file in UTF-8 may have single damaged lines: it is taken as UTF-8 where more of its lines with characters beyond
-    ASCII are UTF-8 than are not.
+    A file in UTF-8 may have damaged lines. Text in another encoding is hardly ever UTF-8 by chance, so that a tenth of
+    the lines with characters beyond ASCII is enough to tell.
 
     Args:
         raw: The bytes of the file, which gzip may have compressed.
@@ -83,7 +84,7 @@ def _in_utf8(raw: bytes, where: str) -> PlainText:
         return PlainText(raw, "UTF-8")
     beyond_ascii = [line for line in re.split(rb"[\r\n]+", raw) if not line.isascii()]
     good = sum(_decodes(line, "utf-8") for line in beyond_ascii)
-    if 2 * good > len(beyond_ascii):
+    if good > _CHANCE_UTF8 * len(beyond_ascii):
         return PlainText(raw, "UTF-8", damaged=True)
     encoding = "Windows-1252" if _decodes(raw, "cp1252") else "Latin-1"
     return PlainText(raw.decode("cp1252" if encoding == "Windows-1252" else "latin-1").encode(), encoding)

@@ -110,7 +110,7 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
     notes = [
         f"{text.name} holds numbers of type {cell.dtype}, all whole, which are read as integers"
         for cell, text in zip(cells, texts, strict=True)
-        if cell.dtype.is_float() and not text.str.contains(".", literal=True).any()
+        if cell.dtype.is_float() and text.str.contains(r"^-?\d+$").all()
     ]
     frame = pl.DataFrame(texts).with_columns(pl.int_range(1, raw.height + 1, dtype=pl.Int64).alias(PLACE))
     return _table(path, frame, "row", names, found, columns, [], raw.height, notes)
@@ -138,7 +138,18 @@ def _read_separated(
         cells[ours] = lists_in_text(cells[ours], str(path))
     texts = [as_text(each, str(path), lists=each.name in columns.lists) for each in cells.values()]
     frame = pl.DataFrame(texts).with_columns(pl.Series(PLACE, rows.lines, dtype=pl.Int64))
-    return _table(path, frame, "line", header.names, found, columns, rows.bad, len(rows.lines) + len(rows.bad), notes)
+    frame, headers_again = _without_headers(frame, {ours: header.names[number] for ours, number in found.items()})
+    if headers_again:
+        notes.append(f"the header stands {headers_again} times more among the rows, which is left out")
+    return _table(path, frame, "line", header.names, found, columns, rows.bad, frame.height + len(rows.bad), notes)
+
+
+def _without_headers(frame: pl.DataFrame, theirs: dict[str, str]) -> tuple[pl.DataFrame, int]:
+    """Return a table without the headers of the files that it was joined from, and how many those were."""
+    texts = [ours for ours in theirs if frame[ours].dtype == pl.String]
+    again = pl.all_horizontal(pl.col(ours).str.strip_chars("\ufeff \xa0") == theirs[ours] for ours in texts)
+    kept = frame.filter(~again.fill_null(value=False)) if texts else frame
+    return kept, frame.height - kept.height
 
 
 def _table(

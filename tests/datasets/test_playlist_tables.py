@@ -149,6 +149,27 @@ def test_line_ends_spaces_and_compression_change_nothing(tmp_path, plain, change
     require_same(read(tmp_path, change(TRACKS), change(PLAYLISTS)), plain)
 
 
+def test_a_file_in_two_encodings_is_not_read_in_one(tmp_path):
+    tracks = TRACKS.encode() + "4,é,X,L\n".encode() + "5,ü,X,L\n".encode("latin-1")
+    with pytest.raises(DataError, match="line 6: bytes that are not UTF-8"):
+        read(tmp_path, tracks)
+    found = read(tmp_path, tracks, max_bad_rows=0.2)
+    assert found.tracks["title"].to_list() == ["One", "Two", "Three", "é"]
+    assert found.left_out == {"bad rows of the tracks": 1}
+
+
+def test_quotes_in_a_text_with_tabs_are_text_where_they_enclose_no_cell(tmp_path):
+    tracks = TRACKS.replace(",", "\t") + '4\t"Heroes" (live)\t"X\tL\n5\t"Five"\tX\tL\n'
+    found = read(tmp_path, tracks)
+    assert found.tracks.rows()[3:] == [("4", '"Heroes" (live)', '"X', "L"), ("5", "Five", "X", "L")]
+    assert not found.left_out
+
+
+def test_headers_among_the_rows_of_joined_files_are_no_rows(tmp_path, plain, capsys):
+    require_same(read(tmp_path, TRACKS + "\ufeff" + TRACKS.splitlines()[0] + "\n", PLAYLISTS), plain)
+    assert "the header stands 1 times more" in capsys.readouterr().err
+
+
 def test_splits_and_roles_in_other_words(tmp_path):
     rows = [
         "a,1,VAL,Seed",
@@ -186,6 +207,17 @@ def test_a_table_with_one_row_an_entry_is_both_tables(tmp_path, capsys, given):
     assert sorted(found.tracks.rows()) == [("1", "One", "X", "L"), ("2", "Two", "Y", ""), ("3", "Three", "", "")]
     assert found.entries.rows() == [tuple(row.split(",")[:2]) for row in rows]
     assert "2 tracks have rows that differ in their texts" in capsys.readouterr().err
+
+
+def test_a_table_of_playlists_alone_is_not_enough(tmp_path):
+    with pytest.raises(DataError, match="lacks the columns title, artist, album") as raised:
+        read_playlist_tables(None, _written(tmp_path / "p", PLAYLISTS), audio=False, columns={}, max_bad_rows=0.0)
+    assert "--tracks" in str(raised.value)
+
+
+def _written(path, text):
+    path.write_text(text)
+    return path
 
 
 def test_a_folder_of_exported_playlists(tmp_path, capsys):

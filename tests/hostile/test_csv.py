@@ -74,6 +74,7 @@ def tracks_with(**columns):
         (pl.Series([b"A", "É".encode()]), ["A", "É"]),
         (pl.Series([1989.0, None]), ["1989", ""]),
         (pl.Series([311, 10_000]), ["311", "10000"]),
+        (pl.Series([2**70, 1], dtype=pl.Decimal(38, 0)), ["1180591620717411303424", "1"]),
     ],
 )
 def test_a_typed_column_of_artists_is_text(cli, tmp_path, values, expected):
@@ -94,6 +95,7 @@ def test_a_typed_column_of_artists_is_text(cli, tmp_path, values, expected):
         ("track_id", pl.Series([True, False]), "Boolean"),
         ("track_id", pl.Series([1.5, 2.0]), "not whole"),
         ("track_id", pl.Series([2.0**60, 2.0**61]), "too large"),
+        ("track_id", pl.Series([2.0**24, 1.0], dtype=pl.Float32), "too large"),
     ],
 )
 def test_a_column_without_one_reading_is_refused_by_name_and_type(cli, tmp_path, column, values, kind):
