@@ -38,12 +38,17 @@ _Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
 class Drawn:
     """What tables and libraries are built by."""
 
+    split_rule: options.Rule = None
     train_fraction: Annotated[
-        float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
-    ] = 0.7
+        float | None,
+        typer.Option(help="Share of train (default 0.7) where the split is drawn; 0 puts all playlists in test."),
+    ] = None
     min_length: Annotated[
-        int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
-    ] = 5
+        int | None,
+        typer.Option(
+            min=1, help="Playlists with fewer tracks (default 5) of their split leave, where the split is drawn."
+        ),
+    ] = None
     caption: options.Caption = "paper"
     seed: options.DrawSeed = 0
     clip_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")] = (
@@ -61,6 +66,7 @@ class Drawn:
             licence=self.licence,
             caption_template=self.caption,
             split_seed=self.seed,
+            split_rule=None if self.split_rule is None else self.split_rule.value,
             train_fraction=self.train_fraction,
             min_length=self.min_length,
         )

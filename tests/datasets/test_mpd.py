@@ -63,8 +63,10 @@ def test_built_checked_and_run_under_its_name(cli, archive, home):
     assert "not built; next: larpbench dataset build mpd" not in cli("list", "datasets").out
 
 
-def test_without_sizes_the_split_is_the_protocols(cli, tmp_path, archive):
-    assert build(cli, archive, tmp_path / "mpd").code == 0
+@pytest.mark.parametrize("rule", ["tracks", "playlists"])
+def test_without_sizes_the_split_is_the_protocols(cli, tmp_path, archive, rule):
+    asked = () if rule == "tracks" else ("--split-rule", rule)
+    assert build(cli, archive, tmp_path / "mpd", *asked).code == 0
     tracks, rows = {}, []
     for part in mpd_slices().values():
         for playlist in part["playlists"]:
@@ -78,11 +80,14 @@ def test_without_sizes_the_split_is_the_protocols(cli, tmp_path, archive):
     pl.DataFrame(rows, ["playlist_id", "track_id"], orient="row").write_csv(tmp_path / "p.csv")
     plain = cli(
         "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv",
-        "--output", tmp_path / "csv",
+        "--output", tmp_path / "csv", *asked,
     )  # fmt: skip
     assert plain.code == 0, plain.err
-    assert manifest(tmp_path / "mpd")["fingerprint"] == manifest(tmp_path / "csv")["fingerprint"]
-    assert manifest(tmp_path / "mpd")["split"]["rule"] == "cold-start"
+    collected, listed = manifest(tmp_path / "mpd"), manifest(tmp_path / "csv")
+    assert collected["fingerprint"] == listed["fingerprint"]
+    assert collected["split"]["rule"] == listed["split"]["rule"] == rule
+    assert collected["left_out_entries"] == listed["left_out_entries"]
+    assert sum(collected["left_out_entries"].values()) > 0
 
 
 def test_a_folder_of_slices_gives_the_same_and_slices_come_in_the_order_of_their_numbers(cli, tmp_path, archive):
