@@ -275,17 +275,25 @@ def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFra
 def _take_roles(entries: pl.DataFrame, left_out: _LeftOut) -> pl.DataFrame:
     asked = entries.filter(pl.col("split") != "train")
     _require_values(asked, "role", ROLES[1:], "playlists of valid and test", null_allowed=False)
-    members = entries.filter(pl.col("split") == "train").with_columns(role=pl.lit("member"))
+    train = entries.filter(pl.col("split") == "train")
+    named_role = ~pl.col("role").fill_null("").is_in(["", "member"])
+    left_out.add("roles of train entries, which are all members", train.filter(named_role).height)
+    members = train.with_columns(role=pl.lit("member")).unique(["playlist_id", "track_id"], maintain_order=True)
     both = pl.concat([members, asked])
     settled = both.sort("role", descending=True).unique(["playlist_id", "track_id"], keep="first", maintain_order=True)
     left_out.add("held-out entries that are seeds of the same playlist", both.height - settled.height)
     return settled
 
 
-def _require_ids(frame: pl.DataFrame, column: str, where: str) -> None:
-    bad = frame.filter(
+def unprintable(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the rows whose id is missing, empty, or has control characters."""
+    return frame.filter(
         pl.col(column).is_null() | (pl.col(column) == "") | pl.col(column).str.contains(_CONTROL_CHARACTERS)
     )
+
+
+def _require_ids(frame: pl.DataFrame, column: str, where: str) -> None:
+    bad = unprintable(frame, column)
     if bad.height:
         raise DataError(
             f"{bad.height} rows have an empty {column}, or one with control characters",
