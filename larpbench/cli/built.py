@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def print_built(folder: Path, manifest: Manifest) -> None:
-    """Print sizes, what was left out, the licence and the fingerprint."""
+    """Print sizes, what was left out, the licence and the fingerprint; warn of what a user may not expect."""
+    from larpbench.datasets.losses import build_warnings, loss_lines
+
     for name in ("train", "valid", "test"):
         if manifest.kind == "artist-graph":
             artists, edges = manifest.counts[f"{name}.artists"], manifest.counts[f"edges.{name}-{name}"]
@@ -22,6 +24,10 @@ def print_built(folder: Path, manifest: Manifest) -> None:
         typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
     for reason, count in manifest.left_out.items():
         typer.echo(f"left out: {count} {reason}")
+    for line in loss_lines(manifest):
+        typer.echo(line)
     typer.echo(f"licence: {manifest.licence}")
     typer.echo(f"fingerprint {manifest.fingerprint}")
     typer.echo(f"{folder}   (prove it: larpbench dataset check {folder})")
+    for warning in build_warnings(manifest):
+        typer.echo(f"warning: {warning}", err=True)

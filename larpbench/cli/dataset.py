@@ -38,12 +38,17 @@ _Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
 class Drawn:
     """What tables and libraries are built by."""
 
+    split_rule: options.Rule = None
     train_fraction: Annotated[
-        float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
-    ] = 0.7
+        float | None,
+        typer.Option(help="Share of train (default 0.7) where the split is drawn; 0 puts all playlists in test."),
+    ] = None
     min_length: Annotated[
-        int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
-    ] = 5
+        int | None,
+        typer.Option(
+            min=1, help="Playlists with fewer tracks (default 5) of their split leave, where the split is drawn."
+        ),
+    ] = None
     caption: options.Caption = "paper"
     seed: options.DrawSeed = 0
     clip_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")] = (
@@ -61,6 +66,7 @@ class Drawn:
             licence=self.licence,
             caption_template=self.caption,
             split_seed=self.seed,
+            split_rule=None if self.split_rule is None else self.split_rule.value,
             train_fraction=self.train_fraction,
             min_length=self.min_length,
         )
@@ -195,26 +201,49 @@ def build_demo(
 
 @app.command(epilog="Example: larpbench dataset check my-data")
 def check(dataset: _Dataset, as_json: options.Json = False) -> None:
-    """Prove a data set: no shared ids, roles, digests, audio files; say how much the splits share otherwise."""
-    from larpbench.datasets.check import check_dataset, split_overlaps
+    """Prove a data set: no shared ids, roles, counts, digests, audio files; say how much the splits share otherwise."""
+    import polars as pl
+
+    from larpbench.datasets.check import check_dataset
     from larpbench.datasets.files import read_dataset
+    from larpbench.datasets.overlaps import copies_within, split_overlaps
+    from larpbench.errors import printable
 
     folder = _folder(dataset)
     findings = check_dataset(folder)
     data = read_dataset(folder, as_built=False)
-    overlaps = split_overlaps(data)
+    overlaps, copies = split_overlaps(data), copies_within(data)
     if as_json:
         found = [{"what": each.what, "ok": each.ok, "detail": each.detail} for each in findings]
-        typer.echo(json.dumps({"findings": found, "overlaps": overlaps.to_dicts()}, indent=2))
+        whole = {"findings": found, "overlaps": overlaps.to_dicts(), "copies": copies.to_dicts()}
+        typer.echo(json.dumps(whole, indent=2))
     else:
         for each in findings:
-            typer.echo(f"{'ok ' if each.ok else 'BAD'}  {each.what}: {each.detail}")
+            typer.echo(printable(f"{'ok ' if each.ok else 'BAD'}  {each.what}: {each.detail}"))
         if data.graph is None:
-            typer.echo("\nWhat the splits share (share: of the second split's rows):")
-            _print_frame(overlaps)
+            _print_overlaps(overlaps, copies)
+    for of, tracks in copies.filter(pl.col("tracks") > 0).select("of", "tracks").iter_rows():
+        typer.echo(f"warning: {tracks} test tracks have the same {of} as another: see copies within test", err=True)
     if not all(each.ok for each in findings):
-        typer.echo("the data set is not what its manifest says: build it anew", err=True)
+        typer.echo(
+            "the data set is not what its manifest says, or breaks the protocol: mend what is BAD and build it anew",
+            err=True,
+        )
         raise typer.Exit(1)
+
+
+def _print_overlaps(overlaps: pl.DataFrame, copies: pl.DataFrame) -> None:
+    """Print what splits share, and which test tracks are copies of each other."""
+    from larpbench.errors import clipped, named
+
+    typer.echo("\nWhat the splits share (share: of the second split's rows):")
+    _print_frame(overlaps)
+    typer.echo("\nCopies within test:")
+    for row in copies.iter_rows(named=True):
+        example = f", such as {clipped(named(row['example']))}" if row["groups"] else ""
+        typer.echo(
+            f"{row['of']}: {row['tracks']} tracks in {row['groups']} groups ({row['share']:.1%} of the tracks){example}"
+        )
 
 
 @app.command(
@@ -234,15 +263,16 @@ def stats(
     """Print sizes, playlist lengths, what splits share, chance and ceiling, and how wide intervals will be."""
     import polars as pl
 
-    from larpbench.datasets.check import split_overlaps
     from larpbench.datasets.files import read_dataset
+    from larpbench.datasets.overlaps import copies_within, split_overlaps
     from larpbench.datasets.stats import length_histogram, split_sizes
 
     data = read_dataset(_folder(dataset))
     if data.graph is not None:
         _print_graph(data, data.graph, as_json)
         return
-    sizes, lengths, overlaps = split_sizes(data), length_histogram(data), split_overlaps(data)
+    sizes, lengths = split_sizes(data), length_histogram(data)
+    overlaps, copies = split_overlaps(data), copies_within(data)
     bounds = [row for name in ("valid", "test") for row in _bounds(data, name)]
     alike = None if encoder is None else _homogeneity(data, encoder)
     if as_json:
@@ -250,6 +280,7 @@ def stats(
             "sizes": sizes.fill_nan(None).to_dicts(),
             "lengths": lengths.fill_nan(None).to_dicts(),
             "overlaps": overlaps.fill_nan(None).to_dicts(),
+            "copies": copies.to_dicts(),
             "bounds": bounds,
             "homogeneity": alike,
             "manifest": data.manifest.model_dump(mode="json"),
@@ -260,8 +291,7 @@ def stats(
     _print_frame(sizes)
     typer.echo("\nPlaylists by number of tracks:")
     _print_frame(lengths)
-    typer.echo("\nWhat the splits share (share: of the second split's rows):")
-    _print_frame(overlaps.filter(pl.col("shared") > 0))
+    _print_overlaps(overlaps.filter(pl.col("shared") > 0), copies)
     typer.echo("\nChance and ceiling; interval: how wide that of a recall of twice chance will be, at least:")
     _print_frame(pl.DataFrame(bounds))
     if alike is not None:

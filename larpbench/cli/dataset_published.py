@@ -71,7 +71,7 @@ class Collection:
 
         return datasets_folder() / name if self.output is None else self.output
 
-    def to_build(self, name: Literal["mpd", "lfm"]) -> CollectedOptions:
+    def to_build(self, name: Literal["mpd", "lfm"], drawn: options.SplitRule | None = None) -> CollectedOptions:
         """Return what the builder is told."""
         from larpbench.datasets.captions import caption_column
         from larpbench.datasets.collected import CollectedOptions
@@ -84,7 +84,14 @@ class Collection:
         paper = self.preset is not None
         return CollectedOptions(
             name=self.folder(name).resolve().name,
-            rule=split_rule(name, sizes, paper=paper, seed=self.seed, artist_disjoint=self.artist_disjoint),
+            rule=split_rule(
+                name,
+                sizes,
+                drawn=None if drawn is None else drawn.value,
+                paper=paper,
+                seed=self.seed,
+                artist_disjoint=self.artist_disjoint,
+            ),
             caption_template=self.caption,
             release=read_release(self.release) if self.release else None,
             audio=find_audio(self.audio) if self.audio else None,
@@ -97,18 +104,19 @@ def build_mpd(
     challenge: Annotated[
         Path | None, typer.Option(help="challenge_set.json: test playlists are those with 100 visible tracks.")
     ] = None,
+    split_rule: options.Rule = None,
     collection: Collection = Collection(),
 ) -> None:
     """Build a data set from the Million Playlist Dataset; interrupted, the same command goes on where it was.
 
-    Without sizes all playlists are split by the protocol (20 % test, 10 % valid, 70 % train; test claims its tracks
-    first); --test-playlists and --valid-playlists draw as many instead. --preset paper: 100,000 train tracks that claim
-    first, 400 valid and 100 test playlists of 10 to 101 tracks.
+    Without sizes all playlists and all tracks are drawn by their hashes (20 % test, 10 % valid, 70 % train);
+    --test-playlists and --valid-playlists draw as many playlists instead, and test claims its tracks first. --preset
+    paper: 100,000 train tracks that claim first, 400 valid and 100 test playlists of 10 to 101 tracks.
     """
     from larpbench.datasets.mpd import build_mpd as build
 
     folder = collection.folder("mpd")
-    print_built(folder, build(source, collection.to_build("mpd"), folder, challenge))
+    print_built(folder, build(source, collection.to_build("mpd", split_rule), folder, challenge))
 
 
 @spread

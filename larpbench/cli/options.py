@@ -23,6 +23,13 @@ class Condition(StrEnum):
 _OF_TASK = ("protocol", "visible_edges", "scaling", "epochs", "triplets")
 
 
+class SplitRule(StrEnum):
+    """How a split is drawn."""
+
+    tracks = "tracks"
+    playlists = "playlists"
+
+
 class Preset(StrEnum):
     """Splits that somebody has described."""
 
@@ -46,6 +53,14 @@ Protocol = Annotated[
 ]
 Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
 DrawSeed = Annotated[int, typer.Option(min=0, help="Drives all draws: split, seeds and held-out tracks, clip starts.")]
+Rule = Annotated[
+    SplitRule | None,
+    typer.Option(
+        "--split-rule",
+        help="How the split is drawn: tracks (every track and every playlist by its hash; default where train is "
+        "wanted) or playlists (test playlists claim their tracks first, train gets the rest).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -12,8 +13,13 @@ from larpbench.datasets import splits
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import read_dataset, write_dataset
 from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
-from larpbench.errors import DataError, clipped, named
+from larpbench.errors import DataError, UsageError, clipped, named
 
+TRAIN_FRACTION = 0.7
+MIN_LENGTH = 5
+OTHER_SPLIT = "entries whose track belongs to another split"
+TOO_SHORT = "entries of playlists with too few tracks of their split"
+_UNKNOWN = "entries whose track is not in the tracks table"
 _CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]+"
 
 
@@ -27,8 +33,10 @@ class BuildOptions:
         licence: Licence of the data, in words.
         caption_template: See `larpbench.datasets.captions`.
         split_seed: Seed of all draws.
-        train_fraction: Share of the playlists that are train, if the split is drawn.
-        min_length: Playlists with fewer tracks of their own split leave, if the split is drawn.
+        split_rule: How the split is drawn, see `SplitRule.rule`; None: ``tracks``, or ``playlists`` where all of them
+            are test.
+        train_fraction: Share of train, if the split is drawn; 0 puts everything in test. None: 0.7.
+        min_length: Playlists with fewer tracks of their own split leave, if the split is drawn. None: 5.
         notes: What every table made on the data set has to say.
     """
 
@@ -37,18 +45,67 @@ class BuildOptions:
     licence: str
     caption_template: str = DEFAULT_TEMPLATE
     split_seed: int = 0
-    train_fraction: float = 0.7
-    min_length: int = 5
+    split_rule: Literal["tracks", "playlists"] | None = None
+    train_fraction: float | None = None
+    min_length: int | None = None
     notes: tuple[str, ...] = ()
+
+    def drawn_rule(self) -> SplitRule:
+        """Return how the split is drawn.
+
+        Raises:
+            UsageError: If tracks are to be drawn, and train gets none.
+        """
+        train_fraction = TRAIN_FRACTION if self.train_fraction is None else self.train_fraction
+        if self.split_rule == "tracks" and train_fraction == 0:
+            raise UsageError(
+                "with a train fraction of 0 everything is test: no track is drawn",
+                allowed="--split-rule playlists, or --train-fraction above 0",
+            )
+        return SplitRule(
+            rule=self.split_rule or ("tracks" if train_fraction else "playlists"),
+            roles="drawn",
+            seed=self.split_seed,
+            train_fraction=train_fraction,
+            min_length=MIN_LENGTH if self.min_length is None else self.min_length,
+        )
+
+    def require_no_draw(self) -> None:
+        """Refuse to draw a split that the tables have given.
+
+        Raises:
+            UsageError: If an option says how it is drawn.
+        """
+        asked = {
+            "--split-rule": self.split_rule,
+            "--train-fraction": self.train_fraction,
+            "--min-length": self.min_length,
+        }
+        useless = [name for name, value in asked.items() if value is not None]
+        if useless:
+            raise UsageError(
+                f"the tables have a split column, which is taken as it is: {', '.join(useless)} would change nothing",
+                next_step="leave the option out, or the column split",
+            )
 
 
 @dataclass
 class _LeftOut:
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int]
+    entries: dict[str, int]
 
     def add(self, reason: str, count: int) -> None:
         if count:
             self.counts[reason] = self.counts.get(reason, 0) + count
+
+    def add_entries(self, reason: str, count: int) -> None:
+        if count:
+            self.entries[reason] = self.entries.get(reason, 0) + count
+
+
+def entries_among(left_out: Mapping[str, int]) -> dict[str, int]:
+    """Return the reasons for which playlist entries left; duplicates are no loss (protocol rule 1)."""
+    return {reason: count for reason, count in left_out.items() if reason.startswith("entries ")}
 
 
 def assemble(
@@ -76,26 +133,22 @@ def assemble(
 
     Raises:
         DataError: If the tables contradict themselves, naming the ids.
+        UsageError: If the options draw a split and the tables have one.
         StorageError: If the folder cannot be written.
     """
-    gone = _LeftOut(dict(left_out or {}))
+    gone = _LeftOut(dict(left_out or {}), entries_among(left_out or {}))
     clean = clean_texts(sorted_tracks(tracks))
     entries = _clean_playlists(playlists, clean, gone)
     given = "split" in clean.columns or "split" in entries.columns
     if "role" in entries.columns and not given:
         raise DataError("the playlists have a role column but nothing says their split", allowed="a split column too")
     if given:
+        options.require_no_draw()
         clean, entries = _take_split(clean, entries)
         rule = SplitRule(rule="given", roles="given" if "role" in entries.columns else "drawn", seed=options.split_seed)
     else:
-        clean, entries = _draw_split(clean, entries, options, gone)
-        rule = SplitRule(
-            rule="cold-start",
-            roles="drawn",
-            seed=options.split_seed,
-            train_fraction=options.train_fraction,
-            min_length=options.min_length,
-        )
+        rule = options.drawn_rule()
+        clean, entries = _draw_split(clean, entries, rule, gone)
     if "role" in entries.columns:
         entries = _take_roles(entries, gone)
     else:
@@ -111,6 +164,7 @@ def assemble(
         caption_template=options.caption_template,
         split=rule,
         left_out=gone.counts,
+        left_out_entries=gone.entries,
         notes=options.notes,
         audio=audio,
         attachments=attachments,
@@ -148,7 +202,8 @@ def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _L
     _require_ids(playlists, "playlist_id", "playlists")
     _require_ids(playlists, "track_id", "playlists")
     known = playlists.join(tracks.select("track_id"), on="track_id", how="semi")
-    left_out.add("entries whose track is not in the tracks table", playlists.height - known.height)
+    left_out.add(_UNKNOWN, playlists.height - known.height)
+    left_out.add_entries(_UNKNOWN, playlists.height - known.height)
     if known.is_empty():
         raise DataError(
             "no playlist holds a track of the tracks table",
@@ -168,21 +223,25 @@ def _some(ids: pl.Series) -> str:
 
 
 def _draw_split(
-    tracks: pl.DataFrame, entries: pl.DataFrame, options: BuildOptions, left_out: _LeftOut
+    tracks: pl.DataFrame, entries: pl.DataFrame, rule: SplitRule, left_out: _LeftOut
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    drawn = splits.draw_playlist_splits(
-        entries["playlist_id"].unique().sort(), options.split_seed, options.train_fraction
-    )
+    fraction, shortest = rule.train_fraction or 0.0, rule.min_length or 1
+    drawn = splits.draw_playlist_splits(entries["playlist_id"].unique().sort(), rule.seed, fraction)
     entries = entries.join(drawn, on="playlist_id")
-    owners = splits.claim_tracks(entries, tracks["track_id"])
+    if rule.rule == "tracks":
+        owners = splits.draw_track_splits(tracks["track_id"], rule.seed, fraction)
+    else:
+        owners = splits.claim_tracks(entries, tracks["track_id"])
     kept = entries.join(owners, on=["track_id", "split"], how="semi")
-    left_out.add("entries whose track belongs to another split", entries.height - kept.height)
-    long_enough = kept.filter(pl.len().over("playlist_id") >= options.min_length)
+    left_out.add(OTHER_SPLIT, entries.height - kept.height)
+    left_out.add_entries(OTHER_SPLIT, entries.height - kept.height)
+    long_enough = kept.filter(pl.len().over("playlist_id") >= shortest)
     gone = entries["playlist_id"].n_unique() - long_enough["playlist_id"].n_unique()
-    left_out.add(f"playlists with fewer than {options.min_length} tracks of their split", gone)
+    left_out.add(f"playlists with fewer than {shortest} tracks of their split", gone)
+    left_out.add_entries(TOO_SHORT, kept.height - long_enough.height)
     if long_enough.is_empty():
         raise DataError(
-            f"no playlist has {options.min_length} tracks of its own split",
+            f"no playlist has {shortest} tracks of its own split",
             where="playlists",
             next_step="lower --min-length, or use --train-fraction 0 to put every playlist in test",
         )
@@ -221,17 +280,25 @@ def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFra
 def _take_roles(entries: pl.DataFrame, left_out: _LeftOut) -> pl.DataFrame:
     asked = entries.filter(pl.col("split") != "train")
     _require_values(asked, "role", ROLES[1:], "playlists of valid and test", null_allowed=False)
-    members = entries.filter(pl.col("split") == "train").with_columns(role=pl.lit("member"))
+    train = entries.filter(pl.col("split") == "train")
+    named_role = ~pl.col("role").fill_null("").is_in(["", "member"])
+    left_out.add("roles of train entries, which are all members", train.filter(named_role).height)
+    members = train.with_columns(role=pl.lit("member")).unique(["playlist_id", "track_id"], maintain_order=True)
     both = pl.concat([members, asked])
     settled = both.sort("role", descending=True).unique(["playlist_id", "track_id"], keep="first", maintain_order=True)
     left_out.add("held-out entries that are seeds of the same playlist", both.height - settled.height)
     return settled
 
 
-def _require_ids(frame: pl.DataFrame, column: str, where: str) -> None:
-    bad = frame.filter(
+def unprintable(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the rows whose id is missing, empty, or has control characters."""
+    return frame.filter(
         pl.col(column).is_null() | (pl.col(column) == "") | pl.col(column).str.contains(_CONTROL_CHARACTERS)
     )
+
+
+def _require_ids(frame: pl.DataFrame, column: str, where: str) -> None:
+    bad = unprintable(frame, column)
     if bad.height:
         raise DataError(
             f"{bad.height} rows have an empty {column}, or one with control characters",

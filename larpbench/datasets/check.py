@@ -11,20 +11,12 @@ import polars as pl
 
 from larpbench.audio.clips import clip_digest
 from larpbench.audio.errors import UnusableAudio
-from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests
-from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, Dataset, DatasetAudio
-from larpbench.errors import printable
+from larpbench.datasets.assemble import unprintable
+from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests, uncounted_playlists
+from larpbench.datasets.overlaps import split_overlaps
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, Dataset, DatasetAudio, Manifest
+from larpbench.errors import named, printable
 from larpbench.fingerprint import digest_file
-
-_PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
-_KINDS = {
-    "track_id": ["track_id"],
-    "playlist_id": ["playlist_id"],
-    "artist": ["artist"],
-    "artist and album": ["artist", "album"],
-    "artist and title": ["artist", "title"],
-    "title": ["title"],
-}
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Finding:
 
 
 def check_dataset(folder: Path) -> list[Finding]:
-    """Prove a data set folder anew: rules 1 and 3, references, digests, audio files.
+    """Prove a data set folder anew: rules 1, 3 and 8, references, counts, digests, audio files.
 
     Raises:
         DataError: If the folder cannot be read at all.
@@ -52,9 +44,16 @@ def check_dataset(folder: Path) -> list[Finding]:
     if dataset.graph is not None:
         from larpbench.datasets.graph_check import check_graph  # builds on this module
 
-        audio = [_check_audio(dataset, dataset.audio)] if dataset.audio is not None else []
-        return [*check_graph(dataset, dataset.graph), *audio]
-    return [*check_rules(dataset), *_check_digests(dataset)]
+        return [*check_graph(dataset, dataset.graph), *_check_files(dataset), *_check_audio(dataset)]
+    return [
+        *check_rules(dataset),
+        *_check_counted(dataset),
+        *_check_ids(dataset),
+        _check_counts(dataset),
+        *_check_digests(dataset),
+        *_check_files(dataset),
+        *_check_audio(dataset),
+    ]
 
 
 def check_rules(dataset: Dataset) -> list[Finding]:
@@ -63,8 +62,8 @@ def check_rules(dataset: Dataset) -> list[Finding]:
     findings = [
         _none("track ids more than once", tracks["track_id"].is_duplicated().sum()),
         _none("playlist entries more than once", playlists.select("playlist_id", "track_id").is_duplicated().sum()),
-        _none("tracks in no split", (~tracks["split"].is_in(SPLITS)).sum()),
-        _none("playlist entries without a role", (~playlists["role"].is_in(ROLES)).sum()),
+        _none("tracks in no split", (~tracks["split"].is_in(SPLITS).fill_null(False)).sum()),
+        _none("playlist entries without a role", (~playlists["role"].is_in(ROLES).fill_null(False)).sum()),
         _none(
             "train entries that are no members, or others that are",
             ((playlists["role"] == "member") != (playlists["split"] == "train")).sum(),
@@ -79,46 +78,86 @@ def check_rules(dataset: Dataset) -> list[Finding]:
     return findings
 
 
-def split_overlaps(dataset: Dataset) -> pl.DataFrame:
-    """Count what two splits share: ids (must be none), and artists, albums and titles (how cold the start is).
-
-    Returns:
-        Columns ``first``, ``second`` (splits), ``of``, ``shared`` (distinct values in both) and ``share`` (of the
-        second split's tracks or playlists, the part that carries a value that occurs in the first).
-    """
-    rows = []
-    for of, columns in _KINDS.items():
-        table = dataset.playlists if of == "playlist_id" else dataset.tracks
-        named = table.select(*columns, "split").filter(pl.all_horizontal(pl.col(columns[0]) != ""))
-        if of == "playlist_id":
-            named = named.unique()
-        keyed = named.with_columns(pl.col(columns).str.to_lowercase())
-        for first, second in _PAIRS:
-            ours = keyed.filter(pl.col("split") == first).select(columns).unique()
-            theirs = keyed.filter(pl.col("split") == second)
-            found = theirs.join(ours, on=columns, how="semi")
-            share = found.height / theirs.height if theirs.height else 0.0
-            shared = found.select(columns).n_unique() if found.height else 0
-            rows.append({"first": first, "second": second, "of": of, "shared": shared, "share": share})
-    return pl.DataFrame(rows)
+def digest_findings(actual: Mapping[str, str], manifest: Manifest) -> list[Finding]:
+    """Compare the digests of the tables with those that the manifest states, and the fingerprint with both."""
+    stated = manifest.digests
+    findings = [
+        Finding(
+            f"digest of {name}", actual.get(name) == stated.get(name), actual.get(name, "there is no such table")[:12]
+        )
+        for name in sorted({*actual, *stated})
+    ]
+    whole = fingerprint_of(actual)
+    return [*findings, Finding("fingerprint", whole == manifest.fingerprint, whole[:12])]
 
 
 def _check_digests(dataset: Dataset) -> list[Finding]:
     playlists = {column: dataset.playlists[column] for column in PLAYLIST_COLUMNS}
-    actual = table_digests(dataset.tracks, playlists, dataset.audio)
-    stated = dataset.manifest.digests
-    findings = [
-        Finding(f"digest of {name}", actual[name] == stated.get(name), actual[name][:12]) for name in sorted(actual)
-    ]
-    whole = fingerprint_of(actual)
-    findings.append(Finding("fingerprint", whole == dataset.manifest.fingerprint, whole[:12]))
-    if dataset.audio is not None:
-        findings.append(_check_audio(dataset, dataset.audio))
+    return digest_findings(table_digests(dataset.tracks, playlists, dataset.audio), dataset.manifest)
+
+
+def _check_counted(dataset: Dataset) -> list[Finding]:
+    """Find playlists that no score can count (rule 8)."""
+    without = uncounted_playlists(dataset.playlists)
+    findings = []
+    for name in SPLITS[1:]:
+        ids = without.filter(pl.col("split") == name)["playlist_id"].sort()
+        playlists = dataset.playlists.filter(pl.col("split") == name)["playlist_id"].n_unique()
+        detail = f"{len(ids)} of {playlists}" + (f": {named(ids, 3)}" if len(ids) else "")
+        findings.append(Finding(f"{name} playlists without a seed or without a held-out track", not len(ids), detail))
     return findings
 
 
-def _check_audio(dataset: Dataset, audio: DatasetAudio) -> Finding:
+def _check_ids(dataset: Dataset) -> list[Finding]:
+    return [
+        _none("track ids that are empty or have control characters", unprintable(dataset.tracks, "track_id").height),
+        _none(
+            "playlist ids that are empty or have control characters",
+            unprintable(dataset.playlists.select("playlist_id").unique(), "playlist_id").height,
+        ),
+    ]
+
+
+def _check_counts(dataset: Dataset) -> Finding:
+    """Compare the numbers of the manifest with the tables."""
+    stated, actual = dataset.manifest.counts, {}
+    for name in SPLITS:
+        entries = dataset.playlists.filter(pl.col("split") == name)
+        actual[f"{name}.tracks"] = dataset.tracks.filter(pl.col("split") == name).height
+        actual[f"{name}.playlists"] = entries["playlist_id"].n_unique()
+        actual[f"{name}.entries"] = entries.height
+    wrong = [
+        f"{name} {stated.get(name)}, there are {count}" for name, count in actual.items() if stated.get(name) != count
+    ]
+    return Finding("counts of the manifest", not wrong, ", ".join(wrong) or f"{len(actual)} compared")
+
+
+def _check_files(dataset: Dataset) -> list[Finding]:
+    """Hash the tables again; data sets of earlier versions may not say what they were."""
+    stated = dataset.manifest.files
+    paths = {name: dataset.folder / name for name in stated}
+    wrong = [name for name, path in paths.items() if not path.is_file() or digest_file(path) != stated[name]]
+    detail = f"{len(stated)} hashed" if not wrong else f"changed or gone: {named(wrong)}"
+    return [Finding("table files", not wrong, detail)] if stated else []
+
+
+def _check_audio(dataset: Dataset) -> list[Finding]:
     """Hash every audio file again: sizes and times can lie."""
+    if dataset.audio is None:
+        return []
+    files = dataset.audio.files
+    strangers = files.join(dataset.tracks.select("track_id"), on="track_id", how="anti").height
+    return [
+        _none("tracks without audio, in a data set that has it", dataset.tracks["audio"].null_count()),
+        _none(
+            "rows of audio files that are there twice or of no track",
+            files["track_id"].is_duplicated().sum() + strangers,
+        ),
+        _check_audio_files(dataset, dataset.audio),
+    ]
+
+
+def _check_audio_files(dataset: Dataset, audio: DatasetAudio) -> Finding:
     root = dataset.folder / audio.root
     stated = dataset.tracks.filter(pl.col("audio").is_not_null()).join(audio.files, on="track_id", how="left")
     wrong = []

@@ -1,6 +1,7 @@
 """Splits of playlists by the million, drawn on whole numbers: the splits claim their tracks one after the other.
 
-Protocol rule 2 lets test claim first, then valid, then train; the papers let train claim first.
+By the rule ``playlists`` test claims first, then valid, then train (protocol rule 2); the papers let train claim first.
+By the rule ``tracks`` nobody claims: every track is drawn to a split.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import polars as pl
 
 from larpbench import progress
 from larpbench.datasets import splits
+from larpbench.datasets.assemble import OTHER_SPLIT, TOO_SHORT
 from larpbench.datasets.schema import SPLITS, SplitName, SplitRule
 from larpbench.errors import DataError
 
@@ -55,6 +57,27 @@ class PlaylistLog:
         for start in range(0, len(self), _BLOCK):
             stop = min(start + _BLOCK, len(self))
             yield start, stop, self.tracks[self.offsets[start] : self.offsets[stop]]
+
+    def entries(self) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        """Yield all playlists in blocks, each track of a playlist once.
+
+        Yields:
+            The first playlist, the one after the last, and for each entry the number of its playlist within the block
+            and its track.
+        """
+        for start, stop, tracks in self.blocks():
+            row_of = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(self.offsets[start : stop + 1]))
+            if self.order == "heard":
+                once = np.unique(row_of.astype(np.int64) << 32 | tracks)
+                row_of, tracks = (once >> 32).astype(np.int32), once & 0xFFFFFFFF
+            yield start, stop, row_of, tracks
+
+    def sizes(self) -> np.ndarray:
+        """Return (p,) int64, how many different tracks each playlist has."""
+        if self.order != "heard":
+            return np.diff(self.offsets)
+        counts = [np.bincount(row_of, minlength=stop - start) for start, stop, row_of, _ in self.entries()]
+        return np.concatenate([np.empty(0, dtype=np.int64), *counts])
 
     def renumber(self, numbers: np.ndarray) -> None:
         """Put another number in the place of each track, without a copy.
@@ -120,20 +143,39 @@ class Claims:
     def __init__(self, log: PlaylistLog, rule: SplitRule, names: pl.Series, of_track: np.ndarray | None = None) -> None:
         self.log, self.rule = log, rule
         self.left_out: dict[str, int] = {}
+        self.left_out_entries: dict[str, int] = {}
         self._names, self._of_track = names, of_track
         n_tracks = len(names) if of_track is None else len(of_track)
         self.owner = np.full(n_tracks, NOBODY, dtype=np.int8)
         self._gone = np.zeros(len(names), dtype=bool)
         self._kept: list[tuple[np.ndarray, int, np.ndarray, np.ndarray]] = []
+        self._tried = np.full(len(log), NOBODY, dtype=np.int8)  # the split a playlist is in, or was last tried for
+        if rule.rule == "tracks":
+            self._draw_all()
+
+    @property
+    def tried(self) -> np.ndarray:
+        """(p,) bool: the playlists that are in a split, or would be if they were long enough."""
+        return self._tried != NOBODY
 
     def free(self) -> np.ndarray:
         """Return (n,) bool: the tracks that a split may still claim."""
         return ~(self._gone if self._of_track is None else self._gone[self._of_track])
 
+    def open_to(self, split: SplitName) -> np.ndarray:
+        """Return (n,) bool: the tracks that a split may take: those drawn to it, or those that are free."""
+        return self.owner == SPLITS.index(split) if self.rule.rule == "tracks" else self.free()
+
     def claim(self, split: SplitName, tracks: np.ndarray) -> None:
         """Give free tracks to a split; where artists are claimed, no other split gets any of theirs."""
         self.owner[tracks] = SPLITS.index(split)
         self._gone[tracks if self._of_track is None else self._of_track[tracks]] = True
+
+    def _draw_all(self) -> None:
+        """Draw every track, or whole artists, to a split (rule ``tracks``)."""
+        kind = "track" if self._of_track is None else "artist"
+        drawn = splits.draw_places(self._names, self.rule.seed, self.rule.train_fraction or 0.0, kind)
+        self.owner = drawn if self._of_track is None else drawn[self._of_track]
 
     def draw_train(self, count: int) -> None:
         """Give train so many of the free tracks, drawn uniformly; whole artists, where artists are claimed."""
@@ -151,7 +193,7 @@ class Claims:
         self.claim("train", tracks)
 
     def take(self, split: SplitName, rows: Iterator[int], count: int | None) -> list[int]:
-        """Take playlists into valid or test, with the free tracks that they hold, and claim these.
+        """Take playlists into valid or test, with the tracks open to it that they hold, and claim these.
 
         Args:
             split: Which.
@@ -167,7 +209,7 @@ class Claims:
             DataError: If a number was asked for and there is none.
         """
         shortest = self.rule.min_length or 1
-        free, short = self.free(), 0
+        place, free, short = SPLITS.index(split), self.open_to(split), 0
         taken: list[int] = []
         members: list[np.ndarray] = []
         claimed: list[np.ndarray] = []
@@ -175,6 +217,7 @@ class Claims:
             row = next(rows, None)
             if row is None:
                 break
+            self._tried[row] = place
             tracks = self.log.of(row)
             cut = self._cut(row, tracks[free[tracks]])
             if len(cut) >= shortest:
@@ -208,6 +251,7 @@ class Claims:
             shortest: Playlists with fewer tracks leave.
         """
         train, short = SPLITS.index("train"), 0
+        self._tried[wanted] = train
         for start, stop, tracks in self.log.blocks():
             row_of = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(self.log.offsets[start : stop + 1]))
             mine = (self.owner[tracks] == train) & wanted[start:stop][row_of]
@@ -233,10 +277,8 @@ class Claims:
                 f"no playlist has {self.rule.min_length} tracks of its own split", next_step="lower --min-length"
             )
         self._leave("tracks that no split holds", int((self.owner == NOBODY).sum()))
+        self._count_entries()
         rows, split, lengths, tracks = (list(column) for column in zip(*self._kept, strict=True))
-        for place, name in enumerate(SPLITS):
-            if place not in split:
-                progress.say(f"warning: no playlist is left for {name}")
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
         splits_of = np.repeat(np.array(split, dtype=np.int8), [len(each) for each in rows])
         return KeptPlaylists(np.concatenate(rows), splits_of, offsets, np.concatenate(tracks))
@@ -247,6 +289,29 @@ class Claims:
     def _leave(self, reason: str, count: int) -> None:
         if count:
             self.left_out[reason] = self.left_out.get(reason, 0) + count
+
+    def _count_entries(self) -> None:
+        """Count the entries of the playlists that were tried and left, each track of a playlist once."""
+        kept = np.zeros(len(self.log), dtype=np.int64)
+        for rows, _, lengths, _ in self._kept:
+            kept[rows] = lengths
+        elsewhere = nowhere = short = cut = 0
+        for start, stop, row_of, tracks in self.log.entries():
+            owner, wanted = self.owner[tracks], self._tried[start:stop][row_of]
+            asked = wanted != NOBODY
+            nowhere += int((asked & (owner == NOBODY)).sum())
+            elsewhere += int((asked & (owner != NOBODY) & (owner != wanted)).sum())
+            own = np.bincount(row_of[asked & (owner == wanted)], minlength=stop - start)
+            stayed = kept[start:stop]
+            short += int(own[stayed == 0].sum())
+            cut += int((own - stayed)[stayed > 0].sum())
+        counted = {
+            OTHER_SPLIT: elsewhere,
+            "entries whose track is in no split": nowhere,
+            TOO_SHORT: short,
+            f"entries beyond {self.rule.max_length} of a valid or test playlist": cut,
+        }
+        self.left_out_entries = {reason: count for reason, count in counted.items() if count}
 
     def _cut(self, row: int, tracks: np.ndarray) -> np.ndarray:
         """Return the tracks of a valid or test playlist, each once, at most ``max_length``."""

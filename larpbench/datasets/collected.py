@@ -12,7 +12,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets import splits
-from larpbench.datasets.assemble import sorted_tracks
+from larpbench.datasets.assemble import entries_among, sorted_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.claims import NOBODY, Claims, KeptPlaylists, PlaylistLog
 from larpbench.datasets.files import write_dataset
@@ -102,14 +102,18 @@ def build_collected(
         DataError: If nothing is left.
     """
     _sort(collected)
-    left_out = dict(collected.left_out)
-    heard = None
+    left_out, left_out_entries = dict(collected.left_out), entries_among(collected.left_out)
+    sizes, heard = collected.log.sizes(), None
     if options.audio is not None:
         heard = _hear(collected, options.audio, options, left_out)
+    silent = sizes - collected.log.sizes()
     claims = Claims(collected.log, options.rule, *_claimable(collected.tracks, options.rule.artist_disjoint))
     draw(claims)
     kept = claims.kept()
     left_out |= claims.left_out
+    left_out_entries |= claims.left_out_entries
+    if lost := int(silent[claims.tried].sum()):
+        left_out_entries["entries whose track has no audio that can be used"] = lost
     table = _track_table(collected.tracks, claims.owner, options, heard)
     collected.tracks = collected.tracks.select("track_id")
     return write_dataset(
@@ -122,6 +126,7 @@ def build_collected(
         caption_template=options.caption_template + (" or that of the authors' release" if options.release else ""),
         split=options.rule,
         left_out=left_out,
+        left_out_entries=left_out_entries,
         notes=collected.notes,
         audio=_dataset_audio(options, heard, table),
         recipe=recipe,

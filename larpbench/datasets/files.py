@@ -52,6 +52,7 @@ def write_dataset(
     caption_template: str,
     split: SplitRule,
     left_out: Mapping[str, int],
+    left_out_entries: Mapping[str, int],
     notes: tuple[str, ...],
     audio: DatasetAudio | None = None,
     attachments: Mapping[str, Path] | None = None,
@@ -73,6 +74,7 @@ def write_dataset(
         caption_template: See `Manifest`.
         split: See `Manifest`.
         left_out: See `Manifest`.
+        left_out_entries: See `Manifest`.
         notes: See `Manifest`.
         audio: The tracks' audio, if the data set has any.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
@@ -90,7 +92,7 @@ def write_dataset(
     make_folder(output.parent)
     with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
         staged = Path(staging) / PLAYLISTS
-        counts = _write_blocks(playlists, staged)
+        counts, uncounted = _write_blocks(playlists, staged)
         digests = table_digests(tracks, {column: _stored_cells(staged, column) for column in PLAYLIST_COLUMNS}, audio)
         manifest = Manifest(
             name=name,
@@ -102,6 +104,8 @@ def write_dataset(
             split=split,
             counts={f"{each}.tracks": tracks.filter(pl.col("split") == each).height for each in SPLITS} | counts,
             left_out=dict(left_out),
+            left_out_entries=dict(left_out_entries),
+            uncounted=uncounted,
             notes=notes,
             digests=digests,
             fingerprint=fingerprint_of(digests),
@@ -261,9 +265,10 @@ def fingerprint_of(digests: Mapping[str, str]) -> str:
     return digest(dict(digests))
 
 
-def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> dict[str, int]:
-    """Write blocks as one Parquet file and return how many playlists and entries each split has."""
+def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Write blocks as one Parquet file; return how many playlists and entries each split has, and who is uncounted."""
     counts = {f"{name}.{what}": 0 for name in SPLITS for what in ("playlists", "entries")}
+    uncounted: dict[str, int] = dict.fromkeys(SPLITS, 0)
     parts: list[Path] = []
     for block in blocks:
         parts.append(path.with_name(f"{len(parts):06d}.part"))
@@ -272,13 +277,29 @@ def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> dict[str, int]:
         for name, playlists, entries in found.iter_rows():
             counts[f"{name}.playlists"] += playlists
             counts[f"{name}.entries"] += entries
+        for name, playlists in uncounted_playlists(block)["split"].value_counts().iter_rows():
+            uncounted[name] += playlists
     if len(parts) == 1:
         parts[0].rename(path)
     else:
         scan_parquet(parts).sink_parquet(path)
         for part in parts:
             part.unlink()
-    return counts
+    return counts, {name: playlists for name, playlists in uncounted.items() if playlists}
+
+
+def uncounted_playlists(entries: pl.DataFrame) -> pl.DataFrame:
+    """Return the valid and test playlists without a seed or without a held-out track (protocol rule 8).
+
+    Args:
+        entries: Whole playlists, columns of ``playlists.parquet``.
+
+    Returns:
+        Columns ``playlist_id`` and ``split``.
+    """
+    asked = entries.filter(pl.col("split") != "train")
+    both = pl.all_horizontal((pl.col("role") == role).any() for role in ("seed", "heldout"))
+    return asked.group_by("playlist_id", "split").agg(counted=both).filter(~pl.col("counted")).drop("counted")
 
 
 def _stored_cells(path: Path, column: str) -> Iterator[str]:

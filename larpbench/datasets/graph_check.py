@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artist_graph import ArtistGraph, checked_edges, checked_songs, edge_groups, ordered_artists
-from larpbench.datasets.check import Finding
-from larpbench.datasets.files import fingerprint_of
+from larpbench.datasets.check import Finding, digest_findings
 from larpbench.datasets.graph_files import graph_digests
 from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.errors import DataError
@@ -37,12 +36,7 @@ def check_graph(dataset: Dataset, graph: ArtistGraph) -> list[Finding]:
     findings.append(
         _proof("counts", lambda: all(counts.get(name) == count for name, count in edge_groups(graph).items()))
     )
-    actual, stated = graph_digests(dataset.tracks, graph, dataset.audio), dataset.manifest.digests
-    findings += [
-        Finding(f"digest of {name}", actual[name] == stated.get(name), actual[name][:12]) for name in sorted(actual)
-    ]
-    whole = fingerprint_of(actual)
-    return [*findings, Finding("fingerprint", whole == dataset.manifest.fingerprint, whole[:12])]
+    return [*findings, *digest_findings(graph_digests(dataset.tracks, graph, dataset.audio), dataset.manifest)]
 
 
 def graph_sizes(graph: ArtistGraph) -> pl.DataFrame:

@@ -140,7 +140,7 @@ def _draw(claims: Claims, n_challenge: int) -> None:
     take("test", of_challenge if n_challenge else test, rule.test_playlists)
     take("valid", valid if rule.train_fraction is not None else valid[for_train[valid]], rule.valid_playlists)
     if rule.train_tracks is None:
-        claims.claim("train", np.flatnonzero(claims.free()))
+        claims.claim("train", np.flatnonzero(claims.open_to("train")))
         claims.keep_train(for_train, rule.min_length or 1)
     else:
         claims.draw_train(rule.train_tracks)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
+from larpbench.datasets.assemble import TRAIN_FRACTION
 from larpbench.datasets.schema import SplitRule
 from larpbench.errors import UsageError
-
-_TRAIN_FRACTION = 0.7
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ def split_rule(
     collection: Literal["mpd", "lfm"],
     asked: Sizes,
     *,
+    drawn: Literal["tracks", "playlists"] | None = None,
     paper: bool,
     seed: int,
     artist_disjoint: bool,
@@ -55,6 +55,8 @@ def split_rule(
     Args:
         collection: Which one.
         asked: What the user wants otherwise.
+        drawn: The rule that the user wants; None: ``tracks`` where shares of all playlists are drawn, ``playlists``
+            where numbers are.
         paper: Whether train claims first, as in the papers, and not test, as in the protocol's rule 2.
         seed: Drives all draws.
         artist_disjoint: Whether no artist may be in two splits.
@@ -69,16 +71,24 @@ def split_rule(
             f"playlists of at least {sizes.min_length} and at most {sizes.max_length} tracks are none",
             allowed="--max-length of at least --min-length",
         )
+    numbers = any(each is not None for each in (sizes.train_tracks, sizes.valid_playlists, sizes.test_playlists))
+    if drawn is not None and paper:
+        raise UsageError("--preset paper has a rule of its own: --split-rule would change nothing")
+    if drawn == "tracks" and numbers:
+        raise UsageError(
+            "numbers of tracks and playlists are drawn by the rule playlists; the rule tracks draws shares",
+            allowed="--split-rule playlists, or no numbers",
+        )
     # Rule 2 has two test playlists for one of valid.
     if sizes.test_playlists is None and sizes.valid_playlists is not None:
         sizes = replace(sizes, test_playlists=2 * sizes.valid_playlists)
     if sizes.valid_playlists is None and sizes.test_playlists is not None:
         sizes = replace(sizes, valid_playlists=max(1, sizes.test_playlists // 2))
     return SplitRule(
-        rule="paper" if paper else "cold-start",
+        rule="paper" if paper else drawn or ("playlists" if numbers else "tracks"),
         roles="drawn",
         seed=seed,
-        train_fraction=_TRAIN_FRACTION if sizes.test_playlists is None else None,
+        train_fraction=TRAIN_FRACTION if sizes.test_playlists is None else None,
         artist_disjoint=artist_disjoint,
         **asdict(sizes),
     )

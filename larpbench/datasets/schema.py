@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.errors import DataError
@@ -54,14 +54,16 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["cold-start", "given", "paper"]
-    """``cold-start``: drawn (protocol rule 2); ``given``: taken from the user's own columns; ``paper``: drawn as the
-    papers describe it, train claims its tracks first."""
+    rule: Literal["tracks", "playlists", "given", "paper"]
+    """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test claims its tracks first
+    (protocol rule 2, both); ``given``: taken from the user's own columns; ``paper``: drawn as the papers describe it,
+    train claims its tracks first."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""
     seed: int
     train_fraction: float | None = None
-    """Share of the playlists that are train; null where numbers of playlists were asked for."""
+    """Share of the playlists, and by the rule ``tracks`` of the tracks, that are train; null where numbers of playlists
+    were asked for."""
     min_length: int | None = None
     max_length: int | None = None
     """Valid and test playlists were cut to so many tracks."""
@@ -71,6 +73,11 @@ class SplitRule(BaseModel):
     """What was asked for; `Manifest.counts` says what came out."""
     artist_disjoint: bool = False
     """Whether no artist is in two splits."""
+
+    @field_validator("rule", mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, rule: object) -> object:
+        return "playlists" if rule == "cold-start" else rule
 
 
 class Manifest(BaseModel):
@@ -92,7 +99,12 @@ class Manifest(BaseModel):
     split: SplitRule
     counts: dict[str, int]
     left_out: dict[str, int] = Field(default_factory=dict)
-    """Reason -> number of rows, tracks or playlists that did not come in."""
+    """Reason -> number of rows, tracks or playlists that did not come in; the reason begins with what is counted."""
+    left_out_entries: dict[str, int] | None = None
+    """Reason -> number of playlist entries that did not come in, also those of playlists that left; duplicates are no
+    loss. With those of `counts` they are all that there were. Null where an earlier version built the data set."""
+    uncounted: dict[str, int] = Field(default_factory=dict)
+    """Split -> number of its playlists without a seed or without a held-out track, which no score can count."""
     notes: tuple[str, ...] = ()
     """What every table made on this data set has to say."""
     digests: dict[str, str]

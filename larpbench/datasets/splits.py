@@ -1,7 +1,8 @@
 """Cold-start splits: which playlists and tracks are train, valid and test, and which tracks are seeds.
 
-Protocol ``cold-start-v1``, rules 2 and 3. All draws are orders of sha256 digests of the split seed and the ids: they do
-not depend on the order of the rows, on a random generator's version, or on which other playlists there are.
+Protocol ``cold-start-v1``, rules 2 and 3: the split rule ``tracks`` draws tracks and playlists, the rule ``playlists``
+playlists alone, which then claim their tracks. All draws are orders of sha256 digests of the split seed and the ids:
+they do not depend on the order of the rows, on a random generator's version, or on which other playlists there are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.schema import Dataset
+from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.errors import DataError
 
 TEST_SHARE_OF_HELD_BACK = 2 / 3  # 20 of the 30 % that are not train
@@ -34,18 +35,52 @@ def draw_playlist_splits(playlist_ids: pl.Series, seed: int, train_fraction: flo
     Raises:
         DataError: If `train_fraction` is not in [0, 1).
     """
+    return _drawn("playlist_id", playlist_ids, draw_places(playlist_ids, seed, train_fraction))
+
+
+def draw_track_splits(track_ids: pl.Series, seed: int, train_fraction: float) -> pl.DataFrame:
+    """Draw each track to a split by a hash of (split seed, "track", track id), whoever holds it (rule ``tracks``).
+
+    Args:
+        track_ids: Unique ids, those in no playlist too.
+        seed: Split seed.
+        train_fraction: As for playlists.
+
+    Returns:
+        Columns ``track_id`` and ``split``, one row a track.
+
+    Raises:
+        DataError: If `train_fraction` is not in [0, 1).
+    """
+    return _drawn("track_id", track_ids, draw_places(track_ids, seed, train_fraction, "track"))
+
+
+def draw_places(names: Iterable[str], seed: int, train_fraction: float, *before: str) -> np.ndarray:
+    """Draw names to splits by ``uniform(seed, *before, name)``.
+
+    Args:
+        names: What is drawn.
+        seed: Split seed.
+        train_fraction: See `draw_playlist_splits`.
+        before: What is drawn, in a word: draws of other things are independent of these.
+
+    Returns:
+        (n,) int8 places in `SPLITS`.
+
+    Raises:
+        DataError: If `train_fraction` is not in [0, 1).
+    """
     if not 0 <= train_fraction < 1:
         raise DataError(f"the train fraction is {train_fraction}", allowed="0 <= fraction < 1")
     test_below = 1.0 if train_fraction == 0 else (1 - train_fraction) * TEST_SHARE_OF_HELD_BACK
-    valid_below = 1 - train_fraction
+    train, valid, test = range(len(SPLITS))
+    numbers = uniforms(seed, *before, names=names)
+    return np.select([numbers < test_below, numbers < 1 - train_fraction], [test, valid], train).astype(np.int8)
 
-    def split_of(playlist_id: str) -> str:
-        drawn = uniform(seed, playlist_id)
-        return "test" if drawn < test_below else "valid" if drawn < valid_below else "train"
 
+def _drawn(column: str, ids: pl.Series, places: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame(
-        {"playlist_id": playlist_ids, "split": [split_of(each) for each in playlist_ids]},
-        schema={"playlist_id": pl.String, "split": pl.String},
+        {column: ids, "split": pl.Series(SPLITS).gather(places)}, schema={column: pl.String, "split": pl.String}
     )
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from small_data import build_split_tables
+from small_data import build_heard, build_split_tables, write_library
 
 from larpbench import load_dataset
 
@@ -138,3 +138,74 @@ def test_twice_chance_above_the_ceiling_has_no_interval(cli, tmp_path):
     assert widths["recall@20"][1] is None
     assert widths["recall@10"][0] < 0.5
     assert widths["recall@10"][1] > 0
+
+
+def test_copies_of_audio_are_counted_across_splits_and_within_test(cli, tmp_path):
+    library = write_library(tmp_path / "library")
+    copied = (library / "test-0-003.wav").read_bytes()
+    for name in ("test-0-007", "test-0-008", "train-0-001"):
+        (library / f"{name}.wav").write_bytes(copied)
+    made = build_heard(tmp_path / "heard", library)
+    checked = cli("dataset", "check", made.folder, "--json")
+    assert checked.code == 0, checked.out  # copies make a data set worse, and not untrue
+    found = json.loads(checked.out)
+    shared = {(row["first"], row["second"]): row for row in found["overlaps"] if row["of"] == "audio (same bytes)"}
+    assert {pair: row["shared"] for pair, row in shared.items()} == {
+        ("train", "valid"): 0, ("train", "test"): 1, ("valid", "test"): 0,
+    }  # fmt: skip
+    assert shared["train", "test"]["share"] == pytest.approx(3 / 12)
+    (copies,) = (row for row in found["copies"] if row["of"] == "audio (same bytes)")
+    assert copies == {
+        "split": "test", "of": "audio (same bytes)", "groups": 1, "tracks": 3, "share": 0.25,
+        "example": ["test-0-003", "test-0-007", "test-0-008"],
+    }  # fmt: skip
+    assert "warning: 3 test tracks have the same audio (same bytes) as another" in checked.err
+    plain = cli("dataset", "check", made.folder)
+    assert "audio (same bytes): 3 tracks in 1 groups (25.0% of the tracks), such as 'test-0-003'" in plain.out
+    described = cli("dataset", "stats", made.folder)
+    assert "audio (same bytes): 3 tracks in 1 groups" in described.out
+    assert json.loads(cli("dataset", "stats", made.folder, "--json").out)["copies"] == found["copies"]
+
+
+def test_copies_of_songs_are_those_of_rule_13(cli, tmp_path):
+    rows = [
+        ("a", "Song (feat. Somebody)", "Beyoncé", "One", "train"),
+        ("b", "Another", "B", "", "train"),
+        ("c", "SONG - 2011 Remaster", "Beyonce", "Two", "test"),
+        ("d", "Song", "BEYONCÉ", "", "test"),
+        ("e", "Song (Live)", "Beyoncé", "", "test"),
+        ("f", "", "Beyoncé", "", "test"),
+    ]
+    pl.DataFrame(rows, schema=["track_id", "title", "artist", "album", "split"], orient="row").write_csv(
+        tmp_path / "t.csv"
+    )
+    entries = "playlist_id,track_id,split,role\np,a,train,\np,b,train,\nq,c,test,seed\nq,d,test,heldout\n"
+    (tmp_path / "p.csv").write_text(entries)
+    built = cli("dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv",
+                "--output", tmp_path / "d")  # fmt: skip
+    assert built.code == 0, built.err
+    found = json.loads(cli("dataset", "check", tmp_path / "d", "--json").out)
+    shared = {row["of"]: row for row in found["overlaps"] if (row["first"], row["second"]) == ("train", "test")}
+    song = shared["artist and title (as in rule 13)"]
+    assert (song["shared"], song["share"]) == (1, pytest.approx(2 / 3))
+    assert shared["artist"]["shared"] == 1
+    assert shared["artist and album"]["shared"] == 0
+    (copies,) = found["copies"]
+    assert (copies["of"], copies["groups"], copies["example"]) == (song["of"], 1, ["c", "d"])
+
+
+def test_tracks_without_audio_and_rows_of_audio_that_fit_no_track_are_found(cli, tmp_path):
+    made = build_heard(tmp_path / "heard", write_library(tmp_path / "library"))
+    files = pl.read_parquet(made.folder / "audio-files.parquet")
+    pl.concat([files[1:], files[-1:], files[-1:].with_columns(track_id=pl.lit("nobody"))]).write_parquet(
+        made.folder / "audio-files.parquet"
+    )
+    tracks = pl.read_parquet(made.folder / "tracks.parquet")
+    tracks.with_columns(
+        audio=pl.when(pl.int_range(pl.len()) == 5).then(pl.lit(None, dtype=pl.String)).otherwise("audio")
+    ).write_parquet(made.folder / "tracks.parquet")
+    checked = cli("dataset", "check", made.folder)
+    assert checked.code == 1
+    assert "BAD  tracks without audio, in a data set that has it: 1" in checked.out
+    assert "BAD  rows of audio files that are there twice or of no track: 3" in checked.out
+    assert "BAD  audio files: 1 differ: test-0-000" in checked.out

@@ -12,9 +12,11 @@ PLAYLISTS = "playlist_id,track_id\n" + "".join(f"p{p},{t:03d}\n" for p in range(
 def build(cli, tmp_path, tracks=TRACKS, playlists=PLAYLISTS, *more):
     (tmp_path / "t.csv").write_text(tracks)
     (tmp_path / "p.csv").write_text(playlists)
+    given = any("split" in table.partition("\n")[0].split(",") for table in (tracks, playlists))
+    drawn = () if given else ("--train-fraction", "0", "--min-length", "2")
     return cli(
         "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv",
-        "--train-fraction", "0", "--min-length", "2", "--output", tmp_path / "out", *more,
+        *drawn, "--output", tmp_path / "out", *more,
     )  # fmt: skip
 
 

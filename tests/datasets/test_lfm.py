@@ -102,6 +102,22 @@ def test_counts_alone_give_drawn_subsets_and_every_table_says_so(cli, tmp_path):
     assert {len(found) for found in entries(tmp_path / "lfm", "test").values()} == {20}
 
 
+@pytest.mark.parametrize("without", [None, "listening-events.tsv"])
+@pytest.mark.parametrize("preset", [(), ("--preset", "paper")])
+def test_entries_that_left_are_counted_once_however_often_they_were_heard(cli, tmp_path, preset, without):
+    tables = {name: text for name, text in lfm_tables().items() if name != without}
+    built = build(cli, write_lfm(tmp_path / "LFM-2b", tables), tmp_path / "lfm", *preset)
+    assert built.code == 0, built.err
+    made = manifest(tmp_path / "lfm")
+    heard = heard_by_user()
+    users = {name for split in ("train", "valid", "test") for name in entries(tmp_path / "lfm", split)}
+    kept = sum(made["counts"][f"{split}.entries"] for split in ("train", "valid", "test"))
+    lost = made["left_out_entries"]
+    assert "entries of playlists with too few tracks of their split" not in lost
+    assert kept + sum(lost.values()) == sum(len(set(heard[user])) for user in users)
+    assert lost["entries beyond 20 of a valid or test playlist"] > 0
+
+
 def test_files_without_header_in_another_order_or_unpacked_give_the_same(cli, tmp_path, copy):
     assert build(cli, copy, tmp_path / "plain").code == 0
     tables = lfm_tables()

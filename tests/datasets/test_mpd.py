@@ -63,8 +63,10 @@ def test_built_checked_and_run_under_its_name(cli, archive, home):
     assert "not built; next: larpbench dataset build mpd" not in cli("list", "datasets").out
 
 
-def test_without_sizes_the_split_is_the_protocols(cli, tmp_path, archive):
-    assert build(cli, archive, tmp_path / "mpd").code == 0
+@pytest.mark.parametrize("rule", ["tracks", "playlists"])
+def test_without_sizes_the_split_is_the_protocols(cli, tmp_path, archive, rule):
+    asked = () if rule == "tracks" else ("--split-rule", rule)
+    assert build(cli, archive, tmp_path / "mpd", *asked).code == 0
     tracks, rows = {}, []
     for part in mpd_slices().values():
         for playlist in part["playlists"]:
@@ -78,11 +80,64 @@ def test_without_sizes_the_split_is_the_protocols(cli, tmp_path, archive):
     pl.DataFrame(rows, ["playlist_id", "track_id"], orient="row").write_csv(tmp_path / "p.csv")
     plain = cli(
         "dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv",
-        "--output", tmp_path / "csv",
+        "--output", tmp_path / "csv", *asked,
     )  # fmt: skip
     assert plain.code == 0, plain.err
-    assert manifest(tmp_path / "mpd")["fingerprint"] == manifest(tmp_path / "csv")["fingerprint"]
-    assert manifest(tmp_path / "mpd")["split"]["rule"] == "cold-start"
+    collected, listed = manifest(tmp_path / "mpd"), manifest(tmp_path / "csv")
+    assert collected["fingerprint"] == listed["fingerprint"]
+    assert collected["split"]["rule"] == listed["split"]["rule"] == rule
+    assert collected["left_out_entries"] == listed["left_out_entries"]
+    assert sum(collected["left_out_entries"].values()) > 0
+
+
+def entries_read(slices, keep=lambda playlist: True):
+    """Entries of the playlists that are kept, each track of a playlist once."""
+    return sum(
+        len({entry["track_uri"] for entry in playlist["tracks"]})
+        for part in slices.values()
+        for playlist in part["playlists"]
+        if keep(playlist)
+    )
+
+
+@pytest.mark.parametrize("more", [(), ("--split-rule", "playlists"), SIZES, ("--preset", "paper", *SIZES),
+                                  ("--max-length", 6), ("--artist-disjoint",)])  # fmt: skip
+def test_entries_that_left_are_counted_by_reason(cli, tmp_path, archive, more):
+    built = build(cli, archive, tmp_path / "mpd", *more)
+    assert built.code == 0, built.err
+    made = manifest(tmp_path / "mpd")
+    kept = sum(made["counts"][f"{name}.entries"] for name in ("train", "valid", "test"))
+    assert kept + sum(made["left_out_entries"].values()) == entries_read(mpd_slices())
+    assert f"entries: {kept} of {entries_read(mpd_slices())} stayed" in built.out
+    assert ("entries beyond 6 of a valid or test playlist" in made["left_out_entries"]) == ("--max-length" in more)
+    assert cli("dataset", "check", tmp_path / "mpd").code == 0
+
+
+def test_by_the_rule_tracks_artists_may_be_drawn_instead(cli, tmp_path, archive):
+    built = build(cli, archive, tmp_path / "mpd", "--artist-disjoint", "--min-length", 2)
+    assert built.code == 0, built.err
+    assert manifest(tmp_path / "mpd")["split"]["rule"] == "tracks"
+    tracks = pl.read_parquet(tmp_path / "mpd" / "tracks.parquet")
+    assert tracks.height == 400
+    assert tracks.group_by("artist").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert set(tracks["split"]) == {"train", "valid", "test"}
+    shares = tracks.group_by("artist").first()["split"].value_counts(normalize=True)
+    assert 0.5 < dict(shares.iter_rows())["train"] < 0.9
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--preset", "paper", *SIZES, "--split-rule", "tracks"), "--preset paper has a rule of its own"),
+        (("--test-playlists", 10, "--split-rule", "tracks"), "numbers of tracks and playlists are drawn by the rule"),
+        (("--train-tracks", 100, "--split-rule", "tracks"), "numbers of tracks and playlists are drawn by the rule"),
+    ],
+)
+def test_a_split_rule_beside_what_has_one_is_refused(cli, tmp_path, archive, more, message):
+    refused = build(cli, archive, tmp_path / "never", *more)
+    assert refused.code == 2
+    assert message in refused.err
+    assert not (tmp_path / "never").exists()
 
 
 def test_a_folder_of_slices_gives_the_same_and_slices_come_in_the_order_of_their_numbers(cli, tmp_path, archive):

@@ -9,7 +9,7 @@ from larpbench.datasets import splits
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.check import check_dataset, split_overlaps
 from larpbench.datasets.splits import draw_playlist_splits, draw_roles
-from larpbench.errors import DataError
+from larpbench.errors import DataError, UsageError
 
 
 def tracks_frame(n):
@@ -62,12 +62,14 @@ def test_playlists_are_drawn_in_the_stated_shares_whatever_the_others_are():
 @given(
     playlists=st.lists(st.sets(st.integers(0, 60), min_size=1, max_size=15), min_size=3, max_size=40),
     seed=st.integers(0, 1_000),
-    train_fraction=st.sampled_from([0.0, 0.3, 0.7]),
+    how=st.sampled_from([("playlists", 0.0), ("playlists", 0.3), ("playlists", 0.7), ("tracks", 0.3), ("tracks", 0.7)]),
 )
-def test_drawn_splits_share_nothing_and_lose_nothing_uncounted(tmp_path_factory, playlists, seed, train_fraction):
+def test_drawn_splits_share_nothing_and_lose_nothing_uncounted(tmp_path_factory, playlists, seed, how):
     folder = tmp_path_factory.mktemp("drawn")
+    rule, train_fraction = how
+    drawn = {"split_rule": rule, "train_fraction": train_fraction, "min_length": 2}
     try:
-        made = build(folder, playlists, n_tracks=61, split_seed=seed, train_fraction=train_fraction, min_length=2)
+        made = build(folder, playlists, n_tracks=61, split_seed=seed, **drawn)
     except DataError as error:
         assert "no playlist has 2 tracks" in error.what
         return
@@ -81,13 +83,15 @@ def test_drawn_splits_share_nothing_and_lose_nothing_uncounted(tmp_path_factory,
     assert made.playlists["playlist_id"].n_unique() + short == len(playlists)
     shortest = made.playlists.group_by("playlist_id").len()["len"].min()
     assert shortest >= 2
+    assert made.manifest.split.rule == rule
+    assert made.playlists.height + sum(made.manifest.left_out_entries.values()) == sum(map(len, playlists))
     if train_fraction == 0:
         assert set(made.tracks["split"]) == {"test"}
 
 
 def test_test_playlists_claim_their_tracks_first(tmp_path):
     playlists = [set(range(p, p + 12)) for p in range(0, 120, 4)]
-    made = build(tmp_path, playlists, min_length=1)
+    made = build(tmp_path, playlists, min_length=1, split_rule="playlists")
     drawn = draw_playlist_splits(pl.Series([f"p{p}" for p in range(30)]), seed=0, train_fraction=0.7)
     of = dict(drawn.iter_rows())
     in_test = {track for p, tracks in enumerate(playlists) for track in tracks if of[f"p{p}"] == "test"}
@@ -118,3 +122,61 @@ def test_draws_of_many_are_those_of_one():
     many = splits.uniforms(3, "train", names=names)
     assert many.tolist() == [splits.uniform(3, "train", name) for name in names]
     assert splits.uniforms(3, names=names).tolist() == [splits.uniform(3, name) for name in names]
+
+
+def splits_of(dataset):
+    return dict(dataset.tracks.select("track_id", "split").iter_rows()), dict(
+        dataset.playlists.select("playlist_id", "split").unique().iter_rows()
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    playlists=st.lists(st.sets(st.integers(0, 60), min_size=1, max_size=25), min_size=3, max_size=20),
+    more=st.sets(st.integers(0, 80), min_size=1, max_size=25),
+    seed=st.integers(0, 1_000),
+)
+def test_by_the_rule_tracks_another_playlist_or_track_moves_nothing(tmp_path_factory, playlists, more, seed):
+    few, many = (tmp_path_factory.mktemp(name) for name in ("few", "many"))
+    chosen = {"split_seed": seed, "min_length": 1}
+    try:
+        before = build(few, playlists, n_tracks=61, **chosen)
+    except DataError as error:
+        assert "no playlist has 1 tracks" in error.what
+        return
+    tracks, lists = splits_of(before)
+    more_tracks, more_lists = splits_of(build(many, [*playlists, more], n_tracks=81, **chosen))
+    assert before.manifest.split.rule == "tracks"
+    assert {name: more_tracks[name] for name in tracks} == tracks
+    assert {name: more_lists[name] for name in lists} == lists
+    assert len(more_tracks) == 81
+
+
+def test_by_the_rule_tracks_every_track_and_every_playlist_is_drawn_by_its_hash(tmp_path):
+    playlists = [set(range(p, p + 30)) for p in range(0, 1_900, 2)]
+    made = build(tmp_path, playlists, n_tracks=3_000, min_length=1)
+    tracks, lists = splits_of(made)
+    for drawn in (tracks, {**lists}):
+        for split, share in (("train", 0.7), ("valid", 0.1), ("test", 0.2)):
+            assert sum(each == split for each in drawn.values()) / len(drawn) == pytest.approx(share, abs=0.04)
+    unlisted = [tracks[f"t{number}"] for number in range(2_000, 3_000)]
+    assert {split: unlisted.count(split) > 50 for split in unlisted} == dict.fromkeys(("train", "valid", "test"), True)
+    for name, rows in made.playlists.group_by("playlist_id"):
+        listed = {f"t{track}" for track in playlists[int(name[0][1:])]}
+        assert set(rows["track_id"]) == {track for track in listed if tracks[track] == lists[name[0]]}
+
+
+def test_the_draws_of_tracks_and_of_playlists_of_the_same_name_are_independent():
+    names = pl.Series([f"x{number}" for number in range(20_000)])
+    of_tracks = splits.draw_track_splits(names, 0, 0.7)["split"]
+    of_playlists = draw_playlist_splits(names, 0, 0.7)["split"]
+    assert (of_tracks == of_playlists).mean() == pytest.approx(0.7**2 + 0.1**2 + 0.2**2, abs=0.01)
+    other = splits.draw_track_splits(names, 1, 0.7)["split"]
+    assert (of_tracks == other).mean() == pytest.approx(0.54, abs=0.01)
+
+
+def test_a_split_rule_that_contradicts_what_else_is_asked_is_refused(tmp_path):
+    playlists = [set(range(p, p + 9)) for p in range(0, 150, 5)]
+    with pytest.raises(UsageError, match="everything is test"):
+        build(tmp_path, playlists, split_rule="tracks", train_fraction=0)
+    assert build(tmp_path, playlists, train_fraction=0).manifest.split.rule == "playlists"
