@@ -25,7 +25,9 @@ GRAPH_EPILOG = """Examples:
 
 larpbench dataset build artist-graph --artists artists.csv --tracks songs.csv --edges similar.csv --output my-artists
 
-larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --audio clips --output my-artists"""
+larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --audio clips --output my-artists
+
+larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges one-way.csv --symmetrise --output my-artists"""
 
 TOY_EPILOG = """Examples:
 

@@ -33,6 +33,7 @@ from larpbench.table_files import read_parquet
 
 _LARGEST = 2**32 - 1
 UNREADABLE = "rows of the log that cannot be read"
+WRONG_TIME = f"rows of the log whose time is {OUTSIDE}"
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,12 @@ def _listen(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Heard
     left_out = {UNREADABLE: rows - readable}
     if clock is not None:
         clock.close(readable)
-        left_out = {UNREADABLE: rows - readable + clock.unreadable, OUTSIDE: clock.outside}
+        left_out = {UNREADABLE: rows - readable + clock.unreadable, WRONG_TIME: clock.outside}
     log = users.log()
     lost = sum(left_out.values())
     if not len(log) or 2 * lost > rows:
         because = f"{left_out[UNREADABLE]} cannot be read" + (
-            f", {left_out[OUTSIDE]} are at a time before March 1973 or after 2099" if left_out.get(OUTSIDE) else ""
+            f", {left_out[WRONG_TIME]} are {OUTSIDE}" if left_out.get(WRONG_TIME) else ""
         )
         raise DataError(
             f"most of {rows} rows cannot be used: {because}"

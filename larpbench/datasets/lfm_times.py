@@ -14,7 +14,8 @@ _DATE = (
     r"^\s*(?<day>\d{4}-\d\d-\d\d)[ T](?<minute>\d\d:\d\d)(?<second>:\d\d)?(?:[.,]\d+)?"
     r"\s*(?:Z|z|UTC|GMT)?(?:(?<sign>[+-])(?<hours>\d\d):?(?<minutes>\d\d)?)?\s*$"
 )
-OUTSIDE = "rows of the log at a time before March 1973 or after 2099"
+OUTSIDE = "before March 1973 or after 2099"
+"""What no log of listening can be; in words."""
 
 
 class Clock:
@@ -35,7 +36,7 @@ class Clock:
     def __init__(self, file: str) -> None:
         self._file = file
         self._kind: str | None = None
-        self._unread_example: str | None = None
+        self._examples: dict[str, str] = {}
         self._moments: set[object] = set()
         self.unreadable = self.outside = 0
 
@@ -49,11 +50,12 @@ class Clock:
             self._decide(times)
         factor = _UNITS.get(self._kind or "")
         seconds = _dates(times) if factor is None else _numbers(times) // factor
-        if self._unread_example is None and seconds.has_nulls():
-            self._unread_example = str(times.filter(seconds.is_null())[0])
         inside = seconds.is_between(_EARLIEST, _LATEST)
         self.unreadable += seconds.null_count()
         self.outside += int((~inside).sum())
+        for what, odd in (("unreadable", seconds.is_null()), ("outside", ~inside)):
+            if what not in self._examples and odd.any():
+                self._examples[what] = clipped(repr(times.filter(odd)[0]), 80)
         found = seconds.set(~inside.fill_null(value=False), None)
         self._moments |= {found.min(), found.max()} - {None}
         return found
@@ -68,12 +70,9 @@ class Clock:
             DataError: If all rows have the same time.
         """
         if self.unreadable and self._kind is not None:
-            progress.say(
-                f"warning: {self._file}: {self.unreadable} of {rows} times are no {self._kind}, such as "
-                f"{clipped(repr(self._unread_example), 80)}: these rows are left out"
-            )
+            self._say(f"{self.unreadable} of {rows} times are no {self._kind}, such as {self._examples['unreadable']}")
         if self.outside:
-            progress.say(f"warning: {self._file}: {self.outside} of {rows} {OUTSIDE}: left out")
+            self._say(f"{self.outside} of {rows} times are {OUTSIDE}, such as {self._examples['outside']}")
         if len(self._moments) == 1 and rows - self.unreadable - self.outside > 1:
             raise DataError(
                 "all rows have the same time: the log does not say in which order the tracks were played",
@@ -81,6 +80,9 @@ class Clock:
                 allowed="times that differ",
                 next_step="get the times anew, or give a folder with listening-counts and without this file",
             )
+
+    def _say(self, what: str) -> None:
+        progress.say(f"warning: {self._file}: {what}: these rows are left out")
 
     def _decide(self, times: pl.Series) -> None:
         numbers = _numbers(times)
