@@ -27,7 +27,7 @@ larpbench dataset build artist-graph --artists artists.csv --tracks songs.csv --
 
 larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --audio clips --output my-artists
 
-larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges one-way.csv --symmetrise --output my-artists"""
+larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --symmetrise --output my-artists"""
 
 TOY_EPILOG = """Examples:
 
