@@ -25,7 +25,9 @@ GRAPH_EPILOG = """Examples:
 
 larpbench dataset build artist-graph --artists artists.csv --tracks songs.csv --edges similar.csv --output my-artists
 
-larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --audio clips --output my-artists"""
+larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --audio clips --output my-artists
+
+larpbench dataset build artist-graph --artists a.csv --tracks s.csv --edges e.csv --symmetrise --output my-artists"""
 
 TOY_EPILOG = """Examples:
 
@@ -43,6 +45,12 @@ _Audio = Annotated[
         help="Folder of files named by track id, or CSV track_id,path. Artists of whom no song can be heard leave."
     ),
 ]
+_Symmetrise = Annotated[
+    bool,
+    typer.Option(
+        "--symmetrise", help="Where only some edges are listed in both directions, take the others as going both ways."
+    ),
+]
 
 
 def build_olga(
@@ -57,6 +65,7 @@ def build_olga(
     ] = None,
     low_level_songs: Annotated[int, typer.Option(min=1, help="Songs that an artist's vector is averaged over.")] = 1,
     audio: _Audio = None,
+    symmetrise: _Symmetrise = False,
     caption: options.Caption = "title",
     output: _Output = None,
 ) -> None:
@@ -64,18 +73,21 @@ def build_olga(
     from larpbench.datasets.olga import read_olga
 
     tables = read_olga(source, edges, tracks=tracks, low_level=low_level, low_level_songs=low_level_songs)
-    _build("olga", output, tables, "OLGA (Korzeniowski et al. 2021), own copy", "edges: AllMusic", caption, audio)
+    words = "OLGA (Korzeniowski et al. 2021), own copy"
+    _build("olga", output, tables, words, "edges: AllMusic", caption, audio, symmetrise)
 
 
 def build_disco_olga(
     source: Annotated[Path, typer.Option(help="Folder with similar_to.npz, *_mask.npy, clap.npy and others.")],
+    symmetrise: _Symmetrise = False,
     output: _Output = None,
 ) -> None:
     """Build the graph of Groetschla et al. 2024 from your own copy of its authors' archive."""
     from larpbench.datasets.olga import read_disco_olga
 
     words = "disco-olga (Groetschla et al. 2024), own copy"
-    _build("disco-olga", output, read_disco_olga(source), words, "none stated; edges: AllMusic", "title", None)
+    licence = "none stated; edges: AllMusic"
+    _build("disco-olga", output, read_disco_olga(source), words, licence, "title", None, symmetrise)
 
 
 def build_artist_graph(
@@ -87,6 +99,7 @@ def build_artist_graph(
         Path | None, typer.Option(help="Folder of NAME.npz files: arrays ids (artists) and embeddings.")
     ] = None,
     audio: _Audio = None,
+    symmetrise: _Symmetrise = False,
     caption: options.Caption = "title",
     licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
 ) -> None:
@@ -95,7 +108,7 @@ def build_artist_graph(
 
     tables = read_graph_tables(artists, tracks, edges, features)
     words = f"tables {artists.name}, {tracks.name} and {edges.name}"
-    _build(output.resolve().name, output, tables, words, licence, caption, audio)
+    _build(output.resolve().name, output, tables, words, licence, caption, audio, symmetrise)
 
 
 def build_toy_artists(
@@ -110,14 +123,22 @@ def build_toy_artists(
 
 
 def _build(
-    name: str, output: Path | None, tables: GraphTables, source: str, licence: str, caption: str, audio: Path | None
+    name: str,
+    output: Path | None,
+    tables: GraphTables,
+    source: str,
+    licence: str,
+    caption: str,
+    audio: Path | None,
+    symmetrise: bool,
 ) -> None:
     from larpbench.datasets.catalogue import datasets_folder
     from larpbench.datasets.graph_files import GraphOptions
-    from larpbench.datasets.graph_tables import build_graph
+    from larpbench.datasets.graph_tables import build_graph, symmetrised
     from larpbench.datasets.named_audio import find_audio
 
     folder = datasets_folder() / name if output is None else output
     options = GraphOptions(folder.resolve().name, source, licence, caption)
+    tables = symmetrised(tables) if symmetrise else tables
     built = build_graph(tables, options, folder, audio=find_audio(audio) if audio else None)
     print_built(built.folder, built.manifest)

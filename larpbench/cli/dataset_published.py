@@ -100,7 +100,9 @@ class Collection:
 
 @spread
 def build_mpd(
-    source: Annotated[Path, typer.Option(help="spotify_million_playlist_dataset.zip, or the folder of its slices.")],
+    source: Annotated[
+        Path, typer.Option(help="spotify_million_playlist_dataset.zip, the folder of its slices, or one.")
+    ],
     challenge: Annotated[
         Path | None, typer.Option(help="challenge_set.json: test playlists are those with 100 visible tracks.")
     ] = None,
@@ -121,7 +123,7 @@ def build_mpd(
 
 @spread
 def build_lfm(
-    source: Annotated[Path, typer.Option(help="Folder with the files of LFM-2b (.tsv.bz2) or LFM-1b.")],
+    source: Annotated[Path, typer.Option(help="Folder with the files of LFM-2b (.tsv.bz2, .tsv.gz, .tsv) or LFM-1b.")],
     collection: Collection = Collection(),
 ) -> None:
     """Build a data set from LFM-2b or LFM-1b: users are playlists; interrupted, the same command goes on.

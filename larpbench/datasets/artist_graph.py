@@ -140,8 +140,9 @@ def checked_edges(artists: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     if 0 < both.height < edges.height:
         raise DataError(
             f"{both.height // 2} of the edges are duplicates, listed in both directions: {_pairs_named(both)}",
-            where="edges",
+            where=f"edges: {edges.height - both.height} are listed in one direction only",
             allowed="every edge once, or every edge in both directions",
+            next_step="--symmetrise takes those of one direction as edges like the others",
         )
     place = artists.select(artist_id="artist_id").with_row_index("number")
     numbered = edges.join(place.rename({"artist_id": "artist_a", "number": "a"}), on="artist_a").join(
@@ -152,6 +153,20 @@ def checked_edges(artists: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     turned_back = backward.select(artist_a="artist_b", artist_b="artist_a", a="b", b="a")
     once = pl.concat([forward.select(turned_back.columns), turned_back]).unique()
     return once.sort("a", "b").select(list(EDGE_COLUMNS))
+
+
+def once_an_edge(edges: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return the edges without those whose other direction came before, and how many have no other direction.
+
+    Args:
+        edges: Columns `EDGE_COLUMNS`; an edge that is there twice in one direction stays so.
+    """
+    rows = edges.with_row_index("row")
+    turned = rows.select(artist_a="artist_b", artist_b="artist_a", other="row")
+    earliest = turned.group_by(list(EDGE_COLUMNS)).agg(pl.col("other").min())
+    found = rows.join(earliest, on=list(EDGE_COLUMNS), how="left", maintain_order="left")
+    later = (pl.col("other") < pl.col("row")).fill_null(value=False)
+    return found.filter(~later).select(list(EDGE_COLUMNS)), found["other"].null_count()
 
 
 def checked_songs(artists: pl.DataFrame, songs: pl.DataFrame) -> pl.DataFrame:

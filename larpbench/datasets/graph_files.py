@@ -209,7 +209,7 @@ def _counts(graph: ArtistGraph, tracks: pl.DataFrame) -> dict[str, int]:
 
 def _checked_features(name: str, values: np.ndarray, artist_ids: np.ndarray) -> np.ndarray:
     where = f"features {name}"
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise DataError(
             f"a {values.dtype} array of shape {values.shape}", where=where, allowed="(artists, dim) numbers"
         )
@@ -219,9 +219,11 @@ def _checked_features(name: str, values: np.ndarray, artist_ids: np.ndarray) -> 
             where=where,
             allowed="one row an artist, in the order of the artists",
         )
-    broken = ~np.isfinite(values.astype(np.float64)).all(axis=1)
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    broken = ~np.isfinite(single).all(axis=1)
     if broken.any():
         raise DataError(
             f"NaN or infinite features of {int(broken.sum())} artists: {named(artist_ids[broken])}", where=where
         )
-    return values.astype(np.float32)
+    return single

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.artist_graph import EDGE_COLUMNS
+from larpbench.datasets.array_files import read_arrays, read_sparse
+from larpbench.datasets.artist_graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.graph_files import GraphOptions, assemble_graph
 from larpbench.datasets.named_audio import NamedAudio
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.datasets.text_tables import read_text_table
 from larpbench.datasets.usable_audio import hear_tracks
 from larpbench.errors import DataError, named
-from larpbench.storage import storage_errors
 
 TEXT_COLUMNS = ("title", "artist", "album")
 
@@ -33,6 +34,7 @@ class GraphTables:
         tracks: ``track_id`` and `TEXT_COLUMNS`.
         features: Name -> (artists, dim).
         left_out: What has left, by reason.
+        notes: What every table made on the data set has to say.
     """
 
     artists: pl.DataFrame
@@ -41,6 +43,7 @@ class GraphTables:
     tracks: pl.DataFrame
     features: Mapping[str, np.ndarray]
     left_out: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def build_graph(
@@ -71,7 +74,7 @@ def build_graph(
         tables.songs,
         tables.edges,
         tables.tracks,
-        options,
+        replace(options, notes=(*options.notes, *tables.notes)),
         output,
         features=tables.features,
         audio=heard,
@@ -115,15 +118,7 @@ def read_edges(path: Path, artist_ids: np.ndarray) -> pl.DataFrame:
     """
     if path.suffix != ".npz":
         return read_text_table(path, tuple(EDGE_COLUMNS), ())
-    from scipy import sparse
-
-    with storage_errors(path, "read"):
-        try:
-            matrix = sparse.load_npz(path).tocoo()
-        except (ValueError, KeyError, NotImplementedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise DataError(f"the matrix cannot be read: {error}", where=str(path), allowed="scipy's .npz") from error
+    matrix = read_sparse(path)
     if matrix.shape != (len(artist_ids), len(artist_ids)):
         raise DataError(
             f"the matrix is {matrix.shape[0]} x {matrix.shape[1]}, and there are {len(artist_ids)} artists",
@@ -134,17 +129,25 @@ def read_edges(path: Path, artist_ids: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame({"artist_a": artist_ids[matrix.row[kept]], "artist_b": artist_ids[matrix.col[kept]]})
 
 
+def symmetrised(tables: GraphTables) -> GraphTables:
+    """Return the graph with each edge once, where some are listed in both directions and others in one.
+
+    How many are listed in one direction only becomes a note of the data set. A list in which no edge is in both
+    directions is an undirected one, and stays as it is.
+    """
+    edges, one_way = once_an_edge(tables.edges)
+    if not 0 < one_way < edges.height:
+        return tables
+    note = f"{one_way} of {edges.height} edges are listed in one direction only, and count as the others do."
+    progress.say(note)
+    return replace(tables, edges=edges, notes=(*tables.notes, note))
+
+
 def _features_of(path: Path, artist_ids: np.ndarray) -> np.ndarray:
-    with storage_errors(path, "read"):
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                ids, values = archive["ids"].astype(str), archive["embeddings"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"the features cannot be read: {error}", where=str(path), allowed="arrays ids and embeddings"
-            ) from error
-    if len(ids) != len(values):
-        raise DataError(f"{len(ids)} ids for {len(values)} rows of features", where=str(path))
+    ids, values = read_arrays(path, "ids", "embeddings")
+    ids = ids.astype(str)
+    if ids.ndim != 1 or len(ids) != len(np.atleast_1d(values)):
+        raise DataError(f"{ids.size} ids for {len(np.atleast_1d(values))} rows of features", where=str(path))
     place = {name: row for row, name in enumerate(ids.tolist())}
     absent = [name for name in artist_ids.tolist() if name not in place]
     if absent:
@@ -153,6 +156,8 @@ def _features_of(path: Path, artist_ids: np.ndarray) -> np.ndarray:
             where=str(path),
             allowed="a row for every artist",
         )
+    if len(place) < len(ids):
+        raise DataError(f"{len(ids) - len(place)} ids of features are there twice", where=str(path))
     return values[[place[name] for name in artist_ids.tolist()]]
 
 
@@ -178,5 +183,5 @@ def _audible(tables: GraphTables, audio: NamedAudio, policy: AudioPolicy) -> tup
     tracks = tables.tracks.join(heard.clips, on="track_id").with_columns(audio=pl.col("track_id").replace_strict(files))
     kept = {name: values[has_song.to_numpy()] for name, values in tables.features.items()}
     counted = {reason: count for reason, count in left_out.items() if count}
-    audible = GraphTables(artists, songs, edges, tracks, kept, counted)
+    audible = GraphTables(artists, songs, edges, tracks, kept, counted, tables.notes)
     return audible, DatasetAudio(str(audio.root), policy, heard.files)

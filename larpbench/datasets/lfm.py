@@ -39,7 +39,7 @@ def build_lfm(source: Path, options: CollectedOptions, output: Path) -> Manifest
 
     Args:
         source: Folder with ``listening-events.tsv.bz2`` or ``listening-counts.tsv.bz2``, ``tracks.tsv.bz2`` and
-            ``spotify-uris.tsv.bz2`` (LFM-2b), or with LFM-1b's files; unpacked ones will do.
+            ``spotify-uris.tsv.bz2`` (LFM-2b), or with LFM-1b's files; see `find_table` for other names and places.
         options: How; the rule has all numbers.
         output: Folder to write.
 
@@ -48,7 +48,7 @@ def build_lfm(source: Path, options: CollectedOptions, output: Path) -> Manifest
     """
     files, rule = find_files(source), options.rule
     drawn = [rule.seed, rule.valid_playlists, rule.test_playlists, rule.train_tracks]
-    key = digest(["lfm 1", files.stamps(), drawn, options.audio.listing_digest if options.audio else None])
+    key = digest(["lfm 2", files.stamps(), drawn, options.audio.listing_digest if options.audio else None])
     recipe = options.recipe(key)
     if (done := already_built(output, recipe, rule)) is not None:
         return done
@@ -62,10 +62,7 @@ def _collected(files: LfmFiles, heard: Heard, texts: pl.DataFrame) -> Collected:
     titled = (tracks["title"].fill_null("") != "").to_numpy()
     if not titled.any():
         raise DataError("none of the tracks that were heard has a title", where=str(files.tracks.path))
-    left_out = {
-        "rows of the log that cannot be read": heard.unreadable,
-        "tracks without a title": int((~titled).sum()),
-    }
+    left_out = heard.left_out | {"tracks without a title": int((~titled).sum())}
     log = heard.log.restricted(titled)
     return Collected(
         clean_texts(tracks.filter(pl.Series(titled)).select("track_id", "title", "artist", album=pl.lit(""))),

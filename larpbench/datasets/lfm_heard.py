@@ -23,13 +23,17 @@ from larpbench.datasets.lfm_tables import (
     Table,
     find_table,
 )
+from larpbench.datasets.lfm_times import OUTSIDE, Clock
 from larpbench.datasets.named_audio import NamedAudio
 from larpbench.datasets.schema import SplitRule
+from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError
 from larpbench.storage import atomic_file, storage_errors, write_text
 from larpbench.table_files import read_parquet
 
 _LARGEST = 2**32 - 1
+UNREADABLE = "rows of the log that cannot be read"
+WRONG_TIME = f"rows of the log whose time is {OUTSIDE}"
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,12 @@ class Heard:
     Attributes:
         log: Users in the order in which they are drawn, with rows of `tracks`.
         tracks: Columns ``track`` (LFM's number) and ``track_id``.
-        unreadable: Rows of the log that make no sense.
+        left_out: Reason -> number of rows of the log that do not count.
     """
 
     log: PlaylistLog
     tracks: pl.DataFrame
-    unreadable: int
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,12 @@ def read_heard(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None, work:
             np.savez(temporary, ids=heard.log.ids, offsets=heard.log.offsets, tracks=heard.log.tracks)
         with atomic_file(names) as temporary:
             heard.tracks.write_parquet(temporary)
-        write_text(marker, json.dumps({"order": heard.log.order, "unreadable": heard.unreadable}))
+        write_text(marker, json.dumps({"order": heard.log.order, "left_out": heard.left_out}))
         return heard
     state = json.loads(marker.read_text(encoding="utf-8"))
     with storage_errors(arrays, "read"), np.load(arrays) as stored:
         log = PlaylistLog(stored["ids"], stored["offsets"], stored["tracks"], state["order"])
-    return Heard(log, read_parquet(names), state["unreadable"])
+    return Heard(log, read_parquet(names), state["left_out"])
 
 
 def read_texts(files: LfmFiles, heard: Heard, work: Path) -> pl.DataFrame:
@@ -153,35 +157,45 @@ def _listen(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Heard
     timed = "timestamp" in files.log.places
     asked = (rule.test_playlists or 0) + (rule.valid_playlists or 0)
     users = DrawnUsers(rule.seed, asked, rule.train_tracks or 0, timed=timed)
-    rows = unreadable = 0
+    clock = Clock(files.log.path.name) if timed else None
+    rows = readable = 0
     for chunk in files.log.chunks():
-        readable = chunk.drop_nulls().filter(pl.col("track_id").is_between(0, _LARGEST))
-        mine = readable.filter(pl.col("user_id").is_in(users.wanted(readable["user_id"])))
-        rows, unreadable = rows + chunk.height, unreadable + chunk.height - readable.height
+        whole = chunk.drop_nulls().filter(pl.col("track_id").is_between(0, _LARGEST))
+        rows, readable = rows + chunk.height, readable + whole.height
+        if clock is not None:
+            whole = whole.with_columns(timestamp=clock.seconds(whole["timestamp"])).drop_nulls()
+        mine = whole.filter(pl.col("user_id").is_in(users.wanted(whole["user_id"])))
         tracks = mine["track_id"].to_numpy()
         usable = np.ones(len(tracks), dtype=bool)
         if known is not None:
             place = np.searchsorted(known.keys, tracks).clip(max=len(known.keys) - 1)
             usable = known.keys[place] == tracks
             tracks = known.track[place]
-        times = np.zeros(len(tracks), dtype=np.uint32)
-        if timed:
-            seconds = _seconds(mine["timestamp"])
-            unreadable += seconds.null_count()
-            usable &= seconds.is_not_null().to_numpy()
-            times = seconds.fill_null(0).clip(0, _LARGEST).to_numpy().astype(np.uint32)
-        users.add(mine["user_id"].to_numpy()[usable], tracks[usable].astype(np.uint32), times[usable])
+        times = mine["timestamp"].to_numpy() if timed else np.zeros(len(tracks))
+        users.add(mine["user_id"].to_numpy()[usable], tracks[usable].astype(np.uint32), times[usable].astype(np.uint32))
+    left_out = {UNREADABLE: rows - readable}
+    if clock is not None:
+        clock.close(readable)
+        left_out = {UNREADABLE: rows - readable + clock.unreadable, WRONG_TIME: clock.outside}
     log = users.log()
-    if not len(log):
-        raise DataError(
-            f"none of {rows} rows can be used: {unreadable} cannot be read, the rest name tracks that are not known",
-            where=str(files.log.path),
-            allowed="numbers of users and tracks" + (" that spotify-uris.tsv.bz2 has" if known is not None else ""),
+    lost = sum(left_out.values())
+    if not len(log) or 2 * lost > rows:
+        because = f"{left_out[UNREADABLE]} cannot be read" + (
+            f", {left_out[WRONG_TIME]} are {OUTSIDE}" if left_out.get(WRONG_TIME) else ""
         )
-    return _numbered(log, known, unreadable)
+        raise DataError(
+            f"most of {rows} rows cannot be used: {because}"
+            if len(log)
+            else f"none of {rows} rows can be used: {because}, the rest name tracks that are not known",
+            where=str(files.log.path),
+            allowed="numbers of users and tracks"
+            + (" that spotify-uris.tsv.bz2 has" if known is not None else "")
+            + ("; dates, or seconds since 1970 or thousandths, millionths, billionths of them" if timed else ""),
+        )
+    return _numbered(log, known, left_out)
 
 
-def _numbered(log: PlaylistLog, known: _Known | None, unreadable: int) -> Heard:
+def _numbered(log: PlaylistLog, known: _Known | None, left_out: dict[str, int]) -> Heard:
     """Put rows of a table of just those tracks that were heard in place of LFM's numbers."""
     present = np.zeros(int(log.tracks.max()) + 1, dtype=bool)
     for _, _, heard in log.blocks():
@@ -193,7 +207,7 @@ def _numbered(log: PlaylistLog, known: _Known | None, unreadable: int) -> Heard:
         tracks = tracks.with_columns(track_id=pl.col("track").cast(pl.String))
     else:
         tracks = tracks.join(known.ids, on="track", how="left", maintain_order="left")
-    return Heard(log, tracks, unreadable)
+    return Heard(log, tracks, left_out)
 
 
 def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None:
@@ -206,12 +220,7 @@ def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None
     else:
         parts, listed = [], 0
         for chunk in uris.chunks():
-            ids = (
-                chunk.drop_nulls()
-                .with_columns(id=pl.col("uri").str.extract(r"([^:/\s]+)\s*$"))
-                .drop("uri")
-                .drop_nulls()
-            )
+            ids = chunk.select("track_id", ids_of_uris(chunk["uri"]).alias("id")).drop_nulls()
             listed += ids.height
             parts.append(ids if audio is None else ids.filter(pl.col("id").is_in(list(audio.files))))
         names = pl.concat(parts).filter(pl.col("track_id").is_between(0, _LARGEST))
@@ -240,12 +249,3 @@ def _rows_of(table: Table, column: str, wanted: pl.Series) -> pl.DataFrame:
         place = chunk[column].fill_null(-1).to_numpy().clip(-1, len(is_wanted) - 1)
         parts.append(chunk.filter(pl.Series(is_wanted[place])))
     return pl.concat(parts).unique(column, keep="first", maintain_order=True)
-
-
-def _seconds(times: pl.Series) -> pl.Series:
-    """Return seconds since 1970 of numbers, or of dates and times."""
-    numbers = times.cast(pl.Int64, strict=False)
-    if numbers.null_count() < len(times):
-        return numbers
-    dates = times.str.slice(0, 19).str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
-    return dates.dt.epoch("s")

@@ -14,9 +14,9 @@ from larpbench.datasets.claims import SHORTEST_TRAIN, Claims, PlaylistLog
 from larpbench.datasets.collected import Collected, CollectedOptions, build_collected
 from larpbench.datasets.files import already_built
 from larpbench.datasets.mpd_pieces import Pieces
-from larpbench.datasets.mpd_slices import SliceSource, open_slices, parse_slice
+from larpbench.datasets.mpd_slices import SliceSource, open_slices, parse_slice, unzipped
 from larpbench.datasets.schema import Manifest, SplitName
-from larpbench.errors import DataError
+from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 from larpbench.storage import storage_errors
 
@@ -36,17 +36,17 @@ def build_mpd(source: Path, options: CollectedOptions, output: Path, challenge: 
     written: after an interruption the same call goes on from there.
 
     Args:
-        source: ``spotify_million_playlist_dataset.zip``, or a folder with its slices.
+        source: ``spotify_million_playlist_dataset.zip``, a folder with its slices, or one slice.
         options: How.
         output: Folder to write.
         challenge: ``challenge_set.json``: test playlists are drawn from those of its playlists that have 100 visible
             tracks, and none from the slices.
 
     Raises:
-        DataError: If the source is damaged or incomplete, or nothing is left of it.
+        DataError: If the source is damaged, has playlists twice, or nothing is left of it.
     """
     with open_slices(source) as slices:
-        key = digest(["mpd 1", [asdict(each) for each in slices.slices], _stamp(challenge)])
+        key = digest(["mpd 2", [asdict(each) for each in slices.slices], _stamp(challenge)])
         recipe = options.recipe(key)
         if (done := already_built(output, recipe, options.rule)) is not None:
             return done
@@ -73,7 +73,7 @@ def _read(slices: SliceSource, challenge: Path | None, work: Path) -> Pieces:
             advance(1)
     if challenge is not None and len(pieces) == total:
         with storage_errors(challenge, "read"):
-            data = challenge.read_bytes()
+            data = unzipped(challenge.read_bytes(), str(challenge))
         pieces.add(parse_slice(data, str(challenge)), shortest=VISIBLE)
     return pieces
 
@@ -84,11 +84,18 @@ def _collect(slices: SliceSource, challenge: Path | None, work: Path) -> tuple[C
     ids, offsets, tracks, n_challenge = pieces.playlists(last_apart=challenge is not None)
     if challenge is not None and not n_challenge:
         raise DataError(f"no playlist of the challenge set has {VISIBLE} visible tracks", allowed="challenge_set.json")
-    if len(np.unique(ids)) < len(ids):
-        raise DataError("playlists are there twice: the same pid is in several slices", where=str(slices.path))
-    first, last = slices.slices[0].first, slices.slices[-1].last
-    source = f"Million Playlist Dataset, {len(slices.slices)} slices (playlists {first} to {last})"
+    different, times = np.unique(ids, return_counts=True)
+    if len(different) < len(ids):
+        raise DataError(
+            f"playlists are there twice: the same pid is in several slices: {named(different[times > 1].tolist())}",
+            where=str(slices.path),
+            allowed="each playlist in one slice",
+        )
+    source = f"Million Playlist Dataset, {slices.words}"
     notes = [NOTE]
+    if slices.missing:
+        notes.append(_gaps(slices.missing))
+        progress.say(notes[-1])
     counts = pieces.counts()
     if counts["contradicting"]:
         progress.say(f"warning: {counts['contradicting']} playlists hold another number of tracks than num_tracks says")
@@ -111,6 +118,12 @@ def _collect(slices: SliceSource, challenge: Path | None, work: Path) -> tuple[C
         ),
         n_challenge,
     )
+
+
+def _gaps(missing: tuple[tuple[int, int], ...], most: int = 3) -> str:
+    shown = ", ".join(f"{first} to {last}" for first, last in missing[:most])
+    more = f" and {len(missing) - most} more gaps" if len(missing) > most else ""
+    return f"Slices are missing from this copy of the data set: playlists {shown}{more}."
 
 
 def _draw(claims: Claims, n_challenge: int) -> None:

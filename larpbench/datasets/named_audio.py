@@ -13,6 +13,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.folder import AUDIO_SUFFIXES
 from larpbench.datasets.text_tables import read_text_table
+from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 
@@ -105,8 +106,9 @@ def _in_folder(root: Path) -> dict[str, Path]:
 
 def _in_table(table: Path) -> dict[str, Path]:
     base = table.resolve().parent
-    rows = read_text_table(table, ("track_id", "path"), ()).drop_nulls().iter_rows()
+    rows = read_text_table(table, ("track_id", "path"), ())
+    listed = rows.with_columns(ids_of_uris(rows["track_id"])).drop_nulls()
     found: dict[str, Path] = {}
-    for track_id, path in rows:
-        found.setdefault(track_id.rpartition(":")[2], Path(os.path.normpath(base / path)))
+    for track_id, path in listed.iter_rows():
+        found.setdefault(track_id, Path(os.path.normpath(base / path)))
     return found

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.acousticbrainz import artist_vectors
+from larpbench.datasets.array_files import read_array, read_sparse
 from larpbench.datasets.graph_tables import TEXT_COLUMNS, GraphTables, read_edges
 from larpbench.datasets.text_tables import read_text_table
 from larpbench.errors import DataError, named
-from larpbench.storage import storage_errors
 
 _PARTITIONS = {"train": "train", "val": "valid", "valid": "valid", "test": "test"}
 _MASKS = {"train": "train_mask.npy", "valid": "val_mask.npy", "test": "test_mask.npy"}
@@ -63,7 +63,7 @@ def read_olga(
         _require_songs(ids, songs_of, source / "olga.csv")
         features["acousticbrainz"] = artist_vectors(low_level, songs_of, low_level_songs)[1]
     elif (path := source / "acousticbrainz.npy").is_file():
-        features["acousticbrainz"] = _array(path)
+        features["acousticbrainz"] = read_array(path)
     return GraphTables(artists, songs, read_edges(edges, ids), _texts(songs, tracks), features, {})
 
 
@@ -73,17 +73,56 @@ def read_disco_olga(source: Path) -> GraphTables:
     The artists have no ids there: their row numbers become ids, and stand for the one song of each.
 
     Args:
-        source: Folder with ``similar_to.npz``, ``train_mask.npy``, ``val_mask.npy``, ``test_mask.npy`` and those of
-            ``acousticbrainz.npy``, ``clap.npy``, ``moods_themes.npy`` that are wanted.
+        source: Folder with ``similar_to.npz``, ``train_mask.npy``, ``val_mask.npy``, ``test_mask.npy`` (the row
+            numbers of the artists, or one truth value an artist) and those of ``acousticbrainz.npy``, ``clap.npy``,
+            ``moods_themes.npy`` that are wanted.
 
     Raises:
         DataError: If a file is missing or broken, or an artist is not in just one split.
     """
-    masks = {split: _array(source / name).astype(bool) for split, name in _MASKS.items()}
-    sizes = {len(mask) for mask in masks.values()}
-    if len(sizes) != 1 or any(mask.ndim != 1 for mask in masks.values()):
-        raise DataError("the masks have different lengths", where=str(source), allowed="one number an artist each")
-    total = np.sum([mask.astype(int) for mask in masks.values()], axis=0)
+    matrix = source / "similar_to.npz"
+    n_artists = read_sparse(matrix).shape[0]
+    masks = _masks(source, n_artists)
+    splits = np.select(list(masks.values()), list(masks), default="")
+    ids = np.array([f"{number:05d}" for number in range(n_artists)])
+    features = {name: read_array(source / file) for name, file in _DISCO_FEATURES.items() if (source / file).is_file()}
+    songs = pl.DataFrame({"artist_id": ids, "track_id": ids})
+    return GraphTables(
+        pl.DataFrame({"artist_id": ids, "split": splits}),
+        songs,
+        read_edges(matrix, ids),
+        _texts(songs, None),
+        features,
+        {},
+    )
+
+
+def _masks(source: Path, n_artists: int) -> dict[str, np.ndarray]:
+    """Return (artists,) bool for each split, of files with truth values or with row numbers.
+
+    All three with one number an artist are truth values: row numbers of three splits are as many together.
+    """
+    arrays = {split: read_array(source / name) for split, name in _MASKS.items()}
+    for split, array in arrays.items():
+        whole = array.dtype.kind in "biu" or (array.dtype.kind == "f" and bool((array == np.floor(array)).all()))
+        if array.ndim != 1 or not whole:
+            raise _no_mask(source, split, f"its numbers are {array.dtype}, its shape is {array.shape}", n_artists)
+    masks = {}
+    if all(len(array) == n_artists for array in arrays.values()):
+        for split, array in arrays.items():
+            if not np.isin(array, (0, 1)).all():
+                raise _no_mask(source, split, f"one of its {n_artists} numbers is {array.max()}", n_artists)
+            masks[split] = array.astype(bool)
+    else:
+        for split, array in arrays.items():
+            if array.dtype.kind == "b":
+                raise _no_mask(source, split, f"it has {len(array)} truth values", n_artists)
+            if len(array) and not (array.min() >= 0 and array.max() < n_artists):
+                raise _no_mask(source, split, f"its rows are {array.min()} to {array.max()}", n_artists)
+            if len(np.unique(array)) < len(array):
+                raise _no_mask(source, split, f"{len(array) - len(np.unique(array))} rows are there twice", n_artists)
+            masks[split] = np.isin(np.arange(n_artists), array)
+    total = np.sum(list(masks.values()), axis=0, dtype=int)
     if (total != 1).any():
         raise DataError(
             f"{int((total > 1).sum())} artists are in two splits, {int((total == 0).sum())} in none: "
@@ -91,17 +130,14 @@ def read_disco_olga(source: Path) -> GraphTables:
             where=f"{source}: {', '.join(_MASKS.values())}",
             allowed="every artist in one split",
         )
-    splits = np.select(list(masks.values()), list(masks), default="")
-    ids = np.array([f"{number:05d}" for number in range(len(splits))])
-    features = {name: _array(source / file) for name, file in _DISCO_FEATURES.items() if (source / file).is_file()}
-    songs = pl.DataFrame({"artist_id": ids, "track_id": ids})
-    return GraphTables(
-        pl.DataFrame({"artist_id": ids, "split": splits}),
-        songs,
-        read_edges(source / "similar_to.npz", ids),
-        _texts(songs, None),
-        features,
-        {},
+    return masks
+
+
+def _no_mask(source: Path, split: str, reason: str, n_artists: int) -> DataError:
+    return DataError(
+        f"the file does not say which artists are in {split}: {reason}",
+        where=str(source / _MASKS[split]),
+        allowed=f"row numbers below {n_artists}, each once; or {n_artists} truth values (0 or 1), in all three files",
     )
 
 
@@ -128,13 +164,3 @@ def _texts(songs: pl.DataFrame, tracks: Path | None) -> pl.DataFrame:
         return unique.with_columns(pl.lit("").alias(name) for name in TEXT_COLUMNS)
     known = read_text_table(tracks, ("track_id", *TEXT_COLUMNS), ())
     return unique.join(known, on="track_id", how="left", maintain_order="left")
-
-
-def _array(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    with storage_errors(path, "read"):
-        try:
-            return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
-        except (ValueError, EOFError) as error:
-            raise DataError(f"the array cannot be read: {error}", where=str(path), allowed="a .npy file") from error

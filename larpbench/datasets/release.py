@@ -17,6 +17,7 @@ import polars as pl
 
 from larpbench import progress
 from larpbench.datasets.schema import SPLITS
+from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest_file
 from larpbench.storage import storage_errors
@@ -95,16 +96,21 @@ def _read_tracks(path: Path) -> pl.DataFrame:
     try:
         frame = pl.DataFrame(
             {
-                "track_id": pl.Series([str(uri).rpartition(":")[2] for uri in columns["track_uri"]], dtype=pl.String),
-                "caption": pl.Series(
-                    [text if isinstance(text, str) else None for text in columns["meta_caption"]], dtype=pl.String
-                ),
+                "track_id": ids_of_uris(pl.Series([_text(uri) for uri in columns["track_uri"]], dtype=pl.String)),
+                "caption": pl.Series([_text(text) for text in columns["meta_caption"]], dtype=pl.String),
                 "start_s": pl.Series([float(start) for start in columns["start"]], dtype=pl.Float64),
             }
         )
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise DataError(f"the frame's columns are of other kinds: {error}", where=str(path)) from error
-    return frame.with_columns(pl.col("start_s").fill_nan(None))
+    named_rows = frame.drop_nulls("track_id")
+    if named_rows.height < frame.height:
+        progress.say(f"warning: {path.name}: {frame.height - named_rows.height} rows have no track_uri: left out")
+    return named_rows.with_columns(pl.when(pl.col("start_s").is_finite()).then("start_s"))
+
+
+def _text(cell: object) -> str | None:
+    return cell if isinstance(cell, str) else None
 
 
 class _Array:

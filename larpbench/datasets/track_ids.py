@@ -9,6 +9,7 @@ _SPOTIFY_URL = (
     r"^\s*(?:https?://)?open\.spotify\.com/(?:intl-[a-z-]+/)?(?:embed/)?track/([0-9A-Za-z]{22})/?(?:[?#].*)?\s*$"
 )
 _LOCAL = r"(?i)^\s*spotify:local:"
+_NO_TRACK = r"^\s*(?:spotify:track:)?\s*$|[\x00-\x1f\x7f]"
 _ENDING = r"\.[A-Za-z][0-9A-Za-z]{0,4}$"
 """Of a file name: a dot, a letter, at most four letters or digits; ``1.5`` has none."""
 
@@ -25,6 +26,21 @@ def canonical_ids(ids: pl.Series) -> pl.Series:
     name = ids.name
     found = pl.coalesce(ids.str.extract(_SPOTIFY_URI), ids.str.extract(_SPOTIFY_URL), ids)
     return pl.select(found.alias(name)).to_series()
+
+
+def ids_of_uris(uris: pl.Series) -> pl.Series:
+    """Return track ids out of what a collection has of its tracks, see `canonical_ids`; null where that is no id.
+
+    A file on somebody's disk (``spotify:local:..``) is a track like others, with its whole address as id. No id are
+    empty text, ``spotify:track:`` with nothing behind it, and text with control characters.
+
+    Args:
+        uris: Text; null stays null.
+    """
+    different = uris.unique()
+    ids = canonical_ids(different)
+    ids = ids.set(ids.str.contains(_NO_TRACK).fill_null(value=False), None)
+    return uris.replace_strict(different, ids, return_dtype=pl.String)
 
 
 def last_parts(ids: pl.Series) -> pl.Series:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import datetime
+import gzip
+import io
 import json
 import os
 import random
@@ -14,12 +17,16 @@ import time
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from published_data import artist_of, lfm_events, lfm_tables, track_id, tsv, write_lfm
 from sounds import write_tone
 
 from larpbench.datasets import lfm_log
 from larpbench.datasets.claims import contiguous
 from larpbench.datasets.lfm_log import DrawnUsers
+from larpbench.datasets.lfm_times import Clock
+from larpbench.datasets.packed_streams import unpacked
 
 SIZES = ("--train-tracks", 120, "--valid-playlists", 4, "--test-playlists", 8, "--min-length", 6, "--max-length", 20)
 
@@ -319,3 +326,39 @@ def test_bz2_of_several_streams_is_read_to_its_end(cli, tmp_path, copy):
     path.write_bytes(bz2.compress(text[:7_001]) + bz2.compress(text[7_001:]))
     assert build(cli, copy, tmp_path / "b").code == 0
     assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+
+
+MOMENTS = st.lists(st.integers(10**8, 4_102_444_799), min_size=1, max_size=20)
+
+
+@given(MOMENTS, st.sampled_from([1, 10**3, 10**6, 10**9]), st.booleans())
+def test_a_moment_in_any_unit_is_the_same_second(moments, factor, is_float):
+    ending = ".0" if is_float else ""
+    clock = Clock("log")
+    assert clock.seconds(pl.Series([f"{moment * factor}{ending}" for moment in moments])).to_list() == moments
+    other = 10**3 if factor == 1 else 1  # decided: a later piece of another unit is not of this log
+    assert clock.seconds(pl.Series([str(moments[0] * other)])).to_list() == [None]
+    assert (clock.unreadable, clock.outside) == (0, 1)
+
+
+@given(MOMENTS, st.integers(-14 * 60, 14 * 60), st.sampled_from([" ", "T"]), st.sampled_from(["", ".5", ".123456"]))
+def test_a_date_in_any_zone_is_the_same_second(moments, minutes, between, fraction):
+    zone = datetime.timezone(datetime.timedelta(minutes=minutes))
+    written = []
+    for moment in moments:
+        text = datetime.datetime.fromtimestamp(moment, zone).strftime(f"%Y-%m-%d{between}%H:%M:%S{fraction}%z")
+        written.append(text if minutes % 2 else text[:-2] + ":" + text[-2:])
+    clock = Clock("log")
+    assert clock.seconds(pl.Series(written)).to_list() == moments
+    assert clock.seconds(pl.Series([str(moments[0]), "2013-01-27", "1/2/2013 10:00", ""])).null_count() == 4
+    assert (clock.unreadable, clock.outside) == (4, 0)
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.sampled_from([bz2, gzip]), st.integers(1, 400))
+def test_all_streams_of_a_packed_file_are_read(parts, packing, size):
+    stream = unpacked(io.BytesIO(b"".join(packing.compress(part) for part in parts)))
+    found = b""
+    while piece := stream.read(size):
+        assert len(piece) <= size
+        found += piece
+    assert found == b"".join(parts)

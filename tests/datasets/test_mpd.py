@@ -270,7 +270,6 @@ def test_files_that_are_no_slices_or_not_whole(cli, tmp_path, archive):
         assert message in refused.err, name
     first = slices["mpd.slice.0-999.json"]
     other = {
-        "hole": ({"mpd.slice.4000-4999.json": first}, "playlists 3000 to 3999 are missing"),
         "twice": ({"mpd.slice.2000-2499.json": first}, "are there twice"),
         "pids": ({"mpd.slice.3000-3999.json": first}, "the same pid is in several"),
         "columns": ({"mpd.slice.3000-3999.json": {"playlists": [{"pid": 1, "songs": []}]}}, "no playlist of the file"),
