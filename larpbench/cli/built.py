@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_built(folder: Path, manifest: Manifest) -> None:
-    """Print sizes, what was left out, the licence and the fingerprint."""
+    """Print sizes, how many tracks have no artist, what was left out, the licence and the fingerprint."""
     for name in ("train", "valid", "test"):
         if manifest.kind == "artist-graph":
             artists, edges = manifest.counts[f"{name}.artists"], manifest.counts[f"edges.{name}-{name}"]
@@ -20,6 +20,9 @@ def print_built(folder: Path, manifest: Manifest) -> None:
             continue
         playlists, tracks = manifest.counts[f"{name}.playlists"], manifest.counts[f"{name}.tracks"]
         typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
+    if without_artist := manifest.counts.get("tracks.without_artist"):
+        tracks = sum(manifest.counts[f"{name}.tracks"] for name in ("train", "valid", "test"))
+        typer.echo(f"{without_artist} of {tracks} tracks have no artist: their captions name none")
     for reason, count in manifest.left_out.items():
         typer.echo(f"left out: {count} {reason}")
     typer.echo(f"licence: {manifest.licence}")

@@ -91,7 +91,9 @@ def write_dataset(
             audio_root=audio.root if audio else None,
             audio_policy=audio.policy if audio else None,
             split=split,
-            counts={f"{each}.tracks": tracks.filter(pl.col("split") == each).height for each in SPLITS} | counts,
+            counts={f"{each}.tracks": tracks.filter(pl.col("split") == each).height for each in SPLITS}
+            | counts
+            | {"tracks.without_artist": tracks.filter(pl.col("artist").fill_null("") == "").height},
             left_out=dict(left_out),
             notes=notes,
             digests=digests,

@@ -102,9 +102,16 @@ def test_entries_that_lead_nowhere_are_counted_and_never_read(cli, tmp_path, lib
     assert built.code == 0, built.err
     assert members(tmp_path) == {"p": ["a/one.ogg", "a/two.flac"]}
     left_out = json.loads((tmp_path / "data" / "dataset.json").read_text())["left_out"]
-    assert left_out["entries that lead to no file in the audio folder"] == 6
-    assert left_out["entries that are no audio file"] == 1
-    assert left_out["playlist files that cannot be read"] == 3
+    counts = {reason.partition(" (")[0]: count for reason, count in left_out.items()}
+    assert counts["entries that lead to no file in the audio folder"] == 5
+    assert counts["entries that are addresses of streams"] == 1
+    assert counts["entries that are no audio file"] == 1
+    assert counts["playlist files that cannot be read"] == 3
+    nowhere = next(reason for reason in left_out if "lead to no file" in reason)
+    assert repr(str(outside)) in nowhere
+    assert "'../library/../outside.ogg', '../library/gone.ogg', ..)" in nowhere
+    assert "'http://radio.example/stream'" in built.out
+    assert "evil.xspf: it declares a document type" in built.out
 
 
 def test_files_that_cannot_be_heard_leave_before_the_split_by_reason(cli, tmp_path, library):
