@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from larpbench.datasets.losses import Losses
+from larpbench.datasets.left_out import LeftOut
 from larpbench.errors import DataError
 
 AUDIO_SUFFIXES = frozenset(
@@ -117,36 +117,36 @@ def folder_without_links(folder: Path) -> Path:
     return resolved
 
 
-def find_library(root: Path, losses: Losses) -> AudioLibrary:
+def find_library(root: Path, left_out: LeftOut) -> AudioLibrary:
     """Find the audio files of a folder, at any depth, by their names' endings; hidden files are left out.
 
     Args:
         root: The folder, without symbolic links.
-        losses: Takes the files that cannot have an id.
+        left_out: Takes the files that cannot have an id.
     """
     found: dict[str, Path] = {}
-    for path in walk(root, losses):
+    for path in walk(root, left_out):
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             continue
         name = path.relative_to(root).as_posix()
         track_id = composed(name)
         if fault := name_fault(name):
-            losses.add(f"files whose name {fault}", name)
+            left_out.add(f"files whose name {fault}", name)
         elif track_id in found:
-            losses.add("files with the id of another file", name)
+            left_out.add("files with the id of another file", name)
         else:
             found[track_id] = path
     return AudioLibrary(root, found)
 
 
-def walk(root: Path, losses: Losses) -> Iterable[Path]:
+def walk(root: Path, left_out: LeftOut) -> Iterable[Path]:
     """Yield everything below a folder that is no folder and not hidden, in the order of the names.
 
-    Links to folders are not followed. A folder that cannot be read counts as a loss.
+    Links to folders are not followed. A folder that cannot be read is counted.
     """
 
     def unreadable(error: OSError) -> None:
-        losses.add("folders that cannot be read", os.path.relpath(os.fsdecode(error.filename), root))
+        left_out.add("folders that cannot be read", os.path.relpath(os.fsdecode(error.filename), root))
 
     for folder, names, files in os.walk(root, onerror=unreadable):
         names.sort()

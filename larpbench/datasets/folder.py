@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,7 @@ from larpbench.datasets.audio_library import (
     name_fault,
     walk,
 )
-from larpbench.datasets.losses import Losses, with_names
+from larpbench.datasets.left_out import LeftOut, with_names
 from larpbench.datasets.playlist_files import PLAYLIST_READERS, read_playlist
 from larpbench.datasets.playlist_lookup import find_track
 from larpbench.datasets.schema import Dataset, DatasetAudio
@@ -56,29 +57,29 @@ def build_folder(
     """
     root = folder_without_links(audio)
     lists = folder_without_links(playlists) if playlists else None
-    losses = Losses()
-    library = find_library(root, losses)
+    left_out = LeftOut()
+    library = find_library(root, left_out)
     if not library.files:
         raise DataError(
             f"there are no audio files in {audio}", allowed=f"files that end with {', '.join(sorted(AUDIO_SUFFIXES))}"
         )
     heard = hear_tracks(library.files, policy, options.split_seed)
     if heard.clips.is_empty():
-        reasons = _in_words(losses.by_reason() | heard.left_out)
+        reasons = _in_words(left_out.by_reason() | heard.left_out)
         raise DataError(f"none of the {len(library.files)} audio files can be used: {reasons}", where=str(audio))
     tags = {track_id: read_tags(library.files[track_id]) for track_id in heard.clips["track_id"]}
     if lists is None:
         entries, groups = _groups(tags)
         options = replace(options, notes=(*options.notes, NO_PLAYLISTS.format(groups=groups)))
     else:
-        entries = _playlist_entries(lists, library, set(tags), losses)
+        entries = _playlist_entries(lists, library, set(tags), left_out)
     return assemble(
         heard.clips.join(_track_table(tags, library), on="track_id"),
         entries,
         options,
         output,
         audio=DatasetAudio(str(root), policy, heard.files),
-        left_out=losses.by_reason() | heard.left_out,
+        left_out=left_out.by_reason() | heard.left_out,
     )
 
 
@@ -101,18 +102,18 @@ def _groups(tags: Mapping[str, Tags]) -> tuple[pl.DataFrame, str]:
     )
 
 
-def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], losses: Losses) -> pl.DataFrame:
+def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], left_out: LeftOut) -> pl.DataFrame:
     rows: list[tuple[str, str]] = []
-    by_ending: list[str] = []
-    lost = Losses()
-    ids = _playlist_ids(folder, lost)
+    by_ending: list[tuple[int, str]] = []
+    ids = _playlist_ids(folder, left_out)
     with progress.stage("playlists", len(ids), "files", brief=True) as advance:
         for path, playlist_id in ids.items():
             advance(1)
+            name = path.relative_to(folder).as_posix()
             try:
                 entries = read_playlist(path)
             except LarpbenchError as error:
-                lost.add("playlist files that cannot be read", f"{path.relative_to(folder).as_posix()}: {error.what}")
+                left_out.add("playlist files that cannot be read", f"{name}: {error.what}")
                 continue
             before = len(rows)
             for entry in entries:
@@ -120,37 +121,38 @@ def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], los
                 if answer.track_id in usable:
                     rows.append((playlist_id, answer.track_id))
                 elif answer.track_id is not None:
-                    lost.add("entries whose audio cannot be used", answer.track_id)
+                    left_out.add("entries whose audio cannot be used", answer.track_id)
                 elif answer.reason is not None:
-                    lost.add(answer.reason, entry.locations[0])
-                if answer.by_ending:
-                    by_ending.append(f"{entry.locations[0].strip()} is {answer.track_id}")
+                    left_out.add(answer.reason, entry.locations[0])
+                if answer.shared_names:
+                    by_ending.append((answer.shared_names, f"{answer.track_id} for {entry.locations[0].strip()}"))
             if len(rows) == before:
-                lost.add("playlists without an entry that can be used", path.relative_to(folder).as_posix())
+                left_out.add("playlists without an entry that can be used", name)
     if not rows:
-        reasons = _in_words(lost.by_reason())
         raise DataError(
-            f"the playlists in {folder} name no audio file below {library.root}" + (f": {reasons}" if reasons else ""),
+            f"{len(ids)} playlist files in {folder} name no audio file below {library.root}",
+            where=_in_words(left_out.by_reason()),
             allowed="M3U, M3U8, PLS or XSPF with paths that lead into --audio",
         )
     if by_ending:
-        found = with_names("entries were found by the end of their path", by_ending, len(by_ending))
-        progress.say(f"playlists: {len(by_ending)} {found}")
-    losses.extend(lost)
+        names_alone = sum(shared_names == 1 for shared_names, _ in by_ending)
+        shown = [name for _, name in sorted(by_ending, key=itemgetter(0))[:3]]
+        what = f"entries were found by the end of their path, {names_alone} of them by the file's name alone"
+        progress.say(f"playlists: {len(by_ending)} {with_names(what, shown, len(by_ending))}")
     return pl.DataFrame(rows, schema={"playlist_id": pl.String, "track_id": pl.String}, orient="row")
 
 
-def _playlist_ids(folder: Path, losses: Losses) -> dict[Path, str]:
+def _playlist_ids(folder: Path, left_out: LeftOut) -> dict[Path, str]:
     """Return playlist file -> id: its path without the ending, or with it where two files would have the same id."""
     whole: dict[str, Path] = {}
-    for path in walk(folder, losses):
+    for path in walk(folder, left_out):
         if path.suffix.lower() not in PLAYLIST_READERS:
             continue
         name = path.relative_to(folder).as_posix()
         if fault := name_fault(name):
-            losses.add(f"playlist files whose name {fault}", name)
+            left_out.add(f"playlist files whose name {fault}", name)
         elif composed(name) in whole:
-            losses.add("playlist files with the id of another file", name)
+            left_out.add("playlist files with the id of another file", name)
         else:
             whole[composed(name)] = path
     ids = {name: name[: -len(path.suffix)] for name, path in whole.items()}

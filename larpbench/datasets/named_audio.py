@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.audio_library import AUDIO_SUFFIXES, PathsOnDisk, composed, name_fault
+from larpbench.datasets.audio_library import AUDIO_SUFFIXES, PathsOnDisk, composed, folder_without_links, name_fault
 from larpbench.datasets.csv import read_text_table
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
@@ -84,7 +84,7 @@ def find_audio(given: Path) -> NamedAudio:
         DataError: If there is nothing of the kind.
     """
     if given.is_dir():
-        root = given.resolve()
+        root = folder_without_links(given)
         files = _in_folder(root)
     elif given.is_file():
         files = _in_table(given)

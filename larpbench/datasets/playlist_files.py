@@ -60,15 +60,16 @@ def read_playlist(path: Path) -> list[Entry]:
 
 
 def _text(data: bytes, path: Path) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            text = data[len(mark) :].decode(encoding, "replace")
-            break
-    else:
+    mark, encoding = next((each for each in _BYTE_ORDER_MARKS if data.startswith(each[0])), (b"", None))
+    if encoding is None and len(data) % 2 == 0 and (first := re.match(rb"(\x00)?[\x01-\x7f](?(1)|\x00)", data)):
+        encoding = "utf-16-be" if first[1] else "utf-16-le"  # without a mark, and beginning with an ASCII character
+    if encoding is None:
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             text = "".join(map(_line_text, data.splitlines(keepends=True)))
+    else:
+        text = data[len(mark) :].decode(encoding, "replace")
     if "\x00" in text:
         raise DataError("it is no text", where=str(path), allowed="M3U, M3U8, PLS or XSPF")
     return text

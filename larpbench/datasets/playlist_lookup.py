@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from larpbench.datasets.audio_library import AudioLibrary
@@ -29,12 +30,13 @@ class Answer:
     Attributes:
         track_id: The track; None if there is none.
         reason: Why there is none; None also for a comment.
-        by_ending: Whether only the end of its path is the track's.
+        shared_names: How many names at the end of its path are the track's, where only the end is: 1 is the file's
+            alone. 0 where the whole path is.
     """
 
     track_id: str | None = None
     reason: str | None = None
-    by_ending: bool = False
+    shared_names: int = 0
 
 
 def find_track(entry: Entry, playlist: Path, library: AudioLibrary) -> Answer:
@@ -70,14 +72,11 @@ def find_track(entry: Entry, playlist: Path, library: AudioLibrary) -> Answer:
     for path in paths:
         if alike := library.tracks_like(path):
             return Answer(alike[0]) if len(alike) == 1 else Answer(reason=AMBIGUOUS)
-    _, ending = max((library.tracks_ending(posixpath.normpath(text)) for text in texts), key=_length, default=(0, []))
-    if ending:
-        return Answer(ending[0], by_ending=True) if len(ending) == 1 else Answer(reason=AMBIGUOUS)
+    endings = [library.tracks_ending(posixpath.normpath(text)) for text in texts]
+    shared_names, alike = max(endings, key=itemgetter(0), default=(0, []))
+    if alike:
+        return Answer(alike[0], None, shared_names) if len(alike) == 1 else Answer(reason=AMBIGUOUS)
     return Answer(reason=STREAM if any(map(_is_stream, entry.locations)) else NOWHERE)
-
-
-def _length(ending: tuple[int, list[str]]) -> int:
-    return ending[0]
 
 
 def _is_stream(location: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import errno
 import json
 import os
 import re
@@ -11,10 +14,12 @@ from urllib.parse import quote
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sounds import write_tone
 
 from larpbench.datasets.audio_library import AudioLibrary, find_library
-from larpbench.datasets.losses import Losses
+from larpbench.datasets.left_out import LeftOut
 from larpbench.datasets.playlist_files import Entry, read_playlist
 from larpbench.datasets.playlist_lookup import AMBIGUOUS, NO_AUDIO, NOWHERE, STREAM, find_track
 from larpbench.errors import DataError
@@ -34,7 +39,7 @@ def library_of(root: Path, names) -> AudioLibrary:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    return find_library(root.resolve(), Losses())
+    return find_library(root.resolve(), LeftOut())
 
 
 @pytest.fixture
@@ -101,7 +106,8 @@ def test_the_longest_end_of_a_path_counts_only_if_it_is_of_one_file(tmp_path):
     library = library_of(tmp_path / "music", ["a/x/01.ogg", "b/x/01.ogg", "b/y/02.ogg", "01.flac", "AC DC/02.ogg"])
     assert meant("E:/old/b/X/01.OGG", tmp_path, library).track_id == "b/x/01.ogg"
     assert meant("E:/old/c/x/01.ogg", tmp_path, library).reason == AMBIGUOUS
-    assert meant("/elsewhere/01.flac", tmp_path, library).by_ending
+    assert meant("/elsewhere/01.flac", tmp_path, library).shared_names == 1
+    assert meant("E:/old/b/x/01.ogg", tmp_path, library).shared_names == 3
     assert meant("E:/AC%20DC/02.ogg", tmp_path, library).track_id == "AC DC/02.ogg"
     assert meant("E:/02.ogg", tmp_path, library).reason == AMBIGUOUS
     assert meant("E:/old/1.ogg", tmp_path, library).reason == NOWHERE
@@ -163,9 +169,10 @@ def test_links_are_followed_to_files_below_the_folder(tmp_path, library):
 TEXT = "#EXTM3U\r\n#EXTINF:1,Café\r\nCafé/é.ogg\r\nb.ogg\r\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_text_is_read_in_the_encodings_that_players_write(encoding, tmp_path):
-    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_is_read_in_the_encodings_that_players_write(encoding, mark, tmp_path):
+    mark = "" if encoding in ("cp1252", "utf-32") else mark
     for name, text in (("p.m3u", TEXT), ("p.pls", "[playlist]\r\nFile1=Café/é.ogg\r\nFile2 = b.ogg\r\nFile3=\r\n")):
         (tmp_path / name).write_bytes((mark + text).encode(encoding))
         entries = [each.locations[0].strip() for each in read_playlist(tmp_path / name) if not each.is_comment]
@@ -250,6 +257,48 @@ def test_deeply_nested_xml_and_long_lines_are_read(tmp_path):
     assert read_playlist(tmp_path / "p.pls") == []
 
 
+def test_a_playlist_that_may_not_be_read_is_named(cli, tmp_path, tones, monkeypatch):
+    def read_bytes(path):
+        if path.name == "locked.m3u":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return path.open("rb").read()
+
+    (tmp_path / "lists").mkdir()
+    for name in ("good.m3u", "locked.m3u"):
+        (tmp_path / "lists" / name).write_text(f"{tones}/0.ogg\n{tones}/1.ogg\n")
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    built = build(cli, tones, tmp_path / "lists", tmp_path / "data")
+    assert built.code == 0, built.err
+    assert "left out: 1 playlist files that cannot be read ('locked.m3u: " in built.out
+
+
+def test_a_folder_whose_path_is_no_unicode_is_refused(cli, tmp_path, tones):
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.symlink_to(tones)
+    assert build(cli, odd, odd, tmp_path / "data").code == 2  # the link's target is a good folder without playlists
+    odd.unlink()
+    odd.mkdir()
+    refused = build(cli, odd, tones, tmp_path / "data")
+    assert refused.code == 2
+    assert "the path of the folder is no Unicode" in refused.err
+
+
+@given(st.text(max_size=60), st.booleans(), st.booleans())
+def test_no_entry_whatever_raises(text, is_url, is_comment):
+    library = AudioLibrary(Path("/nowhere/music"), {name: Path("/nowhere/music", name) for name in NAMES})
+    for prefix in ("", "file://", "/nowhere/music/", "..\\music\\"):
+        find_track(Entry((prefix + text,), is_url, is_comment), Path("/nowhere/lists/p.m3u"), library)
+
+
+@given(st.binary(max_size=60), st.sampled_from(["m3u", "pls", "xspf"]))
+def test_no_playlist_whatever_raises_anything_else(tmp_path_factory, data, ending):
+    path = tmp_path_factory.getbasetemp() / f"any.{ending}"
+    for head in (b"", b"[playlist]\nFile1=", b'<?xml version="1.0" encoding="utf-7"?>', codecs.BOM_UTF16_LE):
+        path.write_bytes(head + data)
+        with contextlib.suppress(DataError):
+            read_playlist(path)
+
+
 def build(cli, audio, playlists, output):
     return cli("dataset", "build", "folder", "--audio", audio, "--playlists", playlists, "--train-fraction", "0",
                "--min-length", "2", "--clip-seconds", "1", "--output", output)  # fmt: skip
@@ -307,6 +356,15 @@ def test_no_odd_playlist_ends_a_build(cli, tmp_path, tones):
     for name in ("esc\\x1b[31m.m3u", "new\\nline.pls", "caf\\udce9.m3u", "nope.xspf: its encoding ", "file://[bad/x"):
         assert name in built.out
     assert cli("dataset", "check", tmp_path / "data").code == 0
+
+
+def test_the_build_says_which_entries_were_found_by_the_end_of_their_path(cli, tmp_path, tones):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "p.m3u").write_text(f"D:\\old\\0.ogg\n{tones}/1.ogg\nD:\\{tones.name}\\2.ogg\n")
+    built = build(cli, tones.parent, tmp_path / "lists", tmp_path / "data")
+    assert built.code == 0, built.err
+    assert "2 entries were found by the end of their path, 1 of them by the file's name alone ('tones" in built.err
+    assert "0.ogg for D:\\\\old\\\\0.ogg'" in built.err
 
 
 def test_two_playlists_that_differ_by_their_ending_stay_two(cli, tmp_path, tones):

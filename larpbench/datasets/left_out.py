@@ -8,7 +8,7 @@ _NAMED = 3
 _LONGEST = 120
 
 
-class Losses:
+class LeftOut:
     """Counts by reason, and the first names of each."""
 
     def __init__(self) -> None:
@@ -16,23 +16,16 @@ class Losses:
         self._names: dict[str, list[str]] = {}
 
     def add(self, reason: str, name: str) -> None:
-        """Count one loss.
+        """Count one.
 
         Args:
-            reason: What is lost, and why, such as ``files that cannot be read``.
+            reason: What is left out, and why, such as ``files that cannot be read``.
             name: Which one; any text of a file or a folder.
         """
         self._counts[reason] = self._counts.get(reason, 0) + 1
         names = self._names.setdefault(reason, [])
         if len(names) < _NAMED:
             names.append(name)
-
-    def extend(self, other: Losses) -> None:
-        """Add the losses of another account, after these."""
-        for reason, count in other._counts.items():
-            self._counts[reason] = self._counts.get(reason, 0) + count
-            names = self._names.setdefault(reason, [])
-            names += other._names[reason][: _NAMED - len(names)]
 
     def by_reason(self) -> dict[str, int]:
         """Return reason, with the first three names, -> count."""
