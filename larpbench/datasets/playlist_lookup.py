@@ -19,7 +19,7 @@ NO_AUDIO = "entries that are no audio file"
 NOWHERE = "entries that lead to no file in the audio folder"
 _LONGEST = 32_768  # characters of a path on any system, percent-encoded ones not counted
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_FILE_ADDRESS = re.compile(r"(?:file|smb|nfs|afp|cifs):(?://([^/\\]*))?(.*)", re.IGNORECASE | re.DOTALL)
+_FILE_ADDRESS = re.compile(r"(?:file|smb|cifs|nfs|afp|sftp|ftp|davs?):(?://([^/\\]*))?(.*)", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
 
 
@@ -62,13 +62,13 @@ def find_track(entry: Entry, playlist: Path, library: AudioLibrary) -> Answer:
             return Answer(track_id)
     if entry.is_comment:
         return Answer()
+    inside = False
     for path in paths:
         if os.path.lexists(path):
             real = os.path.realpath(path)
             if track_id := library.track_at(real):
                 return Answer(track_id)
-            if Path(real).is_relative_to(library.root):
-                return Answer(reason=NO_AUDIO)
+            inside |= Path(real).is_relative_to(library.root)
     for path in paths:
         if alike := library.tracks_like(path):
             return Answer(alike[0]) if len(alike) == 1 else Answer(reason=AMBIGUOUS)
@@ -76,6 +76,8 @@ def find_track(entry: Entry, playlist: Path, library: AudioLibrary) -> Answer:
     shared_names, alike = max(endings, key=itemgetter(0), default=(0, []))
     if alike:
         return Answer(alike[0], None, shared_names) if len(alike) == 1 else Answer(reason=AMBIGUOUS)
+    if inside:
+        return Answer(reason=NO_AUDIO)
     return Answer(reason=STREAM if any(map(_is_stream, entry.locations)) else NOWHERE)
 
 

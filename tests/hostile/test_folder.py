@@ -389,6 +389,8 @@ def test_entries_of_audio_that_cannot_be_used_are_counted_as_such(cli, tmp_path,
     (music / "broken.mp3").write_text("no music")
     (music / "loop.ogg").symlink_to("loop.ogg")
     os.mkfifo(music / "pipe.ogg")
+    for name in ("esc\x1b[31m.ogg", "new\nline.ogg", os.fsdecode(b"caf\xe9.ogg")):
+        (music / name).touch()
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "p.m3u").write_text("0.ogg\n1.ogg\nbroken.mp3\nloop.ogg\npipe.ogg\nhttp://x/y\n")
     (tmp_path / "lists" / "q.m3u").write_text("broken.mp3\nloop.ogg\n")
@@ -397,6 +399,8 @@ def test_entries_of_audio_that_cannot_be_used_are_counted_as_such(cli, tmp_path,
     counts = left_out(tmp_path / "data")
     assert counts["entries whose audio cannot be used"] == 5
     assert counts["entries that are addresses of streams"] == 1
+    assert "2 files whose name has control characters ('esc\\x1b[31m.ogg', 'new\\nline.ogg')" in built.out
+    assert "1 files whose name is no Unicode ('caf\\udce9.ogg')" in built.out
     assert counts["playlists without an entry that can be used"] == 1
     assert "left out: 5 entries whose audio cannot be used ('broken.mp3', 'loop.ogg', 'pipe.ogg', ..)" in built.out
 
