@@ -212,8 +212,9 @@ def test_xml_base_of_every_element_counts(place, tmp_path):
 
 
 def test_the_second_location_of_a_track_is_tried_and_a_track_is_one_entry(tmp_path, library):
-    for locations in [("http://x/y.ogg", NAMES[0]), ("gone.ogg", NAMES[0]), (NAMES[0], NAMES[3]),
-                      ("/elsewhere/one.ogg", NAMES[0])]:  # fmt: skip
+    (library.root / "cover.jpg").touch()
+    for locations in [("cover.jpg", "D:/" + NAMES[0]), ("http://x/y.ogg", NAMES[0]), ("gone.ogg", NAMES[0]),
+                      (NAMES[0], NAMES[3]), ("/elsewhere/one.ogg", NAMES[0])]:  # fmt: skip
         assert meant(locations, tmp_path, library, is_url=True).track_id == NAMES[0]
 
 
