@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_built(folder: Path, manifest: Manifest) -> None:
-    """Print sizes, what was left out, the licence and the fingerprint; warn of what a user may not expect."""
+    """Print sizes, what is missing or was left out, licence and fingerprint; warn of what a user may not expect."""
     from larpbench.datasets.losses import build_warnings, loss_lines
 
     for name in ("train", "valid", "test"):
@@ -22,6 +22,9 @@ def print_built(folder: Path, manifest: Manifest) -> None:
             continue
         playlists, tracks = manifest.counts[f"{name}.playlists"], manifest.counts[f"{name}.tracks"]
         typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
+    if without_artist := manifest.counts.get("tracks.without_artist"):
+        tracks = sum(manifest.counts[f"{name}.tracks"] for name in ("train", "valid", "test"))
+        typer.echo(f"{without_artist} of {tracks} tracks have no artist: their captions name none")
     for reason, count in manifest.left_out.items():
         typer.echo(f"left out: {count} {reason}")
     for line in loss_lines(manifest):

@@ -187,8 +187,8 @@ def _track_table(
             caption=pl.coalesce(pl.col("released").str.replace_all(r"[\x00-\x1f\x7f]+", " "), "caption")
         ).drop("released")
     if heard is not None and options.audio is not None:
-        root, files = options.audio.root, options.audio.files
-        paths = [files[name].relative_to(root).as_posix() for name in table["track_id"]]
+        audio = options.audio
+        paths = [audio.file_of(name).relative_to(audio.root).as_posix() for name in table["track_id"]]
         table = table.join(heard.clips, on="track_id", how="left", maintain_order="left").with_columns(
             audio=pl.Series(paths, dtype=pl.String)
         )

@@ -9,6 +9,7 @@ import polars as pl
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
+from larpbench.datasets.audio_library import PathsOnDisk
 from larpbench.datasets.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.datasets.usable_audio import hear_tracks
@@ -85,9 +86,9 @@ def build_csv(
 
 def _audio_paths(listed: pl.DataFrame, root: Path) -> tuple[dict[str, Path], int]:
     """Return track id -> audio file below `root`, and how many paths lead out of it."""
-    paths, outside = {}, 0
+    paths, outside, on_disk = {}, 0, PathsOnDisk()
     for track_id, name in listed.select("track_id", "audio").iter_rows():
-        path = (root / (name or "")).resolve()
+        path = on_disk.find(root / (name or "")).resolve()
         if not path.is_relative_to(root):
             outside += 1
         elif track_id is not None:

@@ -89,6 +89,7 @@ def write_dataset(
     tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS))
     if not tracks["track_id"].is_sorted():
         tracks = tracks.sort("track_id")
+    without_artist = tracks.filter(pl.col("artist").fill_null("") == "").height
     make_folder(output.parent)
     with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
         staged = Path(staging) / PLAYLISTS
@@ -102,7 +103,9 @@ def write_dataset(
             audio_root=audio.root if audio else None,
             audio_policy=audio.policy if audio else None,
             split=split,
-            counts={f"{each}.tracks": tracks.filter(pl.col("split") == each).height for each in SPLITS} | counts,
+            counts={f"{each}.tracks": tracks.filter(pl.col("split") == each).height for each in SPLITS}
+            | counts
+            | ({"tracks.without_artist": without_artist} if without_artist else {}),
             left_out=dict(left_out),
             left_out_entries=dict(left_out_entries),
             uncounted=uncounted,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.folder import AUDIO_SUFFIXES
+from larpbench.datasets.audio_library import AUDIO_SUFFIXES, PathsOnDisk, composed, folder_without_links, name_fault
 from larpbench.datasets.text_tables import read_text_table
 from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError, named
@@ -27,7 +27,7 @@ class NamedAudio:
     Attributes:
         given: What the user named.
         root: Folder that all files lie below.
-        files: Track id -> file.
+        files: Track id, in Unicode's composed form -> file.
     """
 
     given: Path
@@ -53,7 +53,7 @@ class NamedAudio:
         Raises:
             DataError: If no track has a file.
         """
-        has_file = track_ids.is_in(list(self.files)).to_numpy()
+        has_file = track_ids.str.normalize("NFC").is_in(list(self.files)).to_numpy()
         matched = int(has_file.sum())
         if not matched:
             raise DataError(
@@ -67,7 +67,11 @@ class NamedAudio:
                 f"audio: {matched} of {len(track_ids)} tracks have a file ({matched / len(track_ids):.1%}), "
                 f"which are {held:.1%} of the playlist entries; {len(self.files) - matched} files belong to no track"
             )
-        return {track_id: self.files[track_id] for track_id in track_ids.filter(pl.Series(has_file))}
+        return {track_id: self.file_of(track_id) for track_id in track_ids.filter(pl.Series(has_file))}
+
+    def file_of(self, track_id: str) -> Path:
+        """Return the file of a track that has one; both may be in any form of Unicode."""
+        return self.files[composed(track_id)]
 
 
 def find_audio(given: Path) -> NamedAudio:
@@ -81,7 +85,7 @@ def find_audio(given: Path) -> NamedAudio:
         DataError: If there is nothing of the kind.
     """
     if given.is_dir():
-        root = given.resolve()
+        root = folder_without_links(given)
         files = _in_folder(root)
     elif given.is_file():
         files = _in_table(given)
@@ -96,11 +100,11 @@ def find_audio(given: Path) -> NamedAudio:
 def _in_folder(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder, names, files in os.walk(root):
-        names.sort()
+        names[:] = sorted(name for name in names if name_fault(name) is None)
         for name in sorted(files):
             stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a Path for each of a million files takes minutes
-            if suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                found.setdefault(stem, Path(folder) / name)
+            if suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".") and name_fault(name) is None:
+                found.setdefault(composed(stem), Path(folder) / name)
     return found
 
 
@@ -109,6 +113,7 @@ def _in_table(table: Path) -> dict[str, Path]:
     rows = read_text_table(table, ("track_id", "path"), ())
     listed = rows.with_columns(ids_of_uris(rows["track_id"])).drop_nulls()
     found: dict[str, Path] = {}
+    paths = PathsOnDisk()
     for track_id, path in listed.iter_rows():
-        found.setdefault(track_id, Path(os.path.normpath(base / path)))
+        found.setdefault(composed(track_id), paths.find(Path(os.path.normpath(base / path))))
     return found

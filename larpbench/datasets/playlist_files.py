@@ -2,89 +2,186 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from xml.parsers import expat
 
 from larpbench.errors import DataError
 from larpbench.storage import storage_errors
 
-_XSPF = "{http://xspf.org/ns/0/}"
+LARGEST = 1 << 28
+"""Bytes; a larger file is no playlist."""
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_XML_ENCODING = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([^"'>]*)["']""")
+_NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape"}
 
 
-def read_playlist(path: Path) -> list[str]:
-    """Return the entries of a playlist file: paths as they are written there, ``file:`` addresses turned into paths.
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a playlist.
 
-    Text is UTF-8, with or without a byte order mark, else Latin-1. Addresses of streams stay as they are.
+    Attributes:
+        locations: Where its file may be, as written: paths or addresses, the first that is a file counts.
+        is_url: Whether the format asks for percent-encoded addresses (XSPF).
+        is_comment: Whether it begins with ``#``: a comment, or the name of a file that does.
+    """
+
+    locations: tuple[str, ...]
+    is_url: bool = False
+    is_comment: bool = False
+
+
+def read_playlist(path: Path) -> list[Entry]:
+    """Return the entries of a playlist file, as they are written there.
+
+    Text is what its byte order mark says, else UTF-8, else line by line UTF-8 or Windows-1252; XSPF may name another
+    encoding.
 
     Raises:
         DataError: If the file is no playlist.
+        StorageError: If it cannot be read.
     """
     with storage_errors(path, "read"):
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise DataError("it is not a file", where=str(path))
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"it has more than {LARGEST >> 20} MiB", where=str(path))
         data = path.read_bytes()
-    if b"\x00" in data:
-        raise DataError("the playlist is no text", where=str(path), allowed="M3U, M3U8, PLS or XSPF")
-    return [_as_path(entry) for entry in PLAYLIST_READERS[path.suffix.lower()](data, path) if entry]
+    return PLAYLIST_READERS[path.suffix.lower()](data, path)
 
 
-def resolve_entry(entry: str, playlist: Path, root: Path) -> Path | None:
-    """Return the file under `root` that an entry means, or None if it leads elsewhere.
-
-    Args:
-        entry: Path out of a playlist, absolute or relative to the playlist's folder.
-        playlist: The playlist file.
-        root: The audio folder, resolved.
-    """
-    for written in dict.fromkeys([entry, entry.replace("\\", "/")]):
+def _text(data: bytes, path: Path) -> str:
+    mark, encoding = next((each for each in _BYTE_ORDER_MARKS if data.startswith(each[0])), (b"", None))
+    if encoding is None and len(data) % 2 == 0 and (first := re.match(rb"(\x00)?[\x01-\x7f](?(1)|\x00)", data)):
+        encoding = "utf-16-be" if first[1] else "utf-16-le"  # without a mark, and beginning with an ASCII character
+    if encoding is None:
         try:
-            found = (playlist.parent / written).resolve()
-        except (OSError, ValueError):  # longer than a path can be, or with characters that none can hold
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = "".join(map(_line_text, data.splitlines(keepends=True)))
+    else:
+        text = data[len(mark) :].decode(encoding, "replace")
+    if "\x00" in text:
+        raise DataError("it is no text", where=str(path), allowed="M3U, M3U8, PLS or XSPF")
+    return text
+
+
+def _line_text(line: bytes) -> str:
+    """Decode a line of a file that is not UTF-8 throughout: players append to what another program wrote."""
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return line.decode(encoding)
+        except UnicodeDecodeError:
             continue
-        if found.is_relative_to(root) and found.is_file():
-            return found
-    return None
+    return line.decode("latin-1")  # five bytes have no meaning in Windows-1252
 
 
-def _as_path(entry: str) -> str:
-    return unquote(urlsplit(entry).path) if entry.lower().startswith("file:") else entry
+def _read_m3u(data: bytes, path: Path) -> list[Entry]:
+    lines = re.split(r"[\r\n]+", _text(data, path))
+    return [Entry((line,), is_comment=line.lstrip().startswith("#")) for line in lines if line.strip()]
 
 
-def _text(data: bytes) -> str:
+def _read_pls(data: bytes, path: Path) -> list[Entry]:
+    lines = re.sub(r"\r\n?", "\n", _text(data, path))
+    found = re.findall(r"^[ \t]*File(\d{1,9})[ \t]*=[ \t]*(.*)$", lines, re.IGNORECASE | re.MULTILINE)
+    if not found and "[playlist]" not in lines.lower():
+        raise DataError("it is no PLS file", where=str(path), allowed="[playlist] with File1=..")
+    return [Entry((location,)) for _, location in sorted(found, key=lambda pair: int(pair[0])) if location.strip()]
+
+
+def _read_xspf(data: bytes, path: Path) -> list[Entry]:
+    tracks = _XspfTracks(path)
+    parser = expat.ParserCreate("utf-8")  # without namespaces: players leave them out, or write others
+    parser.buffer_text = True
+    parser.StartElementHandler = tracks.start
+    parser.EndElementHandler = tracks.end
+    parser.CharacterDataHandler = tracks.text
+    parser.StartDoctypeDeclHandler = tracks.refuse_doctype
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        parser.Parse(_xml_text(data, path).lstrip().encode("utf-8", "replace"), True)
+    except expat.ExpatError as error:
+        raise DataError(f"it is no XML: {error}", where=str(path), allowed="XSPF") from error
+    return tracks.entries
 
 
-def _read_m3u(data: bytes, path: Path) -> list[str]:
-    lines = (line.strip() for line in re.split(r"[\r\n]+", _text(data)))
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _read_pls(data: bytes, path: Path) -> list[str]:
-    found = re.findall(r"^\s*File(\d+)\s*=\s*(.*?)\s*$", _text(data), re.IGNORECASE | re.MULTILINE)
-    if not found and "[playlist]" not in _text(data).lower():
-        raise DataError("the playlist is no PLS file", where=str(path), allowed="[playlist] with File1=..")
-    return [entry for _, entry in sorted(found, key=lambda pair: int(pair[0]))]
-
-
-def _read_xspf(data: bytes, path: Path) -> list[str]:
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # the way to make a parser swell or read other files
-        raise DataError("the playlist declares a document type", where=str(path), allowed="plain XSPF")
+def _xml_text(data: bytes, path: Path) -> str:
+    declared = _XML_ENCODING.match(data[:1000])
+    encoding = declared[1].decode("latin-1").lower() if declared else "utf-8"
+    if encoding.startswith(("utf-8", "utf8", "utf-16", "utf16", "ucs")):  # bytes that ASCII can read are no UTF-16
+        return _text(data, path)
     try:
-        root = ElementTree.fromstring(data)  # noqa: S314 - without a document type there is nothing to expand
-    except ElementTree.ParseError as error:
-        raise DataError(f"the playlist is no XML: {error}", where=str(path), allowed="XSPF") from error
-    locations = (track.findtext(f"{_XSPF}location") for track in root.iter(f"{_XSPF}track"))
-    return [
-        location if urlsplit(location).scheme else unquote(location)
-        for location in map(str.strip, filter(None, locations))
-    ]
+        codec = codecs.lookup(encoding).name.replace("_", "-")
+        if codec in _NO_CHARSETS:
+            raise LookupError(encoding)
+        text = data.decode(codec)
+    except (LookupError, ValueError) as error:  # UnicodeError is a ValueError
+        raise DataError(
+            f"its encoding {encoding[:40]!r} is unknown, or it is not encoded so", where=str(path)
+        ) from error
+    if "\x00" in text:
+        raise DataError("it is no text", where=str(path), allowed="XSPF")
+    return text
 
 
-PLAYLIST_READERS: dict[str, Callable[[bytes, Path], list[str]]] = {
+class _XspfTracks:
+    """The tracks of an XSPF file, by local names, with ``xml:base`` of every element around a location."""
+
+    def __init__(self, path: Path) -> None:
+        self.entries: list[Entry] = []
+        self._path = path
+        self._bases = [""]
+        self._locations: list[str] | None = None
+        self._written: list[str] | None = None
+
+    def refuse_doctype(self, *_: object) -> None:
+        """Refuse the way to make a parser swell, or read other files."""
+        raise DataError("it declares a document type", where=str(self._path), allowed="plain XSPF")
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._bases.append(_joined(self._bases[-1], attributes.get("xml:base", "").strip()))
+        if _local(name) == "track":
+            self._locations = []
+        elif _local(name) == "location" and self._locations is not None:
+            self._written = []
+
+    def text(self, text: str) -> None:
+        if self._written is not None:
+            self._written.append(text)
+
+    def end(self, name: str) -> None:
+        base = self._bases.pop()
+        if _local(name) == "location" and self._written is not None and self._locations is not None:
+            written = "".join(self._written).strip()
+            if written:
+                self._locations += [_joined(base, written), written] if base else [written]
+            self._written = None
+        elif _local(name) == "track" and self._locations is not None:
+            if self._locations:
+                self.entries.append(Entry(tuple(dict.fromkeys(self._locations)), is_url=True))
+            self._locations = None
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2].lower()
+
+
+def _joined(base: str, address: str) -> str:
+    """Return an address that starts from another, if it is a relative one."""
+    if not base or not address or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]", address):
+        return address or base
+    return base[: base.rfind("/") + 1] + address
+
+
+PLAYLIST_READERS: dict[str, Callable[[bytes, Path], list[Entry]]] = {
     ".m3u": _read_m3u,
     ".m3u8": _read_m3u,
     ".pls": _read_pls,

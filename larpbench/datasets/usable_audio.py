@@ -16,11 +16,10 @@ from larpbench import progress
 from larpbench.audio.clips import examine
 from larpbench.audio.errors import UnusableAudio
 from larpbench.audio.policy import AudioPolicy
+from larpbench.datasets.left_out import with_names
 from larpbench.datasets.schema import AUDIO_FILE_COLUMNS
 from larpbench.fingerprint import digest_file
 from larpbench.runtime import cores
-
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,8 @@ def hear_tracks(
             orient="row",
         ),
         pl.DataFrame(files, schema=dict(AUDIO_FILE_COLUMNS), orient="row"),
-        {_reason(reason, names): len(names) for reason, names in sorted(reasons.items())},
+        {
+            with_names(f"tracks whose audio is {reason}", names, len(names)): len(names)
+            for reason, names in sorted(reasons.items())
+        },
     )
-
-
-def _reason(reason: str, names: list[str]) -> str:
-    shown = ", ".join(repr(name[:120]) for name in names[:_NAMED])
-    return f"tracks whose audio is {reason} ({shown}{', ..' if len(names) > _NAMED else ''})"

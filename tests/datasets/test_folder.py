@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -76,6 +77,7 @@ def test_every_kind_of_playlist_file_is_read(cli, tmp_path, library):
         "deep/list": ["a/one.ogg", "b/four.wav"],
         "x": ["c/eight.flac", "five é.ogg"],
     }
+    assert "1 of 8 tracks have no artist" in built.out
     tracks = pl.read_parquet(tmp_path / "data" / "tracks.parquet")
     named = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
     assert len(named) == 8
@@ -102,9 +104,16 @@ def test_entries_that_lead_nowhere_are_counted_and_never_read(cli, tmp_path, lib
     assert built.code == 0, built.err
     assert members(tmp_path) == {"p": ["a/one.ogg", "a/two.flac"]}
     left_out = json.loads((tmp_path / "data" / "dataset.json").read_text())["left_out"]
-    assert left_out["entries that lead to no file in the audio folder"] == 6
-    assert left_out["entries that are no audio file"] == 1
-    assert left_out["playlist files that cannot be read"] == 3
+    counts = {reason.partition(" (")[0]: count for reason, count in left_out.items()}
+    assert counts["entries that lead to no file in the audio folder"] == 5
+    assert counts["entries that are addresses of streams"] == 1
+    assert counts["entries that are no audio file"] == 1
+    assert counts["playlist files that cannot be read"] == 3
+    nowhere = next(reason for reason in left_out if "lead to no file" in reason)
+    assert repr(str(outside)) in nowhere
+    assert "'../library/../outside.ogg', '../library/gone.ogg', ..)" in nowhere
+    assert "'http://radio.example/stream'" in built.out
+    assert "evil.xspf: it declares a document type" in built.out
 
 
 def test_files_that_cannot_be_heard_leave_before_the_split_by_reason(cli, tmp_path, library):
@@ -134,6 +143,25 @@ def test_without_playlists_albums_are_groups_and_every_table_says_so(cli, tmp_pa
     run = cli("run", "--dataset", tmp_path / "data", "--encoders", "tfidf", "--output", tmp_path / "r")
     assert run.code == 0, run.err
     assert "The groups are albums, not playlists" in run.out
+
+
+def test_an_album_with_guests_is_one_group_and_so_is_a_compilation(cli, tmp_path):
+    tags = [
+        ("a/1.ogg", {"artist": "A", "album": "X", "albumartist": "A"}),
+        ("a/2.ogg", {"artist": "A feat. B", "album": "X", "albumartist": "A"}),
+        ("c/1.ogg", {"artist": "C", "album": "Hits", "compilation": "1"}),
+        ("c/2.ogg", {"artist": "D", "album": "Hits", "albumartist": "Various Artists"}),
+        ("e/1.ogg", {"artist": "E", "album": "Y"}),
+        ("e/2.ogg", {"artist": "E ft. F", "album": "Y"}),
+    ]
+    for number, (name, found) in enumerate(tags):
+        write_tone(tmp_path / "library" / name, 300 + 50 * number, **found)
+    assert build(cli, tmp_path, tmp_path / "library").code == 0
+    assert members(tmp_path) == {
+        "A: X": ["a/1.ogg", "a/2.ogg"],
+        "Various Artists: Hits": ["c/1.ogg", "c/2.ogg"],
+        "E: Y": ["e/1.ogg", "e/2.ogg"],
+    }
 
 
 def test_without_albums_artists_are_groups(cli, tmp_path):
@@ -215,3 +243,74 @@ def test_csv_with_audio(cli, tmp_path, library):
     run = cli("run", "--dataset", tmp_path / "text-only", "--encoders", "musicnn-msd", "--output", tmp_path / "r")
     assert run.code == 3
     assert "needs audio, and the data set 'text-only' has none" in run.err
+
+
+ACCENTED = [f"Café {'AB'[number // 4]}/Ré Ö/{number:02d} Çava é.{['ogg', 'flac'][number % 2]}" for number in range(8)]
+
+
+def playlists_of(folder, members_of, write):
+    """Write playlists as a player does, each by `write` (name, entries -> file name, bytes)."""
+    folder.mkdir(parents=True)
+    for name, entries in members_of.items():
+        file_name, data = write(name, entries)
+        (folder / file_name).write_bytes(data)
+
+
+def plain(name, entries):
+    return f"{name}.m3u8", "".join(f"../library/{entry}\n" for entry in entries).encode()
+
+
+def as_vlc(name, entries):
+    quoted = [quote(unicodedata.normalize("NFD", entry)) for entry in entries]
+    return f"{name}.m3u", "".join(f"#EXTINF:4,x\n../library/{entry}\n" for entry in quoted).encode()
+
+
+def as_vlc_xspf(name, entries):
+    tracks = "".join(f"<track><location>file:///D:/Music/{quote(entry)}</location></track>" for entry in entries)
+    return (
+        f"{name}.xspf",
+        f"<playlist xmlns='http://xspf.org/ns/0/'><trackList>{tracks}</trackList></playlist>".encode(),
+    )
+
+
+def as_windows_1252(name, entries):
+    return f"{name}.m3u", "".join(f"../library/{entry}\r\n" for entry in entries).encode("cp1252")
+
+
+def as_windows_paths(name, entries):
+    written = [f"D:\\Music\\{entry}".replace("/", "\\") for entry in entries]
+    return f"{name}.m3u8", "".join(f"{entry}\r\n" for entry in written).encode("utf-16")
+
+
+def as_library_paths(name, entries):
+    return f"{name}.m3u", "".join(f"{unicodedata.normalize('NFD', entry).upper()}\n" for entry in entries).encode()
+
+
+@pytest.mark.parametrize("write", [plain, as_vlc, as_vlc_xspf, as_windows_1252, as_windows_paths, as_library_paths])
+def test_a_library_copied_from_a_mac_is_the_same_data_set(write, cli, tmp_path, monkeypatch):
+    members_of = {f"été {number}": [ACCENTED[(number + step) % 8] for step in (0, 1, 3, 6)] for number in range(6)}
+    found = {}
+    for form, writer in (("NFC", plain), ("NFD", write)):
+        place = tmp_path / form
+        for number, name in enumerate(ACCENTED):
+            tags = {"artist": f"É {number % 3}", "album": "Ré"} | ({"title": f"Ü {number}"} if number % 2 else {})
+            tags = {key: unicodedata.normalize(form, value) for key, value in tags.items()}
+            write_tone(place / "library" / unicodedata.normalize(form, name), 200 + 60 * number, **tags)
+        names = {unicodedata.normalize(form, name): entries for name, entries in members_of.items()}
+        playlists_of(place / "lists", names, writer)
+        monkeypatch.setenv("LARPBENCH_HOME", str(place / "home"))
+        assert build(cli, place, place / "library", playlists=place / "lists").code == 0
+        assert cli("dataset", "check", place / "data").code == 0
+        run = cli("run", "--dataset", place / "data", "--encoders", "tfidf,handcrafted", "--output", place / "results")
+        assert run.code == 0, run.err
+        manifest = json.loads((place / "data" / "dataset.json").read_text())
+        digests = {name: manifest["digests"][name] for name in ("playlists", "split", "tracks.text", "tracks.names")}
+        tracks = pl.read_parquet(place / "data" / "tracks.parquet")
+        assert tracks["track_id"].to_list() == sorted(ACCENTED)
+        assert all((place / "library" / path).is_file() for path in tracks["audio"])
+        samples = [soundfile.read(place / "library" / path)[0] for path in tracks["audio"]]
+        clips = tracks.select("clip_start_s", "duration_s").rows()
+        table = cli("table", place / "results").out
+        found[form] = (digests, clips, np.concatenate(samples).tobytes(), table.partition("data set fingerprint")[0])
+        assert "handcrafted" in table
+    assert found["NFC"] == found["NFD"]
