@@ -22,15 +22,7 @@ from larpbench.datasets.schema import (
 )
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
-from larpbench.storage import (
-    TEMPORARY_PREFIX,
-    atomic_file,
-    atomic_folder,
-    make_folder,
-    storage_errors,
-    sweep,
-    write_text,
-)
+from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
 from larpbench.table_files import TABLE_ERRORS, read_parquet, scan_parquet
 
 MANIFEST = "dataset.json"
@@ -60,8 +52,8 @@ def write_dataset(
 ) -> Manifest:
     """Write a data set folder and return its manifest.
 
-    A folder that already holds the same data set (by fingerprint) is left as it is; only files of the same sound that
-    were written anew since are taken in.
+    A folder that already holds the same data set (by fingerprint) is left as it is, but for where its audio files are
+    and what bytes they have now.
 
     Args:
         output: Folder to write.
@@ -115,13 +107,14 @@ def write_dataset(
             recipe=recipe,
         )
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            own = audio is not None and audio.root in (attachments or {})  # its files are those that lie there
-            return same_or_refuse(output, manifest, None if own else audio)
+            if audio is None or audio.root in (attachments or {}):  # in which case its files are those that lie there
+                return same_or_refuse(output, manifest, {})
+            return same_or_refuse(output, manifest, {TRACKS: tracks, AUDIO_FILES: audio.files})
         with atomic_folder(output) as folder:
             tracks.write_parquet(folder / TRACKS)
             staged.rename(folder / PLAYLISTS)
             if audio is not None:
-                audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
+                audio.files.write_parquet(folder / AUDIO_FILES)
             for name_inside, made in (attachments or {}).items():
                 made.rename(folder / name_inside)
             manifest = write_manifest(folder, manifest)
@@ -137,7 +130,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 def _write_manifest(folder: Path, manifest: Manifest, tables: dict[str, str]) -> Manifest:
     written = manifest.model_copy(update={"files": tables})
-    write_text(folder / MANIFEST, written.model_dump_json(indent=2) + "\n")
+    (folder / MANIFEST).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return written
 
 
@@ -314,13 +307,14 @@ def _stored_cells(path: Path, column: str) -> Iterator[str]:
         start += part.height
 
 
-def same_or_refuse(output: Path, manifest: Manifest, audio: DatasetAudio | None = None) -> Manifest:
+def same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.DataFrame]) -> Manifest:
     """Return the manifest of the same data set, which is there already.
 
     Args:
         output: Where it is.
         manifest: What would be written.
-        audio: Its audio files as they are now: they may have other tags than when it was built.
+        located: File name -> table that says where audio files are and what bytes they have, which is no part of the
+            fingerprint: the library may have been moved, or given other tags.
 
     Raises:
         DataError: If the folder holds something else.
@@ -328,17 +322,23 @@ def same_or_refuse(output: Path, manifest: Manifest, audio: DatasetAudio | None 
     if output.is_dir() and (output / MANIFEST).is_file():
         existing = read_manifest(output)
         if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
-            return existing if audio is None else _with_audio_files(output, existing, audio)
+            return _relocated(output, existing, manifest, located) if located else existing
     raise _something_else(output)
 
 
-def _with_audio_files(folder: Path, manifest: Manifest, audio: DatasetAudio) -> Manifest:
-    """Take files of the same sound in as they are now; whatever else lies there is not touched, and not trusted."""
-    files = audio.files.select(list(AUDIO_FILE_COLUMNS))
-    sweep(folder)
-    with atomic_file(folder / AUDIO_FILES) as temporary:
-        files.write_parquet(temporary)
-    return _write_manifest(folder, manifest, manifest.files | {AUDIO_FILES: digest_file(folder / AUDIO_FILES)})
+def _relocated(folder: Path, existing: Manifest, new: Manifest, tables: Mapping[str, pl.DataFrame]) -> Manifest:
+    """Take some tables in as they are now; the others are not touched, and no more trusted than before."""
+    with TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder.parent) as staging:
+        for name, table in tables.items():
+            table.write_parquet(Path(staging) / name)
+        digests = existing.files | {name: digest_file(Path(staging) / name) for name in tables}
+        manifest = existing.model_copy(update={"audio_root": new.audio_root})
+        if (manifest.audio_root, digests) == (existing.audio_root, existing.files):
+            return existing
+        written = _write_manifest(Path(staging), manifest, digests)
+        for name in (*tables, MANIFEST):
+            (Path(staging) / name).replace(folder / name)
+    return written
 
 
 def _something_else(output: Path) -> DataError:

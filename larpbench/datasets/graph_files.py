@@ -35,7 +35,6 @@ from larpbench.datasets.files import (
     write_manifest,
 )
 from larpbench.datasets.schema import (
-    AUDIO_FILE_COLUMNS,
     PLAYLIST_COLUMNS,
     SPLITS,
     TRACK_COLUMNS,
@@ -135,7 +134,7 @@ def _write(
     tables = {ARTISTS: artists, SONGS: songs, EDGES: edges, TRACKS: tracks}
     tables[PLAYLISTS] = pl.DataFrame(schema=PLAYLIST_COLUMNS)
     if audio is not None:
-        tables[AUDIO_FILES] = audio.files.select(list(AUDIO_FILE_COLUMNS))
+        tables[AUDIO_FILES] = audio.files
     make_folder(output.parent)
     with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
         folder = Path(staging) / "built"
@@ -163,7 +162,8 @@ def _write(
             table.write_parquet(folder / name)
         manifest = write_manifest(folder, manifest)
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            same_or_refuse(output, manifest, audio)
+            located = {name: tables[name] for name in (TRACKS, AUDIO_FILES)} if audio else {}
+            same_or_refuse(output, manifest, located)
         else:
             if output.is_dir():
                 output.rmdir()

@@ -95,11 +95,21 @@ def test_a_library_with_new_tags_is_taken_in_by_building_again(cli, tmp_path):
     assert (tmp_path / "data" / MANIFEST).read_bytes() == unchanged
 
 
+def test_a_library_that_was_moved_is_found_by_building_again(cli, tmp_path):
+    library = write_library(tmp_path / "library", 0.5)
+    assert build(cli, library, tmp_path / "data").code == 0
+    library.rename(tmp_path / "moved")
+    assert cli("dataset", "check", tmp_path / "data").code == 1
+    assert build(cli, tmp_path / "moved", tmp_path / "data").code == 0
+    proof = cli("dataset", "check", tmp_path / "data")
+    assert proof.code == 0, proof.out
+
+
 def test_building_again_trusts_no_table_that_was_changed(cli, tmp_path):
     library = write_library(tmp_path / "library", 0.5)
     assert build(cli, library, tmp_path / "data").code == 0
-    path = tmp_path / "data" / "tracks.parquet"
-    pl.read_parquet(path, glob=False).with_columns(title=pl.lit("other")).write_parquet(path)
+    path = tmp_path / "data" / "playlists.parquet"
+    pl.read_parquet(path, glob=False).with_columns(role=pl.lit("seed")).write_parquet(path)
     write_library(library, 0.5, comment="other bytes")
     again = build(cli, library, tmp_path / "data")
     assert again.code == 2
