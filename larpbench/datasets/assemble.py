@@ -212,7 +212,8 @@ def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _L
         )
     # With roles, the same track may stand in a playlist as seed and as heldout: that is settled with the roles.
     keys = [name for name in ("playlist_id", "track_id", "split", "role") if name in known.columns]
-    entries = known.select(keys).unique(maintain_order=True)
+    ordered = known.select(keys).sort(keys)  # takes half the memory of `unique`
+    entries = ordered.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in keys))
     left_out.add("duplicate entries", known.height - entries.height)
     return entries
 
