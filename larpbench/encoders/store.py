@@ -170,6 +170,8 @@ class EmbeddingStore:
     def _encode(
         self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, missing: list[Shard], dim: int | None
     ) -> None:
+        if spec.check:
+            spec.check(spec.argument, dataset, [split.name])
         total = len(split.track_ids)
         size = batch_size(spec)
         batches = [
