@@ -163,6 +163,7 @@ def names(text: str) -> list[str]:
 def _names_a_file(name: str) -> bool:
     encoder, _, path = name.partition(":")
     try:
-        return bool(path) and "," not in encoder and Path(path.strip()).exists()
+        paths = (path.strip(), path.strip().rpartition("#")[0])  # FILE, or FILE#COLUMN
+        return "," not in encoder and any(each and Path(each).exists() for each in paths)
     except (OSError, ValueError):  # longer than a path can be
         return False

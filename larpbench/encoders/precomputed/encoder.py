@@ -13,7 +13,7 @@ from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed.matching import IdIndex
 from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of, reading
-from larpbench.errors import DataError, EmbeddingError, named
+from larpbench.errors import DataError, EmbeddingError, named, printable
 from larpbench.fingerprint import digest, digest_file
 from larpbench.storage import storage_errors
 
@@ -61,10 +61,14 @@ class _Precomputed(VectorTable):
     _said = False
 
     def _rows(self, track_ids: np.ndarray) -> np.ndarray:
-        rows = self._index.rows(track_ids)
-        if not self._said and not np.array_equal(rows, self._index.exact(track_ids)):
-            self._said = True
-            progress.say(f"{self._place.path}: ids match by their last part, such as {self._index.shown()}")
+        rows = super()._rows(track_ids)
+        if (absent := rows < 0).any():
+            rows[absent] = self._index.by_last_part(track_ids[absent])
+            if not self._said and (rows[absent] >= 0).any():
+                self._said = True
+                progress.say(
+                    printable(f"{self._place.path}: ids match by their last part, such as {self._index.shown()}")
+                )
         return rows
 
 
@@ -84,10 +88,10 @@ def check_precomputed(argument: str | None, dataset: Dataset, splits: Sequence[S
     index = IdIndex(open_vectors(place).ids)
     for name in splits:
         track_ids = dataset.split(name).track_ids
-        exact, rows = index.exact(track_ids), index.rows(track_ids)
-        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if (exact < 0).any() else None
-        if ambiguity:
-            rows = exact
+        rows = index.exact(track_ids)
+        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if (rows < 0).any() else None
+        if not ambiguity:
+            rows = np.where(rows < 0, index.by_last_part(track_ids), rows)
         if (rows < 0).any():
             why = f"; by the last part of the ids they cannot be found, since {ambiguity}" if ambiguity else ""
             raise DataError(

@@ -28,14 +28,12 @@ class IdIndex:
         """Return the rows of ids as they stand, (n,) int64, -1 for none."""
         return np.array([self._rows.get(each, -1) for each in track_ids.tolist()], dtype=np.int64)
 
-    def rows(self, track_ids: np.ndarray) -> np.ndarray:
-        """Return the rows of ids as they stand, else by their last part, (n,) int64, -1 for none."""
-        rows = self.exact(track_ids)
-        absent = np.flatnonzero(rows < 0)
-        if len(absent) and self._by_part is not None:
-            parts = _parts(pl.Series(track_ids[absent].tolist(), dtype=pl.String))
-            rows[absent] = [self._by_part.get(each, -1) for each in parts.to_list()]
-        return rows
+    def by_last_part(self, track_ids: np.ndarray) -> np.ndarray:
+        """Return the rows of ids by their last part, (n,) int64, -1 for none or where the file's are ambiguous."""
+        if self._by_part is None:
+            return np.full(len(track_ids), -1, dtype=np.int64)
+        parts = _parts(pl.Series(track_ids.tolist(), dtype=pl.String))
+        return np.array([self._by_part.get(each, -1) for each in parts.to_list()], dtype=np.int64)
 
     def shown(self) -> str:
         """Return a few of the file's ids, for a message."""

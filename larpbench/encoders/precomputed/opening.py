@@ -21,6 +21,7 @@ ALLOWED = (
     ".npz, .npy, .safetensors, Parquet, CSV, TSV, HDF5 or .pt, or a folder of Parquet files or of one .npy a track"
 )
 T = TypeVar("T")
+_NEXT = "larpbench describe encoder precomputed"
 _TABLES = (".parquet", ".pq")
 _SIGNS = {
     b"PAR1": "parquet",
@@ -73,7 +74,7 @@ def _path(text: str) -> Path:
 
 def _is_there(path: Path) -> bool:
     try:
-        return path.exists()
+        return path.is_file() or path.is_dir()
     except (OSError, ValueError):  # longer than a path can be
         return False
 
@@ -91,8 +92,10 @@ def files_of(path: Path) -> list[Path]:
     found = sorted(each for each in path.rglob("*") if _is_part(each.relative_to(path)) and each.is_file())
     parquet, npy = ([each for each in found if each.suffix.lower() in ends] for ends in (_TABLES, (".npy",)))
     if bool(parquet) == bool(npy):
-        what = "Parquet files and .npy files" if parquet else "no Parquet file and no .npy"
-        raise DataError(f"the folder holds {what}", where=str(path), allowed="one or the other")
+        what = "both Parquet files and .npy files" if parquet else "no Parquet file and no .npy file"
+        raise DataError(
+            f"the folder holds {what}: name one of its files", where=str(path), allowed=ALLOWED, next_step=_NEXT
+        )
     return parquet or npy
 
 
@@ -149,10 +152,12 @@ def reading(path: Path, read: Callable[[], T], what: str = "the vectors") -> T:
 
 
 def _unreadable(path: Path, error: BaseException, what: str) -> DataError:
-    told = clipped(printable(str(error) or type(error).__name__), 600)
-    return DataError(
-        f"{what} cannot be read: {told}", where=str(path), next_step="larpbench describe encoder precomputed"
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    named_by_text = isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile) or "polars" in str(
+        type(error)
     )
+    told = first if named_by_text and first else f"{type(error).__name__}: {first}"
+    return DataError(f"{what} cannot be read: {clipped(printable(told), 600)}", where=str(path), next_step=_NEXT)
 
 
 def _open(place: Place) -> Source:
@@ -181,7 +186,7 @@ def _open(place: Place) -> Source:
         case _:
             found, facts = arrays.safetensors(path)
             if "ids" in facts:
-                return arrays.source_of(found, column, lambda: ids_of_array(json.loads(facts["ids"])))
+                return arrays.source_of(found, column, lambda: _ids_of_metadata(facts["ids"]))
     return arrays.source_of(found, column, lambda: _ids(path))
 
 
@@ -190,6 +195,13 @@ def _ids(path: Path) -> pl.Series:
     if beside is None:
         raise ValueError(f"it has no ids: put them in {path.stem}.ids.txt beside it, one a line")
     return reading(beside, lambda: read_ids(beside), f"the ids in {printable(beside.name)}")
+
+
+def _ids_of_metadata(text: str) -> pl.Series:
+    try:
+        return ids_of_array(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ValueError("the ids in its metadata are no JSON list") from error
 
 
 def _kind(path: Path) -> str:
@@ -216,6 +228,7 @@ def _kind(path: Path) -> str:
             f"vectors cannot be read from a {clipped(path.suffix, 20) or 'nameless'} file with this content",
             where=str(path),
             allowed=ALLOWED,
+            next_step=_NEXT,
         )
     return kind
 

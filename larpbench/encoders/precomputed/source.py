@@ -10,8 +10,8 @@ import polars as pl
 
 from larpbench.errors import clipped, named
 
-ID_NAMES = ("track_id", "track_ids", "id", "ids", "uri", "uris", "track_uri", "item_id")
-"""Columns and arrays that hold ids; where several are there, the first of these."""
+ID_NAMES = ("track_id", "track_ids", "id", "ids", "uri", "uris", "track_uri", "item_id", "__index_level_0__")
+"""Columns and arrays that hold ids; where several are there, the first of these. The last is the index of pandas."""
 VECTOR_NAMES = ("embedding", "embeddings", "vector", "vectors", "embed", "features")
 """Columns and arrays that hold vectors."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from larpbench.encoders.precomputed.source import VECTOR_NAMES, Source, Take, id_name, listed, text_ids
+from larpbench.encoders.precomputed.source import ID_NAMES, VECTOR_NAMES, Source, Take, id_name, listed, text_ids
 from larpbench.errors import clipped
 from larpbench.table_files import read_csv, scan_parquet
 
@@ -33,10 +33,14 @@ def separated(path: Path, column: str | None) -> Source:
         ValueError: If it has no column of ids, or a column that is no part of a vector.
     """
     header, separator = csv_header(path)
-    name = require_id(header)
+    name = "" if header[:1] == [""] and not id_name(header) else require_id(header)  # an index of pandas has no name
     frame = read_csv(
         path, separator=separator, schema_overrides={name: pl.String}, infer_schema_length=None, null_values=["", "NA"]
-    )
+    ).rename({name: ID_NAMES[0]})
+    header = frame.columns
+    name = ID_NAMES[0]
+    if "" in header:
+        raise ValueError("it has a column without a name, such as the index of pandas: to_csv(PATH, index=False)")
     chosen = column or next((each for each in VECTOR_NAMES if each in header), None)
     if chosen in header and chosen is not None:
         if frame.schema[chosen] == pl.String:
@@ -128,6 +132,8 @@ def csv_header(path: Path) -> tuple[list[str], str]:
         line = stream.readline(_HEADER_BYTES).decode("utf-8-sig")
     separator = max("\t,;", key=line.count)
     names = next(csv.reader(io.StringIO(line.strip("\r\n")), delimiter=separator), [])
+    if len(set(names)) < len(names):
+        raise ValueError(f"two of its columns have the same name: {listed(names)}")
     return names, separator
 
 
