@@ -236,9 +236,9 @@ def test_a_member_that_was_damaged_fails_the_cell(cli, data, tmp_path):
     np.savez(tmp_path / "v.npz", ids=np.array(IDS), embeddings=np.tile(VECTORS, (1, 500)))
     with zipfile.ZipFile(tmp_path / "v.npz") as archive:
         member = archive.getinfo("embeddings.npy")
-    data = bytearray((tmp_path / "v.npz").read_bytes())
-    data[member.header_offset + 100_000] ^= 0xFF
-    (tmp_path / "v.npz").write_bytes(data)
+    content = bytearray((tmp_path / "v.npz").read_bytes())
+    content[member.header_offset + 100_000] ^= 0xFF
+    (tmp_path / "v.npz").write_bytes(content)
     ran = cli("run", "--dataset", data, "--encoders", f"precomputed:{tmp_path / 'v.npz'},random",
               "--seeds", "1", "--output", tmp_path / "results")  # fmt: skip
     assert ran.code == 1, ran.err
