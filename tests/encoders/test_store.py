@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -14,8 +16,10 @@ from larpbench.encoders import pipeline
 from larpbench.encoders import store as store_module
 from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
 from larpbench.encoders.keys import embedding_key
+from larpbench.encoders.shards import Shard
 from larpbench.encoders.store import EmbeddingStore
 from larpbench.errors import EmbeddingError
+from larpbench.runtime import Cost
 
 CALLS: list[int] = []
 
@@ -180,6 +184,21 @@ def test_a_shard_that_cannot_be_trusted_is_encoded_anew_with_a_warning(data, tmp
     whole(store, data)
     assert not CALLS
     assert "warning" not in capsys.readouterr().err
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 10**6), change=st.integers(1, 255))
+def test_no_flipped_byte_is_taken_for_vectors(tmp_path_factory, place, change):
+    shard = Shard(tmp_path_factory.mktemp("shard") / "a.safetensors", "key", 4, 8)
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
+    shard.write(vectors, Cost(1.5, 2.5))
+    data = bytearray(shard.path.read_bytes())
+    data[place % len(data)] ^= change
+    shard.path.write_bytes(data)
+    if shard.fault() is None:  # such as a blank of the header
+        found, cost = shard.read()
+        np.testing.assert_array_equal(found, vectors)
+        assert (cost.wall_s, cost.cpu_s) == (1.5, 2.5)
 
 
 def test_a_shard_of_another_encoder_or_split_is_not_taken(data, tmp_path, capsys):
