@@ -365,7 +365,7 @@ class TestWhatCannotBeTrained:
         refused = cli(
             "train", "larp", "--dataset", data.folder, "--towers", f"precomputed:{tmp_path / 'few.npz'},tfidf"
         )
-        assert refused.code == 1
+        assert refused.code == 2
         assert "24 of 24 tracks have no vector: 'valid-0-000'" in refused.err
 
     @pytest.mark.parametrize("size", [2_000, 100_000])  # not even vectors; not the weights
