@@ -88,6 +88,14 @@ def npy_folder(folder: Path, ids: list[str], vectors: np.ndarray) -> str:
     return "v"
 
 
+def npy_folder_of_odd_names(folder: Path, ids: list[str], vectors: np.ndarray) -> str:
+    for name, vector in zip(ids, vectors, strict=True):
+        (folder / "v" / f"_{name[-1]}").mkdir(parents=True, exist_ok=True)
+        np.save(folder / "v" / f"_{name[-1]}" / f"{name}.wav.npy", vector)
+    np.save(folder / "v" / "_and-one.npy", vectors[0])
+    return "v"
+
+
 def safetensors_inside(folder: Path, ids: list[str], vectors: np.ndarray) -> str:
     save_file({"embeddings": vectors}, folder / "v.safetensors", {"ids": json.dumps(ids)})
     return "v.safetensors"
@@ -209,7 +217,8 @@ FORMATS: dict[str, Writer] = {
     each.__name__: each
     for each in (
         *(npz, npz_bytes, npz_objects, npz_of_tracks, npz_of_another_name, npy_named_npz, npz_named_npy),
-        *(npy, npy_beside_parquet, npy_beside_csv, npy_beside_objects, npy_folder),
+        *(npy, npy_beside_parquet, npy_beside_csv, npy_beside_objects),
+        *(npy_folder, npy_folder_of_odd_names),
         *(safetensors_inside, safetensors_beside, safetensors_half),
         *(parquet_list, parquet_array, parquet_column, parquet_holes, parquet_shards),
         *(torch_dict, torch_of_tracks, torch_legacy, csv_numbers, tsv_numbers, csv_of_pandas, csv_lists),

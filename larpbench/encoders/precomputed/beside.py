@@ -21,8 +21,8 @@ def ids_beside(path: Path, alone: bool) -> Path | None:
     """Return the file of ids that lies beside a file of arrays, None if there is none.
 
     For ``X.npy`` it is the first that is there of ``X.ids`` and ``X_ids`` with the ending .txt (one id a line), .csv,
-    .tsv, .parquet, .npy or .json, of the tables ``X.csv``, ``X.tsv`` and ``X.parquet``, and of ``ids`` with these
-    endings.
+    .tsv, .parquet, .npy or .json, of the tables ``X.csv``, ``X.tsv`` and ``X.parquet``, and of ``ids`` and
+    ``track_ids`` with these endings.
 
     Args:
         path: The file of arrays.
@@ -31,7 +31,9 @@ def ids_beside(path: Path, alone: bool) -> Path | None:
     stem = path.stem
     names = [own + ending for own in (f"{stem}.ids", f"{stem}_ids") for ending in _IDS_BESIDE]
     if not alone:
-        names += [stem + ending for ending in _TABLE_BESIDE] + ["ids" + ending for ending in _IDS_BESIDE]
+        names += [stem + ending for ending in _TABLE_BESIDE] + [
+            own + ending for own in ("ids", "track_ids") for ending in _IDS_BESIDE
+        ]
     return next((found for name in names if (found := path.with_name(name)) != path and found.is_file()), None)
 
 

@@ -116,7 +116,7 @@ def precomputed_digest(context: EncodeContext, argument: str | None) -> str:
     place = place_of(argument or "")
     with storage_errors(place.path, "read"):
         files = files_of(place.path)
-        digests = _digests(tuple((each.absolute(), *_stamp(each)) for each in files))
+        digests = _digests(tuple((str(each.absolute()), *_stamp(each)) for each in files))
     found: list[object]
     if place.path.is_dir():
         names = [each.relative_to(place.path).as_posix() for each in files]
@@ -132,6 +132,6 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=32)
-def _digests(files: tuple[tuple[Path, int, int], ...]) -> tuple[str, ...]:
+def _digests(files: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:
     """Return the digests of files, remembered while sizes and times stay as they are: a folder may hold a million."""
-    return tuple(digest_file(path) for path, _, _ in files)
+    return tuple(digest_file(Path(path)) for path, _, _ in files)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -89,18 +90,26 @@ def files_of(path: Path) -> list[Path]:
         kind = _kind(path)
         beside = None if kind in ("parquet", "separated") else ids_beside(path, alone=kind != "npy")
         return [path, *([beside] if beside else [])]
-    found = sorted(each for each in path.rglob("*") if _is_part(each.relative_to(path)) and each.is_file())
-    parquet, npy = ([each for each in found if each.suffix.lower() in ends] for ends in (_TABLES, (".npy",)))
+    parquet = sorted(_names_in(path, _TABLES, aside=(".", "_")))  # Spark, too, leaves something beside its tables
+    npy = sorted(_names_in(path, (".npy",), aside=(".",)))
     if bool(parquet) == bool(npy):
         what = "both Parquet files and .npy files" if parquet else "no Parquet file and no .npy file"
         raise DataError(
             f"the folder holds {what}: name one of its files", where=str(path), allowed=ALLOWED, next_step=_NEXT
         )
-    return parquet or npy
+    return [Path(each) for each in parquet or npy]
 
 
-def _is_part(relative: Path) -> bool:
-    return not any(part.startswith((".", "_")) for part in relative.parts)  # what Spark and Mac leave beside data
+def _names_in(folder: Path, ends: tuple[str, ...], aside: tuple[str, ...]) -> Iterator[str]:
+    """Yield the files in a folder, which may be a million, by their ends; names that begin with `aside` are no data."""
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    for at, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [each for each in folders if not each.startswith(aside)]
+        data = (each for each in names if each.lower().endswith(ends) and not each.startswith(aside))
+        yield from (f"{at}{os.sep}{each}" for each in data)
 
 
 def open_vectors(place: Place) -> Source:
