@@ -209,9 +209,12 @@ def make_plan(
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
+            paired = [each for each in chosen_recommenders if chosen_task.pairs(spec, each)]
+            read = dict.fromkeys(split for each in paired for split in splits_read(chosen_task, each))
+            spec.require_possible(dataset, list(read))
             for seed in range(seeds):
-                for each in chosen_recommenders:
-                    if chosen_task.pairs(spec, each) and (seed == 0 or spec.card.stochastic or each.stochastic):
+                for each in paired:
+                    if seed == 0 or spec.card.stochastic or each.stochastic:
                         planned = _planned(
                             chosen_task, dataset, removal, spec, each, seed, budget, draws, output, condition, store
                         )

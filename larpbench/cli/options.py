@@ -72,6 +72,10 @@ class Asked:
     encoders: Annotated[
         str, typer.Option(help="Names with commas between them, or default, or all: larpbench list encoders.")
     ] = "default"
+    column: Annotated[
+        str | None,
+        typer.Option(help="Column or array of vectors in precomputed:FILE; the same as precomputed:FILE#COLUMN."),
+    ] = None
     recommenders: Annotated[
         str, typer.Option(help="Names with commas between them, or default, or all: larpbench list recommenders.")
     ] = "default"
@@ -108,6 +112,20 @@ class Asked:
         int | None,
         typer.Option(min=0, help="Artist similarity: triplets of an update; 0: both ends of every edge."),
     ] = None
+
+    @property
+    def encoder_names(self) -> list[str]:
+        """The names of encoders; a column that is given apart is part of those of files.
+
+        Raises:
+            UsageError: If a column is given, and no file, or one whose name has a column already.
+        """
+        found = names(self.encoders)
+        if self.column is None:
+            return found
+        from larpbench.encoders.precomputed import with_column
+
+        return with_column(found, self.column)
 
     @property
     def of_task(self) -> dict[str, Any]:
@@ -160,6 +178,7 @@ def names(text: str) -> list[str]:
 def _names_a_file(name: str) -> bool:
     encoder, _, path = name.partition(":")
     try:
-        return bool(path) and "," not in encoder and Path(path.strip()).exists()
+        paths = (path.strip(), path.strip().rpartition("#")[0])  # FILE, or FILE#COLUMN
+        return "," not in encoder and any(each and Path(each).exists() for each in paths)
     except (OSError, ValueError):  # longer than a path can be
         return False

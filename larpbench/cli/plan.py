@@ -51,7 +51,7 @@ def planned(asked: Asked) -> Plan:
     from larpbench.planning import make_plan
     from larpbench.tasks import TASKS
 
-    encoders, recommenders, of_task = options.names(asked.encoders), asked.methods, asked.of_task
+    encoders, recommenders, of_task = asked.encoder_names, asked.methods, asked.of_task
     # Names first: a typing error must not cost the making of a data set.
     TASKS.get(asked.task).configured(of_task).check_names(encoders, recommenders)
     return make_plan(
@@ -74,7 +74,7 @@ def fetch_missing(asked: Asked) -> None:
     from larpbench.encoders import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(asked.task).expanded(options.names(asked.encoders)):
+    for name in TASKS.get(asked.task).expanded(asked.encoder_names):
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
@@ -96,7 +96,7 @@ def require_asked(plan: Plan, asked: Asked) -> None:
     Raises:
         MissingPartError: Naming it.
     """
-    by_name = {*options.names(asked.encoders), *asked.methods} - {"all", "default"}
+    by_name = {*asked.encoder_names, *asked.methods} - {"all", "default"}
     absent = [each for each in plan.unavailable if each.name in by_name]
     if absent:
         raise MissingPartError(

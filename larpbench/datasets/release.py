@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import polars as pl
@@ -82,6 +82,27 @@ def read_frame(path: Path) -> dict[str, list[Any]]:
                 where=str(path),
                 allowed="a frame of text and numbers, as the authors' release has them",
             ) from error
+
+
+def read_object_array(stream: IO[bytes], path: Path) -> np.ndarray:
+    """Return a pickled numpy array of text or numbers, such as follows the header of a ``.npy`` of objects.
+
+    Args:
+        stream: At the first byte of the pickle.
+        path: For messages.
+
+    Raises:
+        DataError: If it is anything else, or asks for a name that no such array needs.
+    """
+    try:
+        loaded = _FrameUnpickler(stream, path).load()
+        if not isinstance(loaded, _Array):
+            raise TypeError(f"it holds a {type(loaded).__name__.strip('_').lower()}")
+        return loaded.values
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # a file that is no such pickle may fail in any way
+        raise DataError(f"no array of text in a pickle: {type(error).__name__}: {error}", where=str(path)) from error
 
 
 def _read_tracks(path: Path) -> pl.DataFrame:

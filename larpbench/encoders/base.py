@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -265,6 +265,8 @@ class EncoderSpec:
             does.
         argument: What followed it.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
+        check: Given the argument, a data set and splits, raises where it can be known beforehand that there are no
+            vectors for them.
         plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
         inputs: Encoders whose vectors it reads of each track.
         training: How it is trained; None if it is not.
@@ -286,6 +288,7 @@ class EncoderSpec:
     takes: str | None = None
     argument: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
+    check: Callable[[str | None, Dataset, Sequence[SplitName]], None] | None = None
     plugin: str | None = None
     inputs: tuple[EncoderSpec, ...] = ()
     training: Training | None = None
@@ -356,6 +359,21 @@ class EncoderSpec:
         needed = [*self.inputs, *(self.training.inputs if self.training else ())]
         unready = (each.status() for each in needed)
         return next((status for status in unready if status.state != "ready"), Status("ready"))
+
+    def require_possible(self, dataset: Dataset, splits: Sequence[SplitName]) -> None:
+        """Check as much as can be checked beforehand of whether it can encode splits of a data set.
+
+        Raises:
+            DataError: If it cannot.
+            MissingPartError: If something must be installed first.
+        """
+        if self.check:
+            self.check(self.argument, dataset, splits)
+        for each in self.inputs:
+            each.require_possible(dataset, splits)
+        if self.training and self.source:
+            for each in self.training.inputs:
+                each.require_possible(self.source, ("train", "valid"))
 
     def weights_digest(self, context: EncodeContext) -> str | None:
         """Return the digest of the files that the vectors depend on, None if they depend on none."""

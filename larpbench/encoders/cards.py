@@ -8,7 +8,7 @@ from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
 from larpbench.encoders.baselines import ARTIST_DIM, RANDOM_DIM, oracle_digest, same_artist_digest
 from larpbench.encoders.minilm import MINILM_PACKAGE, minilm_digest
 from larpbench.encoders.musicnn.weights import msd_digest, mtt_digest
-from larpbench.encoders.precomputed import precomputed_digest
+from larpbench.encoders.precomputed import check_precomputed, precomputed_digest
 
 
 def _musicnn(
@@ -146,8 +146,9 @@ PRECOMPUTED = EncoderSpec(
     EncoderCard(
         name="precomputed",
         version=1,
-        summary="vectors from a file: .npz (ids, embeddings), .safetensors (embeddings; ids in the metadata or in "
-        "FILE.ids.txt), Parquet (track_id, embedding)",
+        summary="vectors from a file: Parquet, CSV or TSV (track_id, id or uri; embedding, vector, embed or features), "
+        ".npz, .safetensors, HDF5 or .pt (ids, embeddings), X.npy with X.ids.txt; or a folder of Parquet files, or "
+        "of one .npy a track; FILE#COLUMN for vectors of another name",
         modalities=(),
         dim=None,
         weights="those of the file",
@@ -158,4 +159,5 @@ PRECOMPUTED = EncoderSpec(
     factory="larpbench.encoders.precomputed:build_precomputed",
     takes="FILE",
     digest=precomputed_digest,
+    check=check_precomputed,
 )

@@ -6,11 +6,8 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from larpbench import progress, storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
@@ -18,12 +15,13 @@ from larpbench.encoders.base import EncodeContext, EncoderSpec, Rows
 from larpbench.encoders.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
 from larpbench.encoders.pipeline import batch_size, encode_tracks
 from larpbench.encoders.scaling import Standardiser
-from larpbench.errors import DataError, EmbeddingError, named
+from larpbench.encoders.shards import Shard
+from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
 from larpbench.runtime import Cost
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
-_SPEED = "speed.json"
+_SPEED, _IDS, _CARD = "speed.json", "ids.json", "card.json"
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,12 @@ class StoredRows:
     """Rows of a split's vectors, read from their shards when they are asked for: for vectors too large for memory.
 
     Args:
-        paths: The shards, in order.
-        size: Rows a shard, but for the last.
-        total: Rows in all.
+        shards: In order, all of one length but for the last.
     """
 
-    def __init__(self, paths: tuple[Path, ...], size: int, total: int) -> None:
-        self._shards = [_lazy_rows(path) for path in paths]
-        self._size, self._total = size, total
+    def __init__(self, shards: list[Shard]) -> None:
+        self._shards = [shard.rows() for shard in shards]
+        self._size, self._total = len(shards[0]), shards[-1].stop
 
     def __len__(self) -> int:
         return self._total
@@ -93,9 +89,8 @@ class EmbeddingStore:
         """Return how many tracks have to be encoded to have the vectors of a split."""
         missing = 0
         for data, each in _needed(spec, dataset, split):
-            folder = self.folder(spec, embedding_key(spec, data, each, seed))
-            shards = _shards(spec, len(each.track_ids))
-            missing += sum(stop - start for start, stop in shards if not _shard_path(spec, folder, start).is_file())
+            shards = self._shards(spec, data, each, seed)
+            missing += sum(len(shard) for shard in shards if not shard.path.is_file() or shard.misplaced())
         return missing
 
     def speed(self, spec: EncoderSpec) -> float | None:
@@ -133,90 +128,80 @@ class EmbeddingStore:
         """Return the vectors of a split for training: in memory, or read when asked for if the card says so."""
         if not spec.card.large:
             return self.embed(spec, dataset, split_name, seed).vectors
-        split = dataset.split(split_name)
-        folder = self._complete(spec, dataset, split, seed)
-        shards = _shards(spec, len(split.track_ids))
-        return StoredRows(
-            tuple(_shard_path(spec, folder, start) for start, _ in shards), _shard_tracks(spec), len(split.track_ids)
-        )
+        return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
 
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
-        folder = self._complete(spec, dataset, split, seed)
-        vectors: np.ndarray | None = None  # filled shard by shard: a list of parts would take the memory twice
+        shards = self._complete(spec, dataset, split, seed)
+        # Filled shard by shard: a list of parts would take the memory twice.
+        vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
         wall = cpu = 0.0
-        for start, stop in _shards(spec, len(split.track_ids)):
-            part, cost = _read_shard(_shard_path(spec, folder, start))
-            if vectors is None:
-                vectors = np.empty((len(split.track_ids), part.shape[1]), dtype=np.float32)
-            vectors[start:stop] = part
+        for shard in shards:
+            vectors[shard.start : shard.stop], cost = shard.read()
             wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
-        if vectors is None:
-            raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
         return vectors, Cost(wall, cpu)
 
-    def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> Path:
-        """Encode what is missing, and return the folder."""
-        folder = storage.make_folder(self.folder(spec, embedding_key(spec, dataset, split, seed)))
-        shards = _shards(spec, len(split.track_ids))
+    def _shards(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
+        key = embedding_key(spec, dataset, split, seed)
+        folder = self.folder(spec, key)
+        total, size = len(split.track_ids), AUDIO_SHARD if spec.hears_audio else TEXT_SHARD
+        return [
+            Shard(folder / f"shard-{start // size:06d}.safetensors", key, start, min(start + size, total))
+            for start in range(0, total, size)
+        ]
+
+    def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
+        """Encode what is missing or cannot be trusted, and return the shards: one at least."""
+        shards = self._shards(spec, dataset, split, seed)
+        if not shards:
+            raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
+        folder = storage.make_folder(shards[0].path.parent)
         with storage.exclusive(folder / ".lock"):
             storage.sweep(folder)
-            missing = [(start, stop) for start, stop in shards if not _shard_path(spec, folder, start).is_file()]
+            if not all((folder / name).is_file() for name in (_IDS, _CARD)):
+                _describe(spec, split, folder)
+            faults = {shard: shard.fault() for shard in shards if shard.path.is_file()}
+            _warn(spec, split, folder, [reason for reason in faults.values() if reason])
+            missing = [shard for shard in shards if faults.get(shard, "missing")]
             if missing:
-                self._encode(spec, dataset, split, seed, folder, missing)
-        return folder
+                sound = next((shard for shard in shards if shard not in missing), None)
+                self._encode(spec, dataset, split, seed, missing, sound.dim if sound else spec.card.dim)
+        return shards
 
     def _encode(
-        self,
-        spec: EncoderSpec,
-        dataset: Dataset,
-        split: Split,
-        seed: int,
-        folder: Path,
-        missing: list[tuple[int, int]],
+        self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, missing: list[Shard], dim: int | None
     ) -> None:
+        if spec.check:
+            spec.check(spec.argument, dataset, [split.name])
         total = len(split.track_ids)
         size = batch_size(spec)
         batches = [
-            slice(first, min(first + size, stop)) for start, stop in missing for first in range(start, stop, size)
+            slice(first, min(first + size, shard.stop))
+            for shard in missing
+            for first in range(shard.start, shard.stop, size)
         ]
-        todo = sum(stop - start for start, stop in missing)
+        todo = sum(map(len, missing))
         clock = _SpeedClock()
         inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
         context = self.context(spec, dataset, seed)
         with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
             encoded = encode_tracks(spec, context, dataset, split, batches, inputs)
-            for start, stop in missing:
+            for shard in missing:
                 wall, cpu = time.perf_counter(), time.process_time()
                 beside = 0.0
                 parts: list[np.ndarray] = []
-                for first in range(start, stop, size):
+                for first in range(shard.start, shard.stop, size):
                     batch = next(encoded)
-                    _require_shape(spec, batch.vectors, min(size, stop - first), parts)
+                    dim = _require_shape(spec, batch.vectors, min(size, shard.stop - first), dim)
                     parts.append(batch.vectors)
                     beside += batch.cpu_s
                     advance(len(batch.vectors))
                     clock.tick(len(batch.vectors))
                 vectors = np.ascontiguousarray(np.concatenate(parts))
-                _require_usable(spec.identity, vectors, split.track_ids[start:stop])
-                spent = {
-                    "wall_s": repr(time.perf_counter() - wall),
-                    "cpu_s": repr(time.process_time() - cpu + beside),
-                }
-                with storage.atomic_file(_shard_path(spec, folder, start)) as temporary:
-                    save_file({"embeddings": vectors}, temporary, metadata=spent)
+                _require_usable(spec.identity, vectors, split.track_ids[shard.start : shard.stop])
+                shard.write(vectors, Cost(time.perf_counter() - wall, time.process_time() - cpu + beside))
             encoded.close()
-        self._describe(spec, split, folder, clock.tracks_per_second())
-
-    def _describe(self, spec: EncoderSpec, split: Split, folder: Path, speed: float) -> None:
-        card = {
-            "encoder": spec.identity,
-            "card": spec.card.model_dump(mode="json"),
-            "split": split.name,
-            "tracks": len(split.track_ids),
-        }
-        storage.write_text(folder / "ids.json", json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
-        storage.write_text(folder / "card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-        storage.write_text(folder.parent / _SPEED, json.dumps({"tracks_per_second": speed}) + "\n")
+        speed = {"tracks_per_second": clock.tracks_per_second()}
+        storage.write_text(missing[0].path.parent.parent / _SPEED, json.dumps(speed) + "\n")
 
 
 class _SpeedClock:
@@ -239,9 +224,26 @@ class _SpeedClock:
         return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
 
 
-def _lazy_rows(path: Path) -> Any:  # noqa: ANN401 - safetensors has no name for it
-    with storage.storage_errors(path, "read"):
-        return safe_open(path, framework="numpy").get_slice("embeddings")  # type: ignore[no-untyped-call]
+def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
+    """Say in a folder what its vectors are; before the first is there, so that no kill leaves them without."""
+    card = {
+        "encoder": spec.identity,
+        "card": spec.card.model_dump(mode="json"),
+        "split": split.name,
+        "tracks": len(split.track_ids),
+    }
+    storage.write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
+    storage.write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:
+    """Say how many stored shards are not used, and why."""
+    if reasons:
+        why = clipped(printable("; ".join(sorted(set(reasons)))))
+        progress.say(
+            f"warning: {len(reasons)} stored shards of {spec.identity} ({split.name}) cannot be trusted and are "
+            f"encoded anew: {why} (in {folder})"
+        )
 
 
 def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:
@@ -250,14 +252,16 @@ def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dat
     return [(dataset, split), *([reference] if reference else [])]
 
 
-def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, before: list[np.ndarray]) -> None:
-    dim = spec.card.dim or (before[0].shape[1] if before else vectors.shape[-1] if vectors.ndim else 0)
+def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, dim: int | None) -> int:
+    """Return the length of the vectors, which is `dim` if that is known."""
+    dim = dim or (vectors.shape[-1] if vectors.ndim else 0)
     if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
         raise EmbeddingError(
             f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
             allowed=f"float32 of shape ({rows}, {dim})",
             next_step="mend the encoder's encode method",
         )
+    return dim
 
 
 def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
@@ -277,29 +281,3 @@ def _oddities(vectors: np.ndarray) -> tuple[str, ...]:
     if len(vectors) > 1 and (vectors == vectors[0]).all():
         return ("all embeddings are equal: every score is a tie",)
     return ()
-
-
-def _shard_tracks(spec: EncoderSpec) -> int:
-    return AUDIO_SHARD if spec.hears_audio else TEXT_SHARD
-
-
-def _shards(spec: EncoderSpec, n_tracks: int) -> list[tuple[int, int]]:
-    size = _shard_tracks(spec)
-    return [(start, min(start + size, n_tracks)) for start in range(0, n_tracks, size)]
-
-
-def _shard_path(spec: EncoderSpec, folder: Path, start: int) -> Path:
-    return folder / f"shard-{start // _shard_tracks(spec):06d}.safetensors"
-
-
-def _read_shard(path: Path) -> tuple[np.ndarray, Cost]:
-    try:
-        with safe_open(path, framework="numpy") as archive:
-            metadata = archive.metadata()
-            return archive.get_tensor("embeddings"), Cost(float(metadata["wall_s"]), float(metadata["cpu_s"]))
-    except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"a stored embedding shard is damaged: {error}",
-            where=str(path),
-            next_step="delete that file; it is encoded anew",
-        ) from error

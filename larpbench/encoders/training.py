@@ -54,6 +54,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
     if (folder / CARD).is_file():
         shutil.rmtree(workdir, ignore_errors=True)  # left by a process that was killed when it had just saved
         return folder
+    spec.require_possible(source, ())  # before hours of other towers
     start = ensure_trained(store, training.start, seed, score_on) if training.start else None
     storage.make_folder(folder.parent)
     with storage.exclusive(folder.parent / f".{folder.name}.lock"):

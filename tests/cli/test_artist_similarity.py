@@ -159,10 +159,16 @@ def test_tasks_and_data_sets_must_fit(cli, toy, small):
 
 def test_a_song_without_a_vector_fails_its_cells_only(cli, toy, tmp_path):
     ids = pl.read_parquet(toy / "tracks.parquet")["track_id"].to_numpy().astype(str)
-    np.savez(tmp_path / "some.npz", ids=ids[3:], embeddings=np.ones((len(ids) - 3, 2), dtype=np.float32))
-    done = run(cli, toy, "--encoders", f"precomputed:{tmp_path / 'some.npz'}", "--layers", "0", "--seeds", "1", *QUICK)
+    vectors = np.ones((len(ids), 2), dtype=np.float32)
+    np.savez(tmp_path / "some.npz", ids=ids[3:], embeddings=vectors[3:])
+    np.savez(tmp_path / "holes.npz", ids=ids, embeddings=np.where(np.arange(len(ids))[:, None] < 3, np.nan, vectors))
+    options = ("--layers", "0", "--seeds", "1", *QUICK)
+    refused = run(cli, toy, "--encoders", f"precomputed:{tmp_path / 'some.npz'}", *options)
+    assert refused.code == 3
+    assert "tracks have no vector: 'artist-00000-song-0'" in refused.err
+    done = run(cli, toy, "--encoders", f"precomputed:{tmp_path / 'holes.npz'}", *options)
     assert done.code == 1
-    assert "tracks have no vector: 'artist-00000-song-0'" in done.err
+    assert "tracks: 'artist-00000-song-0'" in done.err
     assert "| none | walk-cosine |" in done.out
 
 

@@ -365,8 +365,9 @@ class TestWhatCannotBeTrained:
         refused = cli(
             "train", "larp", "--dataset", data.folder, "--towers", f"precomputed:{tmp_path / 'few.npz'},tfidf"
         )
-        assert refused.code == 1
+        assert refused.code == 2
         assert "24 of 24 tracks have no vector: 'valid-0-000'" in refused.err
+        assert "encode" not in refused.err  # said before anything is computed
 
     @pytest.mark.parametrize("size", [2_000, 100_000])  # not even vectors; not the weights
     def test_a_full_disk(self, cli, data, towers, home, size):

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from larpbench import load_dataset
 from larpbench.encoders import pipeline
 from larpbench.encoders import store as store_module
 from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
 from larpbench.encoders.keys import embedding_key
+from larpbench.encoders.shards import Shard
 from larpbench.encoders.store import EmbeddingStore
-from larpbench.errors import DataError, EmbeddingError
+from larpbench.errors import EmbeddingError
+from larpbench.runtime import Cost
 
 CALLS: list[int] = []
 
@@ -99,17 +106,159 @@ def test_a_wrong_shape_is_refused_and_nothing_is_kept(data, tmp_path):
     assert not list((tmp_path / "e").rglob("*.safetensors"))
 
 
-def test_a_damaged_shard_is_named(data, tmp_path):
-    store = EmbeddingStore(tmp_path / "e")
-    store.embed(spec(), data, "test", 0)
-    shard = sorted((tmp_path / "e").rglob("*.safetensors"))[1]
+def whole(store, data):
+    vectors = store.embed(spec(), data, "test", 0).vectors
+    np.testing.assert_array_equal(vectors[:, 0], np.arange(120))
+    np.testing.assert_array_equal(vectors[:, 1:], np.ones((120, 3)))
+
+
+def shards_in(folder):
+    return sorted(folder.rglob("*.safetensors"))
+
+
+def cut(shard):
     shard.write_bytes(shard.read_bytes()[:-5])
-    with pytest.raises(DataError, match="shard is damaged"):
-        store.embed(spec(), data, "test", 0)
-    shard.unlink()
+
+
+def flip_a_vector(shard):
+    data = bytearray(shard.read_bytes())
+    data[-2] ^= 0x40
+    shard.write_bytes(data)
+
+
+def flip_a_cost(shard):
+    data = shard.read_bytes()
+    place = data.index(b'"wall_s":"') + len(b'"wall_s":"')
+    shard.write_bytes(data[:place] + b"9" + data[place + 1 :])
+
+
+def of_other_rows(shard):
+    shard.write_bytes(shard.with_name("shard-000002.safetensors").read_bytes())
+
+
+def of_another_type(shard):
+    with safe_open(shard, framework="numpy") as archive:
+        facts, vectors = archive.metadata(), archive.get_tensor("embeddings")
+    save_file({"embeddings": vectors.view(np.int32)}, shard, facts)
+
+
+def of_another_dimension(shard):
+    with safe_open(shard, framework="numpy") as archive:
+        facts, vectors = archive.metadata(), archive.get_tensor("embeddings")
+    save_file({"embeddings": vectors.reshape(16, 8)}, shard, facts)
+
+
+def of_an_earlier_version(shard):
+    with safe_open(shard, framework="numpy") as archive:
+        vectors = archive.get_tensor("embeddings")
+    save_file({"embeddings": vectors + 1}, shard, {"wall_s": "1.0", "cpu_s": "1.0"})
+
+
+def without_metadata(shard):
+    save_file({"embeddings": np.zeros((32, 4), np.float32)}, shard)
+
+
+def empty(shard):
+    shard.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(cut, flip_a_vector, flip_a_cost, of_other_rows, of_another_type, of_another_dimension),
+        *(of_an_earlier_version, without_metadata, empty),
+    ],
+)
+def test_a_shard_that_cannot_be_trusted_is_encoded_anew_with_a_warning(data, tmp_path, capsys, damage):
+    store = EmbeddingStore(tmp_path / "e")
+    whole(store, data)
+    damage(shards_in(tmp_path / "e")[1])
     CALLS.clear()
-    store.embed(spec(), data, "test", 0)
+    capsys.readouterr()
+    whole(store, data)
     assert sum(CALLS) == 32
+    said = capsys.readouterr().err
+    assert "warning: 1 stored shards of counting (test) cannot be trusted and are encoded anew" in said
+    assert ("earlier version" in said) is (damage in (of_an_earlier_version, without_metadata))
+    CALLS.clear()
+    whole(store, data)
+    assert not CALLS
+    assert "warning" not in capsys.readouterr().err
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 10**6), change=st.integers(1, 255))
+def test_no_flipped_byte_is_taken_for_vectors(tmp_path_factory, place, change):
+    shard = Shard(tmp_path_factory.mktemp("shard") / "a.safetensors", "key", 4, 8)
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
+    shard.write(vectors, Cost(1.5, 2.5))
+    data = bytearray(shard.path.read_bytes())
+    data[place % len(data)] ^= change
+    shard.path.write_bytes(data)
+    if shard.fault() is None:  # such as a blank of the header
+        found, cost = shard.read()
+        np.testing.assert_array_equal(found, vectors)
+        assert (cost.wall_s, cost.cpu_s) == (1.5, 2.5)
+
+
+def test_a_shard_of_another_encoder_or_split_is_not_taken(data, tmp_path, capsys):
+    store, other = EmbeddingStore(tmp_path / "e"), EmbeddingStore(tmp_path / "other")
+    whole(store, data)
+    stranger = replace(spec(), card=spec().card.model_copy(update={"version": 2}))
+    other.embed(stranger, data, "test", 0)
+    for mine, strange in zip(shards_in(tmp_path / "e"), shards_in(tmp_path / "other"), strict=True):
+        mine.write_bytes(strange.read_bytes())
+    assert store.missing_tracks(spec(), data, data.split("test"), 0) == 120
+    CALLS.clear()
+    whole(store, data)
+    assert sum(CALLS) == 120
+    assert "of other tracks or another encoder" in capsys.readouterr().err
+
+
+def test_a_plan_counts_shards_of_an_earlier_version_as_missing(data, tmp_path):
+    store = EmbeddingStore(tmp_path / "e")
+    whole(store, data)
+    of_an_earlier_version(shards_in(tmp_path / "e")[0])
+    cut(shards_in(tmp_path / "e")[2])
+    assert store.missing_tracks(spec(), data, data.split("test"), 0) == 64
+
+
+def test_rows_that_stay_on_disk_are_checked_too(data, tmp_path, capsys):
+    store = EmbeddingStore(tmp_path / "e")
+    large = replace(spec(), card=spec().card.model_copy(update={"large": True}))
+    store.rows(large, data, "test", 0)
+    flip_a_vector(shards_in(tmp_path / "e")[3])
+    rows = store.rows(large, data, "test", 0)
+    np.testing.assert_array_equal(rows[np.arange(119, -1, -1)][:, 0], np.arange(119, -1, -1))
+    np.testing.assert_array_equal(rows[np.arange(120)][:, 1:], np.ones((120, 3)))
+    assert "encoded anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ids.json", "card.json"])
+def test_a_folder_that_does_not_say_what_it_holds_says_it_after_a_rerun(data, tmp_path, name):
+    store = EmbeddingStore(tmp_path / "e")
+    with pytest.raises(KeyboardInterrupt):
+        store.embed(spec(fail_after=80), data, "test", 0)
+    (described,) = (tmp_path / "e").rglob(name)  # there from the start, whenever the kill comes
+    text = described.read_text()
+    whole(store, data)
+    described.unlink()
+    whole(store, data)
+    assert described.read_text() == text
+    assert json.loads(described.with_name("ids.json").read_text()) == data.split("test").track_ids.tolist()
+
+
+def test_vectors_of_one_split_have_one_length(data, tmp_path):
+    class Growing(Counting):
+        def encode(self, batch):
+            vectors = super().encode(batch)
+            return np.hstack([vectors, vectors]) if batch.track_ids[0] >= "t00064" else vectors
+
+    growing = replace(
+        spec(), card=spec().card.model_copy(update={"dim": None}), factory=lambda context, argument: Growing()
+    )
+    with pytest.raises(EmbeddingError, match=r"shape \(8, 8\)"):
+        EmbeddingStore(tmp_path / "e").embed(growing, data, "test", 0)
 
 
 def test_fit_sees_the_train_split(data, tmp_path):

@@ -1,28 +1,35 @@
-"""Named tensors in a file, whole or not at all."""
+"""Named tensors in a file, whole or not at all; the file's metadata hold the digest of its content."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from larpbench import storage
 from larpbench.errors import DataError
+from larpbench.fingerprint import canonical_json
 
 WEIGHTS = "model.safetensors"
 """File of a checkpoint's weights."""
+_DIGEST = "sha256"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write named tensors to a safetensors file, whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = metadata or {}
     with storage.atomic_file(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        save_file(plain, temporary, {**facts, _DIGEST: _digest(plain, facts)})
 
 
 def read_tensors(path: Path, next_step: str | None = None) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
+    """Return the tensors of a safetensors file; one of an earlier version, without a digest, is taken as it is.
 
     Args:
         path: The file.
@@ -32,11 +39,19 @@ def read_tensors(path: Path, next_step: str | None = None) -> dict[str, Tensor]:
         DataError: If it is missing or damaged.
     """
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as archive:
+            facts = archive.metadata() or {}
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - it is no dict
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"a file of weights is missing or damaged: {error}", where=str(path), next_step=next_step
         ) from error
+    told = {name: value for name, value in facts.items() if name != _DIGEST}
+    if _DIGEST in facts and facts[_DIGEST] != _digest(tensors, told):
+        raise DataError(
+            "a file of weights is damaged: its content is not what was written", where=str(path), next_step=next_step
+        )
+    return tensors
 
 
 def read_weights(model: nn.Module, path: Path) -> None:
@@ -45,7 +60,7 @@ def read_weights(model: nn.Module, path: Path) -> None:
     Raises:
         DataError: If the file is missing or damaged, or holds the weights of another model.
     """
-    state = read_tensors(path)
+    state = read_tensors(path, "restore it, or delete its folder: what larpbench run trained is then trained anew")
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if found != expected:
@@ -57,3 +72,12 @@ def read_weights(model: nn.Module, path: Path) -> None:
             next_step="restore both files from one checkpoint",
         )
     model.load_state_dict(state)
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
+    hasher = hashlib.sha256(canonical_json(dict(facts)).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        hasher.update(canonical_json([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()

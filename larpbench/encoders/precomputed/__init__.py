@@ -1,0 +1,25 @@
+"""Vectors that somebody computed elsewhere: ``precomputed:PATH`` or ``precomputed:PATH#COLUMN``.
+
+What a file is, is told by its content, not by its name:
+
+* Parquet, or a folder of Parquet files, with a column of ids (`ID_NAMES`) and a column of vectors (`VECTOR_NAMES`) of
+  lists, arrays or Arrow tensors;
+* CSV or TSV with a header, a column of ids, and one number a column, or one column of lists as text;
+* ``.npz``, ``.safetensors``, HDF5 and ``.pt`` with an array of ids and an array of vectors of these names, or with one
+  array for each id;
+* ``.npy``, and any of these without ids of its own, with the ids in a file beside it (`ids_beside`);
+* a folder of one ``.npy`` a track, whose name is the id.
+
+``#COLUMN`` names another column or array of vectors. Nothing is unpickled but arrays of text, by a reader that knows
+nothing else.
+"""
+
+from larpbench.encoders.precomputed.columns import with_column
+from larpbench.encoders.precomputed.encoder import (
+    VectorTable,
+    build_precomputed,
+    check_precomputed,
+    precomputed_digest,
+)
+
+__all__ = ["VectorTable", "build_precomputed", "check_precomputed", "precomputed_digest", "with_column"]

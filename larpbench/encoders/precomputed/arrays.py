@@ -1,0 +1,289 @@
+"""Formats that hold named arrays: .npz, .npy, .safetensors, HDF5, .pt, and a folder of .npy files."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import polars as pl
+
+from larpbench.datasets.release import read_object_array
+from larpbench.encoders.precomputed.source import (
+    ID_NAMES,
+    VECTOR_NAMES,
+    Source,
+    Take,
+    id_name,
+    ids_of_array,
+    is_real,
+    listed,
+)
+from larpbench.errors import DataError, MissingPartError, clipped
+
+_REMEDY = (
+    "it holds arrays of Python objects other than text, which are never unpickled; ids of pandas: "
+    "ids=frame['track_id'].to_numpy().astype(str), vectors: embeddings=np.stack(frame['embedding'])"
+)
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array in a file.
+
+    Attributes:
+        shape: Its shape.
+        kind: The name of its type.
+        real: Whether it holds real numbers.
+        read: Returns it, mapped from disk where that is possible; bfloat16, which numpy lacks, as float32.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    real: bool
+    read: Callable[[], np.ndarray]
+
+
+def source_of(arrays: Mapping[str, Array], column: str | None, ids_beside: Callable[[], pl.Series]) -> Source:
+    """Return the vectors among some arrays: one array of all of them, or an array for each id.
+
+    Args:
+        arrays: Name -> array.
+        column: Name of the array of vectors; None: one of `VECTOR_NAMES`.
+        ids_beside: Returns the ids that lie in a file beside it.
+
+    Raises:
+        ValueError: If there are none, or it is unclear which they are.
+    """
+    if column is not None:
+        if column not in arrays:
+            raise ValueError(f"it holds no {column!r}, but {listed(list(arrays))}")
+        chosen = column
+    else:
+        known = [name for name in VECTOR_NAMES if name in arrays]
+        if len(known) > 1:
+            raise ValueError(f"it holds several arrays of vectors: {listed(known)}; name one: PATH#{known[0]}")
+        if not known:
+            return _one_for_each(arrays)
+        chosen = known[0]
+    found = arrays[chosen]
+    name = id_name(list(arrays))
+    ids = ids_of_array(arrays[name].read()) if name else ids_beside()
+    return Source(ids, found.shape, found.kind, found.real, lambda: _take_of(found.read()))
+
+
+def _one_for_each(arrays: Mapping[str, Array]) -> Source:
+    lengths = {_vector_length(array) for array in arrays.values()}
+    if len(lengths) != 1 or None in lengths or id_name(list(arrays)):
+        told = ", ".join(f"{clipped(name, 60)!r} {array.shape}" for name, array in list(arrays.items())[:4])
+        raise ValueError(
+            f"it holds {told or 'nothing'}: neither an array of all vectors ({', '.join(VECTOR_NAMES)}, or PATH#NAME) "
+            f"with ids ({', '.join(ID_NAMES)}), nor one vector of the same length for each id"
+        )
+    (dim,) = (length for length in lengths if length is not None)
+    every = list(arrays.values())
+    odd = next((array for array in every if not array.real), every[0])
+    ids = pl.Series("ids", list(arrays), dtype=pl.String)
+
+    def take(rows: np.ndarray) -> np.ndarray:
+        return np.stack([every[row].read().reshape(dim) for row in rows.tolist()])
+
+    return Source(ids, (len(every), dim), odd.kind, odd.real, lambda: take)
+
+
+def _vector_length(array: Array) -> int | None:
+    return array.shape[-1] if array.shape and math.prod(array.shape[:-1]) == 1 else None
+
+
+def _take_of(vectors: np.ndarray) -> Take:
+    return lambda rows: vectors[rows]
+
+
+def npy(path: Path) -> dict[str, Array]:
+    """Return the one array of a .npy file, under the name ``embeddings``."""
+    return {"embeddings": _npy_array(path)}
+
+
+def npy_folder(paths: Mapping[str, Path]) -> dict[str, Array]:
+    """Return the arrays of .npy files by their ids.
+
+    Raises:
+        ValueError: If a file holds more than one vector.
+    """
+    found = {name: _npy_array(path) for name, path in paths.items()}
+    for name, array in found.items():
+        if _vector_length(array) is None:
+            raise ValueError(
+                f"{paths[name].name} is an array of shape {array.shape}, not one vector: a folder holds one .npy a "
+                "track; where one file holds all vectors, name that file"
+            )
+    return found
+
+
+def ids_of_npy(path: Path) -> pl.Series:
+    """Return the ids of a .npy file."""
+    with path.open("rb") as stream:
+        return ids_of_array(_read_ids(stream, path))
+
+
+def _npy_array(path: Path) -> Array:
+    with path.open("rb") as stream:
+        shape, dtype = _npy_header(stream)
+    if dtype.hasobject:
+        raise ValueError(_REMEDY)
+    return Array(shape, str(dtype), is_real(dtype), lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def npz(path: Path) -> dict[str, Array]:
+    """Return the arrays of a .npz file."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                with archive.open(member) as stream:
+                    shape, dtype = _npy_header(stream)
+                name = member.removesuffix(".npy")
+                if dtype.hasobject and name not in ID_NAMES:
+                    raise ValueError(_REMEDY)
+                found[name] = Array(shape, str(dtype), is_real(dtype), _member(path, member, dtype.hasobject))
+    return found
+
+
+def _member(path: Path, member: str, is_object: bool) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+            if is_object:
+                return _read_ids(stream, path)
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+    return read
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    major, _ = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _read_ids(stream: IO[bytes], path: Path) -> np.ndarray:
+    """Return an array that may be one of Python's text objects, which numpy would unpickle."""
+    start = stream.tell()
+    _, dtype = _npy_header(stream)
+    if not dtype.hasobject:
+        stream.seek(start)
+        return np.lib.format.read_array(stream, allow_pickle=False)
+    try:
+        return read_object_array(stream, path)
+    except DataError as error:
+        raise ValueError(f"{_REMEDY} ({error.what})") from error
+
+
+_SAFETENSORS_KINDS = {
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
+
+
+def safetensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the tensors and the metadata of a .safetensors file."""
+    from safetensors import safe_open
+
+    found = {}
+    with safe_open(path, framework="numpy") as archive:
+        for name in archive.keys():  # noqa: SIM118 - it is no dict
+            part = archive.get_slice(name)
+            kind = _SAFETENSORS_KINDS.get(part.get_dtype())
+            framework = "numpy" if kind else "pt"  # numpy has no bfloat16
+            real = kind is not None or part.get_dtype() == "BF16"
+            found[name] = Array(
+                tuple(part.get_shape()), kind or str(part.get_dtype()), real, _tensor(path, name, framework)
+            )
+        return found, archive.metadata() or {}
+
+
+def _tensor(path: Path, name: str, framework: str) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        from safetensors import safe_open
+
+        with safe_open(path, framework=framework) as archive:
+            found = archive.get_tensor(name)
+        return found if isinstance(found, np.ndarray) else found.float().numpy()
+
+    return read
+
+
+def hdf5(path: Path) -> dict[str, Array]:
+    """Return the data sets of an HDF5 file, by their full names.
+
+    Raises:
+        MissingPartError: If h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingPartError(
+            "vectors in an HDF5 file are read with h5py, which is not installed",
+            where=str(path),
+            next_step="pip install 'larpbench[hdf5]'",
+        ) from error
+
+    def reader(name: str) -> Callable[[], np.ndarray]:
+        def read() -> np.ndarray:
+            with h5py.File(path, "r") as archive:
+                return np.asarray(archive[name][...])
+
+        return read
+
+    found: dict[str, Array] = {}
+
+    def visit(name: str, part: object) -> None:
+        if isinstance(part, h5py.Dataset):
+            found[name] = Array(part.shape or (), str(part.dtype), is_real(part.dtype), reader(name))
+
+    with h5py.File(path, "r") as archive:
+        archive.visititems(visit)
+    return found
+
+
+def torch_state(path: Path) -> dict[str, Array]:
+    """Return the tensors of a file of ``torch.save``, and its lists of ids; nothing else in it is loaded.
+
+    Raises:
+        ValueError: If it holds anything but tensors and text.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            "the file asks for Python objects, which are never loaded; keep plain tensors: "
+            "torch.save({'ids': list_of_text, 'embeddings': tensor}, PATH)"
+        ) from error
+    if isinstance(state, torch.Tensor):
+        state = {"embeddings": state}
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}, not a dict of tensors")
+    nested = next((state[name] for name in VECTOR_NAMES if isinstance(state.get(name), dict)), None)
+    return {str(name): _torch_array(str(name), value) for name, value in (nested or state).items()}
+
+
+def _torch_array(name: str, value: Any) -> Array:  # noqa: ANN401 - whatever the file holds
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+        real = tensor.is_floating_point() or (not tensor.is_complex() and tensor.dtype != torch.bool)
+        read = tensor.float if tensor.dtype == torch.bfloat16 else lambda: tensor
+        return Array(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), real, lambda: read().numpy())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return Array((len(value),), type(value).__name__, False, lambda: np.array(value, dtype=object))
+    raise ValueError(f"its {name!r} is a {type(value).__name__}, not a tensor or a list of ids")

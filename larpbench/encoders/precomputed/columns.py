@@ -1,0 +1,33 @@
+"""A column of vectors that is given apart from the names of encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from larpbench.encoders.precomputed.opening import place_of
+from larpbench.errors import DataError, UsageError
+
+_NAME = "precomputed:"
+
+
+def with_column(names: Sequence[str], column: str) -> list[str]:
+    """Return names of encoders with a column added to each ``precomputed:FILE``.
+
+    Raises:
+        UsageError: If there is no such name, or one has a column already.
+    """
+    changed = [f"{name}#{column}" if _takes_column(name) else name for name in names]
+    if changed == list(names):
+        raise UsageError(
+            f"the column {column!r} is of no file", allowed="--column with --encoders precomputed:FILE, of one file"
+        )
+    return changed
+
+
+def _takes_column(name: str) -> bool:
+    if not name.startswith(_NAME):
+        return False
+    try:
+        return place_of(name.removeprefix(_NAME)).column is None
+    except DataError:  # said where the file is opened
+        return True

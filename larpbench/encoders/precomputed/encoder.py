@@ -1,0 +1,137 @@
+"""The encoder that looks vectors up, what it depends on, and whether it can work at all."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from larpbench import progress
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.precomputed.matching import IdIndex
+from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of, reading
+from larpbench.errors import DataError, EmbeddingError, named, printable
+from larpbench.fingerprint import digest, digest_file
+from larpbench.storage import storage_errors
+
+_ALLOWED = "a vector for every track of the split (protocol rule 4)"
+_NEXT = "compute the missing vectors, or build the data set without these tracks"
+
+
+class VectorTable:
+    """Vectors by track id, read from a file; ids match as they stand.
+
+    Raises:
+        DataError: If the file cannot be read, or its ids and vectors do not fit together.
+    """
+
+    def __init__(self, place: Path | Place) -> None:
+        self._place = place if isinstance(place, Place) else Place(place, None)
+        source = open_vectors(self._place)
+        self._index = IdIndex(source.ids)
+        self._take = reading(self._place.path, source.load)
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, dim) float32.
+
+        Raises:
+            EmbeddingError: If a track has no vector, naming the ids.
+        """
+        rows = self._rows(batch.track_ids)
+        if (rows < 0).any():
+            raise EmbeddingError(
+                _absent(self._index, batch.track_ids, rows),
+                where=str(self._place.path),
+                allowed=_ALLOWED,
+                next_step=_NEXT,
+            )
+        with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
+            return reading(self._place.path, lambda: self._take(rows)).astype(np.float32)
+
+    def _rows(self, track_ids: np.ndarray) -> np.ndarray:
+        return self._index.exact(track_ids)
+
+
+class _Precomputed(VectorTable):
+    """Vectors by track id, or else by the last part of the id."""
+
+    _said = False
+
+    def _rows(self, track_ids: np.ndarray) -> np.ndarray:
+        rows = super()._rows(track_ids)
+        if (absent := rows < 0).any():
+            rows[absent] = self._index.by_last_part(track_ids[absent])
+            if not self._said and (rows[absent] >= 0).any():
+                self._said = True
+                progress.say(
+                    printable(f"{self._place.path}: ids match by their last part, such as {self._index.shown()}")
+                )
+        return rows
+
+
+def build_precomputed(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the vectors of the file named after the colon."""
+    return _Precomputed(place_of(argument or ""))
+
+
+def check_precomputed(argument: str | None, dataset: Dataset, splits: Sequence[SplitName]) -> None:
+    """Check beforehand, by headers and ids, that a file can give the vectors of some splits.
+
+    Raises:
+        DataError: If it cannot.
+        MissingPartError: If a package is missing that reads it.
+    """
+    place = place_of(argument or "")
+    index = IdIndex(open_vectors(place).ids)
+    for name in splits:
+        track_ids = dataset.split(name).track_ids
+        rows = index.exact(track_ids)
+        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if (rows < 0).any() else None
+        if not ambiguity:
+            rows = np.where(rows < 0, index.by_last_part(track_ids), rows)
+        if (rows < 0).any():
+            why = f"; by the last part of the ids they cannot be found, since {ambiguity}" if ambiguity else ""
+            raise DataError(
+                f"{_absent(index, track_ids, rows)} ({name} split){why}",
+                where=str(place.path),
+                allowed=_ALLOWED,
+                next_step=_NEXT,
+            )
+
+
+def _absent(index: IdIndex, track_ids: np.ndarray, rows: np.ndarray) -> str:
+    absent = track_ids[rows < 0]
+    return f"{len(absent)} of {len(rows)} tracks have no vector: {named(absent)}; ids of the file: {index.shown()}"
+
+
+def precomputed_digest(context: EncodeContext, argument: str | None) -> str:
+    """Return the digest of the file, or of the files of a folder, of the ids beside it, and of the column's name.
+
+    Raises:
+        DataError: If there is no such file.
+    """
+    place = place_of(argument or "")
+    with storage_errors(place.path, "read"):
+        files = files_of(place.path)
+        digests = _digests(tuple((str(each.absolute()), *_stamp(each)) for each in files))
+    found: list[object]
+    if place.path.is_dir():
+        names = [each.relative_to(place.path).as_posix() for each in files]
+        found = [list(pair) for pair in zip(names, digests, strict=True)]
+    else:
+        found = [digests[0], digests[1] if len(digests) > 1 else None]
+    return digest([*found, {"column": place.column}] if place.column else found)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=32)
+def _digests(files: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:
+    """Return the digests of files, remembered while sizes and times stay as they are: a folder may hold a million."""
+    return tuple(digest_file(Path(path)) for path, _, _ in files)

@@ -1,0 +1,143 @@
+"""Formats that are tables: Parquet, a folder of Parquet files, CSV and TSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from larpbench.encoders.precomputed.source import ID_NAMES, VECTOR_NAMES, Source, Take, id_name, listed, text_ids
+from larpbench.errors import clipped
+from larpbench.table_files import read_csv, scan_parquet
+
+_HEADER_BYTES = 1 << 20
+
+
+def parquet(paths: Sequence[Path], column: str | None) -> Source:
+    """Return the vectors of one or more Parquet files with the same columns.
+
+    Raises:
+        ValueError: If there are none, or it is unclear which they are.
+    """
+    return _of_table(scan_parquet(paths), column)
+
+
+def separated(path: Path, column: str | None) -> Source:
+    """Return the vectors of a CSV or TSV file: one column of lists as text, or one number a column.
+
+    Raises:
+        ValueError: If it has no column of ids, or a column that is no part of a vector.
+    """
+    header, separator = csv_header(path)
+    name = "" if header[:1] == [""] and not id_name(header) else require_id(header)  # an index of pandas has no name
+    frame = read_csv(
+        path, separator=separator, schema_overrides={name: pl.String}, infer_schema_length=None, null_values=["", "NA"]
+    ).rename({name: ID_NAMES[0]})
+    header = frame.columns
+    name = ID_NAMES[0]
+    if "" in header:
+        raise ValueError("it has a column without a name, such as the index of pandas: to_csv(PATH, index=False)")
+    chosen = column or next((each for each in VECTOR_NAMES if each in header), None)
+    if chosen in header and chosen is not None:
+        if frame.schema[chosen] == pl.String:
+            frame = frame.with_columns(_numbers(chosen))
+        else:
+            frame = frame.with_columns(pl.concat_list(pl.col(chosen).cast(pl.Float64)))
+        return _of_table(frame.lazy(), chosen)
+    if column is not None:
+        raise ValueError(f"it has no column {column!r}, but {listed(header)}")
+    others = [each for each in header if each != name]
+    if text := [each for each in others if not (frame.schema[each].is_numeric() or frame.schema[each] == pl.Null)]:
+        raise ValueError(
+            f"its columns {listed(text)} are no numbers: keep the column of ids and one number a column, or a column "
+            "of lists (PATH#COLUMN)"
+        )
+    if not others:
+        raise ValueError(f"it has no column but {name!r}")
+    vectors = pl.concat_list([pl.col(each).cast(pl.Float64) for each in others]).alias("embedding")
+    return _of_table(frame.select(name, vectors).lazy(), "embedding")
+
+
+def _of_table(table: pl.LazyFrame, column: str | None) -> Source:
+    schema = table.collect_schema()
+    ids_in = require_id(list(schema))
+    name = _vector_column(schema, column)
+    vectors = pl.col(name)
+    kind = schema[name]
+    if storage := _storage(kind):
+        vectors, kind = vectors.ext.storage(), storage
+    inner = kind.inner if isinstance(kind, pl.List | pl.Array) else None
+    if inner is None or not inner.is_numeric():
+        raise ValueError(f"its column {name!r} is of type {clipped(str(kind), 100)}, not of lists of numbers")
+    width = pl.when(vectors.is_not_null()).then(kind.size) if isinstance(kind, pl.Array) else vectors.list.len()
+    facts = table.select(pl.col(ids_in), width.fill_null(0).alias("width")).collect()
+    present = facts["width"] > 0  # an empty list, or none, is a missing vector
+    lengths = facts["width"].filter(present).unique().sort().to_list()
+    if len(lengths) > 1:
+        raise ValueError(f"its vectors have different lengths: {lengths[:5]} (column {name!r})")
+    ids = text_ids(facts[ids_in].filter(present))
+    dim = int(lengths[0]) if lengths else 0
+
+    def load() -> Take:
+        every = table.select(vectors.alias("vectors")).collect().to_series()
+        rows_of = present.arg_true().to_numpy()
+
+        def take(rows: np.ndarray) -> np.ndarray:
+            return every.gather(rows_of[rows]).explode().to_numpy().reshape(len(rows), dim)
+
+        return take
+
+    return Source(ids, (len(ids), dim), str(inner), True, load)
+
+
+def _vector_column(schema: pl.Schema, column: str | None) -> str:
+    if column is not None:
+        if column not in schema:
+            raise ValueError(f"it has no column {column!r}, but {listed(list(schema))}")
+        return column
+    known = [name for name in VECTOR_NAMES if name in schema]
+    if not known:
+        raise ValueError(
+            f"it has none of the columns {', '.join(VECTOR_NAMES)}, but {listed(list(schema))}; name one: PATH#COLUMN"
+        )
+    if len(known) > 1:
+        raise ValueError(f"it has several columns of vectors: {listed(known)}; name one: PATH#{known[0]}")
+    return known[0]
+
+
+def _storage(kind: pl.DataType) -> pl.DataType | None:
+    """Return what an Arrow extension type, such as a tensor of Ray or Hugging Face, is stored as."""
+    extension = getattr(pl, "BaseExtension", None)  # older polars read the storage themselves
+    return kind.ext_storage() if extension and isinstance(kind, extension) else None
+
+
+def require_id(header: Sequence[str]) -> str:
+    """Return which column holds the ids.
+
+    Raises:
+        ValueError: If none does.
+    """
+    if name := id_name(header):
+        return name
+    raise ValueError(f"it has no column of ids (track_id, id or uri), but {listed(header)}")
+
+
+def csv_header(path: Path) -> tuple[list[str], str]:
+    """Return the names of the columns and what stands between them."""
+    with path.open("rb") as stream:
+        line = stream.readline(_HEADER_BYTES).decode("utf-8-sig")
+    separator = max("\t,;", key=line.count)
+    names = next(csv.reader(io.StringIO(line.strip("\r\n")), delimiter=separator), [])
+    if len(set(names)) < len(names):
+        raise ValueError(f"two of its columns have the same name: {listed(names)}")
+    return names, separator
+
+
+def _numbers(column: str) -> pl.Expr:
+    """Return lists of numbers out of text such as ``[0.1, 0.2]`` or ``0.1 0.2``."""
+    inside = pl.col(column).str.strip_chars("[](){} \t\r\n")
+    return inside.str.replace_all(r"[,;\s]+", " ").str.split(" ").cast(pl.List(pl.Float64)).alias(column)

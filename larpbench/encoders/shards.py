@@ -1,0 +1,115 @@
+"""One shard of stored vectors: a file that says whose vectors it holds, and proves that they are still the same.
+
+The metadata hold two digests. ``belongs`` is that of the embeddings' key, which holds the ids of the split's tracks,
+and of the rows; ``sha256`` is that of ``belongs``, the costs, the type, the shape and every byte of the vectors. A file
+without them, or with others, is not trusted.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from larpbench import storage
+from larpbench.fingerprint import canonical_json, digest
+from larpbench.runtime import Cost
+
+_TENSOR = "embeddings"
+_UNREADABLE = (SafetensorError, OSError, KeyError, ValueError, TypeError)
+EARLIER = "written by an earlier version, without a digest"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Where some rows of a split's vectors are kept.
+
+    Attributes:
+        path: The file.
+        key: The key of the embeddings.
+        start: Its first row.
+        stop: The row after its last.
+    """
+
+    path: Path
+    key: str
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def belongs(self) -> str:
+        """The digest of what it must hold."""
+        return digest([self.key, self.start, self.stop])
+
+    def write(self, vectors: np.ndarray, cost: Cost) -> None:
+        """Keep its vectors, (stop - start, dim) float32, and what they took."""
+        facts = {"belongs": self.belongs, "wall_s": repr(cost.wall_s), "cpu_s": repr(cost.cpu_s)}
+        with storage.atomic_file(self.path) as temporary:
+            save_file({_TENSOR: vectors}, temporary, metadata={**facts, "sha256": _digest(facts, vectors)})
+
+    def read(self) -> tuple[np.ndarray, Cost]:
+        """Return its vectors and what they took; only after `fault` found none."""
+        with storage.storage_errors(self.path, "read"), safe_open(self.path, framework="numpy") as archive:
+            facts = archive.metadata()
+            return archive.get_tensor(_TENSOR), Cost(float(facts["wall_s"]), float(facts["cpu_s"]))
+
+    def rows(self) -> Any:  # noqa: ANN401 - safetensors has no name for it
+        """Return its vectors as something to take rows of, which stay on disk; only after `fault` found none."""
+        with storage.storage_errors(self.path, "read"):
+            return safe_open(self.path, framework="numpy").get_slice(_TENSOR)  # type: ignore[no-untyped-call]
+
+    @property
+    def dim(self) -> int:
+        """The length of its vectors; only after `fault` found none."""
+        return int(self.rows().get_shape()[1])
+
+    def misplaced(self) -> str | None:
+        """Return why its file cannot be what it should be as far as its header tells, None if it can."""
+        try:
+            with safe_open(self.path, framework="numpy") as archive:
+                facts, shape = archive.metadata() or {}, archive.get_slice(_TENSOR).get_shape()
+        except _UNREADABLE as error:
+            return f"damaged: {error}"
+        if not {"belongs", "sha256"} <= set(facts):
+            return EARLIER
+        if facts["belongs"] != self.belongs or len(shape) != 2 or shape[0] != len(self):
+            return "of other tracks or another encoder"
+        return None
+
+    def fault(self) -> str | None:
+        """Return why its file is not to be trusted, None if it is. The bytes are read once while the file stays."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            return f"damaged: {error}"
+        return _fault(self, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _fault(shard: Shard, inode: int, size: int, modified_ns: int, changed_ns: int) -> str | None:
+    if reason := shard.misplaced():
+        return reason
+    try:
+        with safe_open(shard.path, framework="numpy") as archive:
+            facts, vectors = archive.metadata(), archive.get_tensor(_TENSOR)
+            Cost(float(facts["wall_s"]), float(facts["cpu_s"]))
+        told = {name: value for name, value in facts.items() if name != "sha256"}
+        return None if _digest(told, vectors) == facts["sha256"] else "damaged: its content has another digest"
+    except _UNREADABLE as error:
+        return f"damaged: {error}"
+
+
+def _digest(facts: Mapping[str, str], vectors: np.ndarray) -> str:
+    hasher = hashlib.sha256(canonical_json([dict(facts), str(vectors.dtype), list(vectors.shape)]).encode())
+    hasher.update(np.ascontiguousarray(vectors).data)
+    return hasher.hexdigest()
