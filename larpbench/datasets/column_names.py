@@ -45,13 +45,13 @@ class ColumnNames:
         The user's own name for it comes first, then the exact name, the name in another spelling, the usual names.
         Letter case, spaces, underscores and other marks make no difference in these.
         """
-        plain = [plain_name(name) for name in names]
+        plain = [_plain(name) for name in names]
         theirs = self.given.get(wanted)
         kinds = [
             [name == theirs for name in names],
             [theirs is not None and same_name(name, theirs) for name in names],
             [name == wanted for name in names],
-            [name == plain_name(wanted) for name in plain],
+            [name == _plain(wanted) for name in plain],
             *(
                 [name in more.get(wanted, ()) for name in plain]
                 for more in (_USUAL, _LAST_RESORT, self.others, self.lists)
@@ -61,7 +61,7 @@ class ColumnNames:
 
     def means_list(self, wanted: str, name: str) -> bool:
         """Return whether a column has been taken by a name that lists have."""
-        return name != self.given.get(wanted) and plain_name(name) in self.lists.get(wanted, ())
+        return name != self.given.get(wanted) and _plain(name) in self.lists.get(wanted, ())
 
     def find(
         self, names: list[str], required: tuple[str, ...], optional: tuple[str, ...], where: str
@@ -122,9 +122,9 @@ def parse_columns(text: str, allowed: tuple[str, ...]) -> dict[str, str]:
 
 def same_name(one: str, other: str) -> bool:
     """Return whether two names differ in letter case, spaces, underscores and other marks at most."""
-    return one == other or plain_name(one) == plain_name(other) != ""
+    return one == other or _plain(one) == _plain(other) != ""
 
 
-def plain_name(name: str) -> str:
+def _plain(name: str) -> str:
     """Return the letters and digits of a name, in lower case."""
     return re.sub(r"[\W_]+", "", name.casefold())
