@@ -59,4 +59,5 @@ def merge(
     if len(folders) < 2:
         raise UsageError("there is nothing to merge with", allowed="two folders or more")
     merged = merging.merge(folders, output)
-    typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder)")
+    there = "; they were there already" if merged.there_already else ""
+    typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder{there})")

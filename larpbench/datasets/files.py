@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 from pydantic import ValidationError
@@ -22,7 +21,7 @@ from larpbench.datasets.schema import (
 )
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
-from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
+from larpbench.storage import put_in_place, staging_folder, storage_errors
 from larpbench.table_files import TABLE_ERRORS, read_parquet, scan_parquet
 
 MANIFEST = "dataset.json"
@@ -78,9 +77,8 @@ def write_dataset(
     tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS))
     if not tracks["track_id"].is_sorted():
         tracks = tracks.sort("track_id")
-    make_folder(output.parent)
-    with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
-        staged = Path(staging) / PLAYLISTS
+    with staging_folder(output) as folder:
+        staged = folder / PLAYLISTS
         counts = _write_blocks(playlists, staged)
         digests = table_digests(tracks, {column: _stored_cells(staged, column) for column in PLAYLIST_COLUMNS}, audio)
         manifest = Manifest(
@@ -100,14 +98,13 @@ def write_dataset(
         )
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             return same_or_refuse(output, manifest)
-        with atomic_folder(output) as folder:
-            tracks.write_parquet(folder / TRACKS)
-            staged.rename(folder / PLAYLISTS)
-            if audio is not None:
-                audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
-            for name_inside, made in (attachments or {}).items():
-                made.rename(folder / name_inside)
-            manifest = write_manifest(folder, manifest)
+        tracks.write_parquet(folder / TRACKS)
+        if audio is not None:
+            audio.files.select(list(AUDIO_FILE_COLUMNS)).write_parquet(folder / AUDIO_FILES)
+        for name_inside, made in (attachments or {}).items():
+            made.rename(folder / name_inside)
+        manifest = write_manifest(folder, manifest)
+        put_in_place(folder, output)
     return manifest
 
 

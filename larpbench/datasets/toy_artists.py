@@ -11,7 +11,7 @@ import polars as pl
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.graph_files import GraphOptions, assemble_graph
 from larpbench.datasets.schema import SPLITS, Dataset
-from larpbench.storage import exclusive, make_folder
+from larpbench.storage import locked, sweep
 
 GENERATOR_VERSION = 1
 NOTE = (
@@ -114,7 +114,8 @@ def build_toy(output: Path, spec: ToySpec | None = None) -> Dataset:
         StorageError: If the folder cannot be written.
     """
     chosen = spec or ToySpec()
-    with exclusive(make_folder(output.parent) / f".{output.name}.lock"):
+    sweep(output.parent)
+    with locked(output):
         if spec is None and (output / MANIFEST).is_file():
             return read_dataset(output)
         world = draw_toy(chosen)
