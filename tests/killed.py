@@ -1,4 +1,4 @@
-"""Runs a command, kills it at its n-th change of a file or folder, and runs it again. A script: it forks before threads.
+"""Runs a command, kills it at its n-th change of a file or folder, and runs it again. A script: no threads to fork.
 
 Reads from standard input, as JSON: ``command``, in which ``{place}`` is where it may write; ``folder``, in which there
 is one place for each moment and one, ``whole``, for a call that is left alone; ``seed`` and ``kills``. Writes one line
