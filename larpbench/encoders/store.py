@@ -159,6 +159,7 @@ class EmbeddingStore:
         folder = storage.make_folder(self.folder(spec, embedding_key(spec, dataset, split, seed)))
         shards = _shards(spec, len(split.track_ids))
         with storage.exclusive(folder / ".lock"):
+            storage.sweep(folder.parent)
             storage.sweep(folder)
             missing = [(start, stop) for start, stop in shards if not _shard_path(spec, folder, start).is_file()]
             if missing:
