@@ -25,10 +25,8 @@ def main() -> int:
         scratch.mkdir()
         make_inputs(inputs)
         torturer = Torturer(inputs, scratch, random.Random(asked.seed), _say)  # noqa: S311 - no secret
-        for line in PREPARED:
-            if torturer.call([each.format(inputs=inputs) for each in line], scratch):
-                _say((scratch / "printed.txt").read_text(encoding="utf-8"))
-                return 1
+        for line in PREPARED if any(command.prepared for command in chosen) else ():
+            torturer.prepare([each.format(inputs=inputs) for each in line])
         found: dict[str, Tally] = {}
         for command, kills in zip(chosen, shares, strict=True):
             _say(f"{command.name}: {kills} kills")

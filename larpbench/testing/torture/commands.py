@@ -20,11 +20,13 @@ class Command:
         name: What the table calls it.
         arguments: ``{inputs}`` stands for the folder of inputs, ``{place}`` for the folder to write to.
         finished: Patterns of files, below ``{place}``, that are written last and never again.
+        prepared: Whether it reads what the lines of `PREPARED` make.
     """
 
     name: str
     arguments: tuple[str, ...]
     finished: tuple[str, ...] = ()
+    prepared: bool = True
 
     def line(self, inputs: Path, place: Path) -> list[str]:
         """Return the arguments for one place."""
@@ -46,9 +48,11 @@ _BUILD_MPD = (
 _RUN = ("run", "--dataset", f"{{inputs}}/{DATA}", "--seeds", "1", "--budget", "1")
 
 COMMANDS = (
-    Command("dataset build csv", (*_BUILD_CSV, "--output", "{place}/data"), ("data/dataset.json",)),
-    Command("dataset build folder", (*_BUILD_FOLDER, "--output", "{place}/data"), ("data/dataset.json",)),
-    Command("dataset build mpd", (*_BUILD_MPD, "--output", "{place}/data"), ("data/dataset.json",)),
+    Command("dataset build csv", (*_BUILD_CSV, "--output", "{place}/data"), ("data/dataset.json",), prepared=False),
+    Command(
+        "dataset build folder", (*_BUILD_FOLDER, "--output", "{place}/data"), ("data/dataset.json",), prepared=False
+    ),
+    Command("dataset build mpd", (*_BUILD_MPD, "--output", "{place}/data"), ("data/dataset.json",), prepared=False),
     Command(
         "run",
         (*_RUN, "--encoders", "tfidf", "--recommenders", "itemknn,clcrec,dropoutnet", "--output", "{place}/results"),

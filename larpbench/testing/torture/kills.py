@@ -61,16 +61,25 @@ class Torturer:
     say: Callable[[str], None]
     _seconds: dict[str, float] = field(default_factory=dict)
 
+    def prepare(self, line: list[str], place: str = "prepared") -> Path:
+        """Run a command line that is left alone, in a fresh place, and return the place.
+
+        Raises:
+            RuntimeError: If it fails.
+        """
+        made = self._fresh(place)
+        if self.call(line, made):
+            raise RuntimeError(f"it does not work when it is left alone: {' '.join(line)}\n{self._printed()}")
+        return made
+
     def torture(self, command: Command, kills: int) -> Tally:
         """Kill a command so many times, in as many fresh places as that takes.
 
         Raises:
-            RuntimeError: If it does not even work when it is left alone.
+            RuntimeError: If it fails even when it is left alone.
         """
-        whole = self._fresh("whole")
         started = time.monotonic()
-        if self.call(command.line(self.inputs, whole), whole):
-            raise RuntimeError(f"{command.name} does not work: {self._printed()}")
+        whole = self.prepare(command.line(self.inputs, self.scratch / "whole"), "whole")
         self._seconds[command.name] = time.monotonic() - started
         tally = Tally()
         while tally.kills < kills:
