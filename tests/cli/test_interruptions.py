@@ -87,7 +87,7 @@ def test_a_run_killed_at_any_change_of_a_file_leaves_nothing_after_the_rerun(cli
     build = ("dataset", "build", "csv", "--tracks", tables.tracks, "--playlists", tables.playlists)
     assert cli(*build, "--output", tmp_path / "data").code == 0
     run = ("run", "--dataset", tmp_path / "data", "--encoders", "tfidf", "--output", "{place}/results")
-    assert_same(*killed(tmp_path / "k", *run, kills=8))
+    assert_same(*killed(tmp_path / "k", *run, kills=5))
 
 
 def test_a_merge_killed_at_any_change_of_a_file_ends_with_the_same_and_leaves_nothing(tmp_path):

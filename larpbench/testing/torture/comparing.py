@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-_OF_THE_CALL = {"costs", "versions", "machine", "created", "wall_s", "cpu_s", "seconds", "tracks_per_second"}
+_OF_THE_CALL = {"costs", "versions", "machine", "created", "wall_s", "cpu_s", "seconds"}
 """Fields of JSON that tell when, where and how fast something was made."""
+_SPEED = "speed.json"
+"""An estimate, which only a call that encodes to the end can make."""
 
 
 def files(folder: Path) -> dict[str, Path]:
@@ -18,7 +20,7 @@ def files(folder: Path) -> dict[str, Path]:
     return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if not path.is_dir() or path.name.startswith(".")
+        if path.name != _SPEED and (not path.is_dir() or path.name.startswith("."))
     }
 
 
