@@ -76,8 +76,8 @@ def download(
             next_step="run the same command again; what was fetched of this file is deleted",
         )
     with storage.storage_errors(path):
-        part.replace(path)
         mark.unlink(missing_ok=True)
+        part.replace(path)
     return found
 
 

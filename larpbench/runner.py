@@ -44,7 +44,7 @@ from larpbench.results.record import (
     TrialPart,
 )
 from larpbench.results.removal import removal_part
-from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, usable_record, write_record
+from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import Cost, machine, measured, torch_device, versions
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Fit, Task, TaskResult
@@ -90,6 +90,7 @@ def carry_out(
         StorageError: If results or embeddings cannot be written.
     """
     store = store or default_store()
+    sweep(plan.output)
     computed: list[PlannedCell] = []
     failed: list[tuple[PlannedCell, str]] = []
     kept = [planned for planned in plan.cells if not planned.to_run]

@@ -1,25 +1,33 @@
-"""Files that are either whole or absent: atomic writes, locks, the home folder. Never a pickle."""
+"""Files that are either whole or absent: atomic writes, locks, the home folder. Never a pickle.
+
+What is being written of ``NAME`` lies beside it as ``.larpbench-tmp-NAME``, while ``.larpbench-lock-NAME`` is locked. A
+lock ends with its process, so whoever gets it knows that a killed process has left what lies there. Both go at the end.
+"""
 
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import os
 import re
 import shutil
-import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 
 from larpbench import progress
-from larpbench.errors import LarpbenchError, StorageError, name_too_long
+from larpbench.errors import LarpbenchError, StorageError, UsageError, name_too_long
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
+LOCK_PREFIX = ".larpbench-lock-"
 WORK_PREFIX = ".larpbench-work-"
+_LONGEST_NAME = 200
+"""Bytes of a file name that leave room for a prefix."""
 _ADVICE = {
     errno.ENOSPC: "free some space; everything finished is kept and the same command goes on from there",
     errno.EDQUOT: "free some space; everything finished is kept and the same command goes on from there",
@@ -86,19 +94,18 @@ def make_folder(path: Path) -> Path:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it replaces `path` when the block ends well, and goes if it does not."""
-    make_folder(path.parent)
-    with storage_errors(path):
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+    with locked(path), storage_errors(path):
+        temporary = _beside(path, TEMPORARY_PREFIX)
+        _delete(temporary)
         try:
+            temporary.touch(0o600)
             yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            _delete(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -110,30 +117,141 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; it becomes `path` when the block ends well, and goes if it does not."""
-    make_folder(path.parent)
-    with storage_errors(path):
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+    with staging_folder(path) as temporary:
+        yield temporary
+        put_in_place(temporary, path)
+
+
+@contextmanager
+def staging_folder(output: Path) -> Iterator[Path]:
+    """Give an empty folder beside `output`, which is locked meanwhile; it goes with all that is then still in it.
+
+    What killed processes have left beside `output` is deleted.
+    """
+    with locked(output), storage_errors(output):
+        sweep(output.parent)
+        temporary = _beside(output, TEMPORARY_PREFIX)
+        _delete(temporary)
         try:
+            temporary.mkdir(0o700)
             yield temporary
-            temporary.chmod(0o755)
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
-            temporary.rename(path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _delete(temporary)
+
+
+def put_in_place(folder: Path, output: Path) -> None:
+    """Move a filled staging folder to `output`, where nothing or an empty folder is.
+
+    Raises:
+        StorageError: If something is there, or it cannot be written.
+    """
+    with storage_errors(output):
+        folder.chmod(0o755)
+        if output.is_dir() and not any(output.iterdir()):
+            output.rmdir()
+        folder.rename(output)
+
+
+def put_in_place_of(folder: Path, output: Path) -> None:
+    """Move a filled staging folder to `output`; the folder that is there goes, and goes whole.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    earlier = folder.with_name(f"{folder.name}.earlier")
+    with storage_errors(output):
+        _delete(earlier)
+        output.rename(earlier)
+        put_in_place(folder, output)
+        _delete(earlier)
+
+
+def put_in_place_once(folder: Path, output: Path) -> bool:
+    """Move a filled staging folder to `output`, unless just the same is there: a kill may have come after the move.
+
+    Returns:
+        Whether it was moved.
+
+    Raises:
+        UsageError: If something else is there.
+        StorageError: If it cannot be written.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        put_in_place(folder, output)
+        return True
+    if output.is_dir() and _same_files(folder, output):
+        return False
+    raise UsageError(
+        "the output is not empty: something else is there already",
+        where=str(output),
+        allowed="a new or an empty folder",
+        next_step="choose another --output, or remove that one first",
+    )
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    first, second = (sorted(path.relative_to(top) for path in top.rglob("*") if path.is_file()) for top in (one, other))
+    return first == second and all(filecmp.cmp(one / path, other / path, shallow=False) for path in first)
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Be the one process, and the one thread in it, that makes `output`; another one waits.
+
+    Whoever has it may take it again. A killed process does not have it any longer.
+
+    Raises:
+        StorageError: If the folder of `output` cannot be written.
+    """
+    with _locked(_beside(output, LOCK_PREFIX), output):
+        yield
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; another process waits. A killed process leaves no lock behind."""
-    make_folder(path.parent)
-    lock = FileLock(path)
-    with storage_errors(path):
-        lock.acquire()
+    """Hold the lock file `path`, as `locked` does; it goes at the end."""
+    with _locked(path, path):
+        yield
+
+
+_mine = threading.local()
+"""Has, in ``locks``, the lock files that this thread holds."""
+
+
+@contextmanager
+def _locked(file: Path, output: Path) -> Iterator[None]:
+    held: set[Path] = _mine.__dict__.setdefault("locks", set())
+    make_folder(file.parent)
+    file = file.parent.resolve() / file.name
+    if file in held:
+        yield
+        return
+    with storage_errors(output):
+        lock = _acquired(file)
+    held.add(file)
     try:
         yield  # outside `storage_errors`: what fails in the block is no fault of this file
     finally:
+        held.discard(file)
+        _let_go(lock, file)
+
+
+def _acquired(file: Path, seconds: float = -1) -> BaseFileLock:
+    """Return the lock of a file that is there; who held it before has deleted the file that others waited for."""
+    while True:
+        lock = FileLock(file, timeout=seconds)
+        lock.acquire()
+        number = lock._context.lock_file_fd
+        with suppress(FileNotFoundError):
+            if number is None or os.path.samestat(os.fstat(number), file.stat()):
+                return lock
         lock.release()
+
+
+def _let_go(lock: BaseFileLock, file: Path) -> None:
+    with suppress(OSError):  # some systems keep files that are open; there the lock itself deletes it
+        file.unlink()
+    lock.release()
 
 
 @contextmanager
@@ -147,13 +265,13 @@ def work_folder(output: Path, key: str) -> Iterator[Path]:
         output: What is being made.
         key: Hex digits: what the pieces depend on.
     """
-    make_folder(output.parent)
-    mine = output.parent / f"{WORK_PREFIX}{output.name}-{key[:16]}"
-    lock = output.parent / f".{output.name}.lock"
-    with exclusive(lock):
-        for other in output.parent.glob(f"{WORK_PREFIX}*"):
-            if other != mine and re.fullmatch(re.escape(WORK_PREFIX + output.name) + "-[0-9a-f]{16}", other.name):
-                shutil.rmtree(other, ignore_errors=True)
+    any_key = _beside(output, WORK_PREFIX)
+    mine = any_key.with_name(f"{any_key.name}-{key[:16]}")
+    with locked(output):
+        sweep(output.parent)
+        for other in any_key.parent.iterdir():
+            if other != mine and re.fullmatch(re.escape(any_key.name) + "-[0-9a-f]{16}", other.name):
+                _delete(other)
         make_folder(mine)
         sweep(mine)
         try:
@@ -161,16 +279,38 @@ def work_folder(output: Path, key: str) -> Iterator[Path]:
         except BaseException:
             if any(mine.iterdir()):
                 progress.say(f"what has been read is kept for the next try in {mine}")
+            else:
+                mine.rmdir()
             raise
-        shutil.rmtree(mine, ignore_errors=True)
-        with suppress(OSError):  # some systems keep files that are open
-            lock.unlink()
+        _delete(mine)
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`. Call it with the folder's lock held."""
-    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
+    """Delete what killed processes have left half-written in `folder`; what a living one writes stays."""
+    ours = (TEMPORARY_PREFIX, LOCK_PREFIX)
+    found = [each.name for each in folder.iterdir() if each.name.startswith(ours)] if folder.is_dir() else []
+    for name in {each.removeprefix(TEMPORARY_PREFIX).removeprefix(LOCK_PREFIX) for each in found}:
+        lock = folder.resolve() / f"{LOCK_PREFIX}{name}"
+        if lock in getattr(_mine, "locks", ()):
+            continue
+        with suppress(OSError, NotImplementedError):  # somebody has it, or we may not write here
+            free = _acquired(lock, seconds=0)
+            _delete(folder / f"{TEMPORARY_PREFIX}{name}")
+            _let_go(free, lock)
+
+
+def _beside(path: Path, prefix: str) -> Path:
+    """Return the path beside `path` that has a prefix; a name that would be too long is that of its digest."""
+    path, name = path.absolute(), path.absolute().name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest() + path.suffix
+    return path.with_name(f"{prefix}{name}")
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, or a folder with all in it, as far as that can be done."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            leftover.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)

@@ -71,7 +71,8 @@ def merge(
             "on other ids, splits or playlists",
             err=True,
         )
-    typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder)")
+    there = "; they were there already" if merged.there_already else ""
+    typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder{there})")
     if merged.absent:
         for name, encoders in merged.absent.items():
             typer.echo(f"error: no table shows {', '.join(encoders)} of {name}: keep the folders apart", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 from pydantic import ValidationError
@@ -22,7 +21,7 @@ from larpbench.datasets.schema import (
 )
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
-from larpbench.storage import TEMPORARY_PREFIX, atomic_folder, make_folder, storage_errors
+from larpbench.storage import put_in_place, staging_folder, storage_errors
 from larpbench.table_files import TABLE_ERRORS, read_parquet, scan_parquet
 
 MANIFEST = "dataset.json"
@@ -82,9 +81,8 @@ def write_dataset(
     if not tracks["track_id"].is_sorted():
         tracks = tracks.sort("track_id")
     without_artist = tracks.filter(pl.col("artist").fill_null("") == "").height
-    make_folder(output.parent)
-    with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
-        staged = Path(staging) / PLAYLISTS
+    with staging_folder(output) as folder:
+        staged = folder / PLAYLISTS
         counts, uncounted = _write_blocks(playlists, staged)
         digests = table_digests(tracks, {column: _stored_cells(staged, column) for column in PLAYLIST_COLUMNS}, audio)
         manifest = Manifest(
@@ -108,16 +106,15 @@ def write_dataset(
         )
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             if audio is None or audio.root in (attachments or {}):  # in which case its files are those that lie there
-                return same_or_refuse(output, manifest, {})
-            return same_or_refuse(output, manifest, {TRACKS: tracks, AUDIO_FILES: audio.files})
-        with atomic_folder(output) as folder:
-            tracks.write_parquet(folder / TRACKS)
-            staged.rename(folder / PLAYLISTS)
-            if audio is not None:
-                audio.files.write_parquet(folder / AUDIO_FILES)
-            for name_inside, made in (attachments or {}).items():
-                made.rename(folder / name_inside)
-            manifest = write_manifest(folder, manifest)
+                return same_or_refuse(output, manifest, {}, folder)
+            return same_or_refuse(output, manifest, {TRACKS: tracks, AUDIO_FILES: audio.files}, folder)
+        tracks.write_parquet(folder / TRACKS)
+        if audio is not None:
+            audio.files.write_parquet(folder / AUDIO_FILES)
+        for name_inside, made in (attachments or {}).items():
+            made.rename(folder / name_inside)
+        manifest = write_manifest(folder, manifest)
+        put_in_place(folder, output)
     return manifest
 
 
@@ -307,7 +304,7 @@ def _stored_cells(path: Path, column: str) -> Iterator[str]:
         start += part.height
 
 
-def same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.DataFrame]) -> Manifest:
+def same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.DataFrame], staging: Path) -> Manifest:
     """Return the manifest of the same data set, which is there already.
 
     Args:
@@ -315,6 +312,7 @@ def same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.Da
         manifest: What would be written.
         located: File name -> table that says where audio files are and what bytes they have, which is no part of the
             fingerprint: the library may have been moved, or given other tags.
+        staging: Folder on the same disk for files on their way.
 
     Raises:
         DataError: If the folder holds something else.
@@ -322,22 +320,23 @@ def same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.Da
     if output.is_dir() and (output / MANIFEST).is_file():
         existing = read_manifest(output)
         if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
-            return _relocated(output, existing, manifest, located) if located else existing
+            return _relocated(output, existing, manifest, located, staging) if located else existing
     raise _something_else(output)
 
 
-def _relocated(folder: Path, existing: Manifest, new: Manifest, tables: Mapping[str, pl.DataFrame]) -> Manifest:
+def _relocated(
+    folder: Path, existing: Manifest, new: Manifest, tables: Mapping[str, pl.DataFrame], staging: Path
+) -> Manifest:
     """Take some tables in as they are now; the others are not touched, and no more trusted than before."""
-    with TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder.parent) as staging:
-        for name, table in tables.items():
-            table.write_parquet(Path(staging) / name)
-        digests = existing.files | {name: digest_file(Path(staging) / name) for name in tables}
-        manifest = existing.model_copy(update={"audio_root": new.audio_root})
-        if (manifest.audio_root, digests) == (existing.audio_root, existing.files):
-            return existing
-        written = _write_manifest(Path(staging), manifest, digests)
-        for name in (*tables, MANIFEST):
-            (Path(staging) / name).replace(folder / name)
+    for name, table in tables.items():
+        table.write_parquet(staging / name)
+    digests = existing.files | {name: digest_file(staging / name) for name in tables}
+    manifest = existing.model_copy(update={"audio_root": new.audio_root})
+    if (manifest.audio_root, digests) == (existing.audio_root, existing.files):
+        return existing
+    written = _write_manifest(staging, manifest, digests)
+    for name in (*tables, MANIFEST):
+        (staging / name).replace(folder / name)
     return written
 
 

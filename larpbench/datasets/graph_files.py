@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -45,7 +44,7 @@ from larpbench.datasets.schema import (
 )
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest_columns, digest_file
-from larpbench.storage import TEMPORARY_PREFIX, make_folder, storage_errors
+from larpbench.storage import put_in_place, staging_folder
 
 ARTISTS = "artists.parquet"
 SONGS = "songs.parquet"
@@ -135,10 +134,8 @@ def _write(
     tables[PLAYLISTS] = pl.DataFrame(schema=PLAYLIST_COLUMNS)
     if audio is not None:
         tables[AUDIO_FILES] = audio.files
-    make_folder(output.parent)
-    with storage_errors(output), TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging:
-        folder = Path(staging) / "built"
-        (folder / FEATURES).mkdir(parents=True)
+    with staging_folder(output) as folder:
+        (folder / FEATURES).mkdir()
         for name, values in features.items():
             np.savez(folder / FEATURES / f"{name}.npz", ids=ids, embeddings=values)
         graph = ArtistGraph(artists, songs, edges, feature_files(folder))
@@ -163,11 +160,9 @@ def _write(
         manifest = write_manifest(folder, manifest)
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             located = {name: tables[name] for name in (TRACKS, AUDIO_FILES)} if audio else {}
-            same_or_refuse(output, manifest, located)
+            same_or_refuse(output, manifest, located, folder)
         else:
-            if output.is_dir():
-                output.rmdir()
-            folder.rename(output)
+            put_in_place(folder, output)
     return read_dataset(output)
 
 

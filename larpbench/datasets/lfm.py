@@ -50,9 +50,9 @@ def build_lfm(source: Path, options: CollectedOptions, output: Path) -> Manifest
     drawn = [rule.seed, rule.valid_playlists, rule.test_playlists, rule.train_tracks]
     key = digest(["lfm 2", files.stamps(), drawn, options.audio.listing_digest if options.audio else None])
     recipe = options.recipe(key)
-    if (done := already_built(output, recipe, rule)) is not None:
-        return done
     with storage.work_folder(output, key) as work:
+        if (done := already_built(output, recipe, rule)) is not None:
+            return done
         heard = read_heard(files, rule, options.audio, work)
         return build_collected(_collected(files, heard, read_texts(files, heard, work)), options, _draw, output, recipe)
 

@@ -48,9 +48,9 @@ def build_mpd(source: Path, options: CollectedOptions, output: Path, challenge: 
     with open_slices(source) as slices:
         key = digest(["mpd 2", [asdict(each) for each in slices.slices], _stamp(challenge)])
         recipe = options.recipe(key)
-        if (done := already_built(output, recipe, options.rule)) is not None:
-            return done
         with storage.work_folder(output, key) as work:
+            if (done := already_built(output, recipe, options.rule)) is not None:
+                return done
             collected, n_challenge = _collect(slices, challenge, work)
             return build_collected(collected, options, lambda claims: _draw(claims, n_challenge), output, recipe)
 

@@ -27,7 +27,7 @@ from larpbench.datasets.fixed_point import (
 )
 from larpbench.datasets.graph_files import GraphOptions, assemble_graph
 from larpbench.datasets.schema import SPLITS, Dataset
-from larpbench.storage import exclusive, make_folder
+from larpbench.storage import locked, sweep
 
 GENERATOR_VERSION = 2
 NOTE = (
@@ -130,7 +130,8 @@ def build_toy(output: Path, spec: ToySpec | None = None) -> Dataset:
         StorageError: If the folder cannot be written.
     """
     chosen = spec or ToySpec()
-    with exclusive(make_folder(output.parent) / f".{output.name}.lock"):
+    sweep(output.parent)
+    with locked(output):
         if spec is None and (output / MANIFEST).is_file():
             return read_dataset(output)
         world = draw_toy(chosen)

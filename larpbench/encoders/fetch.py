@@ -18,6 +18,7 @@ from larpbench import progress, storage
 from larpbench.download import download, read_json
 from larpbench.encoders.weights import MANIFEST, WeightFile, Weights
 from larpbench.errors import MissingPartError, StorageError
+from larpbench.fingerprint import digest_file
 
 _HUB = "https://huggingface.co"
 _PARTIAL = ".partial-"
@@ -35,7 +36,8 @@ def fetch(weights: Weights) -> Path:
         StorageError: If they cannot be written, or there is no room.
     """
     folder = weights.folder()
-    with storage.exclusive(folder.parent / f".{folder.name}.lock"):
+    with storage.locked(folder):
+        storage.sweep(folder.parent)
         if found := weights.found():
             return found
         partial = storage.make_folder(folder.parent / f"{_PARTIAL}{folder.name}")
@@ -71,9 +73,9 @@ class _Megabytes:
 def _fetch_file(file: WeightFile, partial: Path, advance: _Megabytes) -> str:
     path = partial / file.name
     known = partial / f"{file.name}.sha256"
-    if path.exists() and known.exists():
+    if path.exists():  # whole, and checked: a kill may have come before its digest was kept
         advance(path.stat().st_size)
-        return known.read_text(encoding="utf-8")
+        return known.read_text(encoding="utf-8") if known.exists() else digest_file(path)
     found = download(file.url, path, sha256=file.sha256, advance=advance)
     storage.write_text(known, found)
     return found

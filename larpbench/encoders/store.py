@@ -156,6 +156,7 @@ class EmbeddingStore:
             raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
         folder = storage.make_folder(shards[0].path.parent)
         with storage.exclusive(folder / ".lock"):
+            storage.sweep(folder.parent)
             storage.sweep(folder)
             if not all((folder / name).is_file() for name in (_IDS, _CARD)):
                 _describe(spec, split, folder)

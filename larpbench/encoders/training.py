@@ -52,12 +52,12 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
     folder = store.checkpoint(spec, seed)
     workdir = folder.parent / f".{folder.name}.work"
     if (folder / CARD).is_file():
-        shutil.rmtree(workdir, ignore_errors=True)  # left by a process that was killed when it had just saved
+        storage.sweep(folder.parent)  # what a process has left that was killed when it had just saved
+        shutil.rmtree(workdir, ignore_errors=True)
         return folder
     spec.require_possible(source, ())  # before hours of other towers
     start = ensure_trained(store, training.start, seed, score_on) if training.start else None
-    storage.make_folder(folder.parent)
-    with storage.exclusive(folder.parent / f".{folder.name}.lock"):
+    with storage.locked(folder):
         if (folder / CARD).is_file():  # another process was faster
             return folder
         storage.make_folder(workdir)
@@ -88,11 +88,9 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
         with measured() as cost:
             summary = encoder.fit(source.split("train"), source.split("valid"), context)
         card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
-        with storage.exclusive(folder.parent / ".lock"):  # other seeds save here too, each with a lock of its own
-            storage.sweep(folder.parent)
-            with storage.atomic_folder(folder) as temporary:
-                encoder.save(temporary)
-                write_card(temporary, card)
+        with storage.atomic_folder(folder) as temporary:
+            encoder.save(temporary)
+            write_card(temporary, card)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
 

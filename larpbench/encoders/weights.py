@@ -159,6 +159,7 @@ def weights_root() -> Path:
 def digests(paths: Iterable[Path]) -> list[str]:
     """Return the sha256 of files, remembered from run to run while size and time stay as they are."""
     memory = weights_root() / _DIGESTS
+    storage.sweep(memory.parent)
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):

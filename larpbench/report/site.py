@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +80,10 @@ def write_report(
         found = read_reproduced(reproduced) if reproduced else []
         content = Content(sections, groups, cost_plots(sections), browsers, found)
         advance(1)
-        with _replacing(output) as folder:
+        with storage.staging_folder(output) as folder:
             _write_pages(folder, content)
+            put = storage.put_in_place_of if _is_report(output) else storage.put_in_place
+            put(folder, output)
         advance(1)
     return output / "index.html"
 
@@ -103,15 +103,6 @@ def _is_report(folder: Path) -> bool:
         return "larpbench_report" in json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
-
-
-@contextmanager
-def _replacing(output: Path) -> Iterator[Path]:
-    """Give a folder to fill that takes the place of an earlier report when it is whole."""
-    with storage.atomic_folder(output) as folder:
-        yield folder
-        if _is_report(output):
-            shutil.rmtree(output)
 
 
 def _write_pages(folder: Path, content: Content) -> None:

@@ -26,6 +26,7 @@ class Merged:
     Attributes:
         cells: Cells in all.
         shared: How many of them were in more than one folder.
+        there_already: Whether all of it was there, put there by the same call.
         replaced: Failed cells that another folder had without the failure.
         superseded: Data set -> encoders with results that tables leave out, since newer results were tested on other
             ids, splits or playlists of that name.
@@ -34,6 +35,7 @@ class Merged:
 
     cells: int
     shared: int
+    there_already: bool
     replaced: int
     superseded: dict[str, tuple[str, ...]]
     absent: dict[str, tuple[str, ...]]
@@ -47,15 +49,16 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
 
     Args:
         folders: Results folders.
-        output: A new or empty folder.
+        output: A new or empty folder, or one that holds just what is to come in.
 
     Raises:
         DataError: If there are no results, or records are damaged, all of which are named.
-        UsageError: If the same cell has other keys or scores in two folders, or `output` is not empty.
+        UsageError: If the same cell has other keys or scores in two folders, or `output` holds something
+            else, or is one of the folders.
         StorageError: If it cannot be written.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError("the folder is not empty", where=str(output), allowed="a new or an empty folder")
+    if output.resolve() in [folder.resolve() for folder in folders]:
+        raise UsageError("the output is one of the folders, and not empty", where=str(output), allowed="another folder")
     found = [_read(folder) for folder in folders]
     chosen: dict[Path, tuple[Path, CellRecord]] = {}
     shared: set[Path] = set()
@@ -70,13 +73,14 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
             else:
                 chosen[place] = (path, record)
     _refuse_other_keys(found)
-    with storage.atomic_folder(output) as target:
+    with storage.staging_folder(output) as target:
         for place, (path, _) in chosen.items():
             (target / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / place)
             if playlists_path(path).is_file():
                 shutil.copyfile(playlists_path(path), playlists_path(target / place))
-    return Merged(len(chosen), len(shared), replaced, *_left_out(list(chosen.values())))
+        new = storage.put_in_place_once(target, output)
+    return Merged(len(chosen), len(shared), not new, replaced, *_left_out(list(chosen.values())))
 
 
 def _left_out(

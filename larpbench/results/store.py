@@ -21,7 +21,6 @@ from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
 from larpbench.tasks.base import Cell, TaskResult
 
 _LOCKS = ".locks"
-_DEPTH = 4  # folders between the results folder and a record
 _SET_ASIDE = ".set-aside"
 _FAULTS_SHOWN = 3
 _SHOWN = 10
@@ -36,8 +35,14 @@ def record_path(output: Path, cell: Cell, key: str) -> Path:
 @contextmanager
 def cell_lock(output: Path, key: str) -> Iterator[None]:
     """Hold a cell: a second run in the same folder waits and then finds it done."""
-    with storage.exclusive(output / _LOCKS / f"{key}.lock"):
+    with storage.locked(output / _LOCKS / key):
         yield
+
+
+def sweep(output: Path) -> None:
+    """Delete what killed runs have left half-written in a results folder."""
+    for folder in (output / _LOCKS, *output.glob("*/*/*/*/")):
+        storage.sweep(folder)
 
 
 def write_record(path: Path, record: CellRecord, result: TaskResult | None) -> None:
@@ -46,16 +51,11 @@ def write_record(path: Path, record: CellRecord, result: TaskResult | None) -> N
     Raises:
         StorageError: If the folder cannot be written.
     """
-    storage.make_folder(path.parent)
-    with storage.exclusive(
-        path.parents[_DEPTH] / _LOCKS / "writing.lock"
-    ):  # other seeds are written to this folder too
-        storage.sweep(path.parent)
-        if result is not None:
-            with storage.atomic_file(playlists_path(path)) as temporary:
-                playlists_frame(result).write_parquet(temporary)
-                record = record.model_copy(update={"playlists_sha256": digest_file(temporary)})
-        storage.write_text(path, record.model_dump_json(indent=2) + "\n")
+    if result is not None:
+        with storage.atomic_file(playlists_path(path)) as temporary:
+            playlists_frame(result).write_parquet(temporary)
+            record = record.model_copy(update={"playlists_sha256": digest_file(temporary)})
+    storage.write_text(path, record.model_dump_json(indent=2) + "\n")
 
 
 def read_record(path: Path) -> CellRecord:

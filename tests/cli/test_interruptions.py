@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
-from small_data import random_tables
+from killing import assert_same, killed
+from made_results import write_results
+from small_data import random_tables, split_tables
 
 KILLS = 20
 VOLATILE = ("costs", "created")
@@ -78,6 +80,20 @@ def test_results_after_20_kills_equal_those_of_an_uninterrupted_run(data, tmp_pa
     assert final.returncode == 0, final.stderr
     assert content(killed) == content(tmp_path / "whole")
     assert final.stdout == whole.stdout
+
+
+def test_a_run_killed_at_any_change_of_a_file_leaves_nothing_after_the_rerun(cli, tmp_path):
+    tables = split_tables(tmp_path / "tables")
+    build = ("dataset", "build", "csv", "--tracks", tables.tracks, "--playlists", tables.playlists)
+    assert cli(*build, "--output", tmp_path / "data").code == 0
+    run = ("run", "--dataset", tmp_path / "data", "--encoders", "tfidf", "--output", "{place}/results")
+    assert_same(*killed(tmp_path / "k", *run, kills=5))
+
+
+def test_a_merge_killed_at_any_change_of_a_file_ends_with_the_same_and_leaves_nothing(tmp_path):
+    one = write_results(tmp_path / "one", ["a"], seeds=2)
+    other = write_results(tmp_path / "other", ["b"], seeds=1)
+    assert_same(*killed(tmp_path / "k", "results", "merge", one, other, "--output", "{place}/merged", kills=1_000))
 
 
 def test_ctrl_c_keeps_what_is_finished(data, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, Dataset, DatasetAudio
 from larpbench.errors import StorageError
 from larpbench.fingerprint import digest_file
-from larpbench.storage import TEMPORARY_PREFIX, exclusive, make_folder, storage_errors, sweep
+from larpbench.storage import locked, staging_folder, sweep
 
 __all__ = ["GENERATOR_VERSION", "ORACLE_FILE", "build_demo"]
 
@@ -42,20 +41,17 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
     Raises:
         StorageError: If the folder cannot be written.
     """
+    sweep(output.parent)
     if (output / MANIFEST).is_file() and spec is None:
         return read_dataset(output)
     spec = spec or WorldSpec()
-    with exclusive(make_folder(output.parent) / f".{output.name}.lock"):
+    with locked(output):
         if (output / MANIFEST).is_file() and spec == WorldSpec():
             return read_dataset(output)
-        sweep(output.parent)
         world = draw_world(spec)
-        with (
-            storage_errors(output),
-            tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=output.parent) as staging,
-        ):
-            audio_files = _write_audio(world, spec.seed, Path(staging) / _AUDIO)
-            oracle = Path(staging) / ORACLE_FILE
+        with staging_folder(output.with_name(f"{output.name}.{_AUDIO}")) as staging:
+            audio_files = _write_audio(world, spec.seed, staging / _AUDIO)
+            oracle = staging / ORACLE_FILE
             np.savez_compressed(oracle, ids=world.tracks["track_id"].to_numpy().astype(str), embeddings=world.oracle)
             return assemble(
                 world.tracks.with_columns(
@@ -74,7 +70,7 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
                 ),
                 output,
                 audio=DatasetAudio(_AUDIO, AudioPolicy(clip_seconds=CLIP_SECONDS), audio_files),
-                attachments={_AUDIO: Path(staging) / _AUDIO, ORACLE_FILE: oracle},
+                attachments={_AUDIO: staging / _AUDIO, ORACLE_FILE: oracle},
             )
 
 

@@ -35,7 +35,7 @@ from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import BertSettings, HeadSettings, MelSettings, ModelSettings, SwinSettings
 from larpbench.encoders.larp.text_tower import TextTower
 from larpbench.encoders.larp.tokens import WordPieces, find_bert_tokenizer
-from larpbench.errors import DataError, MissingPartError, UsageError, named
+from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest_file
 
 Shapes = Mapping[str, Sequence[int]]
@@ -77,17 +77,15 @@ def convert(checkpoint: Path, output: Path, tokenizer: str | None = None) -> Con
 
     Args:
         checkpoint: Of the authors' code: .pth, .pt or .safetensors. Nothing in it is executed.
-        output: Folder to write; new or empty.
+        output: Folder to write; new or empty, or with just what is to come in.
         tokenizer: Folder of the text tower's tokenizer, or its name in the hub cache. By default that of
             ``bert-base-uncased``, if the checkpoint has its vocabulary.
 
     Raises:
-        UsageError: If the output folder is in use.
+        UsageError: If something else is there already.
         DataError: If the checkpoint is damaged, or of something else, or the tokenizer is another one.
         MissingPartError: If the tokenizer is not here and nothing works without it.
     """
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UsageError("the output is there already", where=str(output), allowed="a new or empty folder")
     state = read_state(checkpoint)
     try:
         settings = infer_settings({name: tuple(tensor.shape) for name, tensor in state.items()})
@@ -115,9 +113,10 @@ def convert(checkpoint: Path, output: Path, tokenizer: str | None = None) -> Con
         ignored=sum(not _translate({name: tensor}) for name, tensor in state.items()),
         needs_tokenizer=isinstance(settings.text, BertSettings) and pieces is None,
     )
-    with storage.atomic_folder(output) as folder:
+    with storage.staging_folder(output) as folder:
         save_model(folder, model, pieces)
         storage.write_text(folder / CARD, json.dumps(_card(summary, checkpoint), indent=2) + "\n")
+        storage.put_in_place_once(folder, output)
     return summary
 
 
