@@ -97,14 +97,22 @@ def _check_digests(dataset: Dataset) -> list[Finding]:
 
 
 def _check_counted(dataset: Dataset) -> list[Finding]:
-    """Find playlists that no score can count (rule 8)."""
+    """Find valid and test playlists that no score can count (rule 8).
+
+    A playlist of one track has no seed (rule 3), which is no fault; a split of nothing else is one.
+    """
     without = uncounted_playlists(dataset.playlists)
     findings = []
     for name in SPLITS[1:]:
-        ids = without.filter(pl.col("split") == name)["playlist_id"].sort()
+        mine = without.filter(pl.col("split") == name)
+        faulty = mine.filter(~pl.col("heldout") | (pl.col("tracks") > 1))["playlist_id"].sort()
+        detail = f"{len(faulty)}" + (f": {named(faulty, 3)}" if len(faulty) else "")
+        what = f"{name} playlists without a seed or without a held-out track"
+        findings.append(Finding(what, not len(faulty), detail))
         playlists = dataset.playlists.filter(pl.col("split") == name)["playlist_id"].n_unique()
-        detail = f"{len(ids)} of {playlists}" + (f": {named(ids, 3)}" if len(ids) else "")
-        findings.append(Finding(f"{name} playlists without a seed or without a held-out track", not len(ids), detail))
+        counted, alone = playlists - mine.height, mine.height - len(faulty)
+        detail = f"{counted} of {playlists}" + (f"; {alone} have one track" if alone else "")
+        findings.append(Finding(f"{name} playlists that scores count", bool(counted or not playlists), detail))
     return findings
 
 

@@ -288,11 +288,13 @@ def uncounted_playlists(entries: pl.DataFrame) -> pl.DataFrame:
         entries: Whole playlists, columns of ``playlists.parquet``.
 
     Returns:
-        Columns ``playlist_id`` and ``split``.
+        Columns ``playlist_id``, ``split``, ``tracks`` (how many it has) and ``seed``, ``heldout`` (whether it has one).
     """
     asked = entries.filter(pl.col("split") != "train")
-    both = pl.all_horizontal((pl.col("role") == role).any() for role in ("seed", "heldout"))
-    return asked.group_by("playlist_id", "split").agg(counted=both).filter(~pl.col("counted")).drop("counted")
+    has = {role: (pl.col("role") == role).any() for role in ("seed", "heldout")}
+    return (
+        asked.group_by("playlist_id", "split").agg(tracks=pl.len(), **has).filter(~(pl.col("seed") & pl.col("heldout")))
+    )
 
 
 def _stored_cells(path: Path, column: str) -> Iterator[str]:

@@ -109,18 +109,23 @@ def test_a_manifest_of_an_earlier_version_names_the_rule_playlists(cli, tmp_path
 
 
 ROLES = "playlist_id,track_id,split,role\n"
+GOOD = "good,t3,test,seed\ngood,t4,test,heldout\n"
 
 
 @pytest.mark.parametrize(
-    ("rows", "uncounted"),
+    ("rows", "uncounted", "bad"),
     [
-        ("p,t1,test,seed\np,t2,test,seed\nq,t3,test,seed\nq,t4,test,heldout\n", {"test": 1}),
-        ("p,t1,test,heldout\np,t2,test,heldout\nq,t3,valid,seed\nq,t4,valid,seed\n", {"valid": 1, "test": 1}),
-        ("p,t1,test,seed\np,t1,test,heldout\nq,t3,test,seed\nq,t4,test,heldout\n", {"test": 1}),
-        ("p,t1,test,seed\np,t2,test,heldout\n", {}),
+        ("p,t1,test,seed\np,t2,test,seed\n" + GOOD, {"test": 1}, ["test"]),
+        ("p,t1,test,seed\n" + GOOD, {"test": 1}, ["test"]),
+        ("p,t1,test,seed\np,t1,test,heldout\n" + GOOD, {"test": 1}, ["test"]),
+        ("p,t1,test,heldout\np,t2,test,heldout\n" + GOOD, {"test": 1}, ["test"]),
+        ("p,t1,test,heldout\np,t2,test,heldout\nq,t3,valid,seed\nq,t4,valid,seed\n",
+         {"valid": 1, "test": 1}, ["valid", "test"]),
+        ("p,t1,test,heldout\n" + GOOD, {"test": 1}, []),
+        (GOOD, {}, []),
     ],
-)
-def test_playlists_that_no_score_can_count_are_said_and_found(cli, tmp_path, rows, uncounted):
+)  # fmt: skip
+def test_playlists_that_no_score_can_count_are_said_and_found(cli, tmp_path, rows, uncounted, bad):
     ids = [f"t{track}" for track in range(6)]
     pl.DataFrame({"track_id": ids, "title": ids, "artist": ids, "album": ids}).write_csv(tmp_path / "t.csv")
     (tmp_path / "p.csv").write_text(ROLES + rows)
@@ -129,11 +134,11 @@ def test_playlists_that_no_score_can_count_are_said_and_found(cli, tmp_path, row
     assert built.code == 0, built.err
     assert read_manifest(tmp_path / "d").uncounted == uncounted
     checked = cli("dataset", "check", tmp_path / "d")
-    assert checked.code == (1 if uncounted else 0), checked.out
+    assert checked.code == (1 if bad else 0), checked.out
     for name in ("valid", "test"):
+        mark, count = ("BAD", 1) if name in bad else ("ok ", 0)
+        assert f"{mark}  {name} playlists without a seed or without a held-out track: {count}" in checked.out
         count = uncounted.get(name, 0)
-        mark = "BAD" if count else "ok "
-        assert f"{mark}  {name} playlists without a seed or without a held-out track: {count} of" in checked.out
         assert (f"warning: {count} {name} playlists lack a seed or a held-out track" in built.err) == bool(count)
 
 
@@ -145,7 +150,13 @@ def test_drawn_playlists_of_one_track_are_found_too(cli, tmp_path):
     built = cli(*build, "--train-fraction", 0, "--min-length", 1, "--output", tmp_path / "one")
     assert "1 test playlists lack a seed or a held-out track" in built.err
     assert "--min-length of 2" in built.err
-    assert cli("dataset", "check", tmp_path / "one").code == 1
+    checked = cli("dataset", "check", tmp_path / "one")
+    assert checked.code == 0
+    assert "ok   test playlists that scores count: 1 of 2; 1 have one track" in checked.out
+    (tmp_path / "p.csv").write_text("playlist_id,track_id\np,t1\nq,t2\n")
+    assert cli(*build, "--train-fraction", 0, "--min-length", 1, "--output", tmp_path / "alone").code == 0
+    assert "BAD  test playlists that scores count: 0 of 2" in cli("dataset", "check", tmp_path / "alone").out
+    (tmp_path / "p.csv").write_text("playlist_id,track_id\np,t1\nq,t2\nq,t3\n")
     assert cli(*build, "--train-fraction", 0, "--min-length", 2, "--output", tmp_path / "two").code == 0
     assert cli("dataset", "check", tmp_path / "two").code == 0
 
