@@ -234,6 +234,7 @@ def _locked(file: Path, output: Path) -> Iterator[None]:
 def _acquired(file: Path, seconds: float = -1) -> BaseFileLock:
     """Return the lock of a file that is there; who held it before has deleted the file that others waited for."""
     while True:
+        file.touch()  # where no file can be made, the lock would wait for ever
         lock = FileLock(file, timeout=seconds)
         lock.acquire()
         number = lock._context.lock_file_fd
