@@ -121,7 +121,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def staging_folder(output: Path) -> Iterator[Path]:
     """Give an empty folder beside `output`, which is locked meanwhile; it goes with all that is then still in it.
 
-    What killed processes have left beside `output` is deleted.
+    What killed processes have left beside `output` is deleted. An output has one such folder at a time.
     """
     with locked(output), storage_errors(output):
         sweep(output.parent)
