@@ -126,7 +126,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def staging_folder(output: Path) -> Iterator[Path]:
     """Give an empty folder beside `output`, which is locked meanwhile; it goes with all that is then still in it.
 
-    What killed processes have left beside `output` is deleted.
+    What killed processes have left beside `output` is deleted. An output has one such folder at a time.
     """
     with locked(output), storage_errors(output):
         sweep(output.parent)
@@ -239,6 +239,7 @@ def _locked(file: Path, output: Path) -> Iterator[None]:
 def _acquired(file: Path, seconds: float = -1) -> BaseFileLock:
     """Return the lock of a file that is there; who held it before has deleted the file that others waited for."""
     while True:
+        file.touch()  # where no file can be made, the lock would wait for ever
         lock = FileLock(file, timeout=seconds)
         lock.acquire()
         number = lock._context.lock_file_fd

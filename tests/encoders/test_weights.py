@@ -103,6 +103,20 @@ class TestFetching:
         ]
         assert (WEIGHTS.found() / "model.safetensors").read_bytes() == BIG
 
+    def test_a_whole_file_is_not_fetched_again_after_a_kill(self, server, home, monkeypatch):
+        with monkeypatch.context() as killed:
+            killed.setattr("larpbench.encoders.fetch._describe", lambda *arguments: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                fetch(WEIGHTS)
+        (known,) = home.rglob("model.safetensors.sha256")
+        known.unlink()  # the kill came just before it was written
+        server.asked = []
+        folder = fetch(WEIGHTS)
+        assert not [path for path, _ in server.asked if "resolve" in path]
+        assert (folder / "model.safetensors").read_bytes() == BIG
+        assert not list(home.rglob(".larpbench-*"))
+        assert not list(home.rglob(".partial-*"))
+
     def test_a_wrong_digest(self, server, home):
         server.wrong_digests.add("model.safetensors")
         with pytest.raises(DataError, match=r"has the digest .* and not 0000"):

@@ -18,6 +18,8 @@ from published_data import draw_tracks, mpd_playlist, write_zip
 from small_data import split_tables
 
 from larpbench import storage
+from larpbench.datasets.demo.build import build_demo
+from larpbench.datasets.demo.world import WorldSpec
 from larpbench.errors import UsageError
 
 
@@ -87,6 +89,8 @@ def test_what_a_killed_process_has_left_goes_on_the_next_start(tmp_path, prefix,
 LIVING = """
 import sys, pathlib
 from larpbench import storage
+from larpbench.datasets.demo.build import build_demo
+from larpbench.datasets.demo.world import WorldSpec
 output = pathlib.Path(sys.argv[1])
 with storage.atomic_folder(output) as folder, storage.atomic_file(output.parent / "file") as file:
     (folder / "part").write_text("one")
@@ -118,6 +122,8 @@ def test_what_a_living_process_writes_is_not_swept(tmp_path):
 COUNTING = """
 import sys, pathlib
 from larpbench import storage
+from larpbench.datasets.demo.build import build_demo
+from larpbench.datasets.demo.world import WorldSpec
 output = pathlib.Path(sys.argv[1])
 for _ in range(40):
     with storage.locked(output):
@@ -149,6 +155,28 @@ def test_another_thread_waits_and_the_same_one_does_not(tmp_path):
         order.append("first")
     other.join()
     assert order == ["first", "second"]
+
+
+def test_a_folder_where_no_lock_can_be_made_is_named(cli, results):
+    for arguments in (
+        ("results", "export", results[0], "/proc/larpbench.csv"),
+        ("report", results[0], "--output", "/proc/larpbench"),
+    ):
+        outcome = cli(*arguments)
+        assert outcome.code == 1
+        assert "error: cannot write" in outcome.err
+        assert "/proc/larpbench" in outcome.err
+
+
+def test_what_is_left_of_a_demo_that_was_just_finished_is_swept(tmp_path):
+    spec = WorldSpec(tracks=(16, 16, 16), playlists=(6, 6, 6), artists=(2, 2, 2))
+    build_demo(tmp_path / "demo", spec)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    for name in ("tmp-demo.audio", "tmp-demo"):
+        (tmp_path / f".larpbench-{name}").mkdir()
+    (tmp_path / ".larpbench-lock-demo").touch()
+    build_demo(tmp_path / "demo")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 
 def test_merge_refuses_what_is_not_its_own_result(cli, results, tmp_path):

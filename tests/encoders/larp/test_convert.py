@@ -309,6 +309,17 @@ def test_an_output_in_use_is_refused(state, tmp_path):
     assert convert(tmp_path / "c.safetensors", tmp_path / "out").views == ("audio",)
 
 
+def test_a_conversion_that_was_killed_when_it_was_done_ends_well_again(state, tmp_path):
+    save_file(state, tmp_path / "c.safetensors")
+    first = convert(tmp_path / "c.safetensors", tmp_path / "out")
+    assert convert(tmp_path / "c.safetensors", tmp_path / "out") == first
+    (tmp_path / "out" / "card.json").write_text("{}")
+    with pytest.raises(UsageError, match="there already"):
+        convert(tmp_path / "c.safetensors", tmp_path / "out")
+    assert (tmp_path / "out" / "card.json").read_text() == "{}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.safetensors", "out"]
+
+
 def test_another_tokenizer_is_refused(state, pieces, tmp_path):
     save_file(state, tmp_path / "c.safetensors")
     with (pieces / "vocab.txt").open("a") as stream:
