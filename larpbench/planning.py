@@ -22,6 +22,7 @@ from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
 from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
 from larpbench.results.store import has_playlists, read_record, record_path
 from larpbench.runtime import versions
+from larpbench.streams import aside
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell, Task
 from larpbench.tasks.overlap import Removal, find_removal
@@ -154,6 +155,7 @@ class Plan:
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
 
 
+@aside()
 def make_plan(
     dataset: Dataset,
     *,

@@ -9,6 +9,7 @@ import warnings
 
 import typer
 
+from larpbench import streams
 from larpbench.cli import (
     check,
     compare,
@@ -30,7 +31,7 @@ from larpbench.cli import (
 from larpbench.errors import LarpbenchError, printable
 
 _INTERRUPTED = 130
-_CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+_CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EPIPE)
 
 app = typer.Typer(
     name="larpbench",
@@ -61,21 +62,36 @@ app.command(epilog=doctor.EPILOG)(doctor.doctor)
 
 def main() -> None:
     """Run the command line and exit: 0 fine, 1 failed cells, 2 usage, 3 missing parts, 130 interrupted."""
+    with streams.owned():
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int | str | None:
+    """Run the command line and return what to exit with, once all is printed."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        app()
-        sys.stdout.flush()
-    except LarpbenchError as error:
-        typer.echo(f"error: {printable(str(error))}", err=True)
-        sys.exit(error.exit_code)
+        code = _code()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError as error:
         if error.errno not in _CANNOT_PRINT:
             raise
-        typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
-        sys.stdout = None  # nothing more can be printed, and Python would try at its end
-        sys.exit(1)
+        if error.errno != errno.EPIPE:
+            typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
+        return 1
+    if code == _INTERRUPTED:
+        typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
+    return code
+
+
+def _code() -> int | str | None:
+    try:
+        app()
+    except LarpbenchError as error:
+        typer.echo(f"error: {printable(str(error))}", err=True)
+        return error.exit_code
     except SystemExit as ended:
-        if ended.code == _INTERRUPTED:
-            typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
-        raise
+        return ended.code
+    return 0

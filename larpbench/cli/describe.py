@@ -10,6 +10,7 @@ import typer
 
 from larpbench.cli import options
 from larpbench.errors import MissingPartError
+from larpbench.streams import aside
 
 EPILOG = """Examples:
 
@@ -44,6 +45,7 @@ def describe(
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
+@aside()
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
     from larpbench.encoders import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
@@ -64,13 +66,15 @@ def _encoder(name: str) -> dict[str, object]:
     }
 
 
+@aside()
 def _recommender(name: str) -> dict[str, object]:
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.recommenders.base import LearnedRecommender
     from larpbench.tasks import TASKS, own_recommenders
 
-    of_tasks = own_recommenders()
-    task, found = of_tasks.get(name) or (None, RECOMMENDERS.get(name))
+    known = name in RECOMMENDERS.names()
+    task, found = (None, RECOMMENDERS.get(name)) if known else own_recommenders(plugins=True).get(name, (None, None))
+    found = found or RECOMMENDERS.get(name)  # says that there is none
     if isinstance(found, MissingPartError):
         raise found
     space = found.search_space if isinstance(found, LearnedRecommender) else {}
@@ -86,6 +90,7 @@ def _recommender(name: str) -> dict[str, object]:
     }
 
 
+@aside()
 def _task(name: str) -> dict[str, object]:
     from larpbench.tasks import TASKS
 

@@ -11,6 +11,7 @@ from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError, MissingPartError, UnknownNameError
 from larpbench.registry import Registry, resolve
+from larpbench.streams import aside
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ def _require_rules(dataset: Dataset) -> None:
         )
 
 
+@aside()
 def load_dataset(name: str | Path) -> Dataset:
     """Return a data set by name or folder. A name that larpbench or a plug-in brings is that one, whatever lies here.
 

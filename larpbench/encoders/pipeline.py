@@ -7,7 +7,6 @@ import functools
 import itertools
 import os
 import queue
-import shlex
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from larpbench import compiled, processes
+from larpbench import compiled, processes, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
@@ -102,10 +101,11 @@ def encode_tracks(
     with contextlib.ExitStack() as first:
         if spec.card.process_per_core:
             first.enter_context(compiled.first_use(spec.identity))
-        with contextlib.redirect_stdout(sys.stderr):  # what an encoder prints is no part of a table
+        beside = streams.foreign if spec.plugin else streams.aside  # what an encoder prints is no part of a table
+        with beside():
             encode = _built(spec, context, spec.source or dataset)
         for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
-            with contextlib.redirect_stdout(sys.stderr):
+            with beside():
                 vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
             first.close()  # the first batch has compiled what there is to compile
             yield EncodedBatch(vectors, 0.0)
@@ -233,7 +233,7 @@ def _in_processes(
 def _worker_died(spec: EncoderSpec, endings: list[str]) -> EmbeddingError:
     """Return what to say of workers that ended by themselves."""
     fewer = "fewer processes need less memory: taskset -c 0 larpbench ... starts one at a time"
-    anew = f"delete the compiled code, in case it is damaged, and try again: rm -r {shlex.quote(str(compiled.use_cache()))}"
+    anew = f"delete the folder of compiled code, in case it is damaged, and try again: {compiled.use_cache()}"
     crashed = any(each in processes.CRASHES for each in endings)
     return EmbeddingError(
         f"a process that encoded with {spec.identity!r} died: {processes.explained(endings)}",
@@ -257,7 +257,7 @@ def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[Track
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     compiled.follow(spec.identity)
-    sys.stdout = sys.stderr
+    sys.stdout = sys.stderr = streams.Spelling(sys.stderr)  # type: ignore[assignment]
     with contextlib.suppress(ImportError):
         import torch
 

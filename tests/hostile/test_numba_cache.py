@@ -91,7 +91,7 @@ class Killed:
 @pytest.mark.parametrize(
     ("which", "said"),
     [
-        (signal.SIGSEGV, ("SIGSEGV", "crash in compiled code", "rm -r", "NUMBA")),
+        (signal.SIGSEGV, ("SIGSEGV", "crash in compiled code", "delete the folder", "NUMBA cache")),
         (signal.SIGKILL, ("SIGKILL", "out of memory", "fewer processes")),
     ],
 )
