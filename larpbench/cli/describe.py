@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larpbench.cli import options
 from larpbench.errors import MissingPartError
 from larpbench.streams import aside
+
+if TYPE_CHECKING:
+    from larpbench.recommenders.base import Method
 
 EPILOG = """Examples:
 
@@ -72,9 +75,12 @@ def _recommender(name: str) -> dict[str, object]:
     from larpbench.recommenders.base import LearnedRecommender
     from larpbench.tasks import TASKS, own_recommenders
 
-    known = name in RECOMMENDERS.names()
-    task, found = (None, RECOMMENDERS.get(name)) if known else own_recommenders(plugins=True).get(name, (None, None))
-    found = found or RECOMMENDERS.get(name)  # says that there is none
+    task: str | None = None
+    if name in RECOMMENDERS.names():
+        found: Method | MissingPartError = RECOMMENDERS.get(name)
+    else:
+        owned = own_recommenders().get(name) or own_recommenders(plugins=True).get(name)
+        task, found = owned or (None, RECOMMENDERS.get(name))  # says that there is none
     if isinstance(found, MissingPartError):
         raise found
     space = found.search_space if isinstance(found, LearnedRecommender) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -123,6 +124,12 @@ class Asked:
             what = f"--layers holds {', '.join(wrong)}" if wrong else twice
             raise UsageError(what, allowed="--layers 0,1,2, or --recommenders gnn-sage-0,gnn-gat-2")
         return [f"gnn-sage-{int(each)}" for each in names(self.layers)]
+
+
+def given(context: typer.Context, options: Iterable[str]) -> list[str]:
+    """Return those options of a verb that its user has written, whatever their value."""
+    source = {name: context.get_parameter_source(name) for name in options}
+    return [name for name, found in source.items() if found is not None and found.name != "DEFAULT"]
 
 
 def names(text: str) -> list[str]:

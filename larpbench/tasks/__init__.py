@@ -34,6 +34,9 @@ def own_recommenders(plugins: bool = False) -> dict[str, tuple[str, Method | Mis
         if not (plugins or TASKS.origin(task).built_in):
             continue
         with suppress(MissingPartError):
-            recommenders = TASKS.get(task).recommenders(["all"])
+            chosen = TASKS.get(task)
+            if type(chosen).recommenders is Task.recommenders:
+                continue  # those of the registry, plug-ins among them
+            recommenders = chosen.recommenders(["all"])
             found |= {name: (task, each) for name, each in recommenders.items() if name not in RECOMMENDERS.names()}
     return found
