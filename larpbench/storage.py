@@ -16,7 +16,7 @@ import platformdirs
 from filelock import FileLock
 
 from larpbench import progress
-from larpbench.errors import LarpbenchError, StorageError
+from larpbench.errors import LarpbenchError, StorageError, UsageError, clipped
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
 WORK_PREFIX = ".larpbench-work-"
@@ -36,7 +36,12 @@ _ADVICE = {
 def home() -> Path:
     """Return the folder for data sets and embeddings: ``$LARPBENCH_HOME``, else the user's cache folder."""
     chosen = os.environ.get("LARPBENCH_HOME")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("larpbench")
+    if not chosen:
+        return platformdirs.user_cache_path("larpbench")
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"LARPBENCH_HOME is {clipped(chosen)!r}: there is no such user", allowed="a folder") from error
 
 
 def slug(name: str) -> str:
@@ -58,8 +63,11 @@ def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
         number = _system_error(error)
         if number is None:
             raise
+        where = clipped(str(path))
+        if number == errno.ENAMETOOLONG:
+            raise UsageError(f"cannot {verb}: {os.strerror(number)}", where=where, allowed="a shorter name") from error
         raise StorageError(
-            f"cannot {verb}: {os.strerror(number)}", where=str(path), next_step=_ADVICE.get(number)
+            f"cannot {verb}: {os.strerror(number)}", where=where, next_step=_ADVICE.get(number)
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 import warnings
 
@@ -28,10 +29,14 @@ from larpbench.cli import (
     table,
     train,
 )
-from larpbench.errors import LarpbenchError, printable
+from larpbench.errors import LarpbenchError, UsageError, clipped, printable
 
 _INTERRUPTED = 130
 _CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EPIPE)
+_CANNOT_USE = (
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODEV),
+)
 
 app = typer.Typer(
     name="larpbench",
@@ -88,10 +93,38 @@ def _ended() -> int | str | None:
 
 def _code() -> int | str | None:
     try:
+        for argument in sys.argv[1:]:
+            _require_text(argument)
         app()
     except LarpbenchError as error:
         typer.echo(f"error: {printable(str(error))}", err=True)
         return error.exit_code
+    except OSError as error:
+        if not _is_of_the_user(error):
+            raise
+        where = clipped(str(error.filename))
+        typer.echo(f"error: {printable(f'{error.strerror}: {where}')}\n  allowed: a path that can be used", err=True)
+        return UsageError.exit_code
     except SystemExit as ended:
         return ended.code
     return 0
+
+
+def _require_text(argument: str) -> None:
+    """Refuse arguments that name nothing: no file, folder or encoder can be called so."""
+    if not argument:
+        raise UsageError(
+            "an argument is empty", next_step="leave it out, or look whether a variable of the shell is set"
+        )
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in argument):
+        shown = clipped(argument.encode("utf-8", "backslashreplace").decode())
+        raise UsageError(f"an argument holds bytes that are no text: {shown!r}", allowed="UTF-8, without NUL")
+
+
+def _is_of_the_user(error: OSError) -> bool:
+    """Whether an error is of a path that the command line names; any other one is a fault of ours."""
+    if error.errno not in _CANNOT_USE or not isinstance(error.filename, (str, os.PathLike)):
+        return False
+    where = str(error.filename)
+    named = [argument.rpartition("=")[2].rstrip("/") for argument in sys.argv[1:]]
+    return any(each and each.rpartition(":")[2] in where for each in named)

@@ -39,16 +39,23 @@ class Drawn:
     """What tables and libraries are built by."""
 
     train_fraction: Annotated[
-        float, typer.Option(help="Share of train playlists where the split is drawn; 0 puts all of them in test.")
+        float,
+        typer.Option(
+            callback=options.finite,
+            help="Share of train playlists where the split is drawn; 0 puts all of them in test.",
+        ),
     ] = 0.7
     min_length: Annotated[
         int, typer.Option(min=1, help="Playlists with fewer tracks of their split leave, where the split is drawn.")
     ] = 5
     caption: options.Caption = "paper"
     seed: options.DrawSeed = 0
-    clip_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")] = (
-        10.0
-    )
+    clip_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=3600, callback=options.finite, help="Seconds of audio that encoders hear of each track."
+        ),
+    ] = 10.0
     licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown"
 
     def to_build(self, output: Path, source: str) -> BuildOptions:
@@ -141,7 +148,8 @@ larpbench dataset build demo --seed 7 --no-private-noise --output second-world""
 def build_demo(
     output: _Output,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Another world; the default one is the data set demo.")
+        int | None,
+        typer.Option(min=0, max=options.LARGEST_SEED, help="Another world; the default one is the data set demo."),
     ] = None,
     private_noise: Annotated[
         bool, typer.Option("--private-noise/--no-private-noise", help="Whether audio and text have noise of their own.")
