@@ -200,6 +200,8 @@ def make_plan(
     if draws < 1:
         raise UsageError(f"the number of draws is {draws}", allowed="1 or more")
     store, output = store or default_store(), Path(output)
+    with storage.storage_errors(output, "use"):
+        output.exists()
     chosen_task = TASKS.get(task).configured(task_options)
     dataset = chosen_task.view(dataset)
     specs, unavailable = _specs(chosen_task, encoders, dataset)

@@ -132,6 +132,7 @@ def exclusive(path: Path) -> Iterator[None]:
     make_folder(path.parent)
     lock = FileLock(path)
     with storage_errors(path):
+        path.touch()  # where no file can be made, the lock would wait for ever
         lock.acquire()
     try:
         yield  # outside `storage_errors`: what fails in the block is no fault of this file

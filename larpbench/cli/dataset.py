@@ -41,7 +41,7 @@ class Drawn:
     train_fraction: Annotated[
         float,
         typer.Option(
-            callback=options.finite,
+            callback=options.share,
             help="Share of train playlists where the split is drawn; 0 puts all of them in test.",
         ),
     ] = 0.7

@@ -138,13 +138,24 @@ class Asked:
 
 
 def finite(value: float) -> float:
-    """Return a number as it is; a limit alone lets "not a number" pass.
+    """Return a number of seconds as it is; a limit alone lets "not a number" pass.
 
     Raises:
         UsageError: If it is infinite, or no number.
     """
     if not math.isfinite(value):
-        raise UsageError(f"{value} is no length and no share", allowed="a finite number")
+        raise UsageError(f"{value} seconds", allowed="a finite number")
+    return value
+
+
+def share(value: float) -> float:
+    """Return the share of train as it is.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    if not 0 <= value < 1:
+        raise UsageError(f"the train fraction is {value}", allowed="0 <= fraction < 1")
     return value
 
 

@@ -81,6 +81,9 @@ def reproduce(
             next_step=f"larpbench reproduce table4 --dataset {dataset} --trained-on NAME",
         )
 
+    if trained_on:
+        load_dataset(trained_on)  # a typing error must not cost the targets before it
+
     def report(line: str) -> None:
         typer.echo(line, err=True)
 
