@@ -66,9 +66,9 @@ def owned() -> Iterator[None]:
             undo.enter_context(_descriptors_kept())
         undo.callback(_put_back, *before)
         if sys.stdout is not None:
-            sys.stdout = Spelling(sys.stdout)  # type: ignore[assignment]
+            sys.stdout = Spelling(sys.stdout)
         if sys.stderr is not None:
-            sys.stderr = Spelling(sys.stderr)  # type: ignore[assignment]
+            sys.stderr = Spelling(sys.stderr)
         yield
 
 
@@ -101,7 +101,7 @@ def terminal() -> TextIO:
 
 
 def _put_back(out: TextIO | None, err: TextIO | None) -> None:
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
 
 
 def _writes_to(stream: TextIO | None, descriptor: int) -> bool:

@@ -257,7 +257,7 @@ def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[Track
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     compiled.follow(spec.identity)
-    sys.stdout = sys.stderr = streams.Spelling(sys.stderr)  # type: ignore[assignment]
+    sys.stdout = sys.stderr = streams.Spelling(sys.stderr)
     with contextlib.suppress(ImportError):
         import torch
 
