@@ -76,14 +76,17 @@ def name_too_long(path: str) -> UsageError:
     )
 
 
+_LONGEST_NAME = 100  # that is worth a guess: longer ones take long
+
+
 class UnknownNameError(UsageError):
     """A name that no registry knows."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], next_step: str | None = None) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.5)
         super().__init__(
-            f"unknown {kind} {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""),
+            f"unknown {kind} {clipped(name)!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""),
             allowed=", ".join(names) or "(none)",
             next_step=next_step or f"larpbench list {kind}s",
         )

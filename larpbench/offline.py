@@ -31,6 +31,11 @@ def go_online() -> None:
     _state["offline"] = False
 
 
+def is_offline() -> bool:
+    """Return whether `go_offline` is in force."""
+    return _state["offline"]
+
+
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if _state["offline"] and event in _FORBIDDEN:
         if event in ("socket.connect", "socket.sendto") and not isinstance(arguments[1], tuple):

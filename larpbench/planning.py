@@ -22,6 +22,7 @@ from larpbench.learning import fit_seconds, lacking, splits_read, tuning_key
 from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
 from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
+from larpbench.streams import aside
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell, Task
 from larpbench.tasks.overlap import Removal, find_removal
@@ -155,6 +156,7 @@ class Plan:
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
 
 
+@aside()
 def make_plan(
     dataset: Dataset,
     *,
@@ -199,6 +201,8 @@ def make_plan(
     if draws < 1:
         raise UsageError(f"the number of draws is {draws}", allowed="1 or more")
     store, output = store or default_store(), Path(output)
+    with storage.storage_errors(output, "use"):
+        output.exists()
     chosen_task = TASKS.get(task).configured(task_options)
     dataset = chosen_task.view(dataset)
     specs, unavailable = _specs(chosen_task, encoders, dataset)

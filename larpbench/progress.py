@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from larpbench.streams import terminal
+
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -27,7 +29,7 @@ def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) 
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        with tqdm(total=total, initial=done, desc=name, unit=f" {unit}", leave=False, file=sys.stderr) as bar:
+        with tqdm(total=total, initial=done, desc=name, unit=f" {unit}", leave=False, file=terminal()) as bar:
             yield bar.update
         return
     started = last = time.monotonic()

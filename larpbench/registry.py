@@ -1,14 +1,14 @@
 """Names: one lazy table of built-ins, plus plug-ins by entry point.
 
-Listing names imports nothing. A plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a
-list and never an exception for anybody else.
+Listing names imports nothing, and only the plug-in that is asked for is imported: first in a process of its own. A
+plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a list and never an exception for
+anybody else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ from importlib import metadata
 from typing import Any, Generic, TypeVar
 
 from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.packages import import_ends
+from larpbench.streams import aside, foreign
 
 T = TypeVar("T")
 _BUILT_IN = "larpbench"
@@ -112,18 +114,23 @@ class Registry(Generic[T]):
                 self._loaded[name] = self._load(name, self.origin(name))
             return self._loaded[name]
 
-    def problems(self) -> list[Problem]:
-        """Return all clashes and all plug-ins that cannot be loaded. Imports the plug-ins, not the built-ins."""
+    def clashes(self) -> list[Problem]:
+        """Return what names are taken from whom, where several bring one. Imports nothing."""
         found = []
         for name, entries in sorted(self._plugins().items()):
             origins = [str(_origin_of(entry)) for entry in entries]
             if name in self._builtins:
                 message = f"{self.kind} {name!r} is built in; ignored: {', '.join(origins)}"
                 found.append(Problem("clash", name, message))
-                continue
-            if len(entries) > 1:
+            elif len(entries) > 1:
                 message = f"{self.kind} {name!r} is taken from {origins[0]}; ignored: {', '.join(origins[1:])}"
                 found.append(Problem("clash", name, message))
+        return found
+
+    def problems(self) -> list[Problem]:
+        """Return all clashes and all plug-ins that cannot be loaded. Imports the plug-ins, not the built-ins."""
+        found = self.clashes()
+        for name in sorted(set(self._plugins()) - set(self._builtins)):
             try:
                 self.get(name)
             except MissingPartError as error:
@@ -138,9 +145,15 @@ class Registry(Generic[T]):
         return {name: sorted(set(entries), key=lambda e: str(_origin_of(e))) for name, entries in found.items()}
 
     def _load(self, name: str, origin: Origin) -> T:
+        entry = metadata.EntryPoint(name, origin.target, self.group)
+        if not origin.built_in and (how := import_ends(entry)):
+            raise MissingPartError(
+                f"{self.kind} {name!r} of {origin} cannot be loaded: importing it {how}",
+                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+            )
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints is no part of the answer
-                value = metadata.EntryPoint(name, origin.target, self.group).load()
+            with aside() if origin.built_in else foreign():
+                value = entry.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plug-in may raise anything while it is imported

@@ -46,6 +46,7 @@ from larpbench.results.record import (
 from larpbench.results.removal import removal_part
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import Cost, machine, measured, torch_device, versions
+from larpbench.streams import aside
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Fit, Task, TaskResult
 from larpbench.tasks.overlap import Removal
@@ -73,6 +74,7 @@ class RunSummary:
     failed: tuple[tuple[PlannedCell, str], ...]
 
 
+@aside()
 def carry_out(
     plan: Plan, store: EmbeddingStore | None = None, report: Callable[[str], None] = logger.info
 ) -> RunSummary:

@@ -21,7 +21,7 @@ import platformdirs
 from filelock import BaseFileLock, FileLock
 
 from larpbench import progress
-from larpbench.errors import LarpbenchError, StorageError, UsageError, name_too_long
+from larpbench.errors import LarpbenchError, StorageError, UsageError, clipped, name_too_long
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
 LOCK_PREFIX = ".larpbench-lock-"
@@ -44,7 +44,12 @@ _ADVICE = {
 def home() -> Path:
     """Return the folder for data sets and embeddings: ``$LARPBENCH_HOME``, else the user's cache folder."""
     chosen = os.environ.get("LARPBENCH_HOME")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("larpbench")
+    if not chosen:
+        return platformdirs.user_cache_path("larpbench")
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"LARPBENCH_HOME is {clipped(chosen)!r}: there is no such user", allowed="a folder") from error
 
 
 def slug(name: str) -> str:
@@ -71,8 +76,9 @@ def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
             raise
         if number == errno.ENAMETOOLONG:
             raise name_too_long(str(path)) from error
+        where = clipped(str(path))
         raise StorageError(
-            f"cannot {verb}: {os.strerror(number)}", where=str(path), next_step=_ADVICE.get(number)
+            f"cannot {verb}: {os.strerror(number)}", where=where, next_step=_ADVICE.get(number)
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from small_data import Tables, random_tables
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process a core, not threads that wait in turn
+# One for all homes that tests make: librosa's inner loops are compiled once.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"larpbench-tests-numba-{os.getuid()}"))
 
 
 @dataclass(frozen=True)

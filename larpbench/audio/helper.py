@@ -17,6 +17,7 @@ import numpy as np
 
 from larpbench.audio.clips import load_clip
 from larpbench.audio.errors import UnusableAudio
+from larpbench.processes import ending, explained
 
 
 class Helper:
@@ -50,7 +51,8 @@ class Helper:
             if len(data) < head["bytes"]:
                 raise EOFError
         except (OSError, EOFError, json.JSONDecodeError) as error:
-            raise UnusableAudio("unreadable", path, "the process that decoded it ended") from error
+            how = explained([ending(self._process.wait())])
+            raise UnusableAudio("unreadable", path, f"the process that decoded it ended: {how}") from error
         return np.frombuffer(bytearray(data), dtype=np.float32)
 
     def close(self) -> None:

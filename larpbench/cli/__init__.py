@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 import warnings
-from typing import NoReturn
 
 import typer
 
+from larpbench import streams
 from larpbench.cli import (
     check,
     compare,
@@ -28,10 +29,14 @@ from larpbench.cli import (
     table,
     train,
 )
-from larpbench.errors import LarpbenchError, name_too_long, printable
+from larpbench.errors import LarpbenchError, UsageError, clipped, name_too_long, printable
 
 _INTERRUPTED = 130
-_CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+_CANNOT_PRINT = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EPIPE)
+_CANNOT_USE = (
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODEV),
+)
 
 app = typer.Typer(
     name="larpbench",
@@ -62,27 +67,68 @@ app.command(epilog=doctor.EPILOG)(doctor.doctor)
 
 def main() -> None:
     """Run the command line and exit: 0 fine, 1 failed cells, 2 usage, 3 missing parts, 130 interrupted."""
+    with streams.owned():
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int | str | None:
+    """Run the command line and return what to exit with, once all is printed."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        app()
-        sys.stdout.flush()
-    except LarpbenchError as error:
-        _fail(error)
+        code = _code()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            _fail(name_too_long(str(error.filename)))
         if error.errno not in _CANNOT_PRINT:
             raise
-        typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
-        sys.stdout = None  # nothing more can be printed, and Python would try at its end
-        sys.exit(1)
+        if error.errno != errno.EPIPE:
+            typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
+        return 1
+    if code == _INTERRUPTED:
+        typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
+    return code
+
+
+def _code() -> int | str | None:
+    try:
+        for argument in sys.argv[1:]:
+            _require_text(argument)
+        app()
+    except LarpbenchError as error:
+        return _failed(error)
+    except OSError as error:
+        if not _is_of_the_user(error):
+            raise
+        where = str(error.filename)
+        refused = UsageError(f"{error.strerror}: {clipped(where)}", allowed="a path that can be used")
+        return _failed(name_too_long(where) if error.errno == errno.ENAMETOOLONG else refused)
     except SystemExit as ended:
-        if ended.code == _INTERRUPTED:
-            typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
-        raise
+        return ended.code
+    return 0
 
 
-def _fail(error: LarpbenchError) -> NoReturn:
+def _failed(error: LarpbenchError) -> int:
     typer.echo(f"error: {printable(str(error))}", err=True)
-    sys.exit(error.exit_code)
+    return error.exit_code
+
+
+def _require_text(argument: str) -> None:
+    """Refuse arguments that name nothing: no file, folder or encoder can be called so."""
+    if not argument:
+        raise UsageError(
+            "an argument is empty", next_step="leave it out, or look whether a variable of the shell is set"
+        )
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in argument):
+        shown = clipped(argument.encode("utf-8", "backslashreplace").decode())
+        raise UsageError(f"an argument holds bytes that are no text: {shown!r}", allowed="UTF-8, without NUL")
+
+
+def _is_of_the_user(error: OSError) -> bool:
+    """Whether an error is of a path that the command line names; any other one is a fault of ours."""
+    if error.errno not in _CANNOT_USE or not isinstance(error.filename, (str, os.PathLike)):
+        return False
+    where = str(error.filename)
+    named = [argument.rpartition("=")[2].rstrip("/") for argument in sys.argv[1:]]
+    return any(each and each.rpartition(":")[2] in where for each in named)

@@ -41,7 +41,10 @@ class Drawn:
     split_rule: options.Rule = None
     train_fraction: Annotated[
         float | None,
-        typer.Option(help="Share of train (default 0.7) where the split is drawn; 0 puts all playlists in test."),
+        typer.Option(
+            callback=options.share,
+            help="Share of train (default 0.7) where the split is drawn; 0 puts all playlists in test.",
+        ),
     ] = None
     min_length: Annotated[
         int | None,
@@ -51,9 +54,12 @@ class Drawn:
     ] = None
     caption: options.Caption = "paper"
     seed: options.DrawSeed = 0
-    clip_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of audio that encoders hear of each track.")] = (
-        10.0
-    )
+    clip_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=3600, callback=options.finite, help="Seconds of audio that encoders hear of each track."
+        ),
+    ] = 10.0
     licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown"
 
     def to_build(self, output: Path, source: str) -> BuildOptions:
@@ -183,7 +189,8 @@ larpbench dataset build demo --seed 7 --no-private-noise --output second-world""
 def build_demo(
     output: _Output,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Another world; the default one is the data set demo.")
+        int | None,
+        typer.Option(min=0, max=options.LARGEST_SEED, help="Another world; the default one is the data set demo."),
     ] = None,
     private_noise: Annotated[
         bool, typer.Option("--private-noise/--no-private-noise", help="Whether audio and text have noise of their own.")

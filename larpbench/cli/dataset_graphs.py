@@ -113,7 +113,9 @@ def build_artist_graph(
 
 def build_toy_artists(
     output: _GivenOutput,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another graph; the default is toy-artists.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=options.LARGEST_SEED, help="Another graph; the default is toy-artists.")
+    ] = None,
 ) -> None:
     """Build the toy graph, 300 invented artists in planted communities, or another one of its kind."""
     from larpbench.datasets.toy_artists import ToySpec, build_toy

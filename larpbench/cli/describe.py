@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larpbench.cli import options
 from larpbench.errors import MissingPartError
+from larpbench.streams import aside
+
+if TYPE_CHECKING:
+    from larpbench.recommenders.base import Method
 
 EPILOG = """Examples:
 
@@ -44,6 +48,7 @@ def describe(
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
+@aside()
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
     from larpbench.encoders import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
@@ -64,13 +69,18 @@ def _encoder(name: str) -> dict[str, object]:
     }
 
 
+@aside()
 def _recommender(name: str) -> dict[str, object]:
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.recommenders.base import LearnedRecommender
     from larpbench.tasks import TASKS, own_recommenders
 
-    of_tasks = own_recommenders()
-    task, found = of_tasks.get(name) or (None, RECOMMENDERS.get(name))
+    task: str | None = None
+    if name in RECOMMENDERS.names():
+        found: Method | MissingPartError = RECOMMENDERS.get(name)
+    else:
+        owned = own_recommenders().get(name) or own_recommenders(plugins=True).get(name)
+        task, found = owned or (None, RECOMMENDERS.get(name))  # says that there is none
     if isinstance(found, MissingPartError):
         raise found
     space = found.search_space if isinstance(found, LearnedRecommender) else {}
@@ -86,6 +96,7 @@ def _recommender(name: str) -> dict[str, object]:
     }
 
 
+@aside()
 def _task(name: str) -> dict[str, object]:
     from larpbench.tasks import TASKS
 

@@ -10,6 +10,7 @@ import typer
 
 from larpbench.cli import options
 from larpbench.errors import MissingPartError
+from larpbench.streams import aside
 
 if TYPE_CHECKING:
     from larpbench.encoders.base import EncoderSpec
@@ -65,6 +66,7 @@ def doctor(as_json: options.Json = False) -> None:
         raise typer.Exit(3)
 
 
+@aside()
 def _encoders(registry: Registry[EncoderSpec]) -> list[str]:
     from larpbench.cli.list import speed_text
 

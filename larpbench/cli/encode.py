@@ -19,7 +19,9 @@ def encode(
     encoder: Annotated[str, typer.Option("--encoder", help="Encoder name: larpbench list encoders.")],
     dataset: options.DatasetName = "demo",
     split: Annotated[str, typer.Option("--split", help="train, valid or test.")] = "test",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives encoders that are random.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives encoders that are random.")
+    ] = 0,
 ) -> None:
     """Compute and keep an encoder's vectors of one split, shard by shard; a later run finds them."""
     from larpbench.datasets.catalogue import load_dataset

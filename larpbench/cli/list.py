@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from larpbench.cli import options
+from larpbench.cli.describe import Kind as Described
 from larpbench.errors import LarpbenchError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def list_names(
     pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as wildcards.")] = "*",
     as_json: options.Json = False,
 ) -> None:
-    """List what is there, with one line on each and whether it can run here."""
+    """List what is there, with one line on each and whether it can run here. Imports no plug-in."""
     rows = [row for row in _ROWS[kind]() if fnmatch.fnmatch(row["name"], pattern)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -72,41 +73,45 @@ def _state(row: dict[str, str]) -> str:
 def _encoders() -> list[dict[str, str]]:
     from larpbench.encoders import ENCODERS
 
-    for problem in ENCODERS.problems():
+    return [_encoder(ENCODERS.get(name)) for name in ENCODERS.names() if ENCODERS.origin(name).built_in] + _plugins(
+        ENCODERS
+    )
+
+
+def _encoder(spec: EncoderSpec) -> dict[str, str]:
+    status = spec.status()
+    return {
+        "name": spec.card.name if spec.takes is None else f"{spec.card.name}:{spec.takes}",
+        "summary": spec.card.summary,
+        "modalities": "+".join(spec.card.modalities) or "none",
+        "dim": str(spec.card.dim or "varies"),
+        "licence": spec.card.licence,
+        "speed": speed_text(spec),
+        "status": status.state,
+        "reason": status.reason or "",
+        "next": status.next_step or "",
+        "unproven": "yes" if spec.card.unproven else "",
+        "origin": "larpbench",
+    }
+
+
+def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
+    """Return what the metadata of plug-ins say: their code is imported where one is asked for by name, not here."""
+    for problem in registry.clashes():
         typer.echo(f"warning: {problem.message}", err=True)
-    rows = []
-    for name in ENCODERS.names():
-        origin = ENCODERS.origin(name)
-        try:
-            spec = ENCODERS.get(name)
-        except LarpbenchError as error:
-            rows.append(
-                {
-                    "name": name,
-                    "summary": "cannot be loaded",
-                    "status": "broken",
-                    "next": error.next_step or "",
-                    "origin": origin.distribution,
-                }
-            )
-            continue
-        status = spec.status()
-        rows.append(
-            {
-                "name": name if spec.takes is None else f"{name}:{spec.takes}",
-                "summary": spec.card.summary,
-                "modalities": "+".join(spec.card.modalities) or "none",
-                "dim": str(spec.card.dim or "varies"),
-                "licence": spec.card.licence,
-                "speed": speed_text(spec),
-                "status": status.state,
-                "reason": status.reason or "",
-                "next": status.next_step or "",
-                "unproven": "yes" if spec.card.unproven else "",
-                "origin": origin.distribution,
-            }
-        )
-    return rows
+    origins = {name: registry.origin(name) for name in registry.names()}
+    describable = registry.kind in list(Described)
+    return [
+        {
+            "name": name,
+            "summary": f"plug-in of {origin.distribution} {origin.version}",
+            "status": "not loaded",
+            "next": f"larpbench describe {registry.kind} {name}" if describable else "",
+            "origin": origin.distribution,
+        }
+        for name, origin in origins.items()
+        if not origin.built_in
+    ]
 
 
 def speed_text(spec: EncoderSpec) -> str:
@@ -121,11 +126,11 @@ def speed_text(spec: EncoderSpec) -> str:
 
 def _recommenders() -> list[dict[str, str]]:
     from larpbench.recommenders import RECOMMENDERS
-    from larpbench.tasks import TASKS, own_recommenders
+    from larpbench.tasks import own_recommenders
 
     rows = _described(RECOMMENDERS)
     for name, (task, found) in own_recommenders().items():
-        row = {"name": name, "origin": TASKS.origin(task).distribution}
+        row = {"name": name, "origin": "larpbench"}
         if isinstance(found, LarpbenchError):
             rows.append(
                 {
@@ -147,15 +152,13 @@ def _tasks() -> list[dict[str, str]]:
 
 
 def _described(registry: Registry[Recommender] | Registry[Task[Any]] | Registry[DatasetSource]) -> list[dict[str, str]]:
-    problems = registry.problems()
-    for problem in problems:
-        typer.echo(f"warning: {problem.message}", err=True)
-    broken = {problem.name for problem in problems if problem.kind == "broken"}
-    return [
-        {"name": name, "summary": registry.get(name).summary, "origin": registry.origin(name).distribution}
-        for name in registry.names()
-        if name not in broken
+    origins = {name: registry.origin(name) for name in registry.names()}
+    built_in = [
+        {"name": name, "summary": registry.get(name).summary, "origin": origin.distribution}
+        for name, origin in origins.items()
+        if origin.built_in
     ]
+    return built_in + _plugins(registry)
 
 
 def _datasets() -> list[dict[str, str]]:
@@ -164,6 +167,8 @@ def _datasets() -> list[dict[str, str]]:
 
     rows = _described(DATASETS)
     for row in rows:
+        if row.get("status"):
+            continue  # a plug-in
         source = DATASETS.get(row["name"])
         if source.build is not None and not is_built(source):
             row |= {"status": "not built", "next": source.build}

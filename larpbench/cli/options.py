@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +22,8 @@ class Condition(StrEnum):
     always = "always"
 
 
+LARGEST_SEED = 2**32 - 1
+_LARGEST = 2**31 - 1
 _OF_TASK = ("protocol", "visible_edges", "scaling", "epochs", "triplets")
 
 
@@ -38,11 +42,14 @@ class Preset(StrEnum):
 
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or folder of a data set: larpbench list datasets.")]
 Seeds = Annotated[
-    int, typer.Option("--seeds", min=1, help="Seeds that random and learned parts run over; others run once.")
+    int,
+    typer.Option("--seeds", min=1, max=1_000, help="Seeds that random and learned parts run over; others run once."),
 ]
 Budget = Annotated[
     int,
-    typer.Option("--budget", min=1, help="Trials that tune each learned recommender, on valid, for every encoder."),
+    typer.Option(
+        "--budget", min=1, max=10_000, help="Trials that tune each learned recommender, on valid, for every encoder."
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 Protocol = Annotated[
@@ -52,7 +59,9 @@ Protocol = Annotated[
     ),
 ]
 Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
-DrawSeed = Annotated[int, typer.Option(min=0, help="Drives all draws: split, seeds and held-out tracks, clip starts.")]
+DrawSeed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Drives all draws: split, seeds and held-out tracks, clip starts.")
+]
 Rule = Annotated[
     SplitRule | None,
     typer.Option(
@@ -83,7 +92,10 @@ class Asked:
     seeds: Seeds = 3
     budget: Budget = 6
     draws: Annotated[
-        int, typer.Option(min=1, help="Draws of the test playlists' hidden halves: how much of a score is the draw.")
+        int,
+        typer.Option(
+            min=1, max=10_000, help="Draws of the test playlists' hidden halves: how much of a score is the draw."
+        ),
     ] = 1
     output: Output = Path("results")
     condition: Annotated[
@@ -107,10 +119,10 @@ class Asked:
     scaling: Annotated[
         str | None, typer.Option(help="Artist similarity: scale features on train (default) or all artists.")
     ] = None
-    epochs: Annotated[int | None, typer.Option(min=1, help="Artist similarity: epochs at most.")] = None
+    epochs: Annotated[int | None, typer.Option(min=1, max=_LARGEST, help="Artist similarity: epochs at most.")] = None
     triplets: Annotated[
         int | None,
-        typer.Option(min=0, help="Artist similarity: triplets of an update; 0: both ends of every edge."),
+        typer.Option(min=0, max=_LARGEST, help="Artist similarity: triplets of an update; 0: both ends of every edge."),
     ] = None
 
     @property
@@ -156,6 +168,34 @@ class Asked:
             what = f"--layers holds {', '.join(wrong)}" if wrong else twice
             raise UsageError(what, allowed="--layers 0,1,2, or --recommenders gnn-sage-0,gnn-gat-2")
         return [f"gnn-sage-{int(each)}" for each in names(self.layers)]
+
+
+def finite(value: float) -> float:
+    """Return a number of seconds as it is; a limit alone lets "not a number" pass.
+
+    Raises:
+        UsageError: If it is infinite, or no number.
+    """
+    if not math.isfinite(value):
+        raise UsageError(f"{value} seconds", allowed="a finite number")
+    return value
+
+
+def share(value: float | None) -> float | None:
+    """Return the share of train as it is, if there is one.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    if value is not None and not 0 <= value < 1:
+        raise UsageError(f"the train fraction is {value}", allowed="0 <= fraction < 1")
+    return value
+
+
+def given(context: typer.Context, options: Iterable[str]) -> list[str]:
+    """Return those options of a verb that its user has written, whatever their value."""
+    source = {name: context.get_parameter_source(name) for name in options}
+    return [name for name, found in source.items() if found is not None and found.name != "DEFAULT"]
 
 
 def names(text: str) -> list[str]:

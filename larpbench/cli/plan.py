@@ -11,6 +11,7 @@ from larpbench.cli import options
 from larpbench.cli.options import Asked
 from larpbench.cli.spread import spread
 from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.streams import aside
 
 if TYPE_CHECKING:
     from larpbench.planning import Plan
@@ -45,6 +46,7 @@ def plan(asked: Asked, as_json: options.Json = False) -> None:
     require_asked(made, asked)
 
 
+@aside()
 def planned(asked: Asked) -> Plan:
     """Return the plan that the options of `run` and `plan` ask for."""
     from larpbench.datasets.catalogue import load_dataset

@@ -23,6 +23,7 @@ larpbench reproduce table3 figure5 --dataset demo
 larpbench reproduce table4 --dataset lfm --trained-on mpd --size paper
 
 larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz"""
+_OF_REQUEST = ("encoders", "protocol", "trained_on", "size", "seeds", "budget", "output")
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
 
 
@@ -35,6 +36,7 @@ class Size(StrEnum):
 
 
 def reproduce(
+    context: typer.Context,
     targets: Annotated[list[str], typer.Argument(help="Which tables and figures; all for every one.")],
     dataset: options.DatasetName = "demo",
     trained_on: Annotated[
@@ -58,7 +60,8 @@ def reproduce(
     """Reproduce the LARP paper's tables and figures on a data set, its own numbers beside ours.
 
     What is missing is run; cells that are in the results folder are kept, and an interrupted run goes on. Each table is
-    written as Markdown, CSV and LaTeX, each figure as SVG, PNG and the numbers in it.
+    written as Markdown, CSV and LaTeX, each figure as SVG, PNG and the numbers in it. An option that no target reads
+    is refused.
     """
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.errors import LarpbenchError, UsageError
@@ -66,6 +69,7 @@ def reproduce(
     from larpbench.reproduction.request import Request
 
     chosen = known.chosen(targets)
+    known.require_read(chosen, options.given(context, _OF_REQUEST))
     data = load_dataset(dataset)
     source = trained_on or _TRANSFERS.get(data.name, "")
     if "all" in targets and "table4" not in targets and not source:
@@ -76,6 +80,9 @@ def reproduce(
             f"table4 needs a second data set to learn from, and {data.name!r} has none by default",
             next_step=f"larpbench reproduce table4 --dataset {dataset} --trained-on NAME",
         )
+
+    if trained_on:
+        load_dataset(trained_on)  # a typing error must not cost the targets before it
 
     def report(line: str) -> None:
         typer.echo(line, err=True)

@@ -50,7 +50,7 @@ class BaselineSize(StrEnum):
     paper = "paper"
 
 
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Drives everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives everything random.")]
 BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="A tiny model, or that of the paper (for a GPU).")]
 Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, in whole epochs, with no early end.")]
 
@@ -62,6 +62,7 @@ def train() -> None:
 
 @app.command(epilog=EPILOG)
 def larp(
+    context: typer.Context,
     dataset: options.DatasetName = "demo",
     stages: Annotated[
         str, typer.Option("--stages", help="Stages in order: wtc, ttc, tpc; one may stand there twice.")
@@ -98,6 +99,11 @@ def larp(
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
         raise UsageError(f"stages {stages!r} make no sense", allowed=", ".join(STAGES))
+    written = options.given(context, ("towers", "fusion", "neighbours"))
+    if "towers" in written and size is not Size.heads:
+        raise UsageError(f"--towers changes nothing of --size {size.value}", allowed="--towers with --size heads")
+    if "tpc" not in chain and (unread := [name for name in written if name != "towers"]):
+        raise UsageError(f"--{unread[0]} changes nothing of --stages {stages}", allowed=f"--{unread[0]} with stage tpc")
     pair = options.names(towers)
     if len(pair) != 2:
         raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")

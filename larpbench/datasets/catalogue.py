@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError, MissingPartError, UnknownNameError
 from larpbench.registry import Registry, resolve
+from larpbench.streams import aside
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,13 @@ def list_datasets() -> list[str]:
     return [*known, *(name for name in built if name not in known and not made.fullmatch(name))]
 
 
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return kind(path)
+    except (OSError, ValueError):  # longer than a path can be
+        return False
+
+
 def _require_rules(dataset: Dataset) -> None:
     """Refuse a plug-in's playlists that break the protocol; those that larpbench builds cannot."""
     from larpbench.datasets.check import check_rules
@@ -162,6 +171,7 @@ def _require_rules(dataset: Dataset) -> None:
         )
 
 
+@aside()
 def load_dataset(name: str | Path) -> Dataset:
     """Return a data set by name or folder. A name that larpbench or a plug-in brings is that one, whatever lies here.
 
@@ -176,11 +186,11 @@ def load_dataset(name: str | Path) -> Dataset:
         if DATASETS.origin(name).distribution != "larpbench":
             _require_rules(made)
         return made
-    if (folder / MANIFEST).is_file():
+    if _is(Path.is_file, folder / MANIFEST):
         return read_dataset(folder)
     known = datasets_folder() / storage.slug(str(name))
     if (known / MANIFEST).is_file():
         return read_dataset(known)
-    if folder.is_dir():
+    if _is(Path.is_dir, folder):
         return read_dataset(folder)  # says what is missing
     raise UnknownNameError("dataset", str(name), list_datasets())

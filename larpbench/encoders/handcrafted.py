@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import librosa
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from larpbench.compiled import use_cache
 from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
+
+use_cache()  # numba reads it when it is imported
+import librosa  # noqa: E402
 
 SAMPLE_RATE = 22_050
 """Hz."""

@@ -13,21 +13,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
 import numpy as np
 
-from larpbench import storage
+from larpbench import compiled, processes, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.base import EncodeContext, EncoderSpec, FittedEncoder, TrackBatch
 from larpbench.encoders.checkpoints import load_checkpoint
 from larpbench.errors import DataError, EmbeddingError
-from larpbench.fingerprint import digest, digest_file
-from larpbench.runtime import cores, versions
+from larpbench.fingerprint import digest_file
+from larpbench.runtime import cores
 
 TEXT_BATCH = 512
 AUDIO_BATCH = 16
@@ -91,17 +92,23 @@ def encode_tracks(
         DataError: If an audio file is gone, was changed since the data set was built, or cannot be decoded.
         EmbeddingError: If the encoder's card promises what it does not have.
     """
+    compiled.use_cache()
     requests = (_request(spec, split, rows, inputs) for rows in batches)
     workers = cores()
     if spec.card.process_per_core and workers > 1 and len(batches) > 1:
         yield from _in_processes(spec, context, requests, _clip_seconds(split), workers)
         return
-    with contextlib.redirect_stdout(sys.stderr):  # what an encoder prints is no part of a table
-        encode = _built(spec, context, spec.source or dataset)
-    for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
-        with contextlib.redirect_stdout(sys.stderr):
-            vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
-        yield EncodedBatch(vectors, 0.0)
+    with contextlib.ExitStack() as first:
+        if spec.card.process_per_core:
+            first.enter_context(compiled.first_use(spec.identity))
+        beside = streams.foreign if spec.plugin else streams.aside  # what an encoder prints is no part of a table
+        with beside():
+            encode = _built(spec, context, spec.source or dataset)
+        for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
+            with beside():
+                vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
+            first.close()  # the first batch has compiled what there is to compile
+            yield EncodedBatch(vectors, 0.0)
 
 
 def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Callable[[TrackBatch], np.ndarray]:
@@ -214,19 +221,24 @@ def _in_processes(
     options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
     spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
     jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
-    # The very first time one worker goes ahead: what an encoder compiles (numba, in librosa) is stored in a folder of
-    # the installation, and processes that store at the same time leave code there that crashes every later one.
-    if not (used := _first_use(spec)).is_file():
-        with storage.exclusive(storage.make_folder(used.parent) / ".lock"):
-            yield from joblib.Parallel(**options)(itertools.islice(jobs, 1))
-            storage.write_text(used, "")
-    yield from joblib.Parallel(return_as="generator", pre_dispatch=_BATCHES_AHEAD * workers, **options)(jobs)
+    try:
+        with compiled.first_use(spec.identity) as is_first:
+            if is_first:  # one worker goes ahead: what it compiles is not stored by two at once
+                yield from joblib.Parallel(**options)(itertools.islice(jobs, 1))
+        yield from joblib.Parallel(return_as="generator", pre_dispatch=_BATCHES_AHEAD * workers, **options)(jobs)
+    except BrokenProcessPool as error:
+        raise _worker_died(spec, processes.endings_of_workers(error)) from error
 
 
-def _first_use(spec: EncoderSpec) -> Path:
-    """Return the file that says that an encoder has run in this installation, with these versions."""
-    installation = [sys.prefix, os.environ.get("NUMBA_CACHE_DIR"), versions()]
-    return storage.home() / "first-use" / digest([spec.identity, *installation])[:32]
+def _worker_died(spec: EncoderSpec, endings: list[str]) -> EmbeddingError:
+    """Return what to say of workers that ended by themselves."""
+    fewer = "fewer processes need less memory: taskset -c 0 larpbench ... starts one at a time"
+    anew = f"delete the folder of compiled code, in case it is damaged, and try again: {compiled.use_cache()}"
+    crashed = any(each in processes.CRASHES for each in endings)
+    return EmbeddingError(
+        f"a process that encoded with {spec.identity!r} died: {processes.explained(endings)}",
+        next_step=f"{anew}; if that does not help, {fewer}" if crashed else fewer,
+    )
 
 
 def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Request, seconds: float) -> EncodedBatch:
@@ -244,7 +256,8 @@ def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[Track
     """Return the encoder of this worker process, built once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    sys.stdout = sys.stderr
+    compiled.follow(spec.identity)
+    sys.stdout = sys.stderr = streams.Spelling(sys.stderr)
     with contextlib.suppress(ImportError):
         import torch
 

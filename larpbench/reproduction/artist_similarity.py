@@ -103,11 +103,13 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
     """Run the cells that are missing, cell by cell, and return all bars.
 
     Raises:
+        UnknownNameError: If the data set and larpbench have nothing of a name that was asked for.
         UsageError: If the data set is no artist graph.
         MissingPartError: If nothing can be run.
     """
     task = TASKS.get(NAME).configured({"protocol": request.protocol})
     seen = task.view(request.dataset)
+    task.encoders(request.encoders, seen)  # a typing error must not cost hours; the paper's own may not be there
     absent: dict[str, str] = {}
     for name in features:
         try:

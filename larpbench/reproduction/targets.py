@@ -1,32 +1,52 @@
-"""What can be reproduced, by name."""
+"""What can be reproduced, by name, and which options each target reads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from larpbench.errors import UnknownNameError
+from larpbench.errors import UnknownNameError, UsageError
 from larpbench.registry import resolve
 from larpbench.reproduction.request import Request
 from larpbench.tasks.continuation import CONTINUATION
 
 ALL = "all"
-_TABLES = {
-    "table1": "larpbench.reproduction.statistics_table:table1",
-    "table2": "larpbench.reproduction.score_tables:table2",
-    "table3": "larpbench.reproduction.score_tables:table3",
-    "table4": "larpbench.reproduction.score_tables:table4",
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table or figure.
+
+    Attributes:
+        where: ``module:attribute`` of what makes it.
+        reads: The fields of a `Request`, beside its data set, that it depends on.
+        drawn: Whether it writes its files itself.
+    """
+
+    where: str
+    reads: tuple[str, ...]
+    drawn: bool = False
+
+
+_RUNS = ("seeds", "budget", "output")  # whatever runs cells
+_PACKAGE = "larpbench.reproduction"
+_OF_PLAYLISTS = {
+    "table1": Target(f"{_PACKAGE}.statistics_table:table1", ()),
+    "table2": Target(f"{_PACKAGE}.score_tables:table2", (*_RUNS, "size")),
+    "table3": Target(f"{_PACKAGE}.score_tables:table3", (*_RUNS, "size")),
+    "table4": Target(f"{_PACKAGE}.score_tables:table4", (*_RUNS, "size", "trained_on")),
+    "figure3": Target(f"{_PACKAGE}.alignment:figure3", (*_RUNS, "size"), drawn=True),
+    "figure4": Target(f"{_PACKAGE}.sensitivity:figure4", (*_RUNS, "size"), drawn=True),
+    "figure5": Target(f"{_PACKAGE}.convergence:figure5", (*_RUNS, "size"), drawn=True),
 }
-FIGURES = {
-    "figure3": "larpbench.reproduction.alignment:figure3",
-    "figure4": "larpbench.reproduction.sensitivity:figure4",
-    "figure5": "larpbench.reproduction.convergence:figure5",
-}
-_OF_ARTISTS = {"artist-similarity": "larpbench.reproduction.artist_similarity:artist_similarity"}
-_DRAWN = FIGURES | _OF_ARTISTS
-OF_PLAYLISTS = (*_TABLES, *FIGURES)
+OF_PLAYLISTS = tuple(_OF_PLAYLISTS)
 """What ``all`` stands for: no data set can be asked for these and for the one on artists."""
-TARGETS = (*OF_PLAYLISTS, *_OF_ARTISTS)
+_TARGETS = _OF_PLAYLISTS | {
+    "artist-similarity": Target(
+        f"{_PACKAGE}.artist_similarity:artist_similarity", ("seeds", "output", "protocol", "encoders"), drawn=True
+    )
+}
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -36,10 +56,34 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
         UnknownNameError: If a name is no target.
     """
     for name in names:
-        if name not in (*TARGETS, ALL):
-            raise UnknownNameError("target", name, (*TARGETS, ALL), next_step="larpbench reproduce --help")
+        if name not in (*_TARGETS, ALL):
+            raise UnknownNameError("target", name, (*_TARGETS, ALL), next_step="larpbench reproduce --help")
     named = [each for name in names for each in (OF_PLAYLISTS if name == ALL else (name,))]
     return tuple(dict.fromkeys(named))
+
+
+def require_read(targets: Collection[str], given: Collection[str]) -> None:
+    """Refuse options that none of the targets depends on: they would change nothing, without a word.
+
+    Args:
+        targets: Names of targets.
+        given: The fields of a `Request` that the user has chosen.
+
+    Raises:
+        UsageError: Naming the first such option, and the targets that read it.
+    """
+    for name in given:
+        readers = [target for target, each in _TARGETS.items() if name in each.reads]
+        if not set(readers) & set(targets):
+            raise UsageError(
+                f"{_option(name)} changes nothing of {', '.join(targets)}",
+                allowed=f"{_option(name)} with {', '.join(readers)}",
+                next_step=f"leave {_option(name)} out",
+            )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
@@ -58,9 +102,10 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     """
     if target in OF_PLAYLISTS:
         CONTINUATION.view(request.dataset)  # refuses data sets of another kind
-    if target in _DRAWN:
-        draw: Callable[[Request, Path], list[Path]] = resolve(_DRAWN[target])
-        return draw(request, folder)
+    make = resolve(_TARGETS[target].where)
+    if _TARGETS[target].drawn:
+        written: list[Path] = make(request, folder)
+        return written
     from larpbench.reproduction.sheet import write_sheet
 
-    return write_sheet(resolve(_TABLES[target])(request), folder)
+    return write_sheet(make(request), folder)

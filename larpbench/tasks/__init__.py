@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from larpbench.errors import MissingPartError
@@ -22,13 +23,20 @@ TASKS: Registry[Task[Any]] = Registry(
 )
 
 
-def own_recommenders() -> dict[str, tuple[str, Method | MissingPartError]]:
-    """Return name -> task and recommender, or why it cannot be loaded, of those that belong to one task alone."""
-    broken = {problem.name for problem in TASKS.problems() if problem.kind == "broken"}
-    return {
-        name: (task, found)
-        for task in TASKS.names()
-        if task not in broken
-        for name, found in TASKS.get(task).recommenders(["all"]).items()
-        if name not in RECOMMENDERS.names()
-    }
+def own_recommenders(plugins: bool = False) -> dict[str, tuple[str, Method | MissingPartError]]:
+    """Return name -> task and recommender, or why it cannot be loaded, of those that belong to one task alone.
+
+    Args:
+        plugins: Whether those of plug-ins' tasks count too, which are imported for that; one that breaks has none.
+    """
+    found: dict[str, tuple[str, Method | MissingPartError]] = {}
+    for task in TASKS.names():
+        if not (plugins or TASKS.origin(task).built_in):
+            continue
+        with suppress(MissingPartError):
+            chosen = TASKS.get(task)
+            if type(chosen).recommenders is Task.recommenders:
+                continue  # those of the registry, plug-ins among them
+            recommenders = chosen.recommenders(["all"])
+            found |= {name: (task, each) for name, each in recommenders.items() if name not in RECOMMENDERS.names()}
+    return found

@@ -259,7 +259,9 @@ class Task(ABC, Generic[M]):
 
     def expanded(self, names: Sequence[str]) -> list[str]:
         """Return encoder names with ``all`` and ``default`` spelt out, each once."""
-        lists = {"all": _all_encoders(), "default": list(self.default_encoders)}
+        lists = {"default": list(self.default_encoders)}
+        if "all" in names:  # imports the plug-ins, to see which of them need an argument
+            lists["all"] = _all_encoders()
         return list(dict.fromkeys(each for name in names for each in lists.get(name, [name])))
 
 

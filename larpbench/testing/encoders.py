@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, FittedEncoder
+from larpbench.streams import foreign
 from larpbench.testing.toys import toy_batch, toy_split
 
 _CLOSE = 1e-4
@@ -91,7 +92,7 @@ def _checked(spec: EncoderSpec, encoder: Encoder | None) -> list[Check]:
 
 def _run(name: str, check: Callable[[], object]) -> Check:
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with foreign():
             check()
     except _Failed as failed:
         return Check(name, "fail", *failed.args)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrackBatch
 from larpbench.encoders.goldens import Golden
 from larpbench.registry import resolve
+from larpbench.streams import aside
 from larpbench.testing.encoders import Check
 
 
@@ -48,7 +47,7 @@ def _live(name: str, spec: EncoderSpec, golden: Golden) -> Check:
         return Check(name, "skipped", "the weights are not here", f"larpbench fetch {spec.identity}")
     batch = golden.batch(spec.card.sample_rate)
     batch = TrackBatch(batch.track_ids[:2], batch.captions[:2], None if batch.audio is None else batch.audio[:2])
-    with contextlib.redirect_stdout(sys.stderr):
+    with aside():
         expected = golden.reference(folder, batch, spec.argument)
     return _compared(name, build_on(spec, folder), golden, expected, batch)
 
@@ -67,7 +66,7 @@ def key_of(spec: EncoderSpec) -> str:
 
 
 def _compared(name: str, encoder: Encoder, golden: Golden, expected: np.ndarray, batch: TrackBatch) -> Check:
-    with contextlib.redirect_stdout(sys.stderr):
+    with aside():
         found = np.asarray(encoder.encode(batch))
     if found.shape != expected.shape:
         return Check(name, "fail", f"shape {found.shape}, and {expected.shape} of the original code")

@@ -87,7 +87,9 @@ def test_it_is_listed(environment: Path, call_in: Callable[..., Any]) -> None:
     (row,) = [each for each in listed.out.splitlines() if each.startswith(NAME)]
     assert f"(from {DISTRIBUTION}" in row
     rows = json.loads(line("list", "encoders", "hashed*", "--json").out)
-    assert [(each["name"], each["status"], each["origin"]) for each in rows] == [(NAME, "ready", DISTRIBUTION)]
+    assert [(each["name"], each["status"], each["origin"]) for each in rows] == [(NAME, "not loaded", DISTRIBUTION)]
+    described = line("describe", "encoder", NAME, "--json")
+    assert json.loads(described.out)["status"] == "ready"
 
 
 def test_it_is_described(environment: Path, call_in: Callable[..., Any]) -> None:

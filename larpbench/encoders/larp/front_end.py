@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from larpbench.compiled import first_use
 from larpbench.encoders.larp.settings import MelSettings
 
 _FLOOR = 1e-10  # of the power: silence is -100 dB
@@ -64,7 +65,8 @@ def log_mel(waveforms: Tensor, settings: MelSettings) -> Tensor:
 @functools.lru_cache(maxsize=8)
 def _filters(settings: MelSettings) -> Tensor:
     """Return (bins, n_mels) float32 triangles of equal area on Slaney's mel scale."""
-    from librosa.filters import mel
+    with first_use("librosa.filters"):  # importing it compiles
+        from librosa.filters import mel
 
     banks = mel(
         sr=settings.sample_rate,

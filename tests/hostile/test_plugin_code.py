@@ -1,0 +1,181 @@
+"""Plug-ins whose code hangs, leaves or prints: it is imported when asked for by name, and spoils no answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from larpbench import packages
+
+QUITS = "import os\nos._exit(0)\n"
+HANGS = "import time\ntime.sleep(100_000)\n"
+CRASHES = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+LOUD = """
+import os, subprocess, sys
+import numpy as np
+from larpbench.encoders.base import EncoderCard, EncoderSpec
+
+def shout(what):
+    print(f"print {what} \\x1b[2J")
+    print(f"error {what} \\x1b[2J", file=sys.stderr)
+    os.write(1, f"descriptor one {what} \\x1b[2J\\n".encode())
+    os.write(2, f"descriptor two {what} \\x1b[2J\\n".encode())
+    os.write(1, f"no line end {what}\\x1b".encode())
+    subprocess.run(["printf", f"child {what} \\\\033[2J\\n"], check=True)
+
+class Loud:
+    def __init__(self):
+        shout("building")
+
+    def encode(self, batch):
+        shout("encoding")
+        return np.arange(1, 4 * len(batch) + 1, dtype=np.float32).reshape(-1, 4) % 11 + 1
+
+def digest(context, argument):
+    print("digest \\x1b[2J")
+    return "0"
+
+shout("importing")
+SPEC = EncoderSpec(
+    EncoderCard(name="loud", version=1, summary="red \\x1b[31m", modalities=("text",), dim=4, weights="none",
+                licence="none", tracks_per_second=1000),
+    factory=lambda context, argument: Loud(), digest=digest,
+)
+"""
+
+
+def install(site: Path, name: str, source: str, group: str = "encoders") -> None:
+    site.mkdir(exist_ok=True)
+    (site / f"{name}_module.py").write_text(source)
+    info = site / f"dist_{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[larpbench.{group}]\n{name} = {name}_module:SPEC\n")
+
+
+@pytest.fixture
+def site(tmp_path):
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def line(tmp_path, site, home):
+    """The command line in a process of its own, as in a shell."""
+
+    def call(*arguments):
+        paths = os.pathsep.join([str(site), str(Path(packages.__file__).parents[1])])
+        done = subprocess.run(
+            [sys.executable, "-m", "larpbench", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": paths},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+        return done
+
+    return call
+
+
+@pytest.mark.parametrize("kind", ["encoders", "recommenders", "datasets", "tasks"])
+def test_list_imports_no_plugin(site, line, kind):
+    for name, source in {"quits": QUITS, "hangs": HANGS, "crashes": CRASHES}.items():
+        install(site, name, source, kind)
+    done = line("list", kind, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    for name in ("quits", "hangs", "crashes"):
+        assert rows[name]["summary"] == f"plug-in of dist-{name} 1.0"
+        assert rows[name]["status"] == "not loaded"
+
+
+def test_a_run_imports_what_it_names(site, line, small):
+    for group in ("encoders", "recommenders", "datasets", "tasks"):
+        install(site, f"quits_{group}", QUITS, group)
+        install(site, f"hangs_{group}", HANGS, group)
+    done = line("run", "--dataset", small.folder / "small", "--encoders", "tfidf")
+    assert done.returncode == 0, done.stderr
+    assert "| tfidf" in done.stdout
+    assert line("describe", "recommender", "gnn-sage-2").returncode == 0
+
+
+def test_what_leaves_is_told_whoever_asks(site, line, small):
+    install(site, "quits", QUITS)
+    install(site, "crashes", CRASHES)
+    for name, said in {"quits": "exit code 0", "crashes": "SIGSEGV"}.items():
+        done = line("run", "--dataset", small.folder / "small", "--encoders", f"{name},tfidf")
+        assert done.returncode == 3
+        assert f"'{name}' of dist-{name} 1.0" in done.stderr
+        assert said in done.stderr
+        assert f"pip uninstall dist-{name}" in done.stderr
+    done = line("plan", "--dataset", small.folder / "small", "--encoders", "all", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"quits", "crashes"} <= {each["name"] for each in json.loads(done.stdout)["unavailable"]}
+    seen = line("doctor", "--json")
+    assert seen.returncode == 3
+    problems = json.loads(seen.stdout)["problems"]
+    assert [each for each in problems if "'quits'" in each and "exit code 0" in each]
+    assert [each for each in problems if "'crashes'" in each and "SIGSEGV" in each]
+
+
+def test_an_import_that_hangs_is_ended(site, monkeypatch):
+    install(site, "hangs", HANGS)
+    install(site, "raises", "raise SystemExit(3)")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(packages, "IMPORT_SECONDS", 1.0)
+    group = "larpbench.encoders"
+    assert "more than 1 s" in str(packages.import_ends(metadata.EntryPoint("hangs", "hangs_module:SPEC", group)))
+    monkeypatch.setattr(packages, "IMPORT_SECONDS", 50.0)
+    assert packages.import_ends(metadata.EntryPoint("raises", "raises_module:SPEC", group)) is None
+
+
+def test_what_a_plugin_prints_spoils_no_answer(site, line, small):
+    install(site, "loud", LOUD)
+    described = line("describe", "encoder", "loud", "--json")
+    assert json.loads(described.stdout)["summary"] == "red \x1b[31m"
+    assert "red" in line("describe", "encoder", "loud").stdout
+    planned = line("plan", "--dataset", small.folder / "small", "--encoders", "loud", "--json")
+    assert len(json.loads(planned.stdout)["cells"]) == 1
+    done = line("run", "--dataset", small.folder / "small", "--encoders", "loud")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("#")
+    for what in ("importing", "building", "encoding"):
+        for way in ("print", "error", "descriptor one", "descriptor two", "child"):
+            assert f"{way} {what} \\x1b[2J" in done.stderr
+        assert f"no line end {what}\\x1b" in done.stderr
+    checked = line("check", "loud", "--json")
+    assert {each["name"] for each in json.loads(checked.stdout)} >= {"card", "build"}
+
+
+def test_output_that_nobody_reads(tmp_path, home):
+    def call(arguments, **streams):
+        return subprocess.run(
+            f"{sys.executable} -m larpbench {arguments}", shell=True, check=False, text=True, timeout=50,
+            stderr=subprocess.PIPE, **streams,
+        )  # fmt: skip
+
+    piped = call("list recommenders | true")
+    assert "Traceback" not in piped.stderr
+    assert call("list recommenders >&-").returncode == 0
+    full = call("list recommenders > /dev/full")
+    assert full.returncode == 1
+    assert full.stderr.count("\n") == 1
+    assert "cannot be written: No space left" in full.stderr
+
+
+def test_a_name_from_metadata_carries_no_escape(site, line):
+    install(site, "plain", QUITS)
+    points = site / "dist_plain-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[larpbench.encoders]\nbl\x1b[31mink = plain_module:SPEC\n")
+    done = line("list", "encoders")
+    assert done.returncode == 0, done.stderr
+    assert "ink" in done.stdout  # click takes colours away where there is no terminal
