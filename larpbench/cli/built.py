@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from larpbench.errors import printable
+
 if TYPE_CHECKING:
     from larpbench.datasets.schema import Manifest
 
@@ -23,9 +25,9 @@ def print_built(folder: Path, manifest: Manifest) -> None:
         playlists, tracks = manifest.counts[f"{name}.playlists"], manifest.counts[f"{name}.tracks"]
         typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
     for reason, count in manifest.left_out.items():
-        typer.echo(f"left out: {count} {reason}")
+        typer.echo(printable(f"left out: {count} {reason}"))
     for line in loss_lines(manifest):
-        typer.echo(line)
+        typer.echo(printable(line))
     typer.echo(f"licence: {manifest.licence}")
     typer.echo(f"fingerprint {manifest.fingerprint}")
     typer.echo(f"{folder}   (prove it: larpbench dataset check {folder})")
