@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from larpbench.errors import printable
+
 if TYPE_CHECKING:
     from larpbench.datasets.schema import Manifest
 
@@ -26,9 +28,9 @@ def print_built(folder: Path, manifest: Manifest) -> None:
         tracks = sum(manifest.counts[f"{name}.tracks"] for name in ("train", "valid", "test"))
         typer.echo(f"{without_artist} of {tracks} tracks have no artist: their captions name none")
     for reason, count in manifest.left_out.items():
-        typer.echo(f"left out: {count} {reason}")
+        typer.echo(printable(f"left out: {count} {reason}"))
     for line in loss_lines(manifest):
-        typer.echo(line)
+        typer.echo(printable(line))
     typer.echo(f"licence: {manifest.licence}")
     typer.echo(f"fingerprint {manifest.fingerprint}")
     typer.echo(f"{folder}   (prove it: larpbench dataset check {folder})")
