@@ -1,7 +1,8 @@
 """Files that are either whole or absent: atomic writes, locks, the home folder. Never a pickle.
 
-What is being written of ``NAME`` lies beside it as ``.larpbench-tmp-NAME``, while ``.larpbench-lock-NAME`` is locked. A
-lock ends with its process, so whoever gets it knows that a killed process has left what lies there. Both go at the end.
+What is being written of ``NAME`` lies beside it as ``.larpbench-tmp-NAME``; meanwhile ``.larpbench-lock-NAME.lock`` is
+locked. A lock ends with its process, so whoever gets it knows that a killed process has left what lies there. Both go
+at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from larpbench import progress
 from larpbench.errors import LarpbenchError, StorageError, UsageError, clipped, name_too_long
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
-LOCK_PREFIX = ".larpbench-lock-"
+LOCK_PREFIX, LOCK_SUFFIX = ".larpbench-lock-", ".lock"
 WORK_PREFIX = ".larpbench-work-"
 _LONGEST_NAME = 200
 """Bytes of a file name that leave room for a prefix."""
@@ -209,7 +210,7 @@ def locked(output: Path) -> Iterator[None]:
     Raises:
         StorageError: If the folder of `output` cannot be written.
     """
-    with _locked(_beside(output, LOCK_PREFIX), output):
+    with _locked(_beside(output, LOCK_PREFIX, LOCK_SUFFIX), output):
         yield
 
 
@@ -294,10 +295,11 @@ def work_folder(output: Path, key: str) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Delete what killed processes have left half-written in `folder`; what a living one writes stays."""
-    ours = (TEMPORARY_PREFIX, LOCK_PREFIX)
-    found = [each.name for each in folder.iterdir() if each.name.startswith(ours)] if folder.is_dir() else []
-    for name in {each.removeprefix(TEMPORARY_PREFIX).removeprefix(LOCK_PREFIX) for each in found}:
-        lock = folder.resolve() / f"{LOCK_PREFIX}{name}"
+    found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    names = {name.removeprefix(TEMPORARY_PREFIX) for name in found if name.startswith(TEMPORARY_PREFIX)}
+    locks = {name.removeprefix(LOCK_PREFIX) for name in found if name.startswith(LOCK_PREFIX)}
+    for name in names | {each.removesuffix(LOCK_SUFFIX) for each in locks if each.endswith(LOCK_SUFFIX)}:
+        lock = folder.resolve() / f"{LOCK_PREFIX}{name}{LOCK_SUFFIX}"
         if lock in getattr(_mine, "locks", ()):
             continue
         with suppress(OSError, NotImplementedError):  # somebody has it, or we may not write here
@@ -306,12 +308,12 @@ def sweep(folder: Path) -> None:
             _let_go(free, lock)
 
 
-def _beside(path: Path, prefix: str) -> Path:
-    """Return the path beside `path` that has a prefix; a name that would be too long is that of its digest."""
+def _beside(path: Path, prefix: str, suffix: str = "") -> Path:
+    """Return the path beside `path` with more to its name; a name that would be too long is that of its digest."""
     path, name = path.absolute(), path.absolute().name
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = hashlib.sha256(os.fsencode(name)).hexdigest() + path.suffix
-    return path.with_name(f"{prefix}{name}")
+    return path.with_name(f"{prefix}{name}{suffix}")
 
 
 def _delete(path: Path) -> None:

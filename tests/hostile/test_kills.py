@@ -71,10 +71,11 @@ def test_report(results, tmp_path):
 
 
 @pytest.mark.parametrize("prefix", [storage.TEMPORARY_PREFIX, storage.LOCK_PREFIX])
-@pytest.mark.parametrize("name", ["data", "data-2", "0a1b2c3d", "x" * 240, "ünï [1]"])
+@pytest.mark.parametrize("name", ["data", "data-2", "0a1b2c3d", "x" * 200, "ünï [1]"])
 def test_what_a_killed_process_has_left_goes_on_the_next_start(tmp_path, prefix, name):
-    left = tmp_path / f"{prefix}{name}"[:250]
+    left = tmp_path / f"{prefix}{name}"
     if prefix == storage.LOCK_PREFIX:
+        left = left.with_name(f"{left.name}.lock")
         left.touch()
     else:
         left.mkdir()
@@ -174,7 +175,7 @@ def test_what_is_left_of_a_demo_that_was_just_finished_is_swept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
     for name in ("tmp-demo.audio", "tmp-demo"):
         (tmp_path / f".larpbench-{name}").mkdir()
-    (tmp_path / ".larpbench-lock-demo").touch()
+    (tmp_path / ".larpbench-lock-demo.lock").touch()
     build_demo(tmp_path / "demo")
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
