@@ -15,7 +15,8 @@ from small_data import Tables, random_tables
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process a core, not threads that wait in turn
 # One for all homes that tests make: librosa's inner loops are compiled once.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"larpbench-tests-numba-{os.getuid()}"))
+_COMPILED = tempfile.TemporaryDirectory(prefix="larpbench-tests-numba-")
+os.environ.setdefault("NUMBA_CACHE_DIR", _COMPILED.name)
 
 
 @dataclass(frozen=True)

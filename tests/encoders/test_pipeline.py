@@ -166,6 +166,7 @@ def test_standardiser():
 
 
 def test_the_first_use_in_an_installation_begins_with_one_worker(home, monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     calls = []
     real = joblib.Parallel
 
