@@ -94,6 +94,7 @@ larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 -
 )
 @spread
 def build_csv(
+    context: typer.Context,
     playlists: Annotated[
         Path,
         typer.Option(
@@ -132,7 +133,10 @@ def build_csv(
     from larpbench.datasets.column_names import parse_columns
     from larpbench.datasets.csv import build_csv as build_from_tables
     from larpbench.datasets.playlist_tables import COLUMNS
+    from larpbench.errors import UsageError
 
+    if audio is None and options.given(context, ("clip_seconds",)):
+        raise UsageError("--clip-seconds says nothing without audio", allowed="--audio FOLDER beside it")
     names = f"tables {tracks.name} and {playlists.name}" if tracks else f"table {playlists.name}"
     chosen = drawn.to_build(output, names)
     built = build_from_tables(

@@ -10,6 +10,7 @@ import polars as pl
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_library import PathsOnDisk
+from larpbench.datasets.files import refuse_others
 from larpbench.datasets.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.datasets.usable_audio import hear_tracks
@@ -47,6 +48,9 @@ def build_csv(
     read = read_playlist_tables(
         tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows
     )
+    if "split" in read.tracks.columns or "split" in read.entries.columns:
+        options.require_no_draw()
+    refuse_others(output)
     listed = read.tracks
     if audio is None:
         return assemble(listed, read.entries, options, output, left_out=read.left_out)

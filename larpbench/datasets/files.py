@@ -131,18 +131,29 @@ def _write_manifest(folder: Path, manifest: Manifest, tables: dict[str, str]) ->
     return written
 
 
+def refuse_others(output: Path) -> None:
+    """Refuse an output that is there and is no data set: better before long work than after it.
+
+    Raises:
+        DataError: If it is.
+    """
+    if output.exists() and not (output.is_dir() and ((output / MANIFEST).is_file() or not any(output.iterdir()))):
+        raise _something_else(output)
+
+
 def already_built(output: Path, recipe: str, split: SplitRule) -> Manifest | None:
     """Return the manifest of a data set that the same command has built there, None if there is nothing yet.
 
     Raises:
         DataError: If there is something else; better said before a long build than after it.
     """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    refuse_others(output)
+    if not (output / MANIFEST).is_file():
         return None
-    existing = read_manifest(output) if (output / MANIFEST).is_file() else None
-    if existing is not None and existing.recipe == recipe:
+    existing = read_manifest(output)
+    if existing.recipe == recipe:
         return existing
-    if existing is None or existing.split != split:
+    if existing.split != split:
         raise _something_else(output)
     return None
 

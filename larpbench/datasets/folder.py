@@ -23,6 +23,7 @@ from larpbench.datasets.audio_library import (
     name_fault,
     walk,
 )
+from larpbench.datasets.files import refuse_others
 from larpbench.datasets.left_out import LeftOut, with_names
 from larpbench.datasets.playlist_files import PLAYLIST_READERS, read_playlist
 from larpbench.datasets.playlist_lookup import find_track
@@ -55,6 +56,7 @@ def build_folder(
     Raises:
         DataError: If there is nothing usable, or a folder is missing.
     """
+    refuse_others(output)
     root = folder_without_links(audio)
     lists = folder_without_links(playlists) if playlists else None
     left_out = LeftOut()

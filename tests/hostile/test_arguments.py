@@ -46,6 +46,7 @@ BASE = {
     "train cnn": ("--dataset", "empty"),
     "convert larp": ("a-file", "--output", "o"),
     "results export": ("empty", "e.csv"),
+    "results check": ("empty",),
     "results merge": ("empty", "empty", "--output", "o"),
 }
 
@@ -220,3 +221,25 @@ def test_bytes_that_are_no_text(tmp_path, home):
     )  # fmt: skip
     assert done.returncode == 2
     assert "no text" in done.stderr
+
+
+def test_an_output_that_holds_something_else_is_refused_before_long_work(small, cli, tmp_path, monkeypatch):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "diary.txt").write_text("mine")
+    monkeypatch.setattr("larpbench.datasets.demo.build.draw_world", lambda spec: pytest.fail("it was made"))
+    monkeypatch.setattr("larpbench.datasets.folder.hear_tracks", lambda *_: pytest.fail("it was decoded"))
+    for command in (("demo",), ("folder", "--audio", small.folder)):
+        refused = cli("dataset", "build", *command, "--output", tmp_path / "taken")
+        assert refused.code == 2
+        assert "holds something else" in refused.err
+    assert (tmp_path / "taken" / "diary.txt").read_text() == "mine"
+
+
+def test_options_of_a_split_or_of_audio_that_is_not_there_are_refused(small, cli, tmp_path):
+    command = ("dataset", "build", "csv", "--tracks", small.tracks, "--playlists", small.playlists)
+    for option in (("--train-fraction", "0.5"), ("--min-length", "3"), ("--split-rule", "tracks"),
+                   ("--clip-seconds", "5")):  # fmt: skip
+        refused = cli(*command, *option, "--output", tmp_path / "o")
+        assert refused.code == 2, option
+        assert option[0] in refused.err
+    assert not (tmp_path / "o").exists()

@@ -15,7 +15,7 @@ from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.demo.sound_tables import SAMPLE_RATE
 from larpbench.datasets.demo.synthesis import CLIP_SECONDS, synthesise
 from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, draw_world
-from larpbench.datasets.files import MANIFEST, read_dataset
+from larpbench.datasets.files import MANIFEST, read_dataset, refuse_others
 from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, Dataset, DatasetAudio
 from larpbench.errors import StorageError
 from larpbench.fingerprint import digest_file
@@ -44,6 +44,7 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
     sweep(output.parent)
     if (output / MANIFEST).is_file() and spec is None:
         return read_dataset(output)
+    refuse_others(output)
     spec = spec or WorldSpec()
     with locked(output):
         if (output / MANIFEST).is_file() and spec == WorldSpec():
