@@ -118,7 +118,7 @@ def _require_text(argument: str) -> None:
     """Refuse arguments that name nothing: no file, folder or encoder can be called so."""
     if not argument:
         raise UsageError(
-            "an argument is empty: it names nothing",
+            "'' names nothing: an argument is empty",
             next_step="leave it out, or look whether a variable of the shell is set",
         )
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in argument):

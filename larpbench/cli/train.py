@@ -99,11 +99,8 @@ def larp(
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
         raise UsageError(f"stages {stages!r} make no sense", allowed=", ".join(STAGES))
-    written = options.given(context, ("towers", "fusion", "neighbours"))
-    if "towers" in written and size is not Size.heads:
+    if options.given(context, ("towers",)) and size is not Size.heads:
         raise UsageError(f"--towers changes nothing of --size {size.value}", allowed="--towers with --size heads")
-    if "tpc" not in chain and (unread := [name for name in written if name != "towers"]):
-        raise UsageError(f"--{unread[0]} changes nothing of --stages {stages}", allowed=f"--{unread[0]} with stage tpc")
     pair = options.names(towers)
     if len(pair) != 2:
         raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")

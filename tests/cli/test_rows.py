@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -88,7 +89,10 @@ def test_other_lists_under_one_key_do_not_merge(cli, data, tmp_path):
     for name in "ab":
         assert run(cli, data, tmp_path / name, "--seeds", "1").code == 0
     (lists,) = (tmp_path / "b").glob("*/*/*/*/*.parquet")
-    pl.read_parquet(lists).with_columns(pl.col("recall@10").reverse()).write_parquet(lists)
+    pl.read_parquet(lists).with_columns(pl.col("ranked").list.reverse()).write_parquet(lists)
+    (record,) = (tmp_path / "b").glob("*/*/*/*/*.json")
+    stated = json.loads(record.read_text()) | {"playlists_sha256": hashlib.sha256(lists.read_bytes()).hexdigest()}
+    record.write_text(json.dumps(stated))
     merged = cli("results", "merge", tmp_path / "a", tmp_path / "b", "--output", tmp_path / "whole")
     assert merged.code == 2
     assert "other contents (playlists)" in merged.err
@@ -178,8 +182,8 @@ def test_the_names_of_embedded_data_sets_are_theirs(cli, data, with_demo, tmp_pa
 
 def test_a_table_of_another_format_makes_a_short_message(cli, data, tmp_path):
     tables = tmp_path / "music-tables"
-    lines = ["track_id,title,artist,album", *(f"t{number},Song,A,B" for number in range(2_000))]
-    (tables / "tracks.csv").write_text("\r".join(lines), newline="")  # line ends of old spreadsheets
+    generator = np.random.default_rng(0)
+    (tables / "tracks.csv").write_bytes(b"PK\x03\x04" + generator.bytes(20_000))  # a spreadsheet under another name
     built = cli(
         "dataset", "build", "csv", "--tracks", tables / "tracks.csv", "--playlists", tables / "playlists.csv",
         "--output", tmp_path / "d",

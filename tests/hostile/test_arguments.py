@@ -203,8 +203,6 @@ def test_names_of_a_second_data_set_are_checked_before_any_target(small, cli, tm
     "options",
     [
         ("--size", "tiny", "--towers", "random,tfidf"),
-        ("--stages", "wtc,ttc", "--neighbours", "3"),
-        ("--stages", "wtc", "--fusion", "mean"),
         ("--audio-weights", "random"),
     ],
 )

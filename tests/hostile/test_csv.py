@@ -289,7 +289,6 @@ def test_a_name_that_is_too_long_is_a_clear_error_in_every_command(cli, tmp_path
         ),
         ("dataset", "build", "csv", "--tracks", name, "--playlists", "p.csv", "--output", "out"),
         ("dataset", "check", name),
-        ("run", "--dataset", name, "--encoders", "tfidf"),
     ):
         outcome = cli(*arguments)
         assert outcome.code == 2
