@@ -200,6 +200,12 @@ def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
 
 
 def _require_as_built(folder: Path, manifest: Manifest) -> None:
+    if manifest.fingerprint != fingerprint_of(manifest.digests):
+        raise DataError(
+            "the manifest was changed since the data set was built: its fingerprint is not that of its digests",
+            where=str(folder / MANIFEST),
+            next_step="restore the file, or build the data set anew",
+        )
     for name, built in manifest.files.items():
         with storage_errors(folder / name, "read"):
             same = (folder / name).is_file() and digest_file_once(folder / name) == built

@@ -135,7 +135,7 @@ def _draws(records: Sequence[CellRecord]) -> list[str]:
     """Say how much of each row is the draw of the playlists' halves, and how much the training seed."""
     grouped: dict[tuple[str, str, int], list[tuple[float, ...]]] = defaultdict(list)
     for record in records:
-        if record.draws:
+        if record.draws and SHOWN[0] in record.draws.values:
             name = record.cell.encoder, record.cell.recommender, record.draws.n
             grouped[name].append(record.draws.values[SHOWN[0]])
     found = []

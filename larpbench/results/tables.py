@@ -144,8 +144,14 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> 
         return Row(*name, 0, card["weights"], card["control"], {}, failures[0] if failures else "no scores")
     metrics = {metric.name: metric for metric in good[0][1].metrics}
     single = len(good) == 1
-    scores = {column: _single(metrics[column]) for column in columns} if single else _over_seeds(good, columns)
+    known = tuple(column for column in columns if all(_has(record, column) for _, record in good))
+    scores = {column: _single(metrics[column]) for column in known} if single else _over_seeds(good, known)
+    scores = dict.fromkeys(columns) | scores
     return Row(*name, len(good), card["weights"], card["control"], scores)
+
+
+def _has(record: CellRecord, column: str) -> bool:
+    return any(metric.name == column for metric in record.metrics)
 
 
 def _single(metric: Metric) -> Score | None:

@@ -26,14 +26,16 @@ from larpbench.tasks import TASKS
 _TOLERANCE = 1e-9
 _SHARES = ("recall", "ndcg", "hit_rate", "mrr", "map", "unique_artist_share", "coverage")
 """Metrics that lie in [0, 1], whatever the task."""
-_CARD = ("modalities", "weights", "licence", "training_data", "control")
+_CARD = {"modalities": list, "weights": str, "licence": str, "training_data": str, "control": bool}
 _SIZES = ("n_seeds", "n_heldout", "n_candidates")
 
 
 def record_faults(record: CellRecord) -> tuple[str, ...]:
     """Return what is wrong with a record by itself, in words; nothing if it may be right."""
-    if lacking := [name for name in _CARD if name not in record.encoder.card]:
-        return (f"the card of its encoder lacks {', '.join(lacking)}",)
+    if lacking := [name for name, kind in _CARD.items() if not isinstance(record.encoder.card.get(name), kind)]:
+        return (f"the card of its encoder lacks {', '.join(lacking)}, or has another kind of value there",)
+    if (record.cell.encoder, record.cell.recommender) != (record.encoder.identity, record.recommender.name):
+        return ("it names one encoder or recommender as its cell, and another one as what was tested",)
     if record.status == "failed":
         return () if record.failure else ("it failed, and does not say why",)
     if not record.metrics:
@@ -41,6 +43,7 @@ def record_faults(record: CellRecord) -> tuple[str, ...]:
     if record.counts is None:
         return ("it does not say what was counted",)
     found = [fault for metric in record.metrics for fault in _metric_faults(metric)]
+    found += _spec_faults(record) if _is_built_in(record.cell.task) else ()
     names = [metric.name for metric in record.metrics]
     found += [f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
     found += [
@@ -110,6 +113,22 @@ def is_checked(record: CellRecord) -> bool:
     return record.status == "failed" or record.playlists_sha256 is not None
 
 
+def _spec_faults(record: CellRecord) -> Iterator[str]:
+    """Yield what a record of a task that larpbench brings says or lacks, and no such record does."""
+    smallest = record.counts.candidates_min if record.counts else 0
+    metrics = {metric.name: metric for metric in record.metrics}
+    for spec in TASKS.get(record.cell.task).metrics:
+        metric = metrics.get(spec.column)
+        if metric is None:
+            continue  # an earlier version may not have had it: tables print n/a
+        if (metric.ci_low is not None) != spec.per_query:
+            yield f"{metric.name} {'lacks' if spec.per_query else 'has'} an interval"
+        if (metric.chance is not None, metric.ceiling is not None) != (spec.quality, spec.quality):
+            yield f"{metric.name} {'lacks' if spec.quality else 'has'} a chance or a ceiling"
+        if metric.applicable != bool(spec.whole_list or spec.k < smallest):
+            yield f"{metric.name} is {'' if metric.applicable else 'not '}applicable with {smallest} candidates"
+
+
 def _metric_faults(metric: Metric) -> Iterator[str]:
     shown = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
     numbers = [each for each in shown if each is not None]
@@ -137,6 +156,7 @@ def _bound_faults(record: CellRecord, values: dict[str, np.ndarray]) -> Iterator
     if (heldout < 1).any() or (candidates < heldout).any():
         yield "a playlist has no held-out track, or more of them than candidates"
         return
+    yield from _count_faults(record, values)
     cutoffs = _cutoffs(record)
     chance, ceiling = (function(candidates, heldout, cutoffs) for function in (bounds.chance, bounds.ceiling))
     for metric in record.metrics:
@@ -151,6 +171,19 @@ def _bound_faults(record: CellRecord, values: dict[str, np.ndarray]) -> Iterator
             check_scores(columns, ceiling, heldout, cutoffs)
         except LarpbenchError as error:
             yield error.what
+
+
+def _count_faults(record: CellRecord, values: dict[str, np.ndarray]) -> Iterator[str]:
+    candidates, heldout, counts = values["n_candidates"], values["n_heldout"], record.counts
+    if counts:
+        stated = (counts.candidates_min, counts.candidates_mean, counts.heldout_mean)
+        exact = (candidates.min(), candidates.mean(), heldout.mean())
+        if not np.allclose(stated, exact, rtol=0, atol=_TOLERANCE):
+            yield f"it counts {stated} candidates and held-out tracks, and its playlists have {exact}"
+    for metric in record.metrics:
+        recall = values.get(f"recall@{_cutoff(metric)}")
+        if recall is not None and metric.hits != (hits := round(float(recall @ heldout))):
+            yield f"{metric.name} rests on {metric.hits} hits, and its playlists have {hits}"
 
 
 def _interval_faults(record: CellRecord, frame: pl.DataFrame) -> Iterator[str]:

@@ -67,6 +67,17 @@ def test_vectors_with_brackets_are_not_read_from_the_file_that_the_brackets_matc
     assert recall_of(cli, small.folder / "small", f"precomputed:{clean}", tmp_path / "c") == expected
 
 
+def test_a_manifest_with_another_fingerprint_is_refused(tmp_path, cli, small):
+    manifest = small.folder / "small" / "dataset.json"
+    stated = json.loads(manifest.read_text())
+    for change in ({"fingerprint": "0" * 64}, {"digests": stated["digests"] | {"playlists": "0" * 64}}):
+        manifest.write_text(json.dumps(stated | change))
+        refused = cli("run", "--dataset", small.folder / "small", "--encoders", "tfidf", "--output", tmp_path / "r")
+        assert refused.code == 2
+        assert "its fingerprint is not that of its digests" in refused.err
+        assert cli("dataset", "check", small.folder / "small").code == 1
+
+
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_hostile_names_of_home_data_vectors_and_results(tmp_path, cli, monkeypatch, name):
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / name / "home"))

@@ -60,6 +60,14 @@ FALSE_RECORDS = {
     "other metrics": lambda record: record["metrics"].append(record["metrics"][0]),
     "failed for no reason": lambda record: record.update(status="failed", failure=None),
     "a card without licence": lambda record: record["encoder"]["card"].pop("licence"),
+    "a card with a list for weights": lambda record: record["encoder"]["card"].update(weights=["none"]),
+    "a card without a word on control": lambda record: record["encoder"]["card"].update(control="no"),
+    "another encoder": lambda record: record["cell"].update(encoder="z"),
+    "no interval": first_metric(ci_low=None, ci_high=None),
+    "no chance": first_metric(chance=None),
+    "not applicable": first_metric(applicable=False),
+    "other hits": first_metric(hits=1),
+    "other candidates": lambda record: record["counts"].update(candidates_min=200),
     "a share of ties above 1": lambda record: record["counts"]["tie_share"].update({"10": 3.0}),
     "draws that are no shares": lambda record: record.update(draws={"n": 2, "values": {"recall@10": [0.1, 17.0]}}),
     "unknown schema": lambda record: record.update(schema_version=99),
@@ -92,6 +100,15 @@ def test_a_false_record_is_named_and_not_printed(cli, results, name):
     assert "2 of 3 results are right" in checked.out
     with pytest.raises(DataError):
         load_results(results)
+
+
+def test_a_metric_that_a_record_does_not_have_prints_n_a(cli, results):
+    for encoder in "ab":
+        edit(record_of(results, encoder), lambda record: record["metrics"].pop(3))
+    printed = cli("table", results)
+    assert printed.code == 0, printed.err
+    row = next(line for line in printed.out.splitlines() if line.startswith("| a "))
+    assert row.split(" | ")[5] == "n/a"
 
 
 def test_a_folder_in_the_place_of_a_record_is_named(cli, results):
