@@ -25,9 +25,8 @@ def scan_parquet(paths: Path | Sequence[Path]) -> pl.LazyFrame:
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Return the content of a Parquet file, or some of its columns."""
-    return pl.read_parquet(
-        path.absolute(), columns=None if columns is None else list(columns), glob=False, hive_partitioning=False
-    )
+    wanted = None if columns is None else list(columns)
+    return pl.read_parquet(path.absolute(), glob=False, hive_partitioning=False, columns=wanted)
 
 
 def parquet_schema(path: Path) -> pl.Schema:

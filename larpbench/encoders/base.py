@@ -361,19 +361,13 @@ class EncoderSpec:
         return next((status for status in unready if status.state != "ready"), Status("ready"))
 
     def require_possible(self, dataset: Dataset, splits: Sequence[SplitName]) -> None:
-        """Check as much as can be checked beforehand of whether it can encode splits of a data set.
-
-        Raises:
-            DataError: If it cannot.
-            MissingPartError: If something must be installed first.
-        """
+        """Raise what `check` raises where it is known beforehand that it, or an input, cannot encode some splits."""
         if self.check:
             self.check(self.argument, dataset, splits)
         for each in self.inputs:
             each.require_possible(dataset, splits)
-        if self.training and self.source:
-            for each in self.training.inputs:
-                each.require_possible(self.source, ("train", "valid"))
+        for each in self.training.inputs if self.training and self.source else ():
+            each.require_possible(self.source or dataset, ("train", "valid"))
 
     def weights_digest(self, context: EncodeContext) -> str | None:
         """Return the digest of the files that the vectors depend on, None if they depend on none."""
@@ -397,10 +391,10 @@ class EncoderSpec:
             factory = resolve(self.factory) if isinstance(self.factory, str) else self.factory
             return factory(context, self.argument)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
-            if broken := packages.broken():
-                told = "; ".join(f"{name}: {message}" for name, message in broken.items())
-                raise MissingPartError(
-                    f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {told}",
-                    next_step=packages.how_to_mend(tuple(broken)),
-                ) from error
-            raise
+            if not (broken := packages.broken()):
+                raise
+            faults = "; ".join(f"{name}: {message}" for name, message in broken.items())
+            raise MissingPartError(
+                f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {faults}",
+                next_step=packages.how_to_mend(tuple(broken)),
+            ) from error
