@@ -191,12 +191,15 @@ def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
         _require_as_built(folder, manifest)
     tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
     playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
+    audio = _read_audio(folder, manifest)
+    if as_built and not {TRACKS, PLAYLISTS} <= manifest.files.keys():
+        _require_digests(folder, manifest, table_digests(tracks, playlists.to_dict(), audio))
     graph = None
     if manifest.kind == "artist-graph":
         from larpbench.datasets.graph_files import read_graph  # builds on this module
 
         graph = read_graph(folder)
-    return Dataset(folder, manifest, tracks, playlists, _read_audio(folder, manifest), graph)
+    return Dataset(folder, manifest, tracks, playlists, audio, graph)
 
 
 def _require_as_built(folder: Path, manifest: Manifest) -> None:
@@ -216,6 +219,16 @@ def _require_as_built(folder: Path, manifest: Manifest) -> None:
                 where=str(folder / name),
                 next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the file",
             )
+
+
+def _require_digests(folder: Path, manifest: Manifest, found: Mapping[str, str]) -> None:
+    """Compare the content of tables where the manifest does not say which bytes they have."""
+    if wrong := [name for name, each in found.items() if manifest.digests.get(name, each) != each]:
+        raise DataError(
+            f"the tables are not what the manifest says: the digests of {', '.join(wrong)} differ",
+            where=str(folder),
+            next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the files",
+        )
 
 
 def read_table(

@@ -15,16 +15,17 @@ _ENDING = r"\.[A-Za-z][0-9A-Za-z]{0,4}$"
 
 
 def canonical_ids(ids: pl.Series) -> pl.Series:
-    """Return track ids with those of Spotify in one spelling, their 22 letters and digits; others stay as they are.
+    """Return track ids in one form of Unicode (NFC) without spaces around them, those of Spotify as 22 letters.
 
     ``spotify:track:<id>``, ``spotify:track:<id>?si=..`` and ``https://open.spotify.com/track/<id>?si=..`` mean the same
-    track. ``spotify:local:..`` is a file on somebody's disk without such an id, and stays whole.
+    track. ``spotify:local:..`` is a file on somebody's disk without such an id, and stays whole, as do all others.
 
     Args:
         ids: Text; null stays null.
     """
     name = ids.name
-    found = pl.coalesce(ids.str.extract(_SPOTIFY_URI), ids.str.extract(_SPOTIFY_URL), ids)
+    plain = ids.str.strip_chars().str.normalize("NFC")
+    found = pl.coalesce(plain.str.extract(_SPOTIFY_URI), plain.str.extract(_SPOTIFY_URL), plain)
     return pl.select(found.alias(name)).to_series()
 
 

@@ -6,9 +6,10 @@ the same bytes there.
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class _Model(BaseModel):
@@ -238,3 +239,9 @@ class CellRecord(_Model):
     machine: dict[str, str | int] = Field(default_factory=dict)
     created: str
     """UTC, ISO 8601."""
+
+    @field_validator("created")
+    @classmethod
+    def _is_a_time(cls, created: str) -> str:
+        datetime.datetime.fromisoformat(created)
+        return created

@@ -51,6 +51,8 @@ def record_faults(record: CellRecord) -> tuple[str, ...]:
         for metric in record.metrics
         if metric.n != record.counts.playlists
     ]
+    found += _draw_faults(record)
+    found += _cost_faults(record)
     draws = record.draws.values.values() if record.draws else ()
     shares = [*record.counts.tie_share.values(), *(each for values in draws for each in values)]
     found += [f"it holds a share of {each:.4g}" for each in shares if not -_TOLERANCE <= each <= 1 + _TOLERANCE]
@@ -111,6 +113,22 @@ def list_faults(record: CellRecord, path: Path) -> tuple[str, ...]:
 def is_checked(record: CellRecord) -> bool:
     """Return whether a record holds the digest of its Parquet file; those of earlier versions do not."""
     return record.status == "failed" or record.playlists_sha256 is not None
+
+
+def _draw_faults(record: CellRecord) -> Iterator[str]:
+    values = {metric.name: metric.value for metric in record.metrics}
+    for name, found in record.draws.values.items() if record.draws else ():
+        if record.draws and len(found) != record.draws.n:
+            yield f"it has {len(found)} draws of {name}, and says {record.draws.n}"
+        elif name in values and not math.isclose(found[0], values[name], abs_tol=_TOLERANCE):
+            yield f"the first draw of {name} is {found[0]:.4g}, and its value {values[name]:.4g}"
+
+
+def _cost_faults(record: CellRecord) -> Iterator[str]:
+    for name, value in record.costs.model_dump().items() if record.costs else ():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(each, int | float) and not 0 <= each < math.inf for each in numbers):
+            yield f"its {name} is {value}"
 
 
 def _spec_faults(record: CellRecord) -> Iterator[str]:

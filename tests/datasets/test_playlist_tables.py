@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import re
+import unicodedata
 
 import polars as pl
 import pytest
@@ -263,12 +264,17 @@ PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, ma
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
 
 
+def composed(text):
+    return unicodedata.normalize("NFC", text)
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), ids=st.lists(PRINTABLE, min_size=1, max_size=6, unique=True))
 def test_what_the_csv_module_writes_comes_back(tmp_path_factory, data, ids):
     encoding = data.draw(st.sampled_from(ENCODINGS))
     if encoding == "cp1252":
         ids = list(dict.fromkeys(each.encode("cp1252", "replace").decode("cp1252") for each in ids))
+    ids = list({composed(each): each for each in ids}.values())  # two forms of one text are one id
     separator = data.draw(st.sampled_from(",\t;|"))
     end = data.draw(st.sampled_from(["\n", "\r\n"]))
     texts = st.sampled_from([*ids, "", 'a "b" c', "two, parts; of|one\ttext", "two\nlines", " spaced "])
@@ -282,7 +288,8 @@ def test_what_the_csv_module_writes_comes_back(tmp_path_factory, data, ids):
         files.append(stream.getvalue().encode(encoding))
     found = read(tmp_path_factory.mktemp("made"), *files)
     expected = [
-        (each, *(" ".join(text.split("\n")).replace("\t", " ").strip() for text in more)) for each, *more in rows
+        (composed(each), *(" ".join(text.split("\n")).replace("\t", " ").strip() for text in more))
+        for each, *more in rows
     ]
     assert found.tracks.rows() == expected
-    assert found.entries.rows() == list(map(tuple, entries))
+    assert found.entries.rows() == [(playlist, composed(track)) for playlist, track in entries]

@@ -78,6 +78,19 @@ def test_a_manifest_with_another_fingerprint_is_refused(tmp_path, cli, small):
         assert cli("dataset", "check", small.folder / "small").code == 1
 
 
+def test_a_table_that_was_changed_is_found_without_the_digest_of_its_bytes(tmp_path, cli, small):
+    folder = small.folder / "small"
+    manifest = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(manifest | {"files": {}}))
+    command = ("run", "--dataset", folder, "--encoders", "tfidf", "--output", tmp_path / "r")
+    assert cli(*command).code == 0
+    playlists = pl.read_parquet(folder / "playlists.parquet")
+    playlists.head(playlists.height - 20).write_parquet(folder / "playlists.parquet")
+    refused = cli(*command)
+    assert refused.code == 2
+    assert "the digests of playlists differ" in refused.err
+
+
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_hostile_names_of_home_data_vectors_and_results(tmp_path, cli, monkeypatch, name):
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / name / "home"))

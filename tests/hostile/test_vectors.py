@@ -244,3 +244,28 @@ def test_a_member_that_was_damaged_fails_the_cell(cli, data, tmp_path):
     assert ran.code == 1, ran.err
     assert "1 cells computed, 0 kept, 1 failed" in ran.err
     assert "cannot be read" in ran.err
+
+
+@pytest.mark.parametrize("stray", ["artist_id", "Unnamed: 0", "id", "year", "index"])
+def test_a_stray_column_of_numbers_is_no_part_of_the_vectors(cli, small, tmp_path, stray):
+    ids = [f"t{number:05d}" for number in range(120)]
+    vectors = np.load(small.vectors)["embeddings"]
+    columns = {"track_id": ids, stray: range(120), **{f"d{n}": vectors[:, n] for n in range(vectors.shape[1])}}
+    pl.DataFrame(columns).write_csv(small.folder / "stray.csv")
+    refused = cli("run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{small.folder / 'stray.csv'}",
+                  "--output", tmp_path / "r")  # fmt: skip
+    assert refused.code == 3
+    assert f"'{stray}' seem to be no part of the vectors" in refused.err
+
+
+def test_decimal_commas_and_two_sets_of_ids_are_refused(cli, small, tmp_path):
+    ids = np.array([f"t{number:05d}" for number in range(120)])
+    rows = "".join(f"{each};[0,5 -1,25]\n" for each in ids)
+    (small.folder / "commas.csv").write_text(f"track_id;embedding\n{rows}")
+    np.savez(small.folder / "two.npz", ids=ids, track_ids=ids[::-1], uris=ids, embeddings=np.eye(120))
+    np.savez(small.folder / "twice.npz", ids=ids, uris=ids[::-1], embeddings=np.eye(120))
+    for name in ("commas.csv", "twice.npz"):
+        refused = cli("run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{small.folder / name}",
+                      "--output", tmp_path / "r")  # fmt: skip
+        assert refused.code == 3, name
+        assert "Traceback" not in refused.err

@@ -74,8 +74,15 @@ def ids_of_array(ids: np.ndarray | Sequence[object]) -> pl.Series:
 
 
 def id_name(names: Sequence[str]) -> str | None:
-    """Return which of some columns or arrays holds the ids, None if none does."""
-    return next((name for name in ID_NAMES if name in names), None)
+    """Return which of some columns or arrays holds the ids, None if none does.
+
+    Raises:
+        ValueError: If several do, and none of them is called as the documentation has it.
+    """
+    found = [name for name in ID_NAMES[:-1] if name in names] or [name for name in ID_NAMES[-1:] if name in names]
+    if len(found) > 1 and found[0] != ID_NAMES[0]:
+        raise ValueError(f"it has several sets of ids: {listed(found)}; keep one, or call the right one {ID_NAMES[0]}")
+    return found[0] if found else None
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

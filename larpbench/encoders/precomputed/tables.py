@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,8 +59,26 @@ def separated(path: Path, column: str | None) -> Source:
         )
     if not others:
         raise ValueError(f"it has no column but {name!r}")
+    if strays := _strays(others):
+        raise ValueError(
+            f"its columns {listed(strays)} seem to be no part of the vectors: leave them out, or keep the "
+            "vectors in one column of lists (PATH#COLUMN)"
+        )
     vectors = pl.concat_list([pl.col(each).cast(pl.Float64) for each in others]).alias("embedding")
     return _of_table(frame.select(name, vectors).lazy(), "embedding")
+
+
+def _strays(columns: Sequence[str]) -> list[str]:
+    """Return columns of numbers that are no numbers of a vector: other ids, row numbers, and what is beside a series.
+
+    A series is ``0, 1, ..``, ``d0, d1, ..`` and the like. Where there is none, every column has a name of its own.
+    """
+    known = [each for each in columns if each in ID_NAMES or re.fullmatch(r"(?i)unnamed: \d+|index|level_\d+", each)]
+    stems = {each: re.sub(r"\d+$", "", each) for each in columns}
+    series = {stem for stem in stems.values() if sum(other == stem for other in stems.values()) > 1}
+    numbered = [each for each in columns if stems[each] in series and each != stems[each]]
+    beside = [each for each in columns if each not in numbered] if len(numbered) > len(columns) / 2 else []
+    return list(dict.fromkeys([*known, *beside]))
 
 
 def _of_table(table: pl.LazyFrame, column: str | None) -> Source:
@@ -138,6 +157,17 @@ def csv_header(path: Path) -> tuple[list[str], str]:
 
 
 def _numbers(column: str) -> pl.Expr:
-    """Return lists of numbers out of text such as ``[0.1, 0.2]`` or ``0.1 0.2``."""
+    """Return lists of numbers out of text such as ``[0.1, 0.2]``, ``0.1;0.2`` or ``0.1 0.2``: one separator a cell.
+
+    A cell with two, such as ``0,1 0,2`` with decimal commas, has parts that are no numbers and is refused.
+    """
     inside = pl.col(column).str.strip_chars("[](){} \t\r\n")
-    return inside.str.replace_all(r"[,;\s]+", " ").str.split(" ").cast(pl.List(pl.Float64)).alias(column)
+    separator = (
+        pl.when(inside.str.contains(";", literal=True))
+        .then(pl.lit(";"))
+        .when(inside.str.contains(",", literal=True))
+        .then(pl.lit(","))
+        .otherwise(pl.lit(" "))
+    )
+    parts = inside.str.replace_all(r"\s*([,;])\s*", "$1").str.replace_all(r"\s+", " ").str.split(separator)
+    return parts.cast(pl.List(pl.Float64)).alias(column)
