@@ -18,7 +18,7 @@ from killing import assert_same, killed
 from made_results import write_results
 from small_data import random_tables, split_tables
 
-KILLS = 20
+KILLS = 8
 VOLATILE = ("costs", "created")
 
 
@@ -53,7 +53,7 @@ def data(cli, tmp_path):
     return tmp_path / "data"
 
 
-def test_results_after_20_kills_equal_those_of_an_uninterrupted_run(data, tmp_path, monkeypatch):
+def test_results_after_kills_equal_those_of_an_uninterrupted_run(data, tmp_path, monkeypatch):
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "home-whole"))
     whole = subprocess.run(arguments(data, tmp_path / "whole"), capture_output=True, text=True, check=False)
     assert whole.returncode == 0, whole.stderr
