@@ -237,7 +237,7 @@ def _worker_died(spec: EncoderSpec, endings: list[str]) -> EmbeddingError:
     crashed = any(each in processes.CRASHES for each in endings)
     return EmbeddingError(
         f"a process that encoded with {spec.identity!r} died: {processes.explained(endings)}",
-        next_step=f"{anew}; if that does not help, {fewer}" if crashed else fewer,
+        next_step=f"{anew}; if that does not help, {fewer}" if crashed or not endings else fewer,
     )
 
 

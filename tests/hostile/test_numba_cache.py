@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from killed_encoder import KilledEncoder
 from small_data import build_split_tables
 
 from larpbench import compiled, processes
@@ -80,14 +81,6 @@ def test_a_first_use_that_fails_is_none(tmp_path, monkeypatch):
         assert not is_first
 
 
-class Killed:
-    def __init__(self, signal_):
-        self.signal = signal_
-
-    def encode(self, batch):
-        os.kill(os.getpid(), self.signal)
-
-
 @pytest.mark.parametrize(
     ("which", "said"),
     [
@@ -101,7 +94,7 @@ def test_a_worker_that_dies_of_a_signal_is_named_with_the_remedy(tmp_path, monke
     monkeypatch.setattr(pipeline, "cores", lambda: 2)
     spec = get_encoder("random")
     card = spec.card.model_copy(update={"process_per_core": True})
-    spec = replace(spec, card=card, factory=lambda context, argument: Killed(which))
+    spec = replace(spec, card=card, factory=lambda context, argument: KilledEncoder(which))
     data = build_split_tables(tmp_path / "d")
     batches = [slice(start, start + 8) for start in range(0, 24, 8)]
     with pytest.raises(EmbeddingError) as caught:
