@@ -18,7 +18,7 @@ from larpbench.datasets.bad_rows import BadRow, BadRows
 from larpbench.datasets.column_names import ColumnNames, same_name
 from larpbench.datasets.schema import ROLES, SPLITS
 from larpbench.datasets.text_tables import PLACE, TextTable, open_text_table, tell_notes
-from larpbench.datasets.track_ids import canonical_ids
+from larpbench.datasets.track_ids import canonical_ids, plain_ids
 from larpbench.errors import DataError, UsageError, clipped, named
 from larpbench.storage import storage_errors
 
@@ -96,7 +96,10 @@ def read_playlist_tables(
         table.bad.require_few(max_bad_rows)
     respelt = [f"{table.respelt} of {table.what}" for table in read if table.respelt]
     if respelt:
-        progress.say(f"track ids written as Spotify addresses are read as their 22 characters: {', '.join(respelt)}")
+        progress.say(
+            "ids have no spaces around them and one form of Unicode, and Spotify addresses are read as their 22 "
+            f"characters: {', '.join(respelt)}"
+        )
     left_out = {f"bad rows of {table.what}": table.bad.count for table in read if table.bad.count}
     if len(read) == 1:
         frame = both.frame
@@ -120,8 +123,10 @@ def _read(what: str, path: Path, required: tuple[str, ...], optional: tuple[str,
         bad.rows += table.rows
         bad.add(table.path.name, table.unit, table.bad)
         frame = table.frame
-        ids = canonical_ids(frame["track_id"])
-        respelt += int((ids != frame["track_id"]).sum())
+        ids = [canonical_ids(frame["track_id"])]
+        if "playlist_id" in frame.columns:
+            ids.append(plain_ids(frame["playlist_id"]))
+        respelt += sum(int((each != frame[each.name]).sum()) for each in ids)
         frames.append(_without_faults(_words(frame.with_columns(ids)), table, bad).drop(PLACE))
     if not bad.rows:
         raise DataError(f"{what} have no rows" if what.endswith("s") else f"{what} has no rows", where=str(path))

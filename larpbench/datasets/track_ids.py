@@ -14,6 +14,11 @@ _ENDING = r"\.[A-Za-z][0-9A-Za-z]{0,4}$"
 """Of a file name: a dot, a letter, at most four letters or digits; ``1.5`` has none."""
 
 
+def plain_ids(ids: pl.Series) -> pl.Series:
+    """Return ids without spaces around them and in one form of Unicode (NFC); null stays null."""
+    return ids.str.strip_chars().str.normalize("NFC")
+
+
 def canonical_ids(ids: pl.Series) -> pl.Series:
     """Return track ids in one form of Unicode (NFC) without spaces around them, those of Spotify as 22 letters.
 
@@ -24,7 +29,7 @@ def canonical_ids(ids: pl.Series) -> pl.Series:
         ids: Text; null stays null.
     """
     name = ids.name
-    plain = ids.str.strip_chars().str.normalize("NFC")
+    plain = plain_ids(ids)
     found = pl.coalesce(plain.str.extract(_SPOTIFY_URI), plain.str.extract(_SPOTIFY_URL), plain)
     return pl.select(found.alias(name)).to_series()
 

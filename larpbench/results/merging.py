@@ -10,6 +10,7 @@ from pathlib import Path
 
 from larpbench import storage
 from larpbench.errors import DataError, UsageError
+from larpbench.results.notes import split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.store import find_records, playlists_path
 from larpbench.results.tables import superseded_records
@@ -118,6 +119,8 @@ def _same(one: tuple[Path, CellRecord], other: tuple[Path, CellRecord]) -> tuple
         return one if one[1].status == "ok" else other
     first, second = (record.model_dump(exclude=_NOT_OF_THE_KEY) for _, record in (one, other))
     different = [name for name in first if first[name] != second[name]]
+    rules = {split_rule(record.dataset.split) for _, record in (one, other)}
+    different += ["split rule"] if len(rules) > 1 else []
     if one[1].status == "ok" and not different and not _same_lists(one[0], other[0]):
         different = ["playlists"]
     if one[1].status == "ok" and different:

@@ -195,7 +195,7 @@ def _count_faults(record: CellRecord, values: dict[str, np.ndarray]) -> Iterator
     candidates, heldout, counts = values["n_candidates"], values["n_heldout"], record.counts
     if counts:
         stated = (counts.candidates_min, counts.candidates_mean, counts.heldout_mean)
-        exact = (candidates.min(), candidates.mean(), heldout.mean())
+        exact = (float(candidates.min()), float(candidates.mean()), float(heldout.mean()))
         if not np.allclose(stated, exact, rtol=0, atol=_TOLERANCE):
             yield f"it counts {stated} candidates and held-out tracks, and its playlists have {exact}"
     for metric in record.metrics:

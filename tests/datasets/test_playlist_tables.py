@@ -292,4 +292,4 @@ def test_what_the_csv_module_writes_comes_back(tmp_path_factory, data, ids):
         for each, *more in rows
     ]
     assert found.tracks.rows() == expected
-    assert found.entries.rows() == [(playlist, composed(track)) for playlist, track in entries]
+    assert found.entries.rows() == [(composed(playlist), composed(track)) for playlist, track in entries]

@@ -295,3 +295,18 @@ def test_a_name_that_is_too_long_is_a_clear_error_in_every_command(cli, tmp_path
         assert "too long" in outcome.err
         assert "(3" in outcome.err  # how many characters; the name itself is shortened
         assert len(outcome.err) < 600
+
+
+@pytest.mark.parametrize("other", ["Café ", "Cafe\u0301"])
+def test_a_playlist_in_two_spellings_is_one(cli, tmp_path, other):
+    tracks = "".join(f"t{n},Song {n},Somebody,\n" for n in range(8))
+    (tmp_path / "tracks.csv").write_text(f"track_id,title,artist,album\n{tracks}", encoding="utf-8")
+    rows = "".join(f"{'Café' if n % 2 else other},t{n}\n" for n in range(8))
+    (tmp_path / "playlists.csv").write_text(f"playlist_id,track_id\n{rows}", encoding="utf-8")
+    built = cli(
+        "dataset", "build", "csv", "--tracks", tmp_path / "tracks.csv", "--playlists", tmp_path / "playlists.csv",
+        "--train-fraction", "0", "--min-length", "2", "--output", tmp_path / "data",
+    )  # fmt: skip
+    assert built.code == 0, built.err
+    assert pl.read_parquet(tmp_path / "data" / "playlists.parquet")["playlist_id"].unique().to_list() == ["Café"]
+    assert "4 of the playlists" in built.err
