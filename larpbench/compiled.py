@@ -7,15 +7,14 @@ the cache, its lock and the marks of what has been compiled lie in one folder.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 from larpbench import storage
 from larpbench.fingerprint import digest
+from larpbench.runtime import versions
 
 _VARIABLE = "NUMBA_CACHE_DIR"
 _PACKAGES = ("numba", "llvmlite", "numpy", "librosa")
@@ -30,7 +29,7 @@ def use_cache() -> Path:
     """
     chosen = os.environ.get(_VARIABLE)
     if not chosen or chosen == _state["ours"]:
-        chosen = _state["ours"] = str((storage.home() / "numba" / digest(_versions())[:16]).absolute())
+        chosen = _state["ours"] = str((storage.home() / "numba" / digest(versions(_PACKAGES))[:16]).absolute())
         os.environ[_VARIABLE] = chosen
     return Path(chosen)
 
@@ -48,7 +47,7 @@ def first_use(name: str) -> Iterator[bool]:
         yield False
         return
     cache = use_cache()
-    mark = cache / ".larpbench" / digest([name, sys.prefix, _versions()])[:32]
+    mark = cache / ".larpbench" / digest([name, sys.prefix, versions(_PACKAGES)])[:32]
     if mark.is_file() or (cache.is_dir() and not os.access(cache, os.W_OK)):  # where nothing can be stored, no harm is
         yield False
         return
@@ -67,13 +66,3 @@ def first_use(name: str) -> Iterator[bool]:
 def follow(name: str) -> None:
     """Say that this process works for one that sees to the first use of `name`: it locks nothing itself."""
     _state["held"] = name
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 import traceback
-import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class LarpbenchError(Exception):
@@ -51,6 +57,14 @@ def told(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {error}{place}")
 
 
+def schema_fault(error: ValidationError) -> str:
+    """Return the first thing that does not fit a schema, and how many more there are, for a message."""
+    first, *others = error.errors(include_url=False, include_input=False)
+    place = "".join(f"{each}." for each in first["loc"])[:-1]
+    what = f"{place + ': ' if place else ''}{first['msg']}" + (f" (and {len(others)} more)" if others else "")
+    return clipped(printable(what))
+
+
 def clipped(text: str, most: int = 300) -> str:
     """Return a text that came from a file, short enough for a message."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
@@ -58,9 +72,7 @@ def clipped(text: str, most: int = 300) -> str:
 
 def printable(text: str) -> str:
     """Return a text without what a terminal would obey: other control characters than line ends and tabs are spelt."""
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) != "Cc" else f"\\x{ord(char):02x}" for char in text
-    )
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class UsageError(LarpbenchError):

@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -54,10 +54,10 @@ def measured() -> Iterator[Cost]:
         cost.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on."""
+def versions(packages: Iterable[str] = REPORTED_PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of packages; by default of those that a result depends on."""
     found = {"python": platform.python_version()}
-    for package in REPORTED_PACKAGES:
+    for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import sys
 import threading
@@ -16,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+from larpbench.errors import printable
+
 _PIPE_BYTES = 2**20
 _OUT, _ERR = 1, 2
 
@@ -30,8 +30,8 @@ _state = _State()
 
 
 def spelt(text: str) -> str:
-    """Return a text without control characters but tabs, line ends and returns: they are spelt as hex."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """Return a text as `printable` has it, but with the returns by which progress bars begin their line again."""
+    return "\r".join(map(printable, text.split("\r")))
 
 
 class Spelling:

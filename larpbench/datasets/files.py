@@ -19,7 +19,7 @@ from larpbench.datasets.schema import (
     SplitRule,
     clips_digest,
 )
-from larpbench.errors import DataError
+from larpbench.errors import DataError, schema_fault
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
 from larpbench.storage import put_in_place, staging_folder, storage_errors
 from larpbench.table_files import TABLE_ERRORS, read_parquet, scan_parquet
@@ -171,9 +171,9 @@ def read_manifest(folder: Path) -> Manifest:
             next_step="larpbench dataset build --help, or larpbench list datasets",
         )
     try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise DataError(f"the manifest does not fit the schema: {error}", where=str(path)) from error
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(f"the manifest does not fit the schema: {schema_fault(error)}", where=str(path)) from error
 
 
 def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:

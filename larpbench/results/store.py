@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from larpbench import storage
-from larpbench.errors import DataError, StorageError, clipped, printable
+from larpbench.errors import DataError, StorageError, clipped, printable, schema_fault
 from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
 from larpbench.results.verification import playlist_faults, record_faults
@@ -72,11 +72,8 @@ def read_record(path: Path) -> CellRecord:
     try:
         return CellRecord.model_validate_json(data)
     except ValidationError as error:
-        first, *others = error.errors(include_url=False, include_input=False)
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place + ': ' if place else ''}{first['msg']}" + (f" (and {len(others)} more)" if others else "")
         raise DataError(
-            f"the result does not fit the schema: {clipped(printable(what))}", where=str(path), next_step=advice
+            f"the result does not fit the schema: {schema_fault(error)}", where=str(path), next_step=advice
         ) from error
 
 

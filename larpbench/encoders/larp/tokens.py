@@ -17,7 +17,7 @@ from torch import Tensor
 
 from larpbench import storage
 from larpbench.encoders.larp.initial_weights import BERT_NAMES, how_to_get, hub_folder
-from larpbench.errors import DataError, MissingPartError
+from larpbench.errors import DataError, MissingPartError, schema_fault
 
 PAD, CLS = 0, 1
 _SPECIAL = ("[PAD]", "[CLS]")
@@ -96,7 +96,7 @@ class WordTokenizer:
         try:
             stored = _WordsFile.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            reason = schema_fault(error) if isinstance(error, ValidationError) else str(error)
             raise DataError(f"the tokenizer's file is damaged: {reason}", where=str(path)) from error
         if len(set(stored.words)) != len(stored.words):
             raise DataError("the tokenizer's file is damaged: a word stands in it twice", where=str(path))

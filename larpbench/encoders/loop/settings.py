@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from larpbench.errors import DataError
+from larpbench.errors import DataError, schema_fault
 
 SETTINGS = "settings.json"
 """File of a checkpoint that says what model its weights are of."""
@@ -50,7 +50,7 @@ def read_from(path: Path, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        problem = "missing" if isinstance(error, OSError) else f"damaged: {error.errors()[0]['msg']}"
+        problem = "missing" if isinstance(error, OSError) else f"damaged: {schema_fault(error)}"
         raise DataError(
             f"the settings of a model are {problem}",
             where=str(path),
