@@ -51,7 +51,7 @@ def first_use(name: str) -> Iterator[bool]:
     if mark.is_file() or (cache.is_dir() and not os.access(cache, os.W_OK)):  # where nothing can be stored, no harm is
         yield False
         return
-    with storage.exclusive(cache / ".larpbench.lock"):
+    with storage.locked(cache / "first-use"):
         if mark.is_file():
             yield False
             return

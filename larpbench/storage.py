@@ -201,6 +201,10 @@ def _same_files(one: Path, other: Path) -> bool:
     return first == second and all(filecmp.cmp(one / path, other / path, shallow=False) for path in first)
 
 
+_mine = threading.local()
+"""Has, in ``locks``, the lock files that this thread holds."""
+
+
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
     """Be the one process, and the one thread in it, that makes `output`; another one waits.
@@ -210,24 +214,8 @@ def locked(output: Path) -> Iterator[None]:
     Raises:
         StorageError: If the folder of `output` cannot be written.
     """
-    with _locked(_beside(output, LOCK_PREFIX, LOCK_SUFFIX), output):
-        yield
-
-
-@contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, as `locked` does; it goes at the end."""
-    with _locked(path, path):
-        yield
-
-
-_mine = threading.local()
-"""Has, in ``locks``, the lock files that this thread holds."""
-
-
-@contextmanager
-def _locked(file: Path, output: Path) -> Iterator[None]:
     held: set[Path] = _mine.__dict__.setdefault("locks", set())
+    file = _beside(output, LOCK_PREFIX, LOCK_SUFFIX)
     make_folder(file.parent)
     file = file.parent.resolve() / file.name
     if file in held:

@@ -155,7 +155,7 @@ class EmbeddingStore:
         if not shards:
             raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
         folder = storage.make_folder(shards[0].path.parent)
-        with storage.exclusive(folder / ".lock"):
+        with storage.locked(folder):
             storage.sweep(folder.parent)
             storage.sweep(folder)
             if not all((folder / name).is_file() for name in (_IDS, _CARD)):
