@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.artist_graph import ArtistGraph
+from larpbench.datasets.artists.graph import ArtistGraph
 from larpbench.datasets.schema import SPLITS
 
 ARTISTS = {"train": 13_489, "valid": 1_679, "test": 1_696}

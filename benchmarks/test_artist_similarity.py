@@ -16,9 +16,9 @@ from paired import paired_ratio
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from larpbench.tasks.artist_similarity.gnn import GraphNetwork
-from larpbench.tasks.artist_similarity.methods import Problem
 from larpbench.tasks.artist_similarity.models import ArtistNet
-from larpbench.tasks.artist_similarity.questions import directed, visible_pairs
+from larpbench.tasks.artist_similarity.queries import directed, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import Problem
 from larpbench.tasks.artist_similarity.settings import FIXED
 
 LAYERS, STEPS = 2, 16
@@ -32,7 +32,7 @@ import resource
 from dataclasses import replace
 from artist_graphs import large_graph
 from larpbench.tasks.artist_similarity.gnn import GraphNetwork
-from larpbench.tasks.artist_similarity.methods import Problem
+from larpbench.tasks.artist_similarity.scorers import Problem
 from larpbench.tasks.artist_similarity.settings import FIXED
 graph, features = large_graph()
 GraphNetwork("sage", 2, replace(FIXED, epochs=1, steps_per_epoch=2)).test_vectors(Problem(graph, "all", features))

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from larpbench.encoders.names import get_encoder
 
 from larpbench.audio.clips import load_clip
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
-from larpbench.datasets.folder import build_folder
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders import get_encoder
-from larpbench.encoders.base import EncodeContext, TrackBatch
-from larpbench.encoders.store import EmbeddingStore
+from larpbench.datasets.sources.folder.build import build_folder
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.run.store import EmbeddingStore
 
 CLIPS = 128
 ROUNDS = 3

@@ -14,11 +14,12 @@ from paired import cpu_seconds, paired_ratio
 
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.sampling import PlaylistGraph
 from larpbench.encoders.larp.settings import ModelSettings, TrainingSettings
 from larpbench.encoders.larp.sizes import recipe
-from larpbench.encoders.larp.stage import StageTrainer, TrackInputs
-from larpbench.encoders.loop.trainer import batches
+from larpbench.encoders.larp.stage import StageTrainer
+from larpbench.encoders.towers.sampling import PlaylistGraph
+from larpbench.encoders.towers.track_inputs import TrackInputs
+from larpbench.training.loop import batches
 
 TOKENS = 30
 

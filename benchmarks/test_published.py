@@ -15,9 +15,9 @@ import pytest
 from paired import cpu_seconds, paired_ratio
 from published_shapes import MPD_PLAYLISTS, MPD_TRACKS, write_lfm, write_slices
 
-from larpbench.datasets.lfm_tables import EVENTS, find_table
-from larpbench.datasets.mpd_pieces import Pieces
-from larpbench.datasets.mpd_slices import open_slices, parse_slice
+from larpbench.datasets.sources.lfm.tables import EVENTS, find_table
+from larpbench.datasets.sources.mpd.pieces import Pieces
+from larpbench.datasets.sources.mpd.slices import open_slices, parse_slice
 
 Figure = Callable[[str, str, str], None]
 TARGET = "<= 1.5x"

@@ -20,11 +20,11 @@ import numpy as np
 import polars as pl
 from published_shapes import MPD_LENGTH, MPD_PLAYLISTS, MPD_TRACKS, track_ids
 
-from larpbench.datasets import mpd
-from larpbench.datasets.collected import CollectedOptions
-from larpbench.datasets.mpd_pieces import Pieces
-from larpbench.datasets.mpd_slices import ParsedSlice, Slice, SliceSource
-from larpbench.datasets.presets import Sizes, split_rule
+from larpbench.datasets.raw_dataset import CollectedOptions
+from larpbench.datasets.sources.mpd import build as mpd
+from larpbench.datasets.sources.mpd.pieces import Pieces
+from larpbench.datasets.sources.mpd.slices import ParsedSlice, Slice, SliceSource
+from larpbench.datasets.splits.presets import Sizes, split_rule
 
 _SLICE = 1_000
 

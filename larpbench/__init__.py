@@ -14,19 +14,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from larpbench.benchmark.plan import make_plan as plan
+    from larpbench.benchmark.run import carry_out as run
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders import get_encoder, list_encoders
-    from larpbench.planning import make_plan as plan
-    from larpbench.results.tables import load_tables as load_results
-    from larpbench.runner import carry_out as run
+    from larpbench.encoders.names import get_encoder, list_encoders
+    from larpbench.results.table import load_tables as load_results
 
 _WHERE = {
-    "get_encoder": "larpbench.encoders:get_encoder",
-    "list_encoders": "larpbench.encoders:list_encoders",
+    "get_encoder": "larpbench.encoders.names:get_encoder",
+    "list_encoders": "larpbench.encoders.names:list_encoders",
     "load_dataset": "larpbench.datasets.catalogue:load_dataset",
-    "load_results": "larpbench.results.tables:load_tables",
-    "plan": "larpbench.planning:make_plan",
-    "run": "larpbench.runner:carry_out",
+    "load_results": "larpbench.results.table:load_tables",
+    "plan": "larpbench.benchmark.plan:make_plan",
+    "run": "larpbench.benchmark.run:carry_out",
 }
 __all__ = ["get_encoder", "list_encoders", "load_dataset", "load_results", "plan", "run"]
 

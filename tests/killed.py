@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_HEAVY = ("polars", "larpbench.datasets.csv", "larpbench.results.merging", "larpbench.report.site")
+_HEAVY = ("polars", "larpbench.datasets.sources.csv", "larpbench.results.merge", "larpbench.report.site")
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}
 
 

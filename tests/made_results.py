@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from larpbench import fingerprint
-from larpbench.encoders.base import EncoderCard
+from larpbench.encoders.card import EncoderCard
 from larpbench.evaluation import bounds
 from larpbench.evaluation.metrics import CUTOFFS, METRICS, per_playlist
 from larpbench.evaluation.statistics import bootstrap_interval

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.encoders import goldens
-from larpbench.encoders.goldens import Golden
-from larpbench.encoders.goldens.clap import CLAP, HTSAT
-from larpbench.encoders.goldens.text import TEXT
+from larpbench.encoders import references as goldens
+from larpbench.encoders.references import Golden
+from larpbench.encoders.references.clap import CLAP, HTSAT
+from larpbench.encoders.references.text import TEXT
 
 STORED = {CLAP: (None, "audio", "text"), HTSAT: (None,), TEXT: (None,)}
 """Golden -> the arguments that it has vectors of."""
@@ -48,7 +48,7 @@ def computed_by_package(name: str, folder: Path) -> dict[str, np.ndarray]:
     """Run the original code of a package on the tiny checkpoint."""
     place, function, rate = OF_PACKAGES[name]
     module_name, _, attribute = place.partition(":")
-    module = importlib.import_module(f"larpbench.encoders.goldens.{module_name}")
+    module = importlib.import_module(f"larpbench.encoders.references.{module_name}")
     golden: Golden = getattr(module, attribute)
     golden.write(folder)
     return {"whole": getattr(module, function)(folder, golden.batch(rate), None)}

@@ -14,9 +14,9 @@ from sounds import write_tone
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
-from larpbench.datasets.csv import build_csv
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders.loop.trainer import Trainer
+from larpbench.datasets.sources.csv import build_csv
+from larpbench.training.loop import Trainer
 
 
 def checkpoints(home: Path) -> dict[str, Path]:

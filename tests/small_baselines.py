@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from larpbench.encoders.names import ENCODERS
 from small_larp import AUDIO
 
-from larpbench.encoders import ENCODERS
-from larpbench.encoders.contrastive import specs
-from larpbench.encoders.contrastive.settings import (
+from larpbench.encoders.baselines import specs
+from larpbench.encoders.baselines.settings import (
     BaselineSize,
     ClapRecipe,
     CnnRecipe,

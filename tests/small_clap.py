@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import ClapConfig, ClapModel
 
-from larpbench.encoders.contrastive.settings import ClapSettings
+from larpbench.encoders.baselines.settings import ClapSettings
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "song", "by", "the", "artist", "on", "album"]
 SHAPE = ClapSettings(

@@ -118,7 +118,7 @@ def split_tables(
 def build_split_tables(output: Path, **options: Any) -> Dataset:
     """Build a data set of what `split_tables` writes, which lies beside it in ``NAME-tables``."""
     from larpbench.datasets.assemble import BuildOptions
-    from larpbench.datasets.csv import build_csv
+    from larpbench.datasets.sources.csv import build_csv
 
     tables = split_tables(output.with_name(f"{output.name}-tables"), **options)
     return build_csv(tables.tracks, tables.playlists, BuildOptions(output.name, "a test", "none"), output)
@@ -138,7 +138,7 @@ def build_heard(output: Path, library: Path, tracks: int = HEARD_TRACKS, **optio
     """Build a data set with audio, a dozen tracks a split."""
     from larpbench.audio.policy import AudioPolicy
     from larpbench.datasets.assemble import BuildOptions
-    from larpbench.datasets.csv import build_csv
+    from larpbench.datasets.sources.csv import build_csv
 
     tables = split_tables(output.with_name(f"{output.name}-tables"), tracks=tracks, playlists=6, **options)
     made = BuildOptions(output.name, "a test", "none")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.artist_graph import ArtistGraph, checked_edges, checked_songs, ordered_artists
-from larpbench.datasets.toy_artists import ToySpec, build_toy
+from larpbench.datasets.artists.graph import ArtistGraph, checked_edges, checked_songs, ordered_artists
+from larpbench.datasets.artists.toy import ToySpec, build_toy
 
 
 def graph_of(splits: list[str], pairs: list[tuple[int, int]]) -> ArtistGraph:

@@ -14,11 +14,12 @@ import larpbench
 
 HEAVY = ("torch", "transformers", "sklearn", "polars", "numpy", "pydantic")
 LAYERS = [
+    "training",
     "datasets",
     "evaluation",
     ("encoders", "recommenders"),
     ("tasks", "results"),
-    ("learning", "planning", "runner", "testing"),
+    ("benchmark", "testing"),
     ("reproduction", "report"),
     "cli",
 ]

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, FitContext, TrackBatch, Training
-from larpbench.encoders.keys import checkpoint_key
-from larpbench.encoders.training import ensure_trained
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
+from larpbench.encoders.run.keys import checkpoint_key
+from larpbench.encoders.run.training import ensure_trained
+from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.tasks.validation import validation_recall
 
 

@@ -11,7 +11,9 @@ import re
 
 import numpy as np
 
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.spec import EncoderSpec
 
 DIM = 256
 NO_WORDS = ("",)  # an all-zero row would fail the run, so a caption without words gets a bucket too

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import larpbench
-from larpbench.results.comparison import compare_encoders, to_markdown
+from larpbench.results.compare import compare_encoders, to_markdown
 
 
 def main(arguments: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ def check(
     as_json: options.Json = False,
 ) -> None:
     """Say what an encoder keeps to and what it does not, of all that larpbench relies on; exit code 1 if it fails."""
-    from larpbench.encoders import get_encoder
+    from larpbench.encoders.names import get_encoder
     from larpbench.testing import check_encoder, check_golden
 
     spec = get_encoder(name)

@@ -25,7 +25,7 @@ def compare(
     as_json: options.Json = False,
 ) -> None:
     """Say by how much two encoders differ on the same playlists, and whether that may be chance."""
-    from larpbench.results.comparison import compare_encoders, to_markdown
+    from larpbench.results.compare import compare_encoders, to_markdown
 
     lines = compare_encoders(results, first, second)
     if as_json:

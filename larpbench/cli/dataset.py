@@ -16,7 +16,7 @@ from larpbench.cli.spread import spread
 if TYPE_CHECKING:
     import polars as pl
 
-    from larpbench.datasets.artist_graph import ArtistGraph
+    from larpbench.datasets.artists.graph import ArtistGraph
     from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.schema import Dataset, SplitName
 
@@ -130,9 +130,9 @@ def build_csv(
     other programs write them (Track URI, track_name, pid, ..), separators and encodings are recognised and printed.
     """
     from larpbench.audio.policy import AudioPolicy
-    from larpbench.datasets.column_names import parse_columns
-    from larpbench.datasets.csv import build_csv as build_from_tables
-    from larpbench.datasets.playlist_tables import COLUMNS
+    from larpbench.datasets.reading.column_names import parse_columns
+    from larpbench.datasets.reading.playlist_tables import COLUMNS
+    from larpbench.datasets.sources.csv import build_csv as build_from_tables
     from larpbench.errors import UsageError
 
     if audio is None and options.given(context, ("clip_seconds",)):
@@ -175,7 +175,7 @@ def build_folder(
     Every clip is decoded once; files that are missing, corrupt, empty, silent or too short leave, counted by reason.
     """
     from larpbench.audio.policy import AudioPolicy
-    from larpbench.datasets.folder import build_folder as build_library
+    from larpbench.datasets.sources.folder.build import build_folder as build_library
 
     chosen = drawn.to_build(output, "a folder of audio files and " + ("playlists" if playlists else "their tags"))
     built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=drawn.clip_seconds), output)
@@ -217,7 +217,7 @@ def check(dataset: _Dataset, as_json: options.Json = False) -> None:
 
     from larpbench.datasets.check import check_dataset
     from larpbench.datasets.files import read_dataset
-    from larpbench.datasets.overlaps import copies_within, split_overlaps
+    from larpbench.datasets.splits.overlaps import copies_within, split_overlaps
     from larpbench.errors import printable
 
     folder = _folder(dataset)
@@ -275,7 +275,7 @@ def stats(
     import polars as pl
 
     from larpbench.datasets.files import read_dataset
-    from larpbench.datasets.overlaps import copies_within, split_overlaps
+    from larpbench.datasets.splits.overlaps import copies_within, split_overlaps
     from larpbench.datasets.stats import length_histogram, split_sizes
 
     data = read_dataset(_folder(dataset))
@@ -312,7 +312,7 @@ def stats(
 
 
 def _print_graph(data: Dataset, graph: ArtistGraph, as_json: bool) -> None:
-    from larpbench.datasets.graph_check import graph_sizes
+    from larpbench.datasets.artists.check import graph_sizes
 
     sizes = graph_sizes(graph)
     if as_json:
@@ -358,9 +358,9 @@ def _bounds(data: Dataset, name: SplitName) -> list[dict[str, object]]:
 
 
 def _homogeneity(data: Dataset, encoder: str) -> float | None:
-    from larpbench.encoders import get_encoder
+    from larpbench.benchmark.plan import default_store
+    from larpbench.encoders.names import get_encoder
     from larpbench.evaluation.homogeneity import homogeneity
-    from larpbench.planning import default_store
 
     vectors = default_store().embed(get_encoder(encoder), data, "test", 0).vectors
     values = homogeneity(vectors, data.split("test").interactions())

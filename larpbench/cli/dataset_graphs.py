@@ -11,7 +11,7 @@ from larpbench.cli import options
 from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
-    from larpbench.datasets.graph_tables import GraphTables
+    from larpbench.datasets.artists.tables import GraphTables
 
 OLGA_EPILOG = """Examples:
 
@@ -70,7 +70,7 @@ def build_olga(
     output: _Output = None,
 ) -> None:
     """Build OLGA from your own copy: artists and songs of olga.csv, and the edges that you have licensed."""
-    from larpbench.datasets.olga import read_olga
+    from larpbench.datasets.artists.olga import read_olga
 
     tables = read_olga(source, edges, tracks=tracks, low_level=low_level, low_level_songs=low_level_songs)
     words = "OLGA (Korzeniowski et al. 2021), own copy"
@@ -83,7 +83,7 @@ def build_disco_olga(
     output: _Output = None,
 ) -> None:
     """Build the graph of Groetschla et al. 2024 from your own copy of its authors' archive."""
-    from larpbench.datasets.olga import read_disco_olga
+    from larpbench.datasets.artists.olga import read_disco_olga
 
     words = "disco-olga (Groetschla et al. 2024), own copy"
     licence = "none stated; edges: AllMusic"
@@ -104,7 +104,7 @@ def build_artist_graph(
     licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
 ) -> None:
     """Build an artist graph from tables of your own."""
-    from larpbench.datasets.graph_tables import read_graph_tables
+    from larpbench.datasets.artists.tables import read_graph_tables
 
     tables = read_graph_tables(artists, tracks, edges, features)
     words = f"tables {artists.name}, {tracks.name} and {edges.name}"
@@ -118,7 +118,7 @@ def build_toy_artists(
     ] = None,
 ) -> None:
     """Build the toy graph, 300 invented artists in planted communities, or another one of its kind."""
-    from larpbench.datasets.toy_artists import ToySpec, build_toy
+    from larpbench.datasets.artists.toy import ToySpec, build_toy
 
     built = build_toy(output, None if seed is None else ToySpec(seed=seed))
     print_built(built.folder, built.manifest)
@@ -134,10 +134,10 @@ def _build(
     audio: Path | None,
     symmetrise: bool,
 ) -> None:
+    from larpbench.datasets.artists.files import GraphOptions
+    from larpbench.datasets.artists.tables import build_graph, symmetrised
+    from larpbench.datasets.audio_files.named import find_audio
     from larpbench.datasets.catalogue import datasets_folder
-    from larpbench.datasets.graph_files import GraphOptions
-    from larpbench.datasets.graph_tables import build_graph, symmetrised
-    from larpbench.datasets.named_audio import find_audio
 
     folder = datasets_folder() / name if output is None else output
     options = GraphOptions(folder.resolve().name, source, licence, caption)

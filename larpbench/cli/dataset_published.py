@@ -13,7 +13,7 @@ from larpbench.cli.built import print_built
 from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
-    from larpbench.datasets.collected import CollectedOptions
+    from larpbench.datasets.raw_dataset import CollectedOptions
 
 MPD_EPILOG = """Examples:
 
@@ -73,11 +73,11 @@ class Collection:
 
     def to_build(self, name: Literal["mpd", "lfm"], drawn: options.SplitRule | None = None) -> CollectedOptions:
         """Return what the builder is told."""
+        from larpbench.datasets.audio_files.named import find_audio
         from larpbench.datasets.captions import caption_column
-        from larpbench.datasets.collected import CollectedOptions
-        from larpbench.datasets.named_audio import find_audio
-        from larpbench.datasets.presets import Sizes, split_rule
-        from larpbench.datasets.release import read_release
+        from larpbench.datasets.raw_dataset import CollectedOptions
+        from larpbench.datasets.reading.larp_release import read_release
+        from larpbench.datasets.splits.presets import Sizes, split_rule
 
         caption_column(self.caption)  # a typing error must not cost the reading of all playlists
         sizes = Sizes(self.train_tracks, self.valid_playlists, self.test_playlists, self.min_length, self.max_length)
@@ -115,7 +115,7 @@ def build_mpd(
     --test-playlists and --valid-playlists draw as many playlists instead, and test claims its tracks first. --preset
     paper: 100,000 train tracks that claim first, 400 valid and 100 test playlists of 10 to 101 tracks.
     """
-    from larpbench.datasets.mpd import build_mpd as build
+    from larpbench.datasets.sources.mpd.build import build_mpd as build
 
     folder = collection.folder("mpd")
     print_built(folder, build(source, collection.to_build("mpd", split_rule), folder, challenge))
@@ -132,7 +132,7 @@ def build_lfm(
     tracks first. Valid and test playlists are 31 to 99 tracks of one contiguous run of listening, or a drawn subset
     where there are only listening-counts. --preset paper: 87,558 train tracks that claim first, 1,000 valid playlists.
     """
-    from larpbench.datasets.lfm import build_lfm as build
+    from larpbench.datasets.sources.lfm.build import build_lfm as build
 
     folder = collection.folder("lfm")
     print_built(folder, build(source, collection.to_build("lfm"), folder))

@@ -51,7 +51,7 @@ def describe(
 @aside()
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
-    from larpbench.encoders import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
+    from larpbench.encoders.names import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
 
     plain = name == base_name(name) and ALIASES.get(name, name) == name
     spec = ENCODERS.get(name) if plain and "+" not in name else get_encoder(name)

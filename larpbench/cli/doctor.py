@@ -13,7 +13,7 @@ from larpbench.errors import MissingPartError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
-    from larpbench.encoders.base import EncoderSpec
+    from larpbench.encoders.spec import EncoderSpec
     from larpbench.registry import Registry
 
 EPILOG = """Examples:
@@ -27,7 +27,7 @@ def doctor(as_json: options.Json = False) -> None:
     """Say what this installation runs on and what is wrong with it; exit code 3 if something is."""
     from larpbench import storage
     from larpbench.datasets.catalogue import DATASETS
-    from larpbench.encoders import ENCODERS
+    from larpbench.encoders.names import ENCODERS
     from larpbench.errors import StorageError
     from larpbench.packages import broken, how_to_mend
     from larpbench.recommenders import RECOMMENDERS

@@ -24,13 +24,13 @@ def encode(
     ] = 0,
 ) -> None:
     """Compute and keep an encoder's vectors of one split, shard by shard; a later run finds them."""
+    from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.datasets.schema import SPLITS
-    from larpbench.encoders import get_encoder
-    from larpbench.encoders.keys import embedding_key
-    from larpbench.encoders.training import ensure_trained
+    from larpbench.encoders.names import get_encoder
+    from larpbench.encoders.run.keys import embedding_key
+    from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import UsageError
-    from larpbench.planning import default_store
     from larpbench.tasks.validation import validation_recall
 
     spec = get_encoder(encoder)

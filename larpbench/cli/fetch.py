@@ -9,7 +9,7 @@ import typer
 from larpbench.errors import MissingPartError
 
 if TYPE_CHECKING:
-    from larpbench.encoders.base import EncoderSpec
+    from larpbench.encoders.spec import EncoderSpec
 
 EPILOG = """Examples:
 
@@ -24,7 +24,7 @@ def fetch(
     names: Annotated[list[str], typer.Argument(help="Encoder names: larpbench list encoders.", metavar="NAME...")],
 ) -> None:
     """Fetch the pretrained weights of encoders; print licence and folder."""
-    from larpbench.encoders import get_encoder
+    from larpbench.encoders.names import get_encoder
 
     specs = [get_encoder(name) for name in names]  # a typing error must not cost a download
     for spec in specs:
@@ -34,7 +34,7 @@ def fetch(
 
 def fetch_for(spec: EncoderSpec) -> bool:
     """Fetch what an encoder and those that it builds upon need; return whether there was anything to fetch."""
-    from larpbench.encoders.fetch import fetch as fetch_weights
+    from larpbench.encoders.weights.fetch import fetch as fetch_weights
 
     needs = [fetch_for(each) for each in spec.inputs]
     if spec.weights is None:

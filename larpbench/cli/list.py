@@ -15,7 +15,7 @@ from larpbench.errors import LarpbenchError
 
 if TYPE_CHECKING:
     from larpbench.datasets.catalogue import DatasetSource
-    from larpbench.encoders.base import EncoderSpec
+    from larpbench.encoders.spec import EncoderSpec
     from larpbench.recommenders.base import Recommender
     from larpbench.registry import Registry
     from larpbench.tasks.base import Task
@@ -71,7 +71,7 @@ def _state(row: dict[str, str]) -> str:
 
 
 def _encoders() -> list[dict[str, str]]:
-    from larpbench.encoders import ENCODERS
+    from larpbench.encoders.names import ENCODERS
 
     return [_encoder(ENCODERS.get(name)) for name in ENCODERS.names() if ENCODERS.origin(name).built_in] + _plugins(
         ENCODERS
@@ -116,7 +116,7 @@ def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
 
 def speed_text(spec: EncoderSpec) -> str:
     """Return how fast an encoder is: measured here if it ever ran, else as its card estimates."""
-    from larpbench.planning import default_store
+    from larpbench.benchmark.plan import default_store
 
     measured = default_store().speed(spec)
     speed = measured or spec.card.tracks_per_second

@@ -14,7 +14,7 @@ from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
-    from larpbench.planning import Plan
+    from larpbench.benchmark.plan import Plan
 
 EPILOG = """Examples:
 
@@ -49,8 +49,8 @@ def plan(asked: Asked, as_json: options.Json = False) -> None:
 @aside()
 def planned(asked: Asked) -> Plan:
     """Return the plan that the options of `run` and `plan` ask for."""
+    from larpbench.benchmark.plan import make_plan
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.planning import make_plan
     from larpbench.tasks import TASKS
 
     encoders, recommenders, of_task = asked.encoder_names, asked.methods, asked.of_task
@@ -73,7 +73,7 @@ def planned(asked: Asked) -> Plan:
 def fetch_missing(asked: Asked) -> None:
     """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
     from larpbench.cli.fetch import fetch_for
-    from larpbench.encoders import get_encoder
+    from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
 
     for name in TASKS.get(asked.task).expanded(asked.encoder_names):

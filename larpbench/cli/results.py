@@ -58,7 +58,7 @@ def merge(
 ) -> None:
     """Copy the results of several folders into a new one, if no two contradict each other."""
     from larpbench.errors import UsageError
-    from larpbench.results import merging
+    from larpbench.results import merge as merging
 
     if len(folders) < 2:
         raise UsageError("there is nothing to merge with", allowed="two folders or more")

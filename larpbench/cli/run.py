@@ -10,7 +10,7 @@ from larpbench.cli.options import Asked
 from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
-    from larpbench.planning import Plan
+    from larpbench.benchmark.plan import Plan
     from larpbench.results.rows import Table
 
 EPILOG = """Examples:
@@ -47,10 +47,10 @@ def run(
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
     if offline:
         go_offline()  # before anything is imported that reads the switches
-    from larpbench import runner
+    from larpbench.benchmark import run as runner
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_asked
     from larpbench.results.breakdown import by_visible
-    from larpbench.results.formats import to_markdown
+    from larpbench.results.writers import to_markdown
 
     if download:
         fetch_missing(asked)
@@ -75,7 +75,7 @@ def _tables(plan: Plan) -> list[Table]:
     """Return the tables of what the plan tests on; other results in the folder that cannot be used are named."""
     from larpbench.results.removal import removal_part
     from larpbench.results.store import find_records
-    from larpbench.results.tables import tables_beside
+    from larpbench.results.table import tables_beside
 
     found, unusable = find_records(plan.output)
     for each in unusable:

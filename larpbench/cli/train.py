@@ -10,7 +10,7 @@ import typer
 from larpbench.cli import options
 
 if TYPE_CHECKING:
-    from larpbench.encoders.base import EncoderSpec
+    from larpbench.encoders.spec import EncoderSpec
 
 app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights; a killed training goes on.")
 
@@ -122,7 +122,7 @@ def clap_ft(
     ] = None,
 ) -> None:
     """Fine-tune CLAP until audio and text of a track agree; prints where the weights are."""
-    from larpbench.encoders.contrastive.specs import baseline_spec
+    from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("clap-ft", size.value, updates, weights), dataset, seed)
 
@@ -135,7 +135,7 @@ def co_playlist(
     seed: Seed = 0,
 ) -> None:
     """Train a CNN to hear which tracks share a playlist; prints where the weights are."""
-    from larpbench.encoders.contrastive.specs import baseline_spec
+    from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("co-playlist", size.value, updates), dataset, seed)
 
@@ -148,18 +148,18 @@ def cnn(
     seed: Seed = 0,
 ) -> None:
     """Train a CNN as MULE was, until two crops of a track agree; prints where the weights are."""
-    from larpbench.encoders.contrastive.specs import baseline_spec
+    from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("cnn", size.value, updates), dataset, seed)
 
 
 def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     """Train an encoder, and what it goes on from, unless that has been done; say how it went and where it is."""
+    from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.encoders.checkpoints import read_card
-    from larpbench.encoders.training import ensure_trained
+    from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import MissingPartError
-    from larpbench.planning import default_store
     from larpbench.tasks.validation import validation_recall
 
     if spec.status().state != "ready":

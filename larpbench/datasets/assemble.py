@@ -9,10 +9,10 @@ from typing import Literal
 
 import polars as pl
 
-from larpbench.datasets import splits
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import read_dataset, write_dataset
 from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
+from larpbench.datasets.splits import rules as splits
 from larpbench.errors import DataError, UsageError, clipped, named
 
 TRAIN_FRACTION = 0.7

@@ -117,7 +117,7 @@ def load_disco_olga() -> Dataset:
 
 def load_toy_artists() -> Dataset:
     """Return the toy graph, made on first use."""
-    from larpbench.datasets.toy_artists import GENERATOR_VERSION, build_toy
+    from larpbench.datasets.artists.toy import GENERATOR_VERSION, build_toy
 
     return build_toy(datasets_folder() / f"toy-artists-v{GENERATOR_VERSION}")
 

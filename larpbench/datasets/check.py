@@ -13,8 +13,8 @@ from larpbench.audio.clips import clip_digest
 from larpbench.audio.errors import UnusableAudio
 from larpbench.datasets.assemble import unprintable
 from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests, uncounted_playlists
-from larpbench.datasets.overlaps import split_overlaps
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, Dataset, DatasetAudio, Manifest
+from larpbench.datasets.splits.overlaps import split_overlaps
 from larpbench.errors import named, printable
 from larpbench.fingerprint import digest_file
 
@@ -42,7 +42,7 @@ def check_dataset(folder: Path) -> list[Finding]:
     """
     dataset = read_dataset(folder, as_built=False)
     if dataset.graph is not None:
-        from larpbench.datasets.graph_check import check_graph  # builds on this module
+        from larpbench.datasets.artists.check import check_graph  # builds on this module
 
         return [*check_graph(dataset, dataset.graph), *_check_files(dataset), *_check_audio(dataset)]
     return [

@@ -196,7 +196,7 @@ def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
         _require_digests(folder, manifest, table_digests(tracks, playlists.to_dict(), audio))
     graph = None
     if manifest.kind == "artist-graph":
-        from larpbench.datasets.graph_files import read_graph  # builds on this module
+        from larpbench.datasets.artists.files import read_graph  # builds on this module
 
         graph = read_graph(folder)
     return Dataset(folder, manifest, tracks, playlists, audio, graph)

@@ -17,7 +17,7 @@ from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns
 
 if TYPE_CHECKING:
-    from larpbench.datasets.artist_graph import ArtistGraph
+    from larpbench.datasets.artists.graph import ArtistGraph
 
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
-from larpbench.encoders.baselines import ARTIST_DIM, RANDOM_DIM, oracle_digest, same_artist_digest
-from larpbench.encoders.minilm import MINILM_PACKAGE, minilm_digest
-from larpbench.encoders.musicnn.weights import msd_digest, mtt_digest
+from larpbench.encoders.adapters.minilm import MINILM_PACKAGE, minilm_digest
+from larpbench.encoders.adapters.musicnn.weights import msd_digest, mtt_digest
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.controls import ARTIST_DIM, RANDOM_DIM, oracle_digest, same_artist_digest
+from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.precomputed import check_precomputed, precomputed_digest
+from larpbench.encoders.spec import EncoderSpec
 
 
 def _musicnn(
@@ -37,7 +39,7 @@ def _musicnn(
             process_per_core=True,
             tracks_per_second=9,
         ),
-        factory=f"larpbench.encoders.musicnn.encoder:build_musicnn_{weights}",
+        factory=f"larpbench.encoders.adapters.musicnn.encoder:build_musicnn_{weights}",
         digest=digest,
     )
 
@@ -60,7 +62,7 @@ HANDCRAFTED = EncoderSpec(
         process_per_core=True,
         tracks_per_second=20,
     ),
-    factory="larpbench.encoders.handcrafted:build_handcrafted",
+    factory="larpbench.encoders.adapters.handcrafted:build_handcrafted",
 )
 MINILM = EncoderSpec(
     EncoderCard(
@@ -78,7 +80,7 @@ MINILM = EncoderSpec(
         proof="transformers 5.23.0, same weights and captions: largest difference 2e-7 of a vector's length",
         tracks_per_second=60,
     ),
-    factory="larpbench.encoders.minilm:build_minilm",
+    factory="larpbench.encoders.adapters.minilm:build_minilm",
     requires=("transformers", MINILM_PACKAGE),
     extra="text",
     digest=minilm_digest,
@@ -96,7 +98,7 @@ RANDOM = EncoderSpec(
         control=True,
         tracks_per_second=100_000,
     ),
-    factory="larpbench.encoders.baselines:build_random",
+    factory="larpbench.encoders.controls:build_random",
 )
 SAME_ARTIST = EncoderSpec(
     EncoderCard(
@@ -110,7 +112,7 @@ SAME_ARTIST = EncoderSpec(
         control=True,
         tracks_per_second=200_000,
     ),
-    factory="larpbench.encoders.baselines:build_same_artist",
+    factory="larpbench.encoders.controls:build_same_artist",
     digest=same_artist_digest,
 )
 ORACLE = EncoderSpec(
@@ -125,7 +127,7 @@ ORACLE = EncoderSpec(
         control=True,
         tracks_per_second=1_000_000,
     ),
-    factory="larpbench.encoders.baselines:build_oracle",
+    factory="larpbench.encoders.controls:build_oracle",
     digest=oracle_digest,
 )
 TFIDF = EncoderSpec(
@@ -140,7 +142,7 @@ TFIDF = EncoderSpec(
         learns="statistics",
         tracks_per_second=2_000,
     ),
-    factory="larpbench.encoders.tfidf:build_tfidf",
+    factory="larpbench.encoders.adapters.tfidf:build_tfidf",
 )
 PRECOMPUTED = EncoderSpec(
     EncoderCard(

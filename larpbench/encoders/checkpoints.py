@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from larpbench import storage
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrainableEncoder
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrainableEncoder
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, MissingPartError
 
 CARD = "card.json"

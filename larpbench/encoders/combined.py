@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.spec import EncoderSpec
 
 
 def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from larpbench.encoders.base import EncoderCard, EncoderSpec
-from larpbench.encoders.weights import MODEL, TOKENIZER, Weights
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
 from larpbench.errors import UsageError
 
 _TEXT_FILES = (*MODEL, TOKENIZER)
@@ -42,12 +43,12 @@ def _clap(name: str, weights: Weights, training_data: str, speed: float) -> Enco
             proof=f"transformers 5.23.0 on a tiny checkpoint with the same weights: {_AUDIO_DIFFERENCE}",
             tracks_per_second=speed,
         ),
-        factory="larpbench.encoders.clap:build_clap",
+        factory="larpbench.encoders.adapters.clap:build_clap",
         requires=("transformers",),
         weights=weights,
         takes="[audio|text][:bf16]",
         binder="larpbench.encoders.hub_cards:bind_clap",
-        golden="larpbench.encoders.goldens.clap:CLAP",
+        golden="larpbench.encoders.references.clap:CLAP",
     )
 
 
@@ -145,12 +146,12 @@ HTSAT = EncoderSpec(
         proof=f"transformers 5.23.0 on a tiny checkpoint with the same weights: {_AUDIO_DIFFERENCE}",
         tracks_per_second=5.0,
     ),
-    factory="larpbench.encoders.clap:build_htsat",
+    factory="larpbench.encoders.adapters.clap:build_htsat",
     requires=("transformers",),
     weights=_UNFUSED,
     takes="[bf16]",
     binder="larpbench.encoders.hub_cards:bind_precision",
-    golden="larpbench.encoders.goldens.clap:HTSAT",
+    golden="larpbench.encoders.references.clap:HTSAT",
 )
 CLAP_RANDOM = EncoderSpec(
     EncoderCard(
@@ -169,7 +170,7 @@ CLAP_RANDOM = EncoderSpec(
         control=True,
         tracks_per_second=5.0,
     ),
-    factory="larpbench.encoders.clap:build_clap_random",
+    factory="larpbench.encoders.adapters.clap:build_clap_random",
     requires=("transformers",),
     only_by_name=True,
 )
@@ -189,14 +190,14 @@ BERT = EncoderSpec(
         proof=_TEXT_PROOF,
         tracks_per_second=40,
     ),
-    factory="larpbench.encoders.text:build_text",
+    factory="larpbench.encoders.adapters.text:build_text",
     requires=("transformers",),
     weights=Weights(
         "bert-base-uncased", "Apache-2.0", 441_000_000, repo="google-bert/bert-base-uncased", required=_TEXT_FILES
     ),
     takes="[bf16]",
     binder="larpbench.encoders.hub_cards:bind_precision",
-    golden="larpbench.encoders.goldens.text:TEXT",
+    golden="larpbench.encoders.references.text:TEXT",
 )
 TEXT = EncoderSpec(
     EncoderCard(
@@ -213,9 +214,9 @@ TEXT = EncoderSpec(
         proof=_TEXT_PROOF,
         tracks_per_second=40,
     ),
-    factory="larpbench.encoders.text:build_text",
+    factory="larpbench.encoders.adapters.text:build_text",
     requires=("transformers",),
     takes="HF_NAME[:bf16]",
     binder="larpbench.encoders.hub_cards:bind_text",
-    golden="larpbench.encoders.goldens.text:TEXT",
+    golden="larpbench.encoders.references.text:TEXT",
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from larpbench.encoders.base import EncoderCard, EncoderSpec
-from larpbench.encoders.essentia_tf import essentia_tf_digest, without_tensorflow
-from larpbench.encoders.weights import WeightFile, Weights
+from larpbench.encoders.adapters.essentia_tf import essentia_tf_digest, without_tensorflow
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.weights.finder import WeightFile, Weights
 
 _OF_THE_MODEL = "that of the model"
 _JUKEBOX = "https://openaipublic.azureedge.net/jukebox/models/5b/"
@@ -29,8 +30,8 @@ ESSENTIA = EncoderSpec(
         process_per_core=True,
         tracks_per_second=2.5,
     ),
-    factory="larpbench.encoders.essentia:build_essentia",
-    golden="larpbench.encoders.goldens.essentia:ESSENTIA",
+    factory="larpbench.encoders.adapters.essentia:build_essentia",
+    golden="larpbench.encoders.references.essentia:ESSENTIA",
     requires=("essentia",),
     extra="essentia",
 )
@@ -49,13 +50,13 @@ ESSENTIA_TF = EncoderSpec(
         original="the TensorflowPredict algorithms of essentia-tensorflow 2.1b6.dev1389",
         tracks_per_second=2,
     ),
-    factory="larpbench.encoders.essentia_tf:build_essentia_tf",
+    factory="larpbench.encoders.adapters.essentia_tf:build_essentia_tf",
     requires=("essentia",),
     extra="essentia-tf",
     incompatible=without_tensorflow,
     takes="MODEL.pb",
     digest=essentia_tf_digest,
-    binder="larpbench.encoders.essentia_tf:bind_essentia_tf",
+    binder="larpbench.encoders.adapters.essentia_tf:bind_essentia_tf",
 )
 MULE = EncoderSpec(
     EncoderCard(
@@ -76,8 +77,8 @@ MULE = EncoderSpec(
         proof="the package called literally, random weights, narrow and of true shape: 6e-8 of a vector's length",
         tracks_per_second=0.8,
     ),
-    factory="larpbench.encoders.mule:build_mule",
-    golden="larpbench.encoders.goldens.mule:MULE",
+    factory="larpbench.encoders.adapters.mule:build_mule",
+    golden="larpbench.encoders.references.mule:MULE",
     requires=("mule_torch",),
     extra="mule",
     weights=Weights(
@@ -110,8 +111,8 @@ JUKEBOX = EncoderSpec(
         "length",
         tracks_per_second=0.005,
     ),
-    factory="larpbench.encoders.jukebox:build_jukebox",
-    golden="larpbench.encoders.goldens.jukebox:JUKEBOX",
+    factory="larpbench.encoders.adapters.jukebox:build_jukebox",
+    golden="larpbench.encoders.references.jukebox:JUKEBOX",
     requires=("jukebox_infer",),
     extra="jukebox",
     weights=Weights(
@@ -143,8 +144,8 @@ OPENL3 = EncoderSpec(
         proof="the package called literally, true shape, random weights: no difference",
         tracks_per_second=0.3,
     ),
-    factory="larpbench.encoders.openl3:build_openl3",
-    golden="larpbench.encoders.goldens.openl3:OPENL3",
+    factory="larpbench.encoders.adapters.openl3:build_openl3",
+    golden="larpbench.encoders.references.openl3:OPENL3",
     requires=("torchopenl3", "pkg_resources"),
     extra="openl3",
     weights=Weights(
@@ -173,8 +174,8 @@ LAION_CLAP = EncoderSpec(
         proof="the package's audio branch called literally, smaller tower, random weights: 4e-6 of a vector's length",
         tracks_per_second=0.3,
     ),
-    factory="larpbench.encoders.laion_clap:build_laion_clap",
-    golden="larpbench.encoders.goldens.laion_clap:LAION_CLAP",
+    factory="larpbench.encoders.adapters.laion_clap:build_laion_clap",
+    golden="larpbench.encoders.references.laion_clap:LAION_CLAP",
     requires=("transformers",),
     versions=("torch>=2.6",),
     weights=Weights(
@@ -199,9 +200,9 @@ HF_AUDIO = EncoderSpec(
         proof="transformers called literally, small configurations, random weights: 3e-7 of a vector's length",
         tracks_per_second=0.3,
     ),
-    factory="larpbench.encoders.hf_audio:build_hf_audio",
-    golden="larpbench.encoders.goldens.hf_audio:HUBERT",
+    factory="larpbench.encoders.adapters.hf_audio:build_hf_audio",
+    golden="larpbench.encoders.references.hf_audio:HUBERT",
     requires=("transformers",),
     takes="HF_NAME[@LAYER]",
-    binder="larpbench.encoders.hf_audio:bind_hf_audio",
+    binder="larpbench.encoders.adapters.hf_audio:bind_hf_audio",
 )

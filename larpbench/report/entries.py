@@ -14,7 +14,7 @@ from larpbench.results.breakdown import by_visible
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_playlist_values, read_records
-from larpbench.results.tables import newest_tables
+from larpbench.results.table import newest_tables
 from larpbench.storage import slug
 from larpbench.tasks import TASKS
 

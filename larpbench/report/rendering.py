@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from larpbench.results.comparison import p_text
-from larpbench.results.formats import bound_text, column_head, interval_text, number_text
+from larpbench.results.compare import p_text
+from larpbench.results.writers import bound_text, column_head, interval_text, number_text
 
 SCRIPTS = ("sortable.min.js", "filter.js")
 """The first is sortable-tablesort 4.1.7 as published (Unlicense: assets/sortable.LICENSE)."""

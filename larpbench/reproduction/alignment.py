@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
+from larpbench.benchmark.plan import default_store, encoder_for
 from larpbench.datasets.schema import Dataset, Interactions
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.evaluation.homogeneity import homogeneity
-from larpbench.planning import default_store, encoder_for
 from larpbench.reproduction.request import Request, evaluate
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.plots import CLOUD, COLOURS, new_figure, save_figure

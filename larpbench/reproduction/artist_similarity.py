@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from larpbench import runner
+from larpbench.benchmark import run as runner
+from larpbench.benchmark.plan import make_plan
 from larpbench.errors import MissingPartError, UnknownNameError
-from larpbench.planning import make_plan
 from larpbench.reproduction.request import Request
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
-from larpbench.results.formats import bound_text
 from larpbench.results.published import PublishedBar, published_bars
 from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_record
-from larpbench.results.tables import build_tables
+from larpbench.results.table import build_tables
+from larpbench.results.writers import bound_text
 from larpbench.tasks import TASKS
 
 NAME = "artist-similarity"

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.reproduction.request import Request, evaluate_trained
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
-from larpbench.results.formats import interval_text, number_text
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
 from larpbench.results.rows import Score
+from larpbench.results.writers import interval_text, number_text
 
 _STAGES = {"larp-wtc": "LARP-WTC", "larp-ttc": "LARP-TTC", "larp-tpc-fusion": "LARP-TPC-fusion"}
 _METRIC = "recall@10"

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from larpbench import runner
+from larpbench.benchmark import run as runner
+from larpbench.benchmark.plan import encoder_for, make_plan
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.larp.settings import Size
 from larpbench.errors import MissingPartError
-from larpbench.planning import encoder_for, make_plan
 from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_record
-from larpbench.results.tables import build_tables
+from larpbench.results.table import build_tables
 
 PAPER_DATASETS = {"mpd": "MPD", "lfm": "LFM"}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from larpbench.encoders.contrastive.settings import BASELINE_SIZES
+from larpbench.encoders.baselines.settings import BASELINE_SIZES
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.reproduction.request import Evaluated, Request, evaluate
 from larpbench.reproduction.sheet import Sheet, Text
-from larpbench.results.formats import bound_text, column_head, interval_text, number_text
 from larpbench.results.published import PublishedScores, published_scores
 from larpbench.results.rows import SHOWN, Row
+from larpbench.results.writers import bound_text, column_head, interval_text, number_text
 
 _PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
 _RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge")

@@ -10,10 +10,10 @@ from larpbench.encoders.larp.settings import SIZES
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS
 from larpbench.reproduction.request import Request, evaluate_trained
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
-from larpbench.results.formats import interval_text, number_text
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
 from larpbench.results.rows import Row
+from larpbench.results.writers import interval_text, number_text
 
 NEIGHBOURS = (1, 5, 10, 30)
 _METRIC = "recall@10"

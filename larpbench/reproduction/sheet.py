@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import storage
-from larpbench.results.formats import escape_latex, escape_markdown
+from larpbench.results.writers import escape_latex, escape_markdown
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from larpbench.benchmark.plan import default_store
 from larpbench.datasets.stats import split_sizes
-from larpbench.encoders import get_encoder
+from larpbench.encoders.names import get_encoder
 from larpbench.evaluation.homogeneity import homogeneity
-from larpbench.planning import default_store
 from larpbench.reproduction.request import Request
 from larpbench.reproduction.sheet import Sheet, Text
 from larpbench.results.published import published_statistics

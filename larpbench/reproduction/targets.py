@@ -9,7 +9,7 @@ from pathlib import Path
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.registry import resolve
 from larpbench.reproduction.request import Request
-from larpbench.tasks.continuation import CONTINUATION
+from larpbench.tasks.continuation.task import CONTINUATION
 
 ALL = "all"
 

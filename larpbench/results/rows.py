@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import in_short
-from larpbench.tasks.continuation import CONTINUATION
+from larpbench.tasks.continuation.task import CONTINUATION
 
 FEW_HITS = 20
 SHOWN = CONTINUATION.columns

@@ -16,7 +16,7 @@ TASKS: Registry[Task[Any]] = Registry(
     Task,
     {
         "artist-similarity": "larpbench.tasks.artist_similarity.task:ARTIST_SIMILARITY",
-        "continuation": "larpbench.tasks.continuation:CONTINUATION",
+        "continuation": "larpbench.tasks.continuation.task:CONTINUATION",
     },
     group="larpbench.tasks",
     name_of=lambda task: task.name,

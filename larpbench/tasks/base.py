@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, Interactions, SplitName
-from larpbench.encoders import DEFAULT_ENCODERS, ENCODERS, get_encoder
-from larpbench.encoders.base import EncoderSpec
+from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, FittedEncoder
+from larpbench.encoders.encoder import EncodeContext, Encoder, FittedEncoder
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.streams import foreign
 from larpbench.testing.toys import toy_batch, toy_split
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderSpec, TrackBatch
-from larpbench.encoders.goldens import Golden
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.references import Golden
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.registry import resolve
 from larpbench.streams import aside
 from larpbench.testing.encoders import Check

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, Split
-from larpbench.encoders.base import EncodeContext, EncoderSpec, TrackBatch
-from larpbench.encoders.goldens import CAPTIONS, clips
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.references import CAPTIONS, clips
+from larpbench.encoders.spec import EncoderSpec
 
 SECONDS = 4.0
 _INPUT_DIM = 8

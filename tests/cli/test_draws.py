@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from larpbench import load_dataset
-from larpbench.datasets.splits import redraw_test
+from larpbench.datasets.splits.rules import redraw_test
 
 
 def records(folder):

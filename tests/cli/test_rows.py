@@ -13,7 +13,7 @@ import pytest
 from small_data import build_heard, build_split_tables, write_library
 
 import larpbench
-from larpbench.encoders.baselines import RandomEncoder
+from larpbench.encoders.controls import RandomEncoder
 from larpbench.recommenders.itemknn import ItemKNN
 
 RIDGE = ("--recommenders", "ridge")

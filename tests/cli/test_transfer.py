@@ -10,8 +10,8 @@ from small_data import build_heard, build_split_tables, split_tables, write_libr
 from small_larp import small_recipe
 
 from larpbench import load_dataset, load_results
-from larpbench.encoders import pipeline
 from larpbench.encoders.larp import specs
+from larpbench.encoders.run import pipeline
 from larpbench.results.store import playlists_path, read_records
 
 TRAINED = "larp-wtc:text@other"

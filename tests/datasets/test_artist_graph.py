@@ -9,7 +9,7 @@ from graph_tables import ARTISTS, EDGES, TRACKS, build
 from scipy import sparse
 from sounds import write_tone
 
-from larpbench.datasets.acousticbrainz import artist_vectors, flattened, song_vectors
+from larpbench.datasets.artists.acousticbrainz import artist_vectors, flattened, song_vectors
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.files import read_dataset
 from larpbench.errors import DataError

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from larpbench.datasets.demo import latents as causes
+from larpbench.datasets.demo.fixed_point import ONE, normal
 from larpbench.datasets.demo.sound_tables import SAMPLE_RATE, TOP
 from larpbench.datasets.demo.synthesis import CLIP_SAMPLES, CLIP_SECONDS, PEAK, SOUND_PARAMETERS, synthesise
 from larpbench.datasets.demo.words import Lexicon, artist_names
@@ -23,7 +24,6 @@ from larpbench.datasets.demo.world import (
     oracle_vectors,
     taste_vector,
 )
-from larpbench.datasets.fixed_point import ONE, normal
 
 SMALL = WorldSpec(tracks=(60, 30, 40), playlists=(40, 10, 20), artists=(6, 3, 4))
 

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from published_data import artist_of, lfm_events, lfm_tables, track_id, tsv, write_lfm
 from sounds import write_tone
 
-from larpbench.datasets import lfm_log
-from larpbench.datasets.claims import contiguous
-from larpbench.datasets.lfm_log import DrawnUsers
-from larpbench.datasets.lfm_times import Clock
-from larpbench.datasets.packed_streams import unpacked
+from larpbench.datasets.reading.packed_streams import unpacked
+from larpbench.datasets.sources.lfm import log as lfm_log
+from larpbench.datasets.sources.lfm.log import DrawnUsers
+from larpbench.datasets.sources.lfm.times import Clock
+from larpbench.datasets.splits.builder import contiguous
 
 SIZES = ("--train-tracks", 120, "--valid-playlists", 4, "--test-playlists", 8, "--min-length", 6, "--max-length", 20)
 

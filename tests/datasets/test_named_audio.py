@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from sounds import write_tone
 
-from larpbench.datasets.audio_library import PathsOnDisk
-from larpbench.datasets.named_audio import find_audio
+from larpbench.datasets.audio_files.library import PathsOnDisk
+from larpbench.datasets.audio_files.named import find_audio
 
 FORMS = ["NFC", "NFD"]
 

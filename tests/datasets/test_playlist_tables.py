@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larpbench.datasets.column_names import parse_columns
-from larpbench.datasets.playlist_tables import COLUMNS, read_playlist_tables
+from larpbench.datasets.reading.column_names import parse_columns
+from larpbench.datasets.reading.playlist_tables import COLUMNS, read_playlist_tables
 from larpbench.errors import DataError, UsageError
 
 ID = "0123456789abcdefghijAB"

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larpbench.datasets import splits
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.check import check_dataset, split_overlaps
-from larpbench.datasets.splits import draw_playlist_splits, draw_roles
+from larpbench.datasets.splits import rules as splits
+from larpbench.datasets.splits.rules import draw_playlist_splits, draw_roles
 from larpbench.errors import DataError, UsageError
 
 

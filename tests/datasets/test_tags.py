@@ -19,8 +19,8 @@ from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 from sounds import tone, write_tone
 
-from larpbench.datasets.albums import album_groups, artist_groups
-from larpbench.datasets.tags import Tags, read_tags
+from larpbench.datasets.audio_files.tags import Tags, read_tags
+from larpbench.datasets.sources.folder.albums import album_groups, artist_groups
 
 EXPECTED = Tags("Été", "A, B", "Album", main_artist="A", album_artist="The A", compilation=True)
 FRAMES = (TIT2, TPE1, TALB, TPE2, TCMP)

@@ -22,10 +22,10 @@ from small_data import build_heard, split_tables, write_library
 from small_graphs import random_graph, small_toy
 from small_larp import small_recipe
 
-from larpbench.datasets.toy_artists import GENERATOR_VERSION
-from larpbench.encoders import pipeline
-from larpbench.encoders.goldens.hf_audio import write_hubert
+from larpbench.datasets.artists.toy import GENERATOR_VERSION
 from larpbench.encoders.larp import specs
+from larpbench.encoders.references.hf_audio import write_hubert
+from larpbench.encoders.run import pipeline
 from larpbench.storage import home
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 

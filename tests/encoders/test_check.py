@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from larpbench.encoders.names import get_encoder, split_combination
 from small_data import build_split_tables
 
-from larpbench.encoders import get_encoder, split_combination
-from larpbench.encoders.base import EncodeContext, EncoderSpec, TrackBatch
 from larpbench.encoders.cards import HANDCRAFTED, TFIDF
-from larpbench.encoders.store import EmbeddingStore
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.run.store import EmbeddingStore
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.testing import check_encoder
 
@@ -169,7 +170,7 @@ class TestCombinations:
         ]  # fmt: skip
         assert {each["encoder"]["origin"]["distribution"] for each in records} == {"larpbench"}
         both = get_encoder("minilm+tfidf"), get_encoder("tfidf+minilm")
-        from larpbench.encoders.keys import embedding_key
+        from larpbench.encoders.run.keys import embedding_key
 
         keys = {embedding_key(each, data, data.split("test"), 0) for each in both}
         assert len(keys) == 2
@@ -180,7 +181,7 @@ class TestCombinations:
         assert spec.identity == "larp-ttc:text@data+tfidf"
         assert [each.name for each in spec.sources] == ["data"]
         assert spec.tested_on(other).identity == spec.identity
-        from larpbench.encoders.training import untrained
+        from larpbench.encoders.run.training import untrained
 
         store = EmbeddingStore(tmp_path / "store")
         spec = get_encoder("larp-untrained:tiny:text+tfidf").tested_on(data)

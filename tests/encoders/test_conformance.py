@@ -8,11 +8,11 @@ import random
 import numpy as np
 import pytest
 import torch
+from larpbench.encoders.names import ENCODERS, get_encoder
 from small_data import build_split_tables
 
-from larpbench.encoders import ENCODERS, get_encoder
-from larpbench.encoders.base import EncodeContext, FitContext
 from larpbench.encoders.checkpoints import CARD
+from larpbench.encoders.encoder import EncodeContext, FitContext
 from larpbench.testing import check_encoder
 from larpbench.testing.toys import toy_vectors
 

@@ -9,8 +9,8 @@ import pytest
 
 librosa = pytest.importorskip("librosa")
 
-from larpbench.encoders.base import EncodeContext, TrackBatch  # noqa: E402
-from larpbench.encoders.handcrafted import BLOCKS, DIM, SAMPLE_RATE, build_handcrafted  # noqa: E402
+from larpbench.encoders.adapters.handcrafted import BLOCKS, DIM, SAMPLE_RATE, build_handcrafted  # noqa: E402
+from larpbench.encoders.encoder import EncodeContext, TrackBatch  # noqa: E402
 from larpbench.errors import EmbeddingError  # noqa: E402
 
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from larpbench.encoders.base import EncodeContext, TrackBatch
-from larpbench.encoders.musicnn import convert
-from larpbench.encoders.musicnn.checkpoint import read_checkpoint
-from larpbench.encoders.musicnn.encoder import build_musicnn_msd, build_musicnn_mtt
-from larpbench.encoders.musicnn.frontend import PATCH_FRAMES, SAMPLE_RATE, log_mel, mel_filters, patches
-from larpbench.encoders.musicnn.model import Musicnn, load_musicnn
-from larpbench.encoders.musicnn.tags import TAGS
-from larpbench.encoders.musicnn.weights import msd_digest, mtt_digest, weights_path
+from larpbench.encoders.adapters.musicnn import convert
+from larpbench.encoders.adapters.musicnn.checkpoint import read_checkpoint
+from larpbench.encoders.adapters.musicnn.encoder import build_musicnn_msd, build_musicnn_mtt
+from larpbench.encoders.adapters.musicnn.frontend import PATCH_FRAMES, SAMPLE_RATE, log_mel, mel_filters, patches
+from larpbench.encoders.adapters.musicnn.model import Musicnn, load_musicnn
+from larpbench.encoders.adapters.musicnn.tags import TAGS
+from larpbench.encoders.adapters.musicnn.weights import msd_digest, mtt_digest, weights_path
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.errors import DataError, EmbeddingError
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "musicnn" / "mtt_parity.npz"
@@ -159,7 +159,7 @@ def test_patches(frames, starts):
 def test_long_clips_are_transformed_in_blocks(monkeypatch):
     audio = torch.from_numpy(noise(2, 1))
     whole = log_mel(audio)
-    monkeypatch.setattr("larpbench.encoders.musicnn.frontend._FRAMES_AT_ONCE", 8)
+    monkeypatch.setattr("larpbench.encoders.adapters.musicnn.frontend._FRAMES_AT_ONCE", 8)
     torch.testing.assert_close(log_mel(audio), whole, rtol=1e-5, atol=1e-6)
 
 

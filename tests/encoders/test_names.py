@@ -7,9 +7,9 @@ import pytest
 from small_data import build_split_tables
 
 from larpbench import load_dataset
-from larpbench.encoders import base_name, get_encoder, list_encoders
-from larpbench.encoders.base import EncodeContext
-from larpbench.encoders.keys import checkpoint_key
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.names import base_name, get_encoder, list_encoders
+from larpbench.encoders.run.keys import checkpoint_key
 from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 
 CHAIN = ["larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion"]
@@ -200,7 +200,8 @@ class TestFilesAndFolders:
 
 
 PLUGIN = """
-from larpbench.encoders.base import EncoderCard, EncoderSpec, Training
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.spec import EncoderSpec, Training
 
 def spec(name, **more):
     card = EncoderCard(

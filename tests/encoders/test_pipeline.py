@@ -9,15 +9,18 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
+from larpbench.encoders.names import get_encoder
 from small_data import build_split_tables
 from sounds import write_tone
 
 from larpbench import load_dataset
-from larpbench.encoders import get_encoder, pipeline
-from larpbench.encoders import store as store_module
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec, TrackBatch
-from larpbench.encoders.scaling import Standardiser
-from larpbench.encoders.store import EmbeddingStore
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.run import pipeline
+from larpbench.encoders.run import store as store_module
+from larpbench.encoders.run.scaling import Standardiser
+from larpbench.encoders.run.store import EmbeddingStore
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError
 
 HEARD: list[int] = []

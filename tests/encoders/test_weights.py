@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from weights_server import COMMIT, serving
 
-from larpbench.download import download
-from larpbench.encoders import ENCODERS
-from larpbench.encoders.base import EncodeContext, EncoderCard, EncoderSpec
-from larpbench.encoders.fetch import fetch
-from larpbench.encoders.weights import WeightFile, Weights
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.names import ENCODERS
+from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.weights.download import download
+from larpbench.encoders.weights.fetch import fetch
+from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.errors import DataError, MissingPartError, StorageError, UnknownNameError
 from larpbench.offline import go_offline, go_online
 
@@ -105,7 +107,7 @@ class TestFetching:
 
     def test_a_whole_file_is_not_fetched_again_after_a_kill(self, server, home, monkeypatch):
         with monkeypatch.context() as killed:
-            killed.setattr("larpbench.encoders.fetch._describe", lambda *arguments: 1 / 0)
+            killed.setattr("larpbench.encoders.weights.fetch._describe", lambda *arguments: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 fetch(WEIGHTS)
         (known,) = home.rglob("model.safetensors.sha256")
@@ -263,7 +265,7 @@ class TestFinding:
         assert WEIGHTS.digest() != fetched
 
     def test_a_digest_is_taken_once(self, server, monkeypatch):
-        from larpbench.encoders import weights
+        from larpbench.encoders.weights import finder as weights
 
         fetch(WEIGHTS)
         first = WEIGHTS.digest()
@@ -335,7 +337,7 @@ def test_offline_refuses_the_network_but_no_pipes(server, monkeypatch):
 def test_the_command_line(server, cli, monkeypatch):
     spec = spec_with(weights=WEIGHTS)
     real = ENCODERS.get
-    from larpbench import encoders
+    from larpbench.encoders import names as encoders
 
     monkeypatch.setattr(encoders, "get_encoder", lambda name: spec if name == "x" else real(name))
     done = cli("fetch", "x", "tfidf")

@@ -10,7 +10,7 @@ import pytest
 from graph_tables import ARTISTS, EDGES, TRACKS, build
 from scipy import sparse
 
-from larpbench.datasets.acousticbrainz import song_vectors
+from larpbench.datasets.artists.acousticbrainz import song_vectors
 from larpbench.datasets.files import read_dataset
 from larpbench.errors import DataError
 

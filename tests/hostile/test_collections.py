@@ -228,7 +228,7 @@ def test_local_files_and_addresses_of_mpd_keep_or_get_their_id(cli, tmp_path):
 
 
 def test_audio_tables_name_tracks_by_any_spelling(tmp_path):
-    from larpbench.datasets.named_audio import find_audio
+    from larpbench.datasets.audio_files.named import find_audio
 
     key = track_id(1)
     (tmp_path / "clips.csv").write_text(

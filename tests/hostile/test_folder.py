@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sounds import write_tone
 
-from larpbench.datasets.audio_library import AudioLibrary, find_library
+from larpbench.datasets.audio_files.library import AudioLibrary, find_library
 from larpbench.datasets.left_out import LeftOut
-from larpbench.datasets.playlist_files import Entry, read_playlist
-from larpbench.datasets.playlist_lookup import AMBIGUOUS, NO_AUDIO, NOWHERE, STREAM, find_track
+from larpbench.datasets.sources.folder.playlist_files import Entry, read_playlist
+from larpbench.datasets.sources.folder.playlist_lookup import AMBIGUOUS, NO_AUDIO, NOWHERE, STREAM, find_track
 from larpbench.errors import DataError
 
 NAMES = (

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from killed_encoder import KilledEncoder
+from larpbench.encoders.names import get_encoder
 from small_data import build_split_tables
 
 from larpbench import compiled, processes
 from larpbench.audio.errors import UnusableAudio
 from larpbench.audio.helper import Helper
-from larpbench.encoders import get_encoder, pipeline
-from larpbench.encoders.base import EncodeContext
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.run import pipeline
 from larpbench.errors import EmbeddingError
 
 FIRST_USE = """
@@ -54,7 +55,7 @@ def test_two_homes_with_one_cache_fill_it_one_after_the_other(tmp_path):
 
 
 def test_two_homes_have_two_caches(tmp_path):
-    code = "import os, larpbench.encoders.handcrafted as h, numba; print(numba.config.CACHE_DIR)"
+    code = "import os, larpbench.encoders.adapters.handcrafted as h, numba; print(numba.config.CACHE_DIR)"
     found = outputs(*(start(tmp_path / home, code) for home in ("one", "two")))
     for home, (cache,) in zip(("one", "two"), found, strict=True):
         assert Path(cache).parent == tmp_path / home / "numba"

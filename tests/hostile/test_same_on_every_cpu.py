@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 from numpy._core import _multiarray_umath as numpy_core
 
-from larpbench.datasets import fixed_point
-from larpbench.datasets.demo import latents, sound_tables, synthesis, words, world
+from larpbench.datasets.demo import fixed_point, latents, sound_tables, synthesis, words, world
 
-DATASETS = Path(fixed_point.__file__).parent
+DATASETS = Path(fixed_point.__file__).parents[1]
 
 DIGESTS = """
 import hashlib, json
 import numpy as np
 from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS, synthesise
 from larpbench.datasets.demo.world import WorldSpec, draw_world
-from larpbench.datasets.toy_artists import ToySpec, draw_toy
+from larpbench.datasets.artists.toy import ToySpec, draw_toy
 
 def digest(*parts):
     hasher = hashlib.sha256()
@@ -132,8 +131,8 @@ def test_the_demo_is_reckoned_in_integers(module):
 
 def test_the_tables_and_the_toy_graph_call_no_function_of_floats():
     assert not faults(Path(sound_tables.__file__), INTEGER_FUNCTIONS, floats=True)  # of decimals, which are exact
-    assert not faults(DATASETS / "fixed_point.py", INTEGER_FUNCTIONS | PACKING, floats=True, products=True)
-    assert not faults(DATASETS / "toy_artists.py", INTEGER_FUNCTIONS | PACKING, floats=True)  # a spec is in floats
+    assert not faults(DATASETS / "demo" / "fixed_point.py", INTEGER_FUNCTIONS | PACKING, floats=True, products=True)
+    assert not faults(DATASETS / "artists" / "toy.py", INTEGER_FUNCTIONS | PACKING, floats=True)  # a spec is in floats
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_tables_do_not_depend_on_the_callers_decimal_context():
     code = """
 import decimal
 decimal.setcontext(decimal.Context(prec=3, rounding=decimal.ROUND_UP))
-from larpbench.datasets import fixed_point as f
+from larpbench.datasets.demo import fixed_point as f
 from larpbench.datasets.demo import sound_tables as s
 print(int(f._gumbel_quantiles().sum()), int(f._tanh_table().sum()), int(s.sine()[1:1000].sum()), s.cents(800))
 """

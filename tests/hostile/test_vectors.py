@@ -16,7 +16,7 @@ from safetensors.torch import save_file as save_torch
 from small_data import random_tables
 
 from larpbench.datasets.assemble import BuildOptions
-from larpbench.datasets.csv import build_csv
+from larpbench.datasets.sources.csv import build_csv
 
 
 @pytest.fixture(scope="module")

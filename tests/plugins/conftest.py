@@ -21,7 +21,8 @@ import pytest
 Records = dict[tuple[str, str], dict[str, Any]]
 ENCODER_SOURCE = """
 import numpy as np
-from larpbench.encoders.base import EncoderCard, EncoderSpec
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.spec import EncoderSpec
 
 def vectors(batch):
     marks = np.arange(4 * len(batch)) * 7 % 11 + 1

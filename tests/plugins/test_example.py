@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from larpbench.encoders.base import EncodeContext, TrackBatch
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 NAME, DISTRIBUTION = "hashed-words", "larpbench-example-encoder"
@@ -103,7 +103,7 @@ def test_it_is_described(environment: Path, call_in: Callable[..., Any]) -> None
 def test_its_spec_is_light(environment: Path, call_in: Callable[..., Any]) -> None:
     code = f"""
 import sys
-from larpbench.encoders import ENCODERS
+from larpbench.encoders.names import ENCODERS
 ENCODERS.get({NAME!r}).status()
 print(sorted({{"torch", "sklearn", "scipy"}} & set(sys.modules)))
 """

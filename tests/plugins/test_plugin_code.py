@@ -19,7 +19,8 @@ CRASHES = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
 LOUD = """
 import os, subprocess, sys
 import numpy as np
-from larpbench.encoders.base import EncoderCard, EncoderSpec
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.spec import EncoderSpec
 
 def shout(what):
     print(f"print {what} \\x1b[2J")

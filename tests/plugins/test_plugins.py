@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from larpbench.datasets.catalogue import load_dataset
-from larpbench.encoders import pipeline, store
-from larpbench.encoders.base import EncoderSpec, TrackBatch
 from larpbench.encoders.cards import RANDOM
+from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.run import pipeline, store
+from larpbench.encoders.spec import EncoderSpec
 
 BROKEN = {  # name -> source of its module, and what is said of it
     "needs-package": ("import package_that_nobody_has\n", "No module named 'package_that_nobody_has'"),

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from larpbench.encoders import ENCODERS, get_encoder
-from larpbench.encoders.base import EncoderCard, EncoderSpec
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.names import ENCODERS, get_encoder
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.registry import Registry
 
@@ -68,7 +69,7 @@ def test_listing_encoders_loads_nothing_heavy(command_line: Any, plugins: Any) -
     plugins.add("dist-loud", {"loud": "loud_module:SPEC"}, {"loud_module": "print('imported')\n"})
     code = """
 import sys
-from larpbench.encoders import ENCODERS
+from larpbench.encoders.names import ENCODERS
 assert "loud" in ENCODERS.names(), ENCODERS.names()
 print(sorted({"torch", "sklearn", "transformers", "scipy", "loud_module"} & set(sys.modules)))
 """

@@ -7,7 +7,7 @@ from browser import chromium
 from made_results import write_results
 
 from larpbench.report.site import write_report
-from larpbench.results.tables import load_tables
+from larpbench.results.table import load_tables
 
 pytestmark = pytest.mark.browser
 ROWS = "tr[data-text]"

@@ -17,7 +17,7 @@ from larpbench import load_results
 from larpbench.evaluation.significance import compare, compare_all, holm
 from larpbench.report.charts import Point, bar, scale_of, scatter
 from larpbench.report.site import write_report
-from larpbench.results.comparison import p_text
+from larpbench.results.compare import p_text
 from larpbench.results.rows import Row, Score, Table
 from larpbench.results.store import read_playlist_values, read_records
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed

@@ -16,9 +16,9 @@ from small_larp import small_recipe
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
-from larpbench.datasets.csv import build_csv
-from larpbench.encoders import pipeline
+from larpbench.datasets.sources.csv import build_csv
 from larpbench.encoders.larp import specs
+from larpbench.encoders.run import pipeline
 from larpbench.reproduction.sheet import Sheet, Text, to_latex, to_markdown
 from larpbench.reproduction.targets import OF_PLAYLISTS
 from larpbench.results.plots import new_figure, save_figure

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from small_graphs import graph_of, random_graph
 from torch import nn
 
-from larpbench.datasets.toy_artists import ToySpec, draw_toy
+from larpbench.datasets.artists.toy import ToySpec, draw_toy
 from larpbench.errors import MissingPartError, TrainingError, UsageError
 from larpbench.tasks.artist_similarity import settings as settings_module
 from larpbench.tasks.artist_similarity.gnn import GraphNetwork, graph_network
-from larpbench.tasks.artist_similarity.methods import Problem
 from larpbench.tasks.artist_similarity.models import ArtistNet
-from larpbench.tasks.artist_similarity.questions import directed, question, visible_pairs
+from larpbench.tasks.artist_similarity.queries import directed, question, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import Problem
 from larpbench.tasks.artist_similarity.settings import FIXED, LAYER_KINDS, PAPER, TrainingSettings
 from larpbench.tasks.artist_similarity.training import TrainGraph, ValidGraph, train
 from larpbench.tasks.artist_similarity.triplets import Triplets, TripletSampler, triplet_loss
@@ -211,7 +211,7 @@ def test_without_torch_geometric_the_extra_is_named(monkeypatch):
 
 @needs_layers
 def test_what_is_planted_is_found():
-    from larpbench.encoders.scaling import Standardiser
+    from larpbench.encoders.run.scaling import Standardiser
     from larpbench.tasks.artist_similarity.scores import score
 
     world = draw_toy(ToySpec())

@@ -12,8 +12,8 @@ from small_graphs import graph_of, random_graph
 from larpbench.errors import ProtocolError
 from larpbench.evaluation.metrics import ideal_gain
 from larpbench.tasks.artist_similarity.baselines import AdamicAdar, CommonNeighbours, FeatureCosine, WalkCosine
-from larpbench.tasks.artist_similarity.methods import Problem
-from larpbench.tasks.artist_similarity.questions import directed, hidden_pairs, question, visible_pairs
+from larpbench.tasks.artist_similarity.queries import directed, hidden_pairs, question, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import Problem
 from larpbench.tasks.artist_similarity.scores import LIST_LENGTH, METRICS, score
 
 SEEDS = st.integers(0, 2**16)

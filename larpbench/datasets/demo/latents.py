@@ -2,7 +2,7 @@
 
 A track has a *theme* (what playlists are about), an *identity* (who made it) and one private noise a
 modality. Each view mixes them; each sees one coordinate of the theme only faintly, a different one, so that
-neither modality alone can tell everything. All numbers are integers on the grid of `larpbench.datasets.fixed_point`.
+neither modality alone can tell everything. All numbers are integers on the grid of `fixed_point`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from larpbench.datasets.fixed_point import ONE, matrix_product, normal, root, tanh, times, unit
+from larpbench.datasets.demo.fixed_point import ONE, matrix_product, normal, root, tanh, times, unit
 
 THEME_DIM = 4
 IDENTITY_DIM = 8

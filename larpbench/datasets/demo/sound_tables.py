@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from larpbench.datasets.fixed_point import table
+from larpbench.datasets.demo.fixed_point import table
 
 UNIT = 1 << 14
 """What stands for an amplitude, or a gain, of 1."""

@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from larpbench.datasets.demo.fixed_point import pick
 from larpbench.datasets.demo.sound_tables import (
     PERIOD,
     SAMPLE_RATE,
@@ -29,7 +30,6 @@ from larpbench.datasets.demo.sound_tables import (
     ratio_cents,
     sine,
 )
-from larpbench.datasets.fixed_point import pick
 
 CLIP_SECONDS = 5
 CLIP_SAMPLES = SAMPLE_RATE * CLIP_SECONDS

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from larpbench.datasets.fixed_point import ONE, gumbel, largest_first, matrix_product, normal, root, unit
+from larpbench.datasets.demo.fixed_point import ONE, gumbel, largest_first, matrix_product, normal, root, unit
 
 WORD_SPREAD = 1
 """Expected length of a word's own direction beside its family's, which is 1."""

@@ -1,6 +1,6 @@
 """The demo's world: tracks with words and sound controls, playlists, and the vectors that drew them.
 
-It is reckoned in integers, on the grid of `larpbench.datasets.fixed_point`, so that it is the same on every CPU.
+It is reckoned in integers, on the grid of `larpbench.datasets.demo.fixed_point`, so that it is the same on every CPU.
 """
 
 from __future__ import annotations
@@ -10,6 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.demo.fixed_point import (
+    FRACTION_BITS,
+    ONE,
+    as_float32,
+    gumbel,
+    largest_first,
+    matrix_product,
+    normal,
+    root,
+    times,
+)
 from larpbench.datasets.demo.latents import (
     THEME_DIM,
     Latents,
@@ -23,17 +34,6 @@ from larpbench.datasets.demo.latents import (
 from larpbench.datasets.demo.sound_tables import TOP
 from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS
 from larpbench.datasets.demo.words import Lexicon, artist_names
-from larpbench.datasets.fixed_point import (
-    FRACTION_BITS,
-    ONE,
-    as_float32,
-    gumbel,
-    largest_first,
-    matrix_product,
-    normal,
-    root,
-    times,
-)
 
 GENERATOR_VERSION = 2
 """Goes up whenever the same spec would give another world or other sounds."""

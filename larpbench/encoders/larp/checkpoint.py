@@ -6,10 +6,11 @@ from pathlib import Path
 
 from larpbench import storage
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import BertSettings, ModelSettings
-from larpbench.encoders.larp.tokens import Tokenizer, load_tokenizer
-from larpbench.encoders.loop.settings import SETTINGS, read_from
-from larpbench.encoders.loop.tensors import WEIGHTS, read_weights, write_tensors
+from larpbench.encoders.larp.settings import ModelSettings
+from larpbench.encoders.towers.settings import BertSettings
+from larpbench.encoders.towers.tokens import Tokenizer, load_tokenizer
+from larpbench.training.settings import SETTINGS, read_from
+from larpbench.training.tensors import WEIGHTS, read_weights, write_tensors
 
 
 def save_model(folder: Path, model: Larp, tokenizer: Tokenizer | None) -> None:

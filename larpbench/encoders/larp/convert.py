@@ -19,9 +19,11 @@ from torch import Tensor
 
 from larpbench import storage
 from larpbench.encoders.checkpoints import CARD
-from larpbench.encoders.larp.audio_tower import PATCH
 from larpbench.encoders.larp.checkpoint import save_model
-from larpbench.encoders.larp.initial_weights import (
+from larpbench.encoders.larp.model import Larp
+from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
+from larpbench.encoders.towers.audio_tower import PATCH
+from larpbench.encoders.towers.initial_weights import (
     BERT_NAMES,
     NOT_LEARNED,
     TOKEN_TYPES,
@@ -31,10 +33,9 @@ from larpbench.encoders.larp.initial_weights import (
     refuse_other_shapes,
     text_state,
 )
-from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import BertSettings, HeadSettings, MelSettings, ModelSettings, SwinSettings
-from larpbench.encoders.larp.text_tower import TextTower
-from larpbench.encoders.larp.tokens import WordPieces, find_bert_tokenizer
+from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
+from larpbench.encoders.towers.text_tower import TextTower
+from larpbench.encoders.towers.tokens import WordPieces, find_bert_tokenizer
 from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest_file
 

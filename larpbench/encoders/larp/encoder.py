@@ -13,15 +13,16 @@ from torch.nn import functional
 
 from larpbench import storage
 from larpbench.datasets.schema import Split
-from larpbench.encoders.base import EncodeContext, FitContext, TrackBatch
-from larpbench.encoders.folders import View, folder_and_view
+from larpbench.encoders.checkpoint import View, folder_and_view
+from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
 from larpbench.encoders.larp.checkpoint import load_model, save_model
-from larpbench.encoders.larp.inputs import log_mels
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import HeadSettings, SwinSettings
-from larpbench.encoders.larp.tokens import Tokenizer
+from larpbench.encoders.larp.settings import HeadSettings
 from larpbench.encoders.larp.training import train_stage
-from larpbench.encoders.loop.fitting import LOG, log_text
+from larpbench.encoders.towers.fitting import LOG, log_text
+from larpbench.encoders.towers.inputs import log_mels
+from larpbench.encoders.towers.settings import SwinSettings
+from larpbench.encoders.towers.tokens import Tokenizer
 from larpbench.errors import MissingPartError
 from larpbench.runtime import torch_device
 

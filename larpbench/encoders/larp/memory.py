@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from larpbench.encoders.larp.losses import Features
+from larpbench.encoders.towers.losses import Features
 
 _EMPTY = -1
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from larpbench.encoders.larp.audio_tower import AudioTower
 from larpbench.encoders.larp.fusion import AttentionFusion, MeanFusion
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
-from larpbench.encoders.larp.text_tower import TextTower
+from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.text_tower import TextTower
 
 
 class HeadTower(nn.Module):

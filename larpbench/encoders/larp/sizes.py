@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from larpbench.encoders.larp.settings import (
-    BertSettings,
-    Fusion,
-    MelSettings,
-    Recipe,
-    Size,
-    Stage,
-    SwinSettings,
-    TrainingSettings,
-)
+from larpbench.encoders.larp.settings import Fusion, Recipe, Size, Stage, TrainingSettings
+from larpbench.encoders.towers.settings import TINY_AUDIO, BertSettings, SwinSettings
 
 DEFAULT_TOWERS = ("handcrafted", "tfidf")
 DEFAULT_NEIGHBOURS = 10
-TINY_AUDIO = SwinSettings(
-    mel=MelSettings(sample_rate=16_000, n_fft=1_024, hop=320, n_mels=32, f_min=50.0, f_max=8_000.0),
-    width=32,
-    depths=(2, 2, 2),
-    heads=(2, 4, 8),
-    window=4,
-    spec_size=128,
-)
 # BERT's 0.02 is made for 768 numbers. With 128, the first token would hardly see the words: random towers would give
 # all captions the same vector, with which there is nothing to contrast.
 _TINY_TEXT = BertSettings(hidden=128, layers=2, heads=4, intermediate=256, positions=64, initial_std=128**-0.5)

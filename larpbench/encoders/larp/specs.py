@@ -9,23 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders import get_encoder
-from larpbench.encoders.base import EncoderCard, EncoderSpec, Training
-from larpbench.encoders.folders import VIEWS, InFolder, View, viewed
-from larpbench.encoders.larp.settings import (
-    RANDOM_WEIGHTS,
-    SIZES,
-    BertSettings,
-    Fusion,
-    HeadSettings,
-    ModelSettings,
-    Recipe,
-    Size,
-    Stage,
-    SwinSettings,
-)
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.checkpoint import VIEWS, InFolder, View, viewed
+from larpbench.encoders.larp.settings import SIZES, Fusion, HeadSettings, ModelSettings, Recipe, Size, Stage
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
-from larpbench.encoders.larp.spectrograms import log_mel_spec
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.spec import EncoderSpec, Training
+from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, SwinSettings
+from larpbench.encoders.towers.spectrograms import log_mel_spec
 from larpbench.errors import UsageError
 from larpbench.fingerprint import digest
 
@@ -194,7 +185,7 @@ def _with_weights(made: Recipe, initial: tuple[str | None, str | None]) -> Recip
 
 
 def _initial_digest(made: Recipe) -> str | None:
-    from larpbench.encoders.larp.initial_weights import weights_digest
+    from larpbench.encoders.towers.initial_weights import weights_digest
 
     towers = [each for each in (made.audio, made.text) if not isinstance(each, str)]
     return digest([weights_digest(each.weights) for each in towers]) if towers else None

@@ -2,65 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from larpbench.encoders.larp.losses import Features, cross_modal, track_playlist
+from larpbench.encoders.larp.losses import track_playlist
 from larpbench.encoders.larp.memory import LookupTable, TrackQueue
 from larpbench.encoders.larp.model import Larp, MomentumCopy
-from larpbench.encoders.larp.sampling import PlaylistGraph
 from larpbench.encoders.larp.settings import TrainingSettings
-from larpbench.encoders.loop.trainer import Trainer
+from larpbench.encoders.towers.losses import Features, cross_modal
+from larpbench.encoders.towers.sampling import PlaylistGraph
+from larpbench.encoders.towers.track_inputs import EVALUATED_AT_ONCE, TrackInputs, features
 from larpbench.runtime import gains_from_bfloat16
+from larpbench.training.loop import Trainer
 
 _SOFT_TARGET_EPOCHS = 2  # epochs over which the soft targets' share grows to its full size
-_EVALUATED_AT_ONCE = 64
 _TEMPERATURES = (0.001, 0.5)  # bounds of a temperature that is learnt, as in the authors' code
-
-
-class SideInputs(Protocol):
-    """What one tower reads of the tracks of a split."""
-
-    def __len__(self) -> int:
-        """Return the number of tracks."""
-        ...
-
-    def take(self, rows: np.ndarray, training: bool) -> tuple[Tensor, ...]:
-        """Return the tower's arguments for some tracks, (n,) int64; `training` allows random crops."""
-        ...
-
-
-class TwoTowers(Protocol):
-    """A model with an audio and a text side, such as LARP's."""
-
-    training: bool
-
-    def eval(self) -> Any:  # noqa: ANN401, itself
-        """Go into eval mode."""
-        ...
-
-    def audio_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1."""
-        ...
-
-    def text_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1."""
-        ...
-
-
-@dataclass(frozen=True)
-class TrackInputs:
-    """What both towers read of the tracks of a split."""
-
-    audio: SideInputs
-    text: SideInputs
-
-    def __len__(self) -> int:
-        return len(self.audio)
 
 
 class StageTrainer(Trainer[Larp]):
@@ -175,29 +134,9 @@ class StageTrainer(Trainer[Larp]):
     def _fill_lookup(self) -> None:
         self.eval()
         with torch.no_grad():
-            for start in range(0, len(self.tracks), _EVALUATED_AT_ONCE):
-                rows = np.arange(start, min(start + _EVALUATED_AT_ONCE, len(self.tracks)))
+            for start in range(0, len(self.tracks), EVALUATED_AT_ONCE):
+                rows = np.arange(start, min(start + EVALUATED_AT_ONCE, len(self.tracks)))
                 self.lookup.update(self._features(self.model, rows), self._tensor(rows))
 
     def _tensor(self, numbers: np.ndarray) -> Tensor:
         return torch.as_tensor(numbers, device=self.device)
-
-
-def features(model: TwoTowers, tracks: TrackInputs, rows: np.ndarray, device: str, bfloat16: bool) -> Features:
-    """Return the features of some tracks, in the mode that the model is in."""
-    audio = tuple(each.to(device) for each in tracks.audio.take(rows, model.training))
-    text = tuple(each.to(device) for each in tracks.text.take(rows, model.training))
-    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bfloat16):
-        return Features(model.audio_features(*audio), model.text_features(*text))
-
-
-@torch.inference_mode()
-def embed(model: TwoTowers, tracks: TrackInputs, device: str) -> np.ndarray:
-    """Return e = mean(a, t) of all tracks in eval mode, (n, dim) float32 (equation 11)."""
-    model.eval()
-    parts = []
-    for start in range(0, len(tracks), _EVALUATED_AT_ONCE):
-        rows = np.arange(start, min(start + _EVALUATED_AT_ONCE, len(tracks)))
-        audio, text = features(model, tracks, rows, device, bfloat16=False)
-        parts.append(((audio + text) / 2).cpu().numpy())
-    return np.concatenate(parts)

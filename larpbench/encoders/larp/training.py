@@ -10,18 +10,20 @@ import numpy as np
 import torch
 
 from larpbench.datasets.schema import Split
-from larpbench.encoders.base import FitContext, Rows
 from larpbench.encoders.checkpoints import read_card
-from larpbench.encoders.larp.audio_tower import AudioTower
+from larpbench.encoders.encoder import FitContext, Rows
 from larpbench.encoders.larp.checkpoint import load_model, save_model
-from larpbench.encoders.larp.initial_weights import load_initial
-from larpbench.encoders.larp.inputs import MelInputs, TokenInputs, VectorInputs, band_statistics
 from larpbench.encoders.larp.model import HeadTower, Larp
-from larpbench.encoders.larp.sampling import PlaylistGraph
-from larpbench.encoders.larp.settings import BertSettings, HeadSettings, ModelSettings, Recipe, SwinSettings
-from larpbench.encoders.larp.stage import StageTrainer, TrackInputs, embed
-from larpbench.encoders.larp.tokens import Tokenizer, WordPieces, WordTokenizer, find_bert_tokenizer
-from larpbench.encoders.loop.fitting import facts, fit, parameters
+from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, Recipe
+from larpbench.encoders.larp.stage import StageTrainer
+from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.fitting import facts, fit, parameters
+from larpbench.encoders.towers.initial_weights import load_initial
+from larpbench.encoders.towers.inputs import MelInputs, TokenInputs, VectorInputs, band_statistics
+from larpbench.encoders.towers.sampling import PlaylistGraph
+from larpbench.encoders.towers.settings import BertSettings, SwinSettings
+from larpbench.encoders.towers.tokens import Tokenizer, WordPieces, WordTokenizer, find_bert_tokenizer
+from larpbench.encoders.towers.track_inputs import TrackInputs, embed
 from larpbench.errors import DataError
 
 

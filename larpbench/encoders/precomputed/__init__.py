@@ -15,11 +15,6 @@ nothing else.
 """
 
 from larpbench.encoders.precomputed.columns import with_column
-from larpbench.encoders.precomputed.encoder import (
-    VectorTable,
-    build_precomputed,
-    check_precomputed,
-    precomputed_digest,
-)
+from larpbench.encoders.precomputed.encoder import VectorTable, build_precomputed, check_precomputed, precomputed_digest
 
 __all__ = ["VectorTable", "build_precomputed", "check_precomputed", "precomputed_digest", "with_column"]

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.release import read_object_array
+from larpbench.datasets.reading.larp_release import read_object_array
 from larpbench.encoders.precomputed.source import (
     ID_NAMES,
     VECTOR_NAMES,

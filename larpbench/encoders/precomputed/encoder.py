@@ -10,7 +10,7 @@ import numpy as np
 
 from larpbench import progress
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders.base import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed.matching import IdIndex
 from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of, reading
 from larpbench.errors import DataError, EmbeddingError, named, printable

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from larpbench.datasets.schema import SPLITS
-from larpbench.tasks.artist_similarity.methods import ArtistMethod, Problem
-from larpbench.tasks.artist_similarity.questions import visible_pairs
+from larpbench.tasks.artist_similarity.queries import visible_pairs
+from larpbench.tasks.artist_similarity.scorers import ArtistMethod, Problem
 from larpbench.tasks.base import Fit
 
 

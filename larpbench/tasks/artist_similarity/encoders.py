@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.datasets.artist_graph import FEATURES
-from larpbench.datasets.graph_files import SONGS
+from larpbench.datasets.artists.files import SONGS
+from larpbench.datasets.artists.graph import FEATURES
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders import ENCODERS, base_name, get_encoder
-from larpbench.encoders.base import EncodeContext, Encoder, EncoderCard, EncoderSpec, TrackBatch
+from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.combined import combine
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.names import ENCODERS, base_name, get_encoder
 from larpbench.encoders.precomputed import VectorTable
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.fingerprint import digest, digest_file_once
 from larpbench.table_files import read_parquet

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.artist_graph import ArtistGraph
+from larpbench.datasets.artists.graph import ArtistGraph
 from larpbench.datasets.schema import SPLITS, Dataset, SplitName
-from larpbench.encoders.scaling import Standardiser
+from larpbench.encoders.run.scaling import Standardiser
 
 Scaling = Literal["train", "all"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.errors import UsageError
 from larpbench.runtime import measured
-from larpbench.tasks.artist_similarity.methods import ArtistMethod, Problem
-from larpbench.tasks.artist_similarity.questions import directed, question, visible_pairs
+from larpbench.tasks.artist_similarity.queries import directed, question, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import ArtistMethod, Problem
 from larpbench.tasks.artist_similarity.settings import LAYER_KINDS, LayerKind, TrainingSettings
 from larpbench.tasks.base import Fit
 

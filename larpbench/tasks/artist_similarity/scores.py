@@ -12,7 +12,7 @@ import numpy as np
 from larpbench.evaluation import bounds
 from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.metrics import MetricSpec, find_hits, ideal_gain, list_quality
-from larpbench.tasks.artist_similarity.questions import Question
+from larpbench.tasks.artist_similarity.queries import Question
 from larpbench.tasks.base import Fit, TaskResult
 
 CUTOFFS = (10, 50, 200)

@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from larpbench.datasets.artist_graph import ArtistGraph
+from larpbench.datasets.artists.graph import ArtistGraph
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders.base import EncoderSpec
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.recommenders.base import Method
 from larpbench.tasks.artist_similarity.baselines import BASELINES
 from larpbench.tasks.artist_similarity.encoders import NO_ENCODER, artist_encoder
 from larpbench.tasks.artist_similarity.features import Scaling, artist_features, with_songs
 from larpbench.tasks.artist_similarity.gnn import graph_network, shortened
-from larpbench.tasks.artist_similarity.methods import ArtistMethod, Problem
-from larpbench.tasks.artist_similarity.questions import VisibleEdges, question
+from larpbench.tasks.artist_similarity.queries import VisibleEdges, question
+from larpbench.tasks.artist_similarity.scorers import ArtistMethod, Problem
 from larpbench.tasks.artist_similarity.scores import METRICS, SHOWN, score
 from larpbench.tasks.artist_similarity.settings import (
     INSTALL,

@@ -12,7 +12,7 @@ from larpbench import progress
 from larpbench.errors import TrainingError
 from larpbench.runtime import torch_device
 from larpbench.tasks.artist_similarity.models import ArtistNet
-from larpbench.tasks.artist_similarity.questions import Question
+from larpbench.tasks.artist_similarity.queries import Question
 from larpbench.tasks.artist_similarity.scores import selection_ndcg
 from larpbench.tasks.artist_similarity.settings import LayerKind, TrainingSettings
 from larpbench.tasks.artist_similarity.triplets import TripletSampler, triplet_loss

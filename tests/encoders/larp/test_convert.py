@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from larpbench.cli.convert import app
 from larpbench.encoders.larp.checkpoint import load_model
 from larpbench.encoders.larp.convert import convert, infer_settings
-from larpbench.encoders.larp.front_end import log_mel
-from larpbench.encoders.larp.initial_weights import audio_state, text_state
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import BertSettings, HeadSettings, MelSettings, ModelSettings, SwinSettings
-from larpbench.encoders.larp.tokens import load_tokenizer
+from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
+from larpbench.encoders.towers.front_end import log_mel
+from larpbench.encoders.towers.initial_weights import audio_state, text_state
+from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
+from larpbench.encoders.towers.tokens import load_tokenizer
 from larpbench.errors import DataError, MissingPartError, UsageError
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "fixtures" / "larp_mini"

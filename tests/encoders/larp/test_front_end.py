@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from larpbench.encoders.larp.front_end import SpecAugment, log_mel, windows
-from larpbench.encoders.larp.settings import MelSettings
+from larpbench.encoders.towers.front_end import SpecAugment, log_mel, windows
+from larpbench.encoders.towers.settings import MelSettings
 
 FILTERS = Path(__file__).parents[3].parent / "shared" / "fixtures" / "larp_mini" / "mel_filterbank_513x64_f32.npy"
 PAPER = MelSettings()

@@ -5,10 +5,10 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from larpbench.encoders.larp.audio_tower import AudioTower
-from larpbench.encoders.larp.initial_weights import load_initial, weights_digest
-from larpbench.encoders.larp.settings import BertSettings, MelSettings, SwinSettings
-from larpbench.encoders.larp.text_tower import TextTower
+from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.initial_weights import load_initial, weights_digest
+from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
+from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest_file
 

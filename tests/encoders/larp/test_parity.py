@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from larpbench.encoders.larp.checkpoint import load_model
 from larpbench.encoders.larp.convert import convert
-from larpbench.encoders.larp.front_end import log_mel
-from larpbench.encoders.larp.losses import Features, cross_modal
 from larpbench.encoders.larp.memory import TrackQueue
 from larpbench.encoders.larp.model import MomentumCopy
-from larpbench.encoders.larp.settings import MelSettings
+from larpbench.encoders.towers.front_end import log_mel
+from larpbench.encoders.towers.losses import Features, cross_modal
+from larpbench.encoders.towers.settings import MelSettings
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "fixtures" / "larp_mini"
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared fixtures")

@@ -19,17 +19,17 @@ from safetensors.numpy import load_file
 from small_data import build_split_tables
 from small_larp import small_recipe
 
-from larpbench.encoders import pipeline
 from larpbench.encoders.larp import specs
 from larpbench.encoders.larp.stage import StageTrainer
-from larpbench.encoders.loop import fitting
+from larpbench.encoders.run import pipeline
+from larpbench.encoders.towers import fitting
 
 KILLS = 4
 SHOOTER = """
 import os, signal, sys, threading
 import torch._dynamo  # comes with Adam
 from larpbench.cli import main
-from larpbench.encoders.loop import fitting
+from larpbench.encoders.towers import fitting
 from larpbench.encoders.larp.stage import StageTrainer
 from small_larp import shrink
 

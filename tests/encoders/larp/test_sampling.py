@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from larpbench.datasets.schema import Interactions
-from larpbench.encoders.larp.sampling import PlaylistGraph
-from larpbench.encoders.loop.trainer import batches
+from larpbench.encoders.towers.sampling import PlaylistGraph
+from larpbench.training.loop import batches
 
 N_TRACKS = 12
 playlists = st.lists(st.sets(st.integers(0, N_TRACKS - 1), max_size=6), max_size=8)

@@ -8,14 +8,7 @@ import torch
 
 pytest.importorskip("tokenizers")
 
-from larpbench.encoders.larp.tokens import (
-    CLS,
-    PAD,
-    WordPieces,
-    WordTokenizer,
-    find_bert_tokenizer,
-    load_tokenizer,
-)
+from larpbench.encoders.towers.tokens import CLS, PAD, WordPieces, WordTokenizer, find_bert_tokenizer, load_tokenizer
 from larpbench.errors import DataError, MissingPartError
 
 CAPTIONS = [
@@ -167,6 +160,6 @@ def test_a_vocabulary_of_another_size_is_not_taken_for_bert(tmp_path, monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     WordPieces(pieces_folder, 4).save(pieces_folder)
     assert json.loads((pieces_folder / "tokenizer.json").read_text())
-    monkeypatch.setattr("larpbench.encoders.larp.tokens._wheel_folders", lambda: [pieces_folder])
+    monkeypatch.setattr("larpbench.encoders.towers.tokens._wheel_folders", lambda: [pieces_folder])
     with pytest.raises(MissingPartError, match="bert-base-uncased"):
         find_bert_tokenizer("bert-base-uncased")

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from larpbench.encoders.larp.audio_tower import AudioTower
-from larpbench.encoders.larp.settings import BertSettings, MelSettings, SwinSettings
-from larpbench.encoders.larp.text_tower import TextTower
+from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
+from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.errors import EmbeddingError, UsageError
 
 SWIN = SwinSettings(
@@ -105,7 +105,7 @@ def gradients_without_recomputation(tower, inputs):
 
     with pytest.MonkeyPatch.context() as patch:
         for module in ("audio_tower", "text_tower"):
-            patch.setattr(f"larpbench.encoders.larp.{module}.in_chunks", run_parts)
+            patch.setattr(f"larpbench.encoders.towers.{module}.in_chunks", run_parts)
         return gradients(tower, inputs)
 
 

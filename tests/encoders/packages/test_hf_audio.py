@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from larpbench.encoders.names import get_encoder
 from safetensors.torch import load_file, save_file
 from weights_server import serving
 
-from larpbench.encoders import get_encoder
-from larpbench.encoders.base import EncodeContext
-from larpbench.encoders.goldens.hf_audio import ENCODEC, HUBERT, WAV2VEC2, run_layer
-from larpbench.encoders.hf_audio import split_argument
+from larpbench.encoders.adapters.hf_audio import split_argument
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.references.hf_audio import ENCODEC, HUBERT, WAV2VEC2, run_layer
 from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.testing import check_encoder, check_golden
 

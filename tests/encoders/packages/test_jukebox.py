@@ -12,10 +12,10 @@ import torch
 
 pytest.importorskip("jukebox_infer")
 
-from larpbench.encoders import jukebox
-from larpbench.encoders.base import TrackBatch
-from larpbench.encoders.goldens.jukebox import JUKEBOX
-from larpbench.encoders.jukebox import LAYER, PRIOR_FILE, VQVAE_FILE, JukeboxEncoder, load_prior, load_vqvae
+from larpbench.encoders.adapters import jukebox
+from larpbench.encoders.adapters.jukebox import LAYER, PRIOR_FILE, VQVAE_FILE, JukeboxEncoder, load_prior, load_vqvae
+from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.references.jukebox import JUKEBOX
 from larpbench.errors import DataError
 
 RATE = 44_100

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from larpbench.encoders.names import get_encoder
 
-from larpbench.encoders import get_encoder, package_cards
-from larpbench.encoders.base import EncodeContext, TrackBatch
-from larpbench.encoders.goldens import Golden
+from larpbench.encoders import package_cards
+from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.references import Golden
 from larpbench.errors import EmbeddingError
 from larpbench.registry import resolve
 from larpbench.testing import check_encoder, check_golden

@@ -6,7 +6,7 @@ import pytest
 from small_data import build_split_tables
 from toy_training import ENCODED, FITS
 
-from larpbench.encoders.store import EmbeddingStore
+from larpbench.encoders.run.store import EmbeddingStore
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from larpbench.encoders.names import get_encoder
 from small_data import build_split_tables
 from toy_training import (
     PLACE,
@@ -16,9 +17,8 @@ from toy_training import (
     with_captions,
 )
 
-from larpbench.encoders import get_encoder
-from larpbench.encoders.keys import checkpoint_key, embedding_key
-from larpbench.encoders.training import untrained
+from larpbench.encoders.run.keys import checkpoint_key, embedding_key
+from larpbench.encoders.run.training import untrained
 
 
 class TestKey:

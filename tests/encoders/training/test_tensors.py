@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from larpbench.encoders.loop.tensors import read_tensors, read_weights, write_tensors
 from larpbench.errors import DataError
+from larpbench.training.tensors import read_tensors, read_weights, write_tensors
 
 TENSORS = {
     "weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from larpbench.encoders.names import get_encoder
 from small_data import build_split_tables
 from toy_training import (
     ENCODED,
@@ -20,12 +21,11 @@ from toy_training import (
     train,
 )
 
-from larpbench.encoders import get_encoder
-from larpbench.encoders.base import TrackBatch
+from larpbench.encoders.adapters.tfidf import TfidfEncoder
 from larpbench.encoders.checkpoints import CARD, read_card
-from larpbench.encoders.scaling import Standardiser
-from larpbench.encoders.tfidf import TfidfEncoder
-from larpbench.encoders.training import untrained
+from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.run.scaling import Standardiser
+from larpbench.encoders.run.training import untrained
 from larpbench.errors import MissingPartError
 from larpbench.tasks.validation import validation_recall
 
@@ -165,7 +165,7 @@ class TestWhatTrainingSees:
             np.testing.assert_array_equal(rows[np.array([3, 0])], expected[[3, 0]])
 
     def test_inputs_too_large_for_memory_are_read_row_by_row(self, data, store, monkeypatch):
-        monkeypatch.setattr("larpbench.encoders.store.TEXT_SHARD", 7)
+        monkeypatch.setattr("larpbench.encoders.run.store.TEXT_SHARD", 7)
         train(store, toy(inputs=(place(large=True, standardised=False),)).learning_from(data))
         (rows,) = FITS[0].context.inputs["train"]
         assert len(rows) == 24

@@ -17,11 +17,11 @@ from toy_training import (
     train,
 )
 
+from larpbench.benchmark.plan import make_plan
+from larpbench.benchmark.run import carry_out
 from larpbench.encoders.checkpoints import CARD, read_card
-from larpbench.encoders.training import untrained
+from larpbench.encoders.run.training import untrained
 from larpbench.errors import DataError, EmbeddingError, StorageError
-from larpbench.planning import make_plan
-from larpbench.runner import carry_out
 from larpbench.tasks.validation import validation_recall
 
 
@@ -128,7 +128,7 @@ class TestWhatGoesWrong:
             train(store, toy(factory=Failing).learning_from(data))
 
     def test_a_failed_training_fails_its_cells_and_no_others(self, data, store, tmp_path, monkeypatch):
-        from larpbench.encoders import ENCODERS
+        from larpbench.encoders.names import ENCODERS
 
         class Failing(Toy):
             def fit(self, train, valid, context):

@@ -1,0 +1,1 @@
+"""The benchmark run: the plan of its cells, and their execution."""

@@ -1,0 +1,351 @@
+"""What would run: cells, what is there already, what is missing, how long it may take. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from larpbench import storage
+from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.run.keys import scaled_key
+from larpbench.encoders.run.store import EmbeddingStore
+from larpbench.encoders.run.training import untrained
+from larpbench.encoders.spec import EncoderSpec
+from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
+from larpbench.fingerprint import digest
+from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
+from larpbench.results.store import Unusable, record_path, usable_record
+from larpbench.runtime import versions
+from larpbench.streams import aside
+from larpbench.tasks import TASKS
+from larpbench.tasks.base import Cell, Task
+from larpbench.tasks.overlap import Removal, find_removal
+
+Condition = Literal["missing", "stale", "always"]
+CellState = Literal["done", "missing", "failed", "stale", "damaged"]
+_RANKED_PAIRS_PER_SECOND = 2e8
+_SECONDS_PER_CELL = 0.3
+_LIST_BYTES_PER_PLAYLIST = 600
+
+
+@dataclass(frozen=True)
+class MissingTraining:
+    """A training that has to be done first.
+
+    Attributes:
+        encoder: Identity of the encoder that is trained.
+        seed: Its seed.
+        checkpoint: Folder in which its weights will lie.
+        seconds: Rough time.
+    """
+
+    encoder: str
+    seed: int
+    checkpoint: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of a plan.
+
+    Attributes:
+        cell: Which.
+        key: Digest of all that its scores depend on.
+        row_key: What its key depends on, apart from the seed: the same of all cells of one row.
+        state: ``done``: its record is there; ``failed``: it was tried and failed; ``stale``: its record was written by
+            other versions of larpbench or its libraries; ``damaged``: its record cannot be used, and is set aside
+            before the cell is run anew; ``missing``: no record.
+        path: Where its record lies or will lie.
+        spec: Its encoder.
+        recommender: Its recommender.
+        embedding_key: Key of the vectors that it needs.
+        tracks_to_encode: How many of them are not stored yet.
+        trainings: Checkpoints that are missing before its encoder can run, first to last.
+        tracks_per_second: Speed of its encoder: measured here, or by its card.
+        to_run: Whether a run would compute it.
+    """
+
+    cell: Cell
+    key: str
+    row_key: str
+    state: CellState
+    path: Path
+    spec: EncoderSpec
+    recommender: Method
+    embedding_key: str
+    tracks_to_encode: int
+    trainings: tuple[MissingTraining, ...]
+    tracks_per_second: float
+    to_run: bool
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """An encoder or recommender that was asked for and cannot run here.
+
+    Attributes:
+        name: Its name.
+        reason: Why.
+        next_step: What mends it.
+    """
+
+    name: str
+    reason: str
+    next_step: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run, in the order in which they would run.
+
+    Attributes:
+        task: The task.
+        dataset: The data set.
+        output: The results folder.
+        cells: Cells, grouped by encoder.
+        unavailable: Encoders and recommenders that cannot run here.
+        budget: Trials of each tuning.
+        draws: How many draws of seeds and held-out tracks are scored.
+        removal: What leaves the data set because an encoder was trained on it elsewhere; None if nothing does.
+    """
+
+    task: Task[Any]
+    dataset: Dataset
+    output: Path
+    cells: tuple[PlannedCell, ...]
+    unavailable: tuple[Unavailable, ...]
+    budget: int = DEFAULT_BUDGET
+    draws: int = 1
+    removal: Removal | None = None
+
+    @cached_property
+    def tested(self) -> Dataset:
+        """The data set as every cell is tested on it: without what leaves."""
+        return self.removal.applied_to(self.dataset) if self.removal else self.dataset
+
+    @property
+    def to_run(self) -> tuple[PlannedCell, ...]:
+        """The cells that a run would compute."""
+        return tuple(planned for planned in self.cells if planned.to_run)
+
+    @property
+    def queries(self) -> int:
+        """How many playlists, or artists, are asked about at most."""
+        return self.dataset.manifest.counts[f"test.{self.task.query}s"]
+
+    def estimated_seconds(self) -> float:
+        """Return a rough time for all that is left: right within a factor of a few."""
+        encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
+        pairs = len(self.dataset.split("test").track_ids) * self.queries
+        train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
+        fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
+        ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
+        return sum(train.values()) + sum(encode.values()) + fit + ranking
+
+    def estimated_bytes(self) -> int:
+        """Return a rough size of all files that are left to write."""
+        vectors = {p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or 256) * 4 for p in self.to_run}
+        lists = self.queries * _LIST_BYTES_PER_PLAYLIST
+        return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
+
+
+@aside()
+def make_plan(
+    dataset: Dataset,
+    *,
+    encoders: Sequence[str] = ("default",),
+    recommenders: Sequence[str] = ("default",),
+    task: str = "continuation",
+    task_options: Mapping[str, Any] = MappingProxyType({}),
+    seeds: int = 3,
+    budget: int = DEFAULT_BUDGET,
+    draws: int = 1,
+    output: str | Path = "results",
+    condition: Condition = "missing",
+    store: EmbeddingStore | None = None,
+) -> Plan:
+    """Return the plan of a run.
+
+    Args:
+        dataset: What to test on.
+        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the task's own
+            choice.
+        recommenders: Recommender names, ``all`` or ``default``.
+        task: Task name.
+        task_options: Options of that task.
+        seeds: How many seeds random and learned parts run over; the others run once.
+        budget: How many trials the tuning of a learned recommender has, the same for every encoder.
+        draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
+            own, on which the scores rest; the others say how much depends on it.
+        output: Results folder.
+        condition: Which cells to run: those without a record (or with a failed one), also those whose record was
+            written by other versions, or all.
+        store: Where embeddings are kept; default under the home folder.
+
+    Raises:
+        UnknownNameError: If a name is unknown.
+        UsageError: If an argument makes no sense.
+        ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
+    """
+    if seeds < 1:
+        raise UsageError(f"the number of seeds is {seeds}", allowed="1 or more")
+    if budget < 1:
+        raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
+    if draws < 1:
+        raise UsageError(f"the number of draws is {draws}", allowed="1 or more")
+    store, output = store or default_store(), Path(output)
+    with storage.storage_errors(output, "use"):
+        output.exists()
+    chosen_task = TASKS.get(task).configured(task_options)
+    dataset = chosen_task.view(dataset)
+    specs, unavailable = _specs(chosen_task, encoders, dataset)
+    chosen_recommenders, broken = _recommenders(chosen_task, recommenders, dataset)
+    unavailable += broken
+    removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
+    chosen_task.check_protocol(draws, removal is not None)
+    cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
+    for name, spec in specs.items():
+        try:
+            paired = [each for each in chosen_recommenders if chosen_task.pairs(spec, each)]
+            read = dict.fromkeys(split for each in paired for split in splits_read(chosen_task, each))
+            spec.require_possible(dataset, list(read))
+            for seed in range(seeds):
+                for each in paired:
+                    if seed == 0 or spec.card.stochastic or each.stochastic:
+                        planned = _planned(
+                            chosen_task, dataset, removal, spec, each, seed, budget, draws, output, condition, store
+                        )
+                        cells.setdefault(planned.path, planned)
+        except (MissingPartError, DataError) as error:
+            unavailable.append(Unavailable(name, error.what, error.next_step))
+        except LarpbenchError:
+            raise
+        except Exception as error:  # a plug-in's digest may raise anything
+            unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
+    _require_one_encoder_a_name(cells.values())
+    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws, removal)
+
+
+def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
+    """Refuse two encoders of one name, such as those that were trained on two data sets of one name."""
+    seen: dict[Cell, PlannedCell] = {}
+    for planned in cells:
+        other = seen.setdefault(planned.cell, planned)
+        if other is not planned:
+            folders = {str(source.folder) for each in (other, planned) for source in each.spec.sources}
+            raise UsageError(
+                f"two different encoders are called {planned.spec.identity!r}",
+                where=", ".join(sorted(folders)) or None,
+                allowed="one of them in a run; data sets that encoders were trained on need names of their own",
+            )
+
+
+def default_store() -> EmbeddingStore:
+    """Return the embedding store under the home folder."""
+    return EmbeddingStore(storage.home() / "embeddings")
+
+
+def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
+    """Return an encoder by name; one that is trained learns from `dataset` unless its name says from what."""
+    return get_encoder(name).tested_on(dataset)
+
+
+def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
+    """Return the joint key of the vectors of some splits."""
+    return digest([scaled_key(spec, dataset, dataset.split(name), seed) for name in splits])
+
+
+def _planned(
+    task: Task[Any],
+    dataset: Dataset,
+    removal: Removal | None,
+    spec: EncoderSpec,
+    recommender: Method,
+    seed: int,
+    budget: int,
+    draws: int,
+    output: Path,
+    condition: Condition,
+    store: EmbeddingStore,
+) -> PlannedCell:
+    cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
+    recommender = recommender.seeded(seed)
+    splits, tuning = splits_read(task, recommender), tuning_key(recommender, budget)
+    seed = seed if spec.card.stochastic else 0  # of the encoder
+    vectors_key = embedding_key(spec, dataset, splits, seed)
+    row = {
+        "protocol": task.protocol,
+        "task": [task.name, task.version],
+        "dataset": dataset.scored_digest,
+        "encoder": spec.identity,
+        "embeddings": vectors_key if seed == 0 else embedding_key(spec, dataset, splits, 0),
+        "recommender": [recommender.name, recommender.version, *tuning],
+        **({"draws": [draws, dataset.manifest.split.seed]} if draws > 1 else {}),
+        **({"removal": removal.key} if removal else {}),
+    }
+    key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": cell.seed}, row))
+    path = record_path(output, cell, key)
+    state = cell_state(path)
+    missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
+    kept = {"missing": ("done", "stale"), "stale": ("done",)}.get(condition, ())
+    to_run = state not in kept
+    speed = store.speed(spec) or spec.card.tracks_per_second
+    trainings = tuple(
+        MissingTraining(
+            each.identity, seed, store.checkpoint(each, seed), each.training.seconds if each.training else 0
+        )
+        for each in untrained(store, spec, seed)
+    )
+    return PlannedCell(
+        cell, key, row_key, state, path, spec, recommender, vectors_key, missing, trainings, speed, to_run
+    )
+
+
+def cell_state(path: Path) -> CellState:
+    """Return what is there of a cell whose record would lie at a path."""
+    if not path.exists():
+        return "missing"
+    record = usable_record(path)
+    if isinstance(record, Unusable):
+        return "damaged"
+    if record.status == "failed":
+        return "failed"
+    return "done" if record.versions == versions() else "stale"
+
+
+def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
+    """Resolve names; an encoder that is not ready is listed, not raised."""
+    specs: dict[str, EncoderSpec] = {}
+    unavailable: list[Unavailable] = []
+    for name, spec in task.encoders(names, dataset).items():
+        if isinstance(spec, MissingPartError):
+            unavailable.append(Unavailable(name, spec.what, spec.next_step))
+            continue
+        bound = spec.tested_on(dataset)
+        status = bound.status()
+        if status.state == "ready":
+            specs[name] = bound
+        else:
+            unavailable.append(Unavailable(name, status.text, status.next_step))
+    return specs, unavailable
+
+
+def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Method], list[Unavailable]]:
+    found: list[Method] = []
+    unavailable: list[Unavailable] = []
+    for name, recommender in task.recommenders(names).items():
+        if isinstance(recommender, MissingPartError):
+            unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
+        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
+            reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
+            unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
+        else:
+            found.append(recommender)
+    return found, unavailable

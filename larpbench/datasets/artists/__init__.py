@@ -1,0 +1,1 @@
+"""Artist graphs: schema, files, checks and their sources."""

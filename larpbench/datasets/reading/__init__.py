@@ -1,0 +1,1 @@
+"""Readers of the tables, texts and arrays that users bring."""

@@ -1,0 +1,1 @@
+"""Sources of data sets: one file or folder for each format that is read."""

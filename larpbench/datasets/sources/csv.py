@@ -1,0 +1,100 @@
+"""Data sets out of tables that somebody has already: CSV or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from larpbench.audio.policy import AudioPolicy
+from larpbench.datasets.assemble import BuildOptions, assemble
+from larpbench.datasets.audio_files.library import PathsOnDisk
+from larpbench.datasets.audio_files.usable import hear_tracks
+from larpbench.datasets.files import refuse_others
+from larpbench.datasets.reading.playlist_tables import read_playlist_tables
+from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.errors import DataError
+
+
+def build_csv(
+    tracks: Path | None,
+    playlists: Path,
+    options: BuildOptions,
+    output: Path,
+    *,
+    audio: Path | None = None,
+    policy: AudioPolicy | None = None,
+    columns: Mapping[str, str] | None = None,
+    max_bad_rows: float = 0.01,
+) -> Dataset:
+    """Build a data set from a table of tracks and a table of playlists.
+
+    Args:
+        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are ignored. None, or
+            the same file as `playlists`: that table has one row an entry, with the texts of its track.
+        playlists: CSV or Parquet with ``playlist_id,track_id[,split,role]``, or a folder with one table a playlist.
+        options: How to split and caption.
+        output: Folder to write.
+        audio: Folder that the ``audio`` column's paths start from. Tracks whose audio cannot be used leave.
+        policy: How clips are cut.
+        columns: Our name of a column -> that in the tables; usual names are found without.
+        max_bad_rows: The largest share of either table's rows that is left out because they cannot be used.
+
+    Raises:
+        DataError: If a file cannot be read, lacks a column, contradicts itself, or has too many bad rows.
+        UsageError: If an option makes no sense.
+    """
+    read = read_playlist_tables(
+        tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows
+    )
+    if "split" in read.tracks.columns or "split" in read.entries.columns:
+        options.require_no_draw()
+    refuse_others(output)
+    listed = read.tracks
+    if audio is None:
+        return assemble(listed, read.entries, options, output, left_out=read.left_out)
+    root = audio.resolve()
+    if not root.is_dir():
+        raise DataError(f"there is no folder {audio}")
+    if "audio" not in listed.columns:
+        raise DataError(
+            "the tracks have no audio column", where=str(tracks or playlists), allowed="paths below --audio"
+        )
+    paths, outside = _audio_paths(listed, root)
+    heard = hear_tracks(paths, policy or AudioPolicy(), options.split_seed)
+    left_out = read.left_out | heard.left_out
+    if outside:
+        left_out["tracks whose audio path leads out of the folder"] = outside
+    if heard.clips.is_empty():
+        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise DataError(f"no track has audio that can be used: {reasons}", where=str(audio))
+    located = (
+        listed.drop("audio")
+        .join(heard.clips, on="track_id")
+        .with_columns(
+            audio=pl.col("track_id").replace_strict(
+                {name: path.relative_to(root).as_posix() for name, path in paths.items()}
+            )
+        )
+    )
+    return assemble(
+        located,
+        read.entries,
+        options,
+        output,
+        audio=DatasetAudio(str(root), policy or AudioPolicy(), heard.files),
+        left_out=left_out,
+    )
+
+
+def _audio_paths(listed: pl.DataFrame, root: Path) -> tuple[dict[str, Path], int]:
+    """Return track id -> audio file below `root`, and how many paths lead out of it."""
+    paths, outside, on_disk = {}, 0, PathsOnDisk()
+    for track_id, name in listed.select("track_id", "audio").iter_rows():
+        path = on_disk.find(root / (name or "")).resolve()
+        if not path.is_relative_to(root):
+            outside += 1
+        elif track_id is not None:
+            paths[track_id] = path
+    return paths, outside

@@ -1,0 +1,1 @@
+"""Music libraries: a folder of audio files, with playlist files or without."""

@@ -1,0 +1,124 @@
+"""A listening log, read once: of all users only those that were drawn are kept, so memory does not grow with the log.
+
+Users come in the order of a hash of the seed and their id: first those for test, then for valid, then train users until
+they have heard enough tracks, then some spare ones in place of users that turn out to have too few tracks. Who they are
+is known only when the whole log has been read, but a user beyond the last one needed so far can never come back: every
+further user, and every further track of one, only moves that limit down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from larpbench.datasets.splits import rules as splits
+from larpbench.datasets.splits.builder import PlaylistLog
+
+_ROWS_BEFORE_PRUNING = 4_000_000
+
+
+class DrawnUsers:
+    """The users that are needed, and what they have heard.
+
+    Args:
+        seed: Drives the order of the users.
+        asked: How many users valid and test need.
+        train_tracks: How many tracks train users have heard together.
+        timed: Whether it is known when a track was heard.
+    """
+
+    def __init__(self, seed: int, asked: int, train_tracks: int, *, timed: bool) -> None:
+        self._seed, self._asked, self._train_tracks, self._timed = seed, asked, train_tracks, timed
+        self._spare = asked // 10 + 20
+        self._keys: dict[int, float] = {}
+        self._codes: dict[int, int] = {}  # of all users that were ever wanted, as they came
+        self._limit = 2.0
+        self._columns: list[list[np.ndarray]] = [[], [], []]  # user codes, tracks, times
+        self._rows = self._rows_after_pruning = 0
+
+    def wanted(self, users: pl.Series) -> list[int]:
+        """Return those of these users that may still be needed."""
+        found = []
+        for user in users.unique():
+            if user not in self._keys:
+                self._keys[user] = splits.uniform(self._seed, str(user))
+            if self._keys[user] <= self._limit:
+                found.append(user)
+        return found
+
+    def add(self, users: np.ndarray, tracks: np.ndarray, times: np.ndarray) -> None:
+        """Keep what wanted users have heard.
+
+        Args:
+            users: (n,) int64.
+            tracks: (n,) uint32.
+            times: (n,) uint32 seconds; none where they are not known.
+        """
+        found, place = np.unique(users, return_inverse=True)
+        codes = np.array([self._codes.setdefault(user, len(self._codes)) for user in found.tolist()], dtype=np.int32)
+        for column, part in zip(self._columns, (codes[place], tracks, times), strict=True):
+            column.append(part)
+        self._rows += len(users)
+        if self._rows > 1.25 * self._rows_after_pruning + _ROWS_BEFORE_PRUNING:
+            self._prune()
+
+    def log(self) -> PlaylistLog:
+        """Return the users in their order, each with the tracks in the order of time, or once where it is unknown.
+
+        Only the users that may be needed are in it; there are more of them than needed.
+        """
+        if not self._rows:
+            return PlaylistLog(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.uint32), "unknown")
+        self._prune()
+        ids, rank = self._ranked()
+        order = np.argsort(rank, kind="stable")
+        ends = np.cumsum(np.bincount(rank, minlength=len(ids)))
+        tracks, times = (np.concatenate(column)[order] for column in self._columns[1:])
+        lengths, kept = [], []
+        for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+            heard = tracks[start:stop]
+            kept.append(heard[np.lexsort((heard, times[start:stop]))] if self._timed else np.unique(heard))
+            lengths.append(len(kept[-1]))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return PlaylistLog(ids, offsets, np.concatenate(kept), "heard" if self._timed else "unknown")
+
+    def _ranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (u,) int64 the users with rows, in their order, and (n,) int32 the place of each row's user there."""
+        codes = np.concatenate(self._columns[0])
+        users = np.fromiter(self._codes, np.int64)
+        present = np.flatnonzero(np.bincount(codes, minlength=len(users)))
+        order = present[np.argsort([self._keys[user] for user in users[present].tolist()], kind="stable")]
+        place = np.empty(len(users), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return users[order], place[codes]
+
+    def _prune(self) -> None:
+        """Drop the rows of users that cannot be needed any more."""
+        ids, rank = self._ranked()
+        late = rank >= self._asked
+        train = train_users(rank[late] - self._asked, np.concatenate(self._columns[1])[late], self._train_tracks)
+        needed = self._asked + train + self._spare
+        if needed < len(ids):
+            self._limit = self._keys[int(ids[needed - 1])]
+            kept = rank < needed
+            for number, column in enumerate(self._columns):
+                self._columns[number] = [np.concatenate(column)[kept]]
+        self._rows = self._rows_after_pruning = sum(map(len, self._columns[0]))
+
+
+def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
+    """Return how many of the first users have heard `count` different tracks together; all if they have heard fewer.
+
+    Args:
+        places: (n,) the place of each row's user, from 0 on.
+        tracks: (n,) what was heard.
+        count: How many tracks.
+    """
+    if not len(places):
+        return 0
+    order = np.lexsort((places, tracks))
+    tracks, places = tracks[order], places[order]
+    first = np.ones(len(tracks), dtype=bool)
+    first[1:] = tracks[1:] != tracks[:-1]
+    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that nobody before has heard
+    return min(int(np.searchsorted(np.cumsum(new), count)) + 1, len(new))

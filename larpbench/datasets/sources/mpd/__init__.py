@@ -1,0 +1,1 @@
+"""The Million Playlist Dataset, from the user's own copy."""

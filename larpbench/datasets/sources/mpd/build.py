@@ -1,0 +1,160 @@
+"""Data sets out of the user's own copy of the Million Playlist Dataset."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from larpbench import progress, storage
+from larpbench.datasets.files import already_built
+from larpbench.datasets.raw_dataset import Collected, CollectedOptions, build_collected
+from larpbench.datasets.schema import Manifest, SplitName
+from larpbench.datasets.sources.mpd.pieces import Pieces
+from larpbench.datasets.sources.mpd.slices import SliceSource, open_slices, parse_slice, unzipped
+from larpbench.datasets.splits import rules as splits
+from larpbench.datasets.splits.builder import SHORTEST_TRAIN, Claims, PlaylistLog
+from larpbench.errors import DataError, named
+from larpbench.fingerprint import digest
+from larpbench.storage import storage_errors
+
+LICENCE = "Million Playlist Dataset: research only, not commercial, not to be passed on (Spotify's terms)"
+NOTE = (
+    "The split of the Million Playlist Dataset is a seeded draw of our own: which playlists a paper drew is published "
+    "nowhere, so its numbers cannot be reproduced to the digit."
+)
+VISIBLE = 100
+"""Challenge playlists with so many visible tracks can be test playlists: LARP's seem to have been drawn from these."""
+
+
+def build_mpd(source: Path, options: CollectedOptions, output: Path, challenge: Path | None = None) -> Manifest:
+    """Build a data set from slices of playlists.
+
+    The slices are read one by one, and what is kept of each lies in a work folder beside `output` until the data set is
+    written: after an interruption the same call goes on from there.
+
+    Args:
+        source: ``spotify_million_playlist_dataset.zip``, a folder with its slices, or one slice.
+        options: How.
+        output: Folder to write.
+        challenge: ``challenge_set.json``: test playlists are drawn from those of its playlists that have 100 visible
+            tracks, and none from the slices.
+
+    Raises:
+        DataError: If the source is damaged, has playlists twice, or nothing is left of it.
+    """
+    with open_slices(source) as slices:
+        key = digest(["mpd 2", [asdict(each) for each in slices.slices], _stamp(challenge)])
+        recipe = options.recipe(key)
+        with storage.work_folder(output, key) as work:
+            if (done := already_built(output, recipe, options.rule)) is not None:
+                return done
+            collected, n_challenge = _collect(slices, challenge, work)
+            return build_collected(collected, options, lambda claims: _draw(claims, n_challenge), output, recipe)
+
+
+def _stamp(path: Path | None) -> list[int]:
+    if path is None:
+        return []
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", allowed="challenge_set.json")
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _read(slices: SliceSource, challenge: Path | None, work: Path) -> Pieces:
+    pieces = Pieces(work)
+    total = len(slices.slices)
+    with progress.stage("read playlists", total, "slices", min(len(pieces), total)) as advance:
+        for each in slices.slices[len(pieces) :]:
+            pieces.add(parse_slice(slices.read(each), f"{slices.path}: {each.name}"))
+            advance(1)
+    if challenge is not None and len(pieces) == total:
+        with storage_errors(challenge, "read"):
+            data = unzipped(challenge.read_bytes(), str(challenge))
+        pieces.add(parse_slice(data, str(challenge)), shortest=VISIBLE)
+    return pieces
+
+
+def _collect(slices: SliceSource, challenge: Path | None, work: Path) -> tuple[Collected, int]:
+    """Return everything that was read, and how many of the last playlists are those of the challenge set."""
+    pieces = _read(slices, challenge, work)
+    ids, offsets, tracks, n_challenge = pieces.playlists(last_apart=challenge is not None)
+    if challenge is not None and not n_challenge:
+        raise DataError(f"no playlist of the challenge set has {VISIBLE} visible tracks", allowed="challenge_set.json")
+    different, times = np.unique(ids, return_counts=True)
+    if len(different) < len(ids):
+        raise DataError(
+            f"playlists are there twice: the same pid is in several slices: {named(different[times > 1].tolist())}",
+            where=str(slices.path),
+            allowed="each playlist in one slice",
+        )
+    source = f"Million Playlist Dataset, {slices.words}"
+    notes = [NOTE]
+    if slices.missing:
+        notes.append(_gaps(slices.missing))
+        progress.say(notes[-1])
+    counts = pieces.counts()
+    if counts["contradicting"]:
+        progress.say(f"warning: {counts['contradicting']} playlists hold another number of tracks than num_tracks says")
+    if counts["without_albums"]:
+        notes.append("The copy of the data set lacks albums: captions say nothing of them.")
+        progress.say(f"warning: {counts['without_albums']} slices lack album_name: captions leave the album out")
+    left_out = {
+        "entries without a track id": counts["without_id"],
+        "duplicate entries": counts["repeated"],
+        "playlists without tracks": counts["without_tracks"],
+    }
+    return (
+        Collected(
+            pieces.tracks(),
+            PlaylistLog(ids, offsets, tracks, "listed"),
+            source + (" and the challenge set" if challenge is not None else ""),
+            LICENCE,
+            {reason: count for reason, count in left_out.items() if count},
+            tuple(notes),
+        ),
+        n_challenge,
+    )
+
+
+def _gaps(missing: tuple[tuple[int, int], ...], most: int = 3) -> str:
+    shown = ", ".join(f"{first} to {last}" for first, last in missing[:most])
+    more = f" and {len(missing) - most} more gaps" if len(missing) > most else ""
+    return f"Slices are missing from this copy of the data set: playlists {shown}{more}."
+
+
+def _draw(claims: Claims, n_challenge: int) -> None:
+    """Draw the splits; the last `n_challenge` playlists of the log are those of the challenge set."""
+    rule, log = claims.rule, claims.log
+    own = len(log) - n_challenge
+    keys = splits.uniforms(rule.seed, names=map(str, log.ids.tolist()))
+    drawn = np.argsort(keys, kind="stable")
+    of_slices, of_challenge = drawn[drawn < own], drawn[drawn >= own]
+    for_train = np.arange(len(log)) < own
+
+    def take(split: SplitName, rows: np.ndarray, count: int | None) -> None:
+        for_train[claims.take(split, iter(rows.tolist()), count)] = False
+
+    if rule.rule == "paper":
+        claims.draw_train(rule.train_tracks or 0)
+        take("valid", of_slices, rule.valid_playlists)
+        take("test", of_challenge if n_challenge else of_slices[for_train[of_slices]], rule.test_playlists)
+        claims.keep_train(for_train, SHORTEST_TRAIN)
+        return
+    test, valid = of_slices, of_slices
+    if rule.train_fraction is not None:
+        shares = splits.draw_playlist_splits(pl.Series(log.ids[:own].astype(str)), rule.seed, rule.train_fraction)
+        test, valid = (np.flatnonzero((shares["split"] == name).to_numpy()) for name in ("test", "valid"))
+        for_train[valid] = False
+        for_train[test] = bool(n_challenge)
+    take("test", of_challenge if n_challenge else test, rule.test_playlists)
+    take("valid", valid if rule.train_fraction is not None else valid[for_train[valid]], rule.valid_playlists)
+    if rule.train_tracks is None:
+        claims.claim("train", np.flatnonzero(claims.open_to("train")))
+        claims.keep_train(for_train, rule.min_length or 1)
+    else:
+        claims.draw_train(rule.train_tracks)
+        claims.keep_train(for_train, SHORTEST_TRAIN)

@@ -1,0 +1,1 @@
+"""Splits: the rules by which playlists and tracks become train, valid and test, and their presets."""

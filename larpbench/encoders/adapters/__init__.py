@@ -1,0 +1,1 @@
+"""Encoder adapters: one file or folder for each family."""

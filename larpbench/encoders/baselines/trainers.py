@@ -1,0 +1,118 @@
+"""What the training loop must know of each baseline: batches, pairs and loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from larpbench.encoders.baselines.clap import Clap
+from larpbench.encoders.baselines.cnn import AudioCnn, mixed, random_crops
+from larpbench.encoders.baselines.losses import info_nce, nt_xent
+from larpbench.encoders.baselines.settings import ClapTraining
+from larpbench.encoders.towers.inputs import MelInputs
+from larpbench.encoders.towers.sampling import PlaylistGraph
+from larpbench.encoders.towers.track_inputs import TrackInputs, features
+from larpbench.runtime import gains_from_bfloat16
+from larpbench.training.loop import Trainer
+
+_TEMPERATURES = (0.01, 0.5)  # bounds of CLAP's temperature; the lower one is that of its published code
+
+
+class CnnTrainer(Trainer[AudioCnn]):
+    """NT-Xent on two crops of one track, or on crops of two tracks that share a playlist.
+
+    Tracks that share a playlist with a row are no negatives of it where playlists make the pairs.
+
+    Args:
+        name: Of the encoder, for messages.
+        model: Learns in place.
+        tracks: Spectrograms of the train tracks.
+        graph: Which of them share a playlist; None for crops of one track.
+        seed: Drives everything random.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: AudioCnn,
+        tracks: MelInputs,
+        graph: PlaylistGraph | None,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        training = model.recipe.training
+        super().__init__(
+            model, training, np.arange(len(tracks)) if graph is None else graph.paired_tracks, seed, device
+        )
+        self.tracks, self.graph, self._name = tracks, graph, name
+        self._bfloat16 = training.precision == "bfloat16" and gains_from_bfloat16(device)
+
+    @property
+    def what(self) -> str:
+        """The encoder's name."""
+        return self._name
+
+    def described(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
+        """Return NT-Xent for (n,) int64 train tracks and a partner of each."""
+        partners = anchors if self.graph is None else self.graph.sample(anchors, 0, draw).partners
+        rows = np.concatenate([anchors, partners])
+        recipe = self.model.recipe
+        (mels,) = self.tracks.take(rows, training=True)
+        crops = random_crops(mels, self.model.frames(recipe.crop_s)).to(self.device)
+        if recipe.mixing:
+            crops = mixed(crops, recipe.mixing)
+        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self._bfloat16):
+            vectors = self.model.projected(crops)
+        related = rows[:, None] == rows
+        if self.graph is not None:
+            related |= self.graph.share_playlist(rows, rows)
+        positive = np.roll(np.arange(len(rows)), len(anchors))
+        ignored = torch.as_tensor(related, device=self.device)
+        return {"nt_xent": nt_xent(vectors, torch.as_tensor(positive, device=self.device), recipe.temperature, ignored)}
+
+
+class ClapTrainer(Trainer[Clap]):
+    """The symmetric contrastive loss between audio and text of the tracks of a batch.
+
+    Args:
+        name: Of the encoder, for messages.
+        model: Learns in place.
+        settings: Of the training.
+        tracks: Spectrograms and captions of the train tracks.
+        seed: Drives everything random.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self, name: str, model: Clap, settings: ClapTraining, tracks: TrackInputs, seed: int, device: str = "cpu"
+    ) -> None:
+        super().__init__(model, settings, np.arange(len(tracks)), seed, device)
+        self.model.audio.chunk = self.model.text.chunk = settings.chunk
+        self.tracks, self._name = tracks, name
+        self._bfloat16 = settings.precision == "bfloat16" and gains_from_bfloat16(device)
+
+    @property
+    def what(self) -> str:
+        """The encoder's name."""
+        return self._name
+
+    def described(self) -> dict[str, Any]:
+        """Return the temperature, which is learnt."""
+        return {"temperature": float(self.model.temperature.detach())}
+
+    def after_update(self) -> None:
+        """Keep the temperature within its bounds."""
+        self.model.temperature.data.clamp_(*_TEMPERATURES)
+
+    def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
+        """Return InfoNCE for (n,) int64 train tracks."""
+        audio, text = features(self.model, self.tracks, anchors, self.device, self._bfloat16)
+        return {"info_nce": info_nce(audio, text, self.model.temperature)}

@@ -1,0 +1,1 @@
+"""What the harness does with any encoder: batching, keys, the embedding store, scaling, training."""

@@ -1,0 +1,111 @@
+"""Keys of embeddings and checkpoints: digests of all that they depend on, known before anything is computed.
+
+An encoder's vectors depend on its card, the digest of its weights or files, the seed if it uses one, the train split if
+it learns from it, and of the tracks on just the modalities that it reads. A new playlist, or for an audio encoder an
+edited caption, therefore re-encodes nothing.
+"""
+
+from __future__ import annotations
+
+from larpbench.datasets.schema import Dataset, Split, SplitName
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.spec import EncoderSpec, Training
+from larpbench.errors import DataError, MissingPartError
+from larpbench.fingerprint import digest
+
+_CHECKPOINT_KEY_LENGTH = 32
+_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
+
+
+def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+    """Return the key of an encoder's vectors for a split.
+
+    Raises:
+        MissingPartError: If the encoder needs audio and the data set has none.
+    """
+    learns = spec.card.learns == "statistics"
+    return digest(
+        {
+            "card": spec.card.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VECTORS, exclude_defaults=True),
+            "plugin": spec.plugin,
+            "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
+            "seed": seed if spec.card.stochastic else None,
+            "train": _fitted_on(spec, (spec.source or dataset).split("train")) if learns else None,
+            "tracks": _read_digests(spec, dataset, split),
+            "inputs": [scaled_key(each, dataset, split, seed) for each in spec.inputs],
+            "checkpoint": checkpoint_key(spec, seed) if spec.training else None,
+        }
+    )
+
+
+def scaled_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+    """Return the digest of a split's vectors as they are used, after scaling on the train split."""
+    reference = scaled_on(spec, dataset, split)
+    key = embedding_key(spec, dataset, split, seed)
+    return digest([key, embedding_key(spec, *reference, seed)]) if reference else key
+
+
+def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Dataset, Split] | None:
+    """Return the split whose vectors give the scale; None where there is no scaling, or only the split's own."""
+    source = spec.source or dataset
+    train = source.split("train")
+    own = source.manifest.fingerprint == dataset.manifest.fingerprint and split.name == "train"
+    return (source, train) if spec.card.standardised and not own and train.tracks.height else None
+
+
+def checkpoint_key(spec: EncoderSpec, seed: int) -> str:
+    """Return the key of a trained encoder's weights: everything that its training reads (design: known beforehand).
+
+    Raises:
+        DataError: If the data set that it learns from has no train or no valid playlists.
+        MissingPartError: If it needs audio and that data set has none.
+    """
+    training, source = spec.training, spec.source
+    if training is None or source is None:
+        raise ValueError(f"{spec.identity} is not bound to a data set to learn from")
+    splits: list[SplitName] = ["train", "valid"]
+    for name in splits:
+        if not source.split(name).entries.height:
+            raise DataError(
+                f"encoder {spec.identity!r} learns from playlists, and the {name} split of {source.name!r} has none",
+                next_step="build it with playlists in both (--train-fraction above 0, or a smaller --min-length)",
+            )
+    return digest(
+        {
+            "method": training.method,
+            "settings": dict(training.settings),
+            "plugin": spec.plugin,
+            "seed": seed,
+            "start": checkpoint_key(training.start, seed) if training.start else training.weights_digest(),
+            "playlists": [source.split(name).playlists_digest for name in splits],
+            "tracks": [_trained_on(training, source, source.split(name), seed) for name in splits],
+        }
+    )[:_CHECKPOINT_KEY_LENGTH]
+
+
+def _trained_on(training: Training, source: Dataset, split: Split, seed: int) -> list[str]:
+    digests = [scaled_key(each, source, split, seed) for each in training.inputs]
+    return [*digests, split.text_digest if training.reads_captions else split.ids_digest]
+
+
+def _fitted_on(spec: EncoderSpec, train: Split) -> str:
+    """Return the digest of what statistics are taken of: built-in encoders read captions, a plug-in may read all."""
+    if spec.plugin is None:
+        return train.text_digest
+    return digest([train.text_digest, train.playlists_digest, train.audio and train.audio.digest])
+
+
+def _read_digests(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[str]:
+    digests = [split.ids_digest]
+    if spec.inputs:
+        return digests
+    if "text" in spec.card.modalities:
+        digests.append(split.text_digest)
+    if "audio" in spec.card.modalities:
+        if split.audio is None:
+            raise MissingPartError(
+                f"encoder {spec.identity!r} needs audio, and the data set {dataset.name!r} has none",
+                next_step="build the data set with audio (larpbench dataset build folder, or csv --audio DIR)",
+            )
+        digests.append(split.audio.digest)
+    return digests

@@ -1,0 +1,285 @@
+"""The embedding store: every vector is computed once, kept by its key, and found again after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from larpbench import progress, storage
+from larpbench.datasets.schema import Dataset, Split, SplitName
+from larpbench.encoders.encoder import EncodeContext, Rows
+from larpbench.encoders.run.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
+from larpbench.encoders.run.pipeline import batch_size, encode_tracks
+from larpbench.encoders.run.scaling import Standardiser
+from larpbench.encoders.run.shards import Shard
+from larpbench.encoders.spec import EncoderSpec
+from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
+from larpbench.runtime import Cost
+
+TEXT_SHARD = 4_096
+AUDIO_SHARD = 256
+_SPEED, _IDS, _CARD = "speed.json", "ids.json", "card.json"
+
+
+@dataclass(frozen=True)
+class StoredEmbeddings:
+    """The vectors of one split.
+
+    Attributes:
+        vectors: (n, dim) float32, in the order of the split's tracks.
+        key: Where they are kept.
+        cost: What it took to compute them, possibly in an earlier run.
+        warnings: What is odd about them.
+    """
+
+    vectors: np.ndarray
+    key: str
+    cost: Cost
+    warnings: tuple[str, ...]
+
+
+class StoredRows:
+    """Rows of a split's vectors, read from their shards when they are asked for: for vectors too large for memory.
+
+    Args:
+        shards: In order, all of one length but for the last.
+    """
+
+    def __init__(self, shards: list[Shard]) -> None:
+        self._shards = [shard.rows() for shard in shards]
+        self._size, self._total = len(shards[0]), shards[-1].stop
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32 for (n,) int64."""
+        parts = [self._shards[row // self._size][row % self._size] for row in rows.tolist()]
+        return np.stack(parts)
+
+
+class EmbeddingStore:
+    """Embeddings under a folder, by key.
+
+    Args:
+        root: The folder of embeddings.
+        checkpoints: The folder of trained encoders' weights; default beside it.
+    """
+
+    def __init__(self, root: Path, checkpoints: Path | None = None) -> None:
+        self.root = root
+        self.checkpoints = checkpoints or root.parent / "checkpoints"
+
+    def folder(self, spec: EncoderSpec, key: str) -> Path:
+        """Return the folder of an encoder's vectors, given their `embedding_key`."""
+        return self.root / storage.slug(spec.card.name) / key
+
+    def checkpoint(self, spec: EncoderSpec, seed: int) -> Path:
+        """Return the folder of a trained encoder's weights, whether it is there or not."""
+        return self.checkpoints / storage.slug(spec.card.name) / checkpoint_key(spec, seed)
+
+    def context(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> EncodeContext:
+        """Return what the encoder may know when it is built."""
+        return EncodeContext(seed, dataset.folder, self.checkpoint(spec, seed) if spec.training else None)
+
+    def missing_tracks(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
+        """Return how many tracks have to be encoded to have the vectors of a split."""
+        missing = 0
+        for data, each in _needed(spec, dataset, split):
+            shards = self._shards(spec, data, each, seed)
+            missing += sum(len(shard) for shard in shards if not shard.path.is_file() or shard.misplaced())
+        return missing
+
+    def speed(self, spec: EncoderSpec) -> float | None:
+        """Return the tracks per second of this encoder's last run here, None if it never ran."""
+        path = self.root / storage.slug(spec.card.name) / _SPEED
+        try:
+            return float(json.loads(path.read_text(encoding="utf-8"))["tracks_per_second"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def embed(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> StoredEmbeddings:
+        """Return the vectors of a split, computing and keeping those shards that are missing.
+
+        Raises:
+            EmbeddingError: If the encoder gives a wrong shape, or NaN, infinite or all-zero rows; ids are named, and
+                nothing of that shard is kept.
+            DataError: If an audio file is gone or was changed.
+            StorageError: If the store cannot be written or read.
+        """
+        split = dataset.split(split_name)
+        key = scaled_key(spec, dataset, split, seed)
+        vectors, cost = self._raw(spec, dataset, split, seed)
+        warnings = _oddities(vectors)
+        if spec.card.standardised:
+            reference = vectors
+            if scale := scaled_on(spec, dataset, split):
+                reference, train_cost = self._raw(spec, *scale, seed)
+                cost = Cost(cost.wall_s + train_cost.wall_s, cost.cpu_s + train_cost.cpu_s)
+            elif split.name != "train":
+                warnings += ("standardised on the tested tracks themselves, since there are no train tracks",)
+            vectors = Standardiser(reference).apply(vectors)
+        return StoredEmbeddings(vectors, key, cost, warnings)
+
+    def rows(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> Rows:
+        """Return the vectors of a split for training: in memory, or read when asked for if the card says so."""
+        if not spec.card.large:
+            return self.embed(spec, dataset, split_name, seed).vectors
+        return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
+
+    def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        shards = self._complete(spec, dataset, split, seed)
+        # Filled shard by shard: a list of parts would take the memory twice.
+        vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
+        wall = cpu = 0.0
+        for shard in shards:
+            vectors[shard.start : shard.stop], cost = shard.read()
+            wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
+        return vectors, Cost(wall, cpu)
+
+    def _shards(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
+        key = embedding_key(spec, dataset, split, seed)
+        folder = self.folder(spec, key)
+        total, size = len(split.track_ids), AUDIO_SHARD if spec.hears_audio else TEXT_SHARD
+        return [
+            Shard(folder / f"shard-{start // size:06d}.safetensors", key, start, min(start + size, total))
+            for start in range(0, total, size)
+        ]
+
+    def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
+        """Encode what is missing or cannot be trusted, and return the shards: one at least."""
+        shards = self._shards(spec, dataset, split, seed)
+        if not shards:
+            raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
+        folder = storage.make_folder(shards[0].path.parent)
+        with storage.locked(folder):
+            storage.sweep(folder.parent)
+            storage.sweep(folder)
+            if not all((folder / name).is_file() for name in (_IDS, _CARD)):
+                _describe(spec, split, folder)
+            faults = {shard: shard.fault() for shard in shards if shard.path.is_file()}
+            _warn(spec, split, folder, [reason for reason in faults.values() if reason])
+            missing = [shard for shard in shards if faults.get(shard, "missing")]
+            if missing:
+                sound = next((shard for shard in shards if shard not in missing), None)
+                self._encode(spec, dataset, split, seed, missing, sound.dim if sound else spec.card.dim)
+        return shards
+
+    def _encode(
+        self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, missing: list[Shard], dim: int | None
+    ) -> None:
+        if spec.check:
+            spec.check(spec.argument, dataset, [split.name])
+        total = len(split.track_ids)
+        size = batch_size(spec)
+        batches = [
+            slice(first, min(first + size, shard.stop))
+            for shard in missing
+            for first in range(shard.start, shard.stop, size)
+        ]
+        todo = sum(map(len, missing))
+        clock = _SpeedClock()
+        inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
+        context = self.context(spec, dataset, seed)
+        with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
+            encoded = encode_tracks(spec, context, dataset, split, batches, inputs)
+            for shard in missing:
+                wall, cpu = time.perf_counter(), time.process_time()
+                beside = 0.0
+                parts: list[np.ndarray] = []
+                for first in range(shard.start, shard.stop, size):
+                    batch = next(encoded)
+                    dim = _require_shape(spec, batch.vectors, min(size, shard.stop - first), dim)
+                    parts.append(batch.vectors)
+                    beside += batch.cpu_s
+                    advance(len(batch.vectors))
+                    clock.tick(len(batch.vectors))
+                vectors = np.ascontiguousarray(np.concatenate(parts))
+                _require_usable(spec.identity, vectors, split.track_ids[shard.start : shard.stop])
+                shard.write(vectors, Cost(time.perf_counter() - wall, time.process_time() - cpu + beside))
+            encoded.close()
+        speed = {"tracks_per_second": clock.tracks_per_second()}
+        storage.write_text(missing[0].path.parent.parent / _SPEED, json.dumps(speed) + "\n")
+
+
+class _SpeedClock:
+    """Tracks per second, the encoder's start left out where there are batches enough to do so."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._first = (0, self._began)
+        self._last = (0, self._began)
+
+    def tick(self, tracks: int) -> None:
+        """Count a batch that has just come out."""
+        self._last = (self._last[0] + tracks, time.perf_counter())
+        if not self._first[0]:
+            self._first = self._last
+
+    def tracks_per_second(self) -> float:
+        """Return the speed so far."""
+        since = self._first if self._last[0] > self._first[0] else (0, self._began)
+        return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
+
+
+def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
+    """Say in a folder what its vectors are; before the first is there, so that no kill leaves them without."""
+    card = {
+        "encoder": spec.identity,
+        "card": spec.card.model_dump(mode="json"),
+        "split": split.name,
+        "tracks": len(split.track_ids),
+    }
+    storage.write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
+    storage.write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:
+    """Say how many stored shards are not used, and why."""
+    if reasons:
+        why = clipped(printable("; ".join(sorted(set(reasons)))))
+        progress.say(
+            f"warning: {len(reasons)} stored shards of {spec.identity} ({split.name}) cannot be trusted and are "
+            f"encoded anew: {why} (in {folder})"
+        )
+
+
+def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:
+    """Return what must be encoded to have the vectors of a split: itself, and what they are scaled on."""
+    reference = scaled_on(spec, dataset, split)
+    return [(dataset, split), *([reference] if reference else [])]
+
+
+def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, dim: int | None) -> int:
+    """Return the length of the vectors, which is `dim` if that is known."""
+    dim = dim or (vectors.shape[-1] if vectors.ndim else 0)
+    if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
+        raise EmbeddingError(
+            f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
+            allowed=f"float32 of shape ({rows}, {dim})",
+            next_step="mend the encoder's encode method",
+        )
+    return dim
+
+
+def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
+    """Raise if a row is no vector (protocol rule 4)."""
+    finite = np.isfinite(vectors).all(axis=1)
+    for what, bad in (("NaN or infinite", ~finite), ("all-zero", finite & ~vectors.any(axis=1))):
+        if bad.any():
+            ids = track_ids[bad]
+            raise EmbeddingError(
+                f"encoder {name!r} gave {what} vectors for {len(ids)} of {len(vectors)} tracks: {named(ids)}",
+                allowed="finite vectors that are not all zero (protocol rule 4)",
+                next_step="mend these vectors, or build the data set without these tracks",
+            )
+
+
+def _oddities(vectors: np.ndarray) -> tuple[str, ...]:
+    if len(vectors) > 1 and (vectors == vectors[0]).all():
+        return ("all embeddings are equal: every score is a tie",)
+    return ()

@@ -1,0 +1,101 @@
+"""Training of encoders: once for each key, resumable, the same way for all of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from larpbench import storage
+from larpbench.datasets.schema import Dataset, Split, SplitName
+from larpbench.encoders.checkpoints import CARD, write_card
+from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder
+from larpbench.encoders.run.store import EmbeddingStore
+from larpbench.encoders.spec import EncoderSpec, Training
+from larpbench.errors import EmbeddingError
+from larpbench.runtime import measured, torch_device
+
+ScoreOn = Callable[[Split], Callable[[np.ndarray], float]]
+"""Given the valid split, a function from its tracks' vectors, (n, dim) float32, to the recall@10 of its playlists."""
+
+
+def untrained(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> list[EncoderSpec]:
+    """Return the trainings that are missing before an encoder can run, first to last."""
+    if spec.training is None:
+        return [each for part in spec.inputs for each in untrained(store, part, seed)] if spec.combined else []
+    before = untrained(store, spec.training.start, seed) if spec.training.start else []
+    return before if (store.checkpoint(spec, seed) / CARD).is_file() else [*before, spec]
+
+
+def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on: ScoreOn) -> Path | None:
+    """Train an encoder, and what it goes on from, unless that has been done; return its checkpoint.
+
+    Args:
+        store: Where embeddings and checkpoints are kept.
+        spec: The encoder, bound to the data set that it learns from.
+        seed: Drives everything random.
+        score_on: What training is selected by.
+
+    Returns:
+        The folder of the weights; None if the encoder is not trained, or a combination, whose parts are trained.
+
+    Raises:
+        DataError: If the data set has no train or valid playlists.
+        StorageError: If the checkpoint cannot be written.
+    """
+    training, source = spec.training, spec.source
+    for part in spec.inputs if spec.combined else ():
+        ensure_trained(store, part, seed if part.card.stochastic else 0, score_on)
+    if training is None or source is None:
+        return None
+    folder = store.checkpoint(spec, seed)
+    workdir = folder.parent / f".{folder.name}.work"
+    if (folder / CARD).is_file():
+        storage.sweep(folder.parent)  # what a process has left that was killed when it had just saved
+        shutil.rmtree(workdir, ignore_errors=True)
+        return folder
+    spec.require_possible(source, ())  # before hours of other towers
+    start = ensure_trained(store, training.start, seed, score_on) if training.start else None
+    with storage.locked(folder):
+        if (folder / CARD).is_file():  # another process was faster
+            return folder
+        storage.make_folder(workdir)
+        encoder = spec.build(store.context(spec, source, seed))
+        if not isinstance(encoder, TrainableEncoder):
+            raise EmbeddingError(f"the spec of {spec.identity!r} says that it is trained, but it cannot be")
+        card = {
+            "encoder": spec.identity,
+            "method": training.method,
+            "settings": dict(training.settings),
+            "seed": seed,
+            "trained_on": source.name,
+            "trained_on_folder": str(source.folder),
+            "trained_on_fingerprint": source.manifest.fingerprint,
+            "train_tracks": source.split("train").ids_digest,
+            "start": start.name if start else None,
+        }
+        context = FitContext(
+            settings=training.settings,
+            seed=seed,
+            device=torch_device(),
+            workdir=workdir,
+            start=start,
+            inputs=_inputs(store, training, source, seed),
+            score=score_on(source.split("valid")),
+            card=card,
+        )
+        with measured() as cost:
+            summary = encoder.fit(source.split("train"), source.split("valid"), context)
+        card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
+        with storage.atomic_folder(folder) as temporary:
+            encoder.save(temporary)
+            write_card(temporary, card)
+        shutil.rmtree(workdir, ignore_errors=True)
+    return folder
+
+
+def _inputs(store: EmbeddingStore, training: Training, source: Dataset, seed: int) -> dict[SplitName, tuple[Rows, ...]]:
+    splits: tuple[SplitName, ...] = ("train", "valid")
+    return {name: tuple(store.rows(each, source, name, seed) for each in training.inputs) for name in splits}

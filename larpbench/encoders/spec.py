@@ -1,0 +1,210 @@
+"""What an encoder is, and what is known of it before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from larpbench import packages
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.weights.finder import Weights
+from larpbench.errors import MissingPartError
+from larpbench.fingerprint import digest
+from larpbench.registry import resolve
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether an encoder can run here.
+
+    Attributes:
+        state: What is missing, if anything.
+        next_step: The command that mends it.
+        reason: What exactly is missing or wrong.
+    """
+
+    state: Literal["ready", "missing-package", "missing-weights", "incompatible"]
+    next_step: str | None = None
+    reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """State and reason."""
+        return f"{self.state} ({self.reason})" if self.reason else self.state
+
+
+@dataclass(frozen=True)
+class Training:
+    """How an encoder comes by its weights. All of it is known before training, and is part of the checkpoint's key.
+
+    Attributes:
+        method: Name and version of the method, such as ``larp 1``.
+        settings: All hyper-parameters, as JSON.
+        start: The encoder whose training this one goes on from.
+        inputs: Encoders whose vectors of the train and valid tracks it learns from.
+        reads_captions: Whether it reads the tracks' captions itself.
+        weights_digest: Returns the digest of the files of initial weights; None if there are none.
+        seconds: Rough time on one core, for the plan's estimate.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    start: EncoderSpec | None = None
+    inputs: tuple[EncoderSpec, ...] = ()
+    reads_captions: bool = False
+    weights_digest: Callable[[], str | None] = lambda: None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What the registry holds: readable without importing anything heavy.
+
+    Attributes:
+        card: What it is.
+        factory: A function ``(context, argument) -> Encoder``, or where one is: ``module:attribute``.
+        requires: Modules that must be importable.
+        extra: Extra of larpbench that brings them.
+        versions: Requirements that their versions must meet, as pip knows them, such as ``numpy<2``.
+        incompatible: Returns why it cannot run on this machine, None if it can; imports nothing.
+        weights: The pretrained weights that it needs.
+        takes: What follows the colon in its name, such as ``FILE``, in brackets if it may be left out; None if nothing
+            does.
+        argument: What followed it.
+        digest: Given the argument, the digest of the weights or files that the vectors depend on.
+        check: Given the argument, a data set and splits, raises where it can be known beforehand that there are no
+            vectors for them.
+        plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
+        inputs: Encoders whose vectors it reads of each track.
+        training: How it is trained; None if it is not.
+        source: The data set whose train split it, and what it builds upon, learns from; None: the one that is tested.
+        combined: Whether it is nothing but its inputs side by side.
+        only_by_name: Whether ``all`` leaves it out.
+        golden: ``module:attribute`` of the `Golden` that it is compared with, see `larpbench.encoders.references`.
+        binder: ``module:attribute`` of a function ``(spec, argument) -> EncoderSpec`` for encoders whose card depends
+            on the argument.
+    """
+
+    card: EncoderCard
+    factory: str | Callable[[EncodeContext, str | None], Encoder]
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
+    versions: tuple[str, ...] = ()
+    incompatible: Callable[[], str | None] | None = None
+    weights: Weights | None = None
+    takes: str | None = None
+    argument: str | None = None
+    digest: Callable[[EncodeContext, str | None], str] | None = None
+    check: Callable[[str | None, Dataset, Sequence[SplitName]], None] | None = None
+    plugin: str | None = None
+    inputs: tuple[EncoderSpec, ...] = ()
+    training: Training | None = None
+    source: Dataset | None = None
+    combined: bool = False
+    only_by_name: bool = False
+    golden: str | None = None
+    binder: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Full name in results, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``."""
+        if self.combined:
+            return "+".join(each.identity for each in self.inputs)
+        name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
+        return f"{name}@{self.source.name}" if self.training and self.source else name
+
+    @property
+    def hears_audio(self) -> bool:
+        """Whether it reads audio itself, not through the encoders that it builds upon."""
+        return "audio" in self.card.modalities and not self.inputs
+
+    def bind(self, argument: str) -> EncoderSpec:
+        """Return the spec with what followed the colon."""
+        bound = replace(self, argument=argument)
+        return resolve(self.binder)(bound, argument) if self.binder else bound
+
+    def learning_from(self, source: Dataset) -> EncoderSpec:
+        """Return the spec with what it and its inputs learn being learnt from a data set's train split."""
+        training = self.training
+        if training:
+            training = replace(
+                training,
+                start=training.start and training.start.learning_from(source),
+                inputs=tuple(each.learning_from(source) for each in training.inputs),
+            )
+        inputs = tuple(each.learning_from(source) for each in self.inputs)
+        return replace(self, source=source, training=training, inputs=inputs)
+
+    def tested_on(self, dataset: Dataset) -> EncoderSpec:
+        """Return the spec with all of it that is trained, and not yet bound to a data set, learning from this one."""
+        if self.combined:
+            return replace(self, inputs=tuple(each.tested_on(dataset) for each in self.inputs))
+        return self.learning_from(dataset) if self.training and not self.source else self
+
+    @property
+    def sources(self) -> tuple[Dataset, ...]:
+        """The data sets whose train split it, or a part of it, has learnt from."""
+        if self.combined:
+            return tuple(source for each in self.inputs for source in each.sources)
+        return (self.source,) if self.source else ()
+
+    def status(self) -> Status:
+        """Return whether packages and weights are there, without importing or fetching them."""
+        absent = [name for name in self.requires if not packages.importable(name)]
+        if absent:
+            command = f"pip install 'larpbench[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
+            return Status("missing-package", command, ", ".join(absent))
+        reasons = [reason for each in self.versions if (reason := packages.unmet(each))]
+        if not reasons and self.incompatible and (reason := self.incompatible()):
+            reasons = [reason]
+        if reasons:
+            alone = f"pip install 'larpbench[{self.extra}]' in an environment of its own" if self.extra else None
+            return Status("incompatible", alone, "; ".join(reasons))
+        if self.weights and not self.weights.found():
+            facts = f"{self.weights.name}, {self.weights.size_text}, {self.weights.licence}"
+            return Status("missing-weights", f"larpbench fetch {self.identity}", facts)
+        needed = [*self.inputs, *(self.training.inputs if self.training else ())]
+        unready = (each.status() for each in needed)
+        return next((status for status in unready if status.state != "ready"), Status("ready"))
+
+    def require_possible(self, dataset: Dataset, splits: Sequence[SplitName]) -> None:
+        """Raise what `check` raises where it is known beforehand that it, or an input, cannot encode some splits."""
+        if self.check:
+            self.check(self.argument, dataset, splits)
+        for each in self.inputs:
+            each.require_possible(dataset, splits)
+        for each in self.training.inputs if self.training and self.source else ():
+            each.require_possible(self.source or dataset, ("train", "valid"))
+
+    def weights_digest(self, context: EncodeContext) -> str | None:
+        """Return the digest of the files that the vectors depend on, None if they depend on none."""
+        found = self.digest(context, self.argument) if self.digest else None
+        if self.weights:
+            found = digest([self.weights.digest(), found]) if found else self.weights.digest()
+        return found
+
+    def build(self, context: EncodeContext) -> Encoder:
+        """Import and make the encoder.
+
+        Raises:
+            MissingPartError: If a package or the weights are missing, or a broken package is in the way.
+        """
+        status = self.status()
+        if status.state != "ready":
+            raise MissingPartError(f"encoder {self.identity!r} cannot run: {status.text}", next_step=status.next_step)
+        if self.weights:
+            context = replace(context, weights=self.weights.require())
+        try:
+            factory = resolve(self.factory) if isinstance(self.factory, str) else self.factory
+            return factory(context, self.argument)
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            if not (broken := packages.broken()):
+                raise
+            faults = "; ".join(f"{name}: {message}" for name, message in broken.items())
+            raise MissingPartError(
+                f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {faults}",
+                next_step=packages.how_to_mend(tuple(broken)),
+            ) from error

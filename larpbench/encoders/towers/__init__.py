@@ -1,0 +1,1 @@
+"""Parts of networks that several encoders share: audio and text towers, tokens, mel spectrograms, pair sampling."""

@@ -1,0 +1,135 @@
+"""Models and tokenizers of transformers out of a folder: nothing is downloaded, nothing left random without a word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from larpbench.encoders.weights.finder import TOKENIZER
+from larpbench.errors import DataError, named
+from larpbench.runtime import torch_device
+
+_AT_ONCE = 64  # captions of one length: more gain nothing, and need more memory
+LONGEST = 512
+"""Tokens: no caption has more, and few models can take more."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model computes, and how.
+
+    Attributes:
+        device: As torch names it.
+        dtype: Of its weights and activations.
+    """
+
+    device: str
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, bfloat16: bool) -> Place:
+        """Return the best device of this machine."""
+        return cls(torch_device(), torch.bfloat16 if bfloat16 else torch.float32)
+
+
+def load_model(kind: Any, folder: Path, place: Place, unused: str = "") -> Any:  # noqa: ANN401 - transformers has no common type for it
+    """Return a model with the weights of a folder, for inference.
+
+    Args:
+        kind: Its class in transformers.
+        folder: Holds ``config.json`` and the weights.
+        place: Where and how it computes.
+        unused: Beginning of the names of tensors that may be missing, since nothing uses them.
+
+    Raises:
+        DataError: If the weights are damaged, or some of the model are not among them.
+    """
+    with quiet():
+        try:
+            model, told = kind.from_pretrained(
+                folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"no model can be read: {error}", where=str(folder)) from error
+    missing = [each for each in sorted(map(str, told["missing_keys"])) if not (unused and each.startswith(unused))]
+    if missing or told.get("mismatched_keys"):
+        raise DataError(
+            f"the weights are not those of {kind.__name__}: without {len(missing)} of its tensors, such as "
+            f"{named(missing, 3)}, it would be part random",
+            where=str(folder),
+            next_step="fetch the weights again, or name another model",
+        )
+    return model.to(device=place.device, dtype=place.dtype).eval()
+
+
+class Tokens:
+    """A model's own tokenizer.
+
+    Args:
+        folder: Holds its files.
+        longest: Most tokens of a caption, if the model can take as many.
+
+    Raises:
+        DataError: If they cannot be read.
+    """
+
+    def __init__(self, folder: Path, longest: int = LONGEST) -> None:
+        from transformers import AutoTokenizer
+
+        if not any(list(folder.glob(pattern)) for pattern in TOKENIZER.split("|")):
+            # transformers would make an empty one without a word: every caption the same
+            raise DataError("there is no tokenizer beside the model", where=str(folder), allowed=TOKENIZER)
+        with quiet():
+            try:
+                self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            except (OSError, ValueError, KeyError, ImportError) as error:
+                raise DataError(f"no tokenizer can be read: {error}", where=str(folder)) from error
+        self._longest = min(self._tokenizer.model_max_length, longest)
+
+    def apply(self, captions: np.ndarray, encode: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return what a function makes of all captions, row by row.
+
+        It gets captions of one length at a time: padding would cost time, and change the last bits with the batch.
+
+        Args:
+            captions: (n,) str.
+            encode: From tokens, (rows, length) int64, to (rows, dim).
+
+        Returns:
+            (n, dim), where `encode` left it.
+        """
+        texts = [str(each) for each in captions]
+        tokens = self._tokenizer(texts, truncation=True, max_length=self._longest)["input_ids"]
+        lengths = np.array([len(each) for each in tokens])
+        order = np.argsort(lengths, kind="stable")
+        changes = np.flatnonzero(np.diff(lengths[order])) + 1
+        groups = [
+            group[start : start + _AT_ONCE]
+            for group in np.split(order, changes)
+            for start in range(0, len(group), _AT_ONCE)
+        ]
+        parts = [encode(torch.tensor([tokens[row] for row in group])) for group in groups]
+        return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from drawing bars and tables of its own."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

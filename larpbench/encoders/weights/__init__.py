@@ -1,0 +1,1 @@
+"""Pretrained weights: where they are looked for, and how they are fetched."""

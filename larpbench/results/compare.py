@@ -1,0 +1,148 @@
+"""Two encoders side by side: differences on the same playlists, with intervals, tests and effect sizes (rule 12)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from larpbench.errors import UsageError
+from larpbench.evaluation.significance import Comparison, compare, holm
+from larpbench.results.rows import Table
+from larpbench.results.store import read_playlist_values, record_path
+from larpbench.results.table import load_tables
+from larpbench.results.writers import escape_markdown
+from larpbench.tasks.base import Cell
+
+logger = logging.getLogger(__name__)
+_SMALLEST_SHOWN = 0.0001
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric of two encoders under one recommender.
+
+    Attributes:
+        task: Name of the task.
+        dataset: The data set, and whose tracks left it, if any did.
+        recommender: Name of the recommender.
+        metric: Such as ``recall@10``.
+        first: Mean of the first encoder over playlists and seeds.
+        second: Mean of the second encoder.
+        playlists: How many both were tested on.
+        comparison: First less second; its p-value is Holm-adjusted over all lines of the answer.
+    """
+
+    task: str
+    dataset: str
+    recommender: str
+    metric: str
+    first: float
+    second: float
+    playlists: int
+    comparison: Comparison
+
+
+def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
+    """Compare two encoders wherever both have results under the same recommender.
+
+    Args:
+        output: The results folder.
+        first: Encoder identity; what follows an ``@`` may be left out where that is clear.
+        second: The other.
+
+    Raises:
+        UsageError: If one has no results, or they were never tested alike.
+        DataError: If there are no results, or a file is damaged.
+    """
+    lines: list[Compared] = []
+    tables = load_tables(output)
+    names = sorted({row.encoder for table in tables for row in table.rows})
+    one, other = _identity(first, names), _identity(second, names)
+    for table in tables:
+        common = _recommenders(table, one) & _recommenders(table, other)
+        for row in table.rows:
+            if row.failure and row.encoder in (one, other):
+                logger.warning(
+                    "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
+                )
+        for recommender in sorted(common):
+            ours, theirs = (_values(output, table, name, recommender) for name in (one, other))
+            rows = [row for row in table.rows if row.recommender == recommender and row.encoder in (one, other)]
+            for column, metric in enumerate(table.columns):
+                if not all(row.scores.get(metric) for row in rows):
+                    continue  # every ranking would score the same: the table says n/a
+                a, b = ours[:, column], theirs[:, column]
+                found = compare(a, b)
+                means = float(a.mean()), float(b.mean())
+                lines.append(Compared(table.task, table.tested, recommender, metric, *means, len(a), found))
+    if not lines:
+        raise UsageError(
+            f"{one!r} and {other!r} have no results on one data set under one recommender",
+            where=str(output),
+            next_step=f"larpbench run --encoders {one},{other} --output {output}",
+        )
+    adjusted = holm(np.array([line.comparison.p for line in lines]))
+    return [
+        replace(line, comparison=replace(line.comparison, p=float(p))) for line, p in zip(lines, adjusted, strict=True)
+    ]
+
+
+def to_markdown(lines: Sequence[Compared], first: str, second: str) -> str:
+    """Return the comparison as a Markdown table, ``*`` where p is at most .05."""
+    one, other = escape_markdown(first), escape_markdown(second)
+    parts = [
+        f"| Data set | Recommender | Metric | {one} | {other} | difference [95 %] | p (Holm) | effect size |",
+        "| --- | --- | --- | --: | --: | --: | --: | --: |",
+    ]
+    for line in lines:
+        found = line.comparison
+        mark = "*" if found.p <= 0.05 else ""
+        asked = " | ".join(map(escape_markdown, (line.dataset, line.recommender, line.metric)))
+        parts.append(
+            f"| {asked} | {line.first:.4f} | {line.second:.4f} "
+            f"| {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] | {p_text(found.p)}{mark} "
+            f"| {found.effect_size:+.2f} |"
+        )
+    counts = ", ".join(sorted({f"{line.playlists} playlists of {escape_markdown(line.dataset)}" for line in lines}))
+    parts.append("")
+    parts.append(
+        f"Paired over {counts}, each a mean over seeds; two-sided randomisation test, adjusted for {len(lines)} lines. "
+        "Effect size: mean difference over the standard deviation of the differences."
+    )
+    return "\n".join(parts) + "\n"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value to four decimals."""
+    return f"{p:.4f}" if p >= _SMALLEST_SHOWN else f"< {_SMALLEST_SHOWN}"
+
+
+def _identity(name: str, known: Sequence[str]) -> str:
+    if name in known:
+        return name
+    meant = [each for each in known if each.partition("@")[0] == name]
+    if len(meant) == 1:
+        return meant[0]
+    raise UsageError(
+        f"encoder {name!r} has no results here" if not meant else f"encoder {name!r} was trained on several data sets",
+        allowed=", ".join(meant or known),
+    )
+
+
+def _recommenders(table: Table, encoder: str) -> set[str]:
+    return {row.recommender for row in table.rows if row.encoder == encoder and not row.failure}
+
+
+def _values(output: Path, table: Table, encoder: str, recommender: str) -> np.ndarray:
+    """Return the means over seeds of all shown metrics, (playlists, metrics) float64."""
+    cells = [
+        (Cell(table.task, table.dataset, encoder, recommender, record.cell.seed), record.key)
+        for record in table.records
+        if (record.cell.encoder, record.cell.recommender) == (encoder, recommender)
+    ]
+    stacked = [read_playlist_values(record_path(output, cell, key), list(table.columns)) for cell, key in cells]
+    return np.mean(stacked, axis=0)

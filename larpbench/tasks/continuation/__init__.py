@@ -1,0 +1,1 @@
+"""Playlist continuation on cold playlists and cold tracks."""

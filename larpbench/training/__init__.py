@@ -1,0 +1,1 @@
+"""Training by gradients: the loop, early stopping, settings and files of tensors, for all that learns."""
