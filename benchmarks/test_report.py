@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # what makes results and starts a browser is there
-from browser import chromium
-from made_results import write_results
+from support.browser import chromium
+from support.made_results import write_results
 
 from larpbench.report.site import write_report
 

@@ -14,19 +14,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from larpbench.benchmark.plan import make_plan as plan
-    from larpbench.benchmark.run import carry_out as run
+    from larpbench.benchmark.plan import plan as plan
+    from larpbench.benchmark.run import run as run
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.encoders.names import get_encoder, list_encoders
-    from larpbench.results.table import load_tables as load_results
+    from larpbench.results.table import load_results as load_results
 
 _WHERE = {
     "get_encoder": "larpbench.encoders.names:get_encoder",
     "list_encoders": "larpbench.encoders.names:list_encoders",
     "load_dataset": "larpbench.datasets.catalogue:load_dataset",
-    "load_results": "larpbench.results.table:load_tables",
-    "plan": "larpbench.benchmark.plan:make_plan",
-    "run": "larpbench.benchmark.run:carry_out",
+    "load_results": "larpbench.results.table:load_results",
+    "plan": "larpbench.benchmark.plan:plan",
+    "run": "larpbench.benchmark.run:run",
 }
 __all__ = ["get_encoder", "list_encoders", "load_dataset", "load_results", "plan", "run"]
 

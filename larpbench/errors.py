@@ -50,7 +50,7 @@ def _restored(kind: type[LarpbenchError], args: tuple[object, ...], state: dict[
     return error
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return what to say of an error that nobody raised on purpose: its kind, its text, and the line of code."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from small_data import Tables, random_tables
+from support.small_data import Tables, random_tables
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process a core, not threads that wait in turn
 # One for all homes that tests make: librosa's inner loops are compiled once.

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from larpbench.audio import UnusableAudio
-from larpbench.errors import EmbeddingError, UnknownNameError, printable, told
+from larpbench.errors import EmbeddingError, UnknownNameError, error_text, printable
 
 
 def test_every_error_survives_the_way_out_of_a_worker_process():
@@ -30,5 +30,5 @@ def test_an_error_of_somebody_elses_code_tells_its_line():
     try:
         raise ValueError("boom \x1b[0m")
     except ValueError as error:
-        assert re.fullmatch(r"ValueError: boom \\x1b\[0m \(test_errors.py, line \d+\)", told(error))
-    assert told(KeyError("x")) == "KeyError: 'x'"
+        assert re.fullmatch(r"ValueError: boom \\x1b\[0m \(test_errors.py, line \d+\)", error_text(error))
+    assert error_text(KeyError("x")) == "KeyError: 'x'"

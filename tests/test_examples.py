@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_data import build_split_tables
-from small_larp import small_recipe
+from support.small_data import build_split_tables
+from support.small_larp import small_recipe
 
 from larpbench import load_results
 from larpbench.encoders.larp import specs

@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.recommenders.base import TUNING_SEED, TUNING_VERSION, LearnedRecommender, Method
+from larpbench.recommenders.base import TUNING_SEED, TUNING_VERSION, LearnedRecommender, Scorer
 from larpbench.tasks.base import Task
 
 
-def splits_read(task: Task[Any], recommender: Method) -> tuple[SplitName, ...]:
+def splits_read(task: Task[Any], recommender: Scorer) -> tuple[SplitName, ...]:
     """Return the splits whose vectors a cell needs."""
     return tuple(dict.fromkeys((*recommender.learns_from, *task.splits)))
 
 
-def tuning_key(recommender: Method, budget: int) -> list[object]:
+def tuning_key(recommender: Scorer, budget: int) -> list[object]:
     """Return what the key of a cell holds of hyper-parameters and their tuning; nothing where there are none."""
     if not isinstance(recommender, LearnedRecommender):
         return [dict(recommender.settings)] if recommender.settings else []
     return [TUNING_VERSION, budget, {name: list(values) for name, values in recommender.search_space.items()}]
 
 
-def lacking(recommender: Method, dataset: Dataset) -> SplitName | None:
+def lacking(recommender: Scorer, dataset: Dataset) -> SplitName | None:
     """Return the split that a recommender would learn from and that has no playlists."""
     return next((name for name in recommender.learns_from if not dataset.split(name).entries.height), None)
 
 
-def fit_seconds(recommender: Method, dataset: Dataset, seed: int, budget: int) -> float:
+def fit_seconds(recommender: Scorer, dataset: Dataset, seed: int, budget: int) -> float:
     """Return a rough time of learning for one cell: all trials for the seed that tunes, one fit for the others."""
     if not isinstance(recommender, LearnedRecommender):
         return recommender.seconds(dataset)

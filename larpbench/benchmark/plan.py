@@ -19,7 +19,7 @@ from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
-from larpbench.recommenders.base import DEFAULT_BUDGET, Method, Recommender
+from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender, Scorer
 from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
 from larpbench.streams import aside
@@ -78,7 +78,7 @@ class PlannedCell:
     state: CellState
     path: Path
     spec: EncoderSpec
-    recommender: Method
+    recommender: Scorer
     embedding_key: str
     tracks_to_encode: int
     trainings: tuple[MissingTraining, ...]
@@ -157,7 +157,7 @@ class Plan:
 
 
 @aside()
-def make_plan(
+def plan(
     dataset: Dataset,
     *,
     encoders: Sequence[str] = ("default",),
@@ -267,7 +267,7 @@ def _planned(
     dataset: Dataset,
     removal: Removal | None,
     spec: EncoderSpec,
-    recommender: Method,
+    recommender: Scorer,
     seed: int,
     budget: int,
     draws: int,
@@ -337,8 +337,8 @@ def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dic
     return specs, unavailable
 
 
-def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Method], list[Unavailable]]:
-    found: list[Method] = []
+def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Scorer], list[Unavailable]]:
+    found: list[Scorer] = []
     unavailable: list[Unavailable] = []
     for name, recommender in task.recommenders(names).items():
         if isinstance(recommender, MissingPartError):

@@ -21,11 +21,11 @@ from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import encoder_origin
 from larpbench.encoders.run.store import EmbeddingStore, StoredEmbeddings
 from larpbench.encoders.run.training import ensure_trained
-from larpbench.errors import LarpbenchError, StorageError, told
+from larpbench.errors import LarpbenchError, StorageError, error_text
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Method, TrainData, ValidData
+from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, Trial, Tuned, at_once
 from larpbench.registry import Registry
 from larpbench.results.record import (
@@ -75,9 +75,7 @@ class RunSummary:
 
 
 @aside()
-def carry_out(
-    plan: Plan, store: EmbeddingStore | None = None, report: Callable[[str], None] = logger.info
-) -> RunSummary:
+def run(plan: Plan, store: EmbeddingStore | None = None, report: Callable[[str], None] = logger.info) -> RunSummary:
     """Run the cells of a plan that are to run.
 
     A cell that fails is recorded as failed and the others go on; a file that cannot be written ends the run, with
@@ -155,7 +153,7 @@ def _run_cell(plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: 
         raise
     except BaseException as error:  # a plug-in may raise anything; the other cells must go on
         logger.debug("cell failed", exc_info=True)
-        message = str(error) if isinstance(error, LarpbenchError) else told(error)
+        message = str(error) if isinstance(error, LarpbenchError) else error_text(error)
         if not _is_done(planned):  # what an earlier run has finished stays
             failure = Failure(kind=type(error).__name__, message=message)
             failed = _record(plan, planned, status="failed").model_copy(update={"failure": failure})
@@ -183,7 +181,7 @@ def _embedded(
 
 def _fitted(
     plan: Plan, planned: PlannedCell, store: EmbeddingStore, learner: Learner, vectors: dict[SplitName, np.ndarray]
-) -> tuple[Method, Tuned | None, float]:
+) -> tuple[Scorer, Tuned | None, float]:
     """Return the recommender ready to be asked, its tuning if it was tuned, and the seconds of its fit."""
     kind, cell = planned.recommender, planned.cell
     if not isinstance(kind, LearnedRecommender):
@@ -240,7 +238,7 @@ def _with_tuning(record: CellRecord, tuned: Tuned, fit_s: float, budget: int) ->
     return record.model_copy(update={"recommender": part, "costs": costs})
 
 
-def _with_fit(record: CellRecord, recommender: Method, fit: Fit) -> CellRecord:
+def _with_fit(record: CellRecord, recommender: Scorer, fit: Fit) -> CellRecord:
     """Return a record that also tells what the task itself learnt, and what of the cell's time that was."""
     part = FitPart(settings=dict(recommender.settings), facts=dict(fit.facts))
     recommender_part = record.recommender.model_copy(update={"fit": part})
@@ -287,7 +285,7 @@ def summarise(result: TaskResult, specs: tuple[MetricSpec, ...]) -> tuple[Metric
 
 
 def _draws(
-    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Method, first: tuple[Metric, ...]
+    plan: Plan, vectors: dict[SplitName, np.ndarray], recommender: Scorer, first: tuple[Metric, ...]
 ) -> DrawsPart | None:
     """Score the same vectors on other draws of the test playlists' halves."""
     if plan.draws == 1:

@@ -339,14 +339,14 @@ def _folder(dataset: str) -> Path:
 
 def _bounds(data: Dataset, name: SplitName) -> list[dict[str, object]]:
     from larpbench.evaluation.bounds import ceiling, chance
-    from larpbench.evaluation.continuation import continuation
+    from larpbench.evaluation.queries import queries_of
     from larpbench.evaluation.statistics import least_recall_width
 
     if not data.manifest.counts[f"{name}.playlists"]:
         return []
-    question = continuation(data.split(name))
-    heldout = question.heldout.lengths
-    low, high = chance(question.candidates, heldout), ceiling(question.candidates, heldout)
+    queries = queries_of(data.split(name))
+    heldout = queries.heldout.lengths
+    low, high = chance(queries.candidates, heldout), ceiling(queries.candidates, heldout)
     rows: list[dict[str, object]] = []
     for metric in low:
         row = {"chance": float(low[metric].mean()), "ceiling": float(high[metric].mean())}

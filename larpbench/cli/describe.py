@@ -13,7 +13,7 @@ from larpbench.errors import MissingPartError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
-    from larpbench.recommenders.base import Method
+    from larpbench.recommenders.base import Scorer
 
 EPILOG = """Examples:
 
@@ -77,7 +77,7 @@ def _recommender(name: str) -> dict[str, object]:
 
     task: str | None = None
     if name in RECOMMENDERS.names():
-        found: Method | MissingPartError = RECOMMENDERS.get(name)
+        found: Scorer | MissingPartError = RECOMMENDERS.get(name)
     else:
         owned = own_recommenders().get(name) or own_recommenders(plugins=True).get(name)
         task, found = owned or (None, RECOMMENDERS.get(name))  # says that there is none

@@ -49,14 +49,14 @@ def plan(asked: Asked, as_json: options.Json = False) -> None:
 @aside()
 def planned(asked: Asked) -> Plan:
     """Return the plan that the options of `run` and `plan` ask for."""
-    from larpbench.benchmark.plan import make_plan
+    from larpbench.benchmark.plan import plan
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.tasks import TASKS
 
     encoders, recommenders, of_task = asked.encoder_names, asked.methods, asked.of_task
     # Names first: a typing error must not cost the making of a data set.
     TASKS.get(asked.task).configured(of_task).check_names(encoders, recommenders)
-    return make_plan(
+    return plan(
         load_dataset(asked.dataset),
         encoders=encoders,
         recommenders=recommenders,

@@ -57,7 +57,7 @@ def run(
     plan = planned(asked)
     print_unavailable(plan)
     require_asked(plan, asked)
-    summary = runner.carry_out(plan, report=lambda line: typer.echo(line, err=True))
+    summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
     tables = _tables(plan)
     typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(

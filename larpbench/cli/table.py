@@ -31,7 +31,7 @@ def table(
     format_: Annotated[Format, typer.Option("--format", help="csv is long: one line a cell and metric.")] = Format.md,
 ) -> None:
     """Print the tables of a results folder: one a task and data set."""
-    from larpbench.results.table import load_tables
+    from larpbench.results.table import load_results
     from larpbench.results.writers import FORMATS
 
-    typer.echo(FORMATS[format_.value](load_tables(results)), nl=False)
+    typer.echo(FORMATS[format_.value](load_results(results)), nl=False)

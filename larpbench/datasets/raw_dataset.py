@@ -13,7 +13,7 @@ from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import entries_among, sorted_tracks
 from larpbench.datasets.audio_files.named import NamedAudio
-from larpbench.datasets.audio_files.usable import HeardTracks, hear_tracks
+from larpbench.datasets.audio_files.usable import UsableTracks, find_usable
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import write_dataset
 from larpbench.datasets.reading.larp_release import Release
@@ -142,7 +142,7 @@ def _sort(collected: Collected) -> None:
     collected.tracks = sorted_tracks(collected.tracks)
 
 
-def _hear(collected: Collected, audio: NamedAudio, options: CollectedOptions, left_out: dict[str, int]) -> HeardTracks:
+def _hear(collected: Collected, audio: NamedAudio, options: CollectedOptions, left_out: dict[str, int]) -> UsableTracks:
     """Leave out tracks whose audio is not there or cannot be used (protocol rule 4)."""
     ids = collected.tracks["track_id"]
     paths = audio.of(ids, collected.log.times_held(len(ids)))
@@ -152,7 +152,7 @@ def _hear(collected: Collected, audio: NamedAudio, options: CollectedOptions, le
     if options.release is not None:
         known = options.release.tracks.drop_nulls("start_s")
         starts = dict(known.select("track_id", "start_s").iter_rows())
-    heard = hear_tracks(paths, options.policy, options.rule.seed, starts)
+    heard = find_usable(paths, options.policy, options.rule.seed, starts)
     left_out |= heard.left_out
     usable = ids.is_in(heard.clips["track_id"].to_list()).to_numpy()
     if not usable.any():
@@ -172,7 +172,7 @@ def _claimable(tracks: pl.DataFrame, artists: bool) -> tuple[pl.Series, np.ndarr
 
 
 def _track_table(
-    tracks: pl.DataFrame, owner: np.ndarray, options: CollectedOptions, heard: HeardTracks | None
+    tracks: pl.DataFrame, owner: np.ndarray, options: CollectedOptions, heard: UsableTracks | None
 ) -> pl.DataFrame:
     names = pl.Series([*SPLITS])
     chosen = owner != NOBODY
@@ -195,7 +195,7 @@ def _track_table(
     return table
 
 
-def _dataset_audio(options: CollectedOptions, heard: HeardTracks | None, table: pl.DataFrame) -> DatasetAudio | None:
+def _dataset_audio(options: CollectedOptions, heard: UsableTracks | None, table: pl.DataFrame) -> DatasetAudio | None:
     if heard is None or options.audio is None:
         return None
     files = heard.files.join(table.select("track_id"), on="track_id", how="semi")

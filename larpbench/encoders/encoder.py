@@ -32,15 +32,17 @@ class TrackBatch:
     def __len__(self) -> int:
         return len(self.track_ids)
 
-    def heard_by(self, encoder: str) -> np.ndarray:
+    def require_audio(self, encoder: str) -> np.ndarray:
         """Return the audio, (n, samples) float32, for an encoder that cannot do without.
 
         Raises:
             EmbeddingError: If there is none.
         """
         if self.audio is None:
-            raise EmbeddingError(f"{encoder} hears audio, and the batch has none")
+            raise EmbeddingError(f"{encoder} reads audio, and the batch has none")
         return self.audio
+
+    heard_by = require_audio  # the earlier name, kept for one version
 
 
 @dataclass(frozen=True)

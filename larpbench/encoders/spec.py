@@ -117,7 +117,7 @@ class EncoderSpec:
         return f"{name}@{self.source.name}" if self.training and self.source else name
 
     @property
-    def hears_audio(self) -> bool:
+    def reads_audio(self) -> bool:
         """Whether it reads audio itself, not through the encoders that it builds upon."""
         return "audio" in self.card.modalities and not self.inputs
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from larpbench.datasets.schema import Dataset, Interactions, Split, SplitName
 from larpbench.errors import ProtocolError, UsageError
-from larpbench.evaluation.continuation import Continuation, continuation
+from larpbench.evaluation.queries import Queries, queries_of
 
 TUNING_VERSION = 1
 """Raised with every change of how trials are drawn or chosen."""
@@ -30,7 +30,7 @@ SearchSpace = Mapping[str, tuple[float, ...]]
 """Parameter -> its values; the first of each is the default, where there is a paper the paper's own."""
 
 
-class Method(ABC):
+class Scorer(ABC):
     """What stands in the recommender slot of a cell, whatever the task.
 
     Attributes:
@@ -61,7 +61,7 @@ class Method(ABC):
         return 0.0
 
 
-class Recommender(Method):
+class Recommender(Scorer):
     """Turns embeddings into vectors whose inner products are the scores."""
 
     @abstractmethod
@@ -127,19 +127,19 @@ class ValidData:
 
     def __post_init__(self) -> None:
         _require(self.split, self.embeddings, "valid")
-        len(self.question.seeds)
+        len(self.queries.seeds)
 
     @cached_property
-    def question(self) -> Continuation:
+    def queries(self) -> Queries:
         """Seeds and held-out tracks of the valid playlists."""
-        return continuation(self.split)
+        return queries_of(self.split)
 
     def recall(self, recommender: Recommender) -> float:
         """Return recall@10 of the valid playlists, ranked exactly as test will be."""
         from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
 
-        queries = recommender.query_vectors(self.question.seeds, self.embeddings)
-        return recall_at(queries, recommender.item_vectors(self.embeddings), self.question)
+        vectors = recommender.query_vectors(self.queries.seeds, self.embeddings)
+        return recall_at(vectors, recommender.item_vectors(self.embeddings), self.queries)
 
 
 class LearnedRecommender(Recommender):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench.benchmark import run as runner
-from larpbench.benchmark.plan import make_plan
+from larpbench.benchmark.plan import plan
 from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.reproduction.request import Request
 from larpbench.reproduction.sheet import Sheet, Text, write_sheet
@@ -117,7 +117,7 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         except UnknownNameError as error:
             absent[name] = error.what
     networks = [f"gnn-sage-{layers}" for layers in LAYERS]
-    plan = make_plan(
+    chosen = plan(
         request.dataset,
         encoders=[name for name in features if name not in absent],
         recommenders=networks,
@@ -126,14 +126,14 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         seeds=request.seeds,
         output=request.output,
     )
-    absent |= {each.name: each.reason for each in plan.unavailable}
+    absent |= {each.name: each.reason for each in chosen.unavailable}
     if all(name in absent for name in features):
         raise MissingPartError(
             f"none of the features can be had on {request.dataset.name!r}: {', '.join(absent.values())}",
             next_step=f"larpbench reproduce {NAME} --dataset {request.dataset.name} --encoders NAME,..",
         )
-    runner.carry_out(plan, report=request.report)
-    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in plan.cells])
+    runner.run(chosen, report=request.report)
+    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
     values: dict[tuple[str, str], dict[str, tuple[float, ...]]] = defaultdict(dict)
     for record in table.records:
         for metric in record.metrics:

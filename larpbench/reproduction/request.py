@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from larpbench.benchmark import run as runner
-from larpbench.benchmark.plan import encoder_for, make_plan
+from larpbench.benchmark.plan import encoder_for, plan
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.larp.settings import Size
 from larpbench.errors import MissingPartError
@@ -95,7 +95,7 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
     Raises:
         MissingPartError: If not one cell can be run.
     """
-    plan = make_plan(
+    chosen = plan(
         request.dataset,
         encoders=encoders,
         recommenders=recommenders,
@@ -103,15 +103,15 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
         budget=request.budget,
         output=request.output,
     )
-    if not plan.cells:
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in plan.unavailable)
+    if not chosen.cells:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in chosen.unavailable)
         raise MissingPartError(f"none of the encoders can run on {request.dataset.name!r}: {reasons}")
-    runner.carry_out(plan, report=request.report)
+    runner.run(chosen, report=request.report)
     absent = {
-        each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in plan.unavailable
+        each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in chosen.unavailable
     }
     identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
-    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in plan.cells])
+    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
     return Evaluated(table, identities, absent)
 
 

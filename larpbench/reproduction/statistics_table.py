@@ -37,7 +37,7 @@ def table1(request: Request) -> Sheet:
     }
     rows = []
     lines = []
-    heard = [name for name in _ENCODERS if dataset.audio or not get_encoder(name).hears_audio]
+    heard = [name for name in _ENCODERS if dataset.audio or not get_encoder(name).reads_audio]
     for name in heard:
         vectors = default_store().embed(get_encoder(name), dataset, "test", 0).vectors
         values = {**counts, "homogeneity": float(np.mean(homogeneity(vectors, dataset.split("test").interactions())))}

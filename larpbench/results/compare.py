@@ -13,7 +13,7 @@ from larpbench.errors import UsageError
 from larpbench.evaluation.significance import Comparison, compare, holm
 from larpbench.results.rows import Table
 from larpbench.results.store import read_playlist_values, record_path
-from larpbench.results.table import load_tables
+from larpbench.results.table import load_results
 from larpbench.results.writers import escape_markdown
 from larpbench.tasks.base import Cell
 
@@ -59,7 +59,7 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
         DataError: If there are no results, or a file is damaged.
     """
     lines: list[Compared] = []
-    tables = load_tables(output)
+    tables = load_results(output)
     names = sorted({row.encoder for table in tables for row in table.rows})
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:

@@ -23,7 +23,7 @@ from larpbench.tasks import TASKS
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
 
-def load_tables(output: str | Path) -> list[Table]:
+def load_results(output: str | Path) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
     Rows stand in one table if they were tested on the same ids, split and playlists; where there are several such sets
@@ -37,7 +37,7 @@ def load_tables(output: str | Path) -> list[Table]:
 
 
 def newest_tables(found: Sequence[tuple[Path, CellRecord]]) -> list[Table]:
-    """Return what `load_tables` does, of records that have been read."""
+    """Return what `load_results` does, of records that have been read."""
     return [table for _, record in sorted(_newest_of_each(found).items()) for table in tables_beside(found, record)]
 
 

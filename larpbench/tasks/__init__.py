@@ -7,7 +7,7 @@ from typing import Any
 
 from larpbench.errors import MissingPartError
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import Method
+from larpbench.recommenders.base import Scorer
 from larpbench.registry import Registry
 from larpbench.tasks.base import Task
 
@@ -23,13 +23,13 @@ TASKS: Registry[Task[Any]] = Registry(
 )
 
 
-def own_recommenders(plugins: bool = False) -> dict[str, tuple[str, Method | MissingPartError]]:
+def own_recommenders(plugins: bool = False) -> dict[str, tuple[str, Scorer | MissingPartError]]:
     """Return name -> task and recommender, or why it cannot be loaded, of those that belong to one task alone.
 
     Args:
         plugins: Whether those of plug-ins' tasks count too, which are imported for that; one that breaks has none.
     """
-    found: dict[str, tuple[str, Method | MissingPartError]] = {}
+    found: dict[str, tuple[str, Scorer | MissingPartError]] = {}
     for task in TASKS.names():
         if not (plugins or TASKS.origin(task).built_in):
             continue

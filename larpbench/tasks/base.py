@@ -16,10 +16,10 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
-from larpbench.recommenders.base import Method
+from larpbench.recommenders.base import Scorer
 from larpbench.runtime import Cost
 
-M = TypeVar("M", bound=Method)
+M = TypeVar("M", bound=Scorer)
 
 
 @dataclass(frozen=True)
@@ -225,14 +225,14 @@ class Task(ABC, Generic[M]):
                 found[name] = error
         return found
 
-    def recommenders(self, names: Sequence[str]) -> dict[str, Method | MissingPartError]:
+    def recommenders(self, names: Sequence[str]) -> dict[str, Scorer | MissingPartError]:
         """Return name -> recommender, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
 
         Raises:
             UnknownNameError: If there is no such recommender.
         """
         lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
-        found: dict[str, Method | MissingPartError] = {}
+        found: dict[str, Scorer | MissingPartError] = {}
         for name in dict.fromkeys(each for asked in names for each in lists.get(asked, [asked])):
             try:
                 found[name] = RECOMMENDERS.get(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from larpbench.datasets.schema import Split
-from larpbench.evaluation.continuation import continuation
+from larpbench.evaluation.queries import queries_of
 from larpbench.evaluation.selection import recall_at
 from larpbench.recommenders.itemknn import ITEMKNN
 
@@ -21,7 +21,7 @@ def validation_recall(valid: Split) -> Callable[[np.ndarray], float]:
     """
     if valid.name != "valid":
         raise ValueError(f"selection sees the valid split only, not {valid.name}")
-    question = continuation(valid)
+    queries = queries_of(valid)
     return lambda embeddings: recall_at(
-        ITEMKNN.query_vectors(question.seeds, embeddings), ITEMKNN.item_vectors(embeddings), question
+        ITEMKNN.query_vectors(queries.seeds, embeddings), ITEMKNN.item_vectors(embeddings), queries
     )

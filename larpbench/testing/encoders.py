@@ -131,7 +131,7 @@ def _card(spec: EncoderSpec) -> None:
         "an empty licence": not card.licence,
         "weights that are not told": not card.weights,
         "no speed": card.tracks_per_second <= 0,
-        "no sample rate, although it hears audio": spec.hears_audio and not card.sample_rate,
+        "no sample rate, although it hears audio": spec.reads_audio and not card.sample_rate,
         "pretrained weights, but not what they were trained on": card.weights.startswith("pretrained")
         and card.training_data == "none",
         "pretrained weights, but no digest of them": card.weights.startswith("pretrained")
@@ -191,7 +191,7 @@ def _silence(it: _Subject) -> None:
 
 
 def _lengths(it: _Subject) -> None:
-    if not it.spec.hears_audio:
+    if not it.spec.reads_audio:
         raise _Skipped("it hears nothing itself")
     dims = set()
     for seconds in _DURATIONS:

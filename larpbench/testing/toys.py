@@ -25,7 +25,7 @@ def toy_batch(spec: EncoderSpec, rows: Sequence[int] = (0, 1, 2, 3), seconds: fl
         seconds: Length of the clips.
     """
     audio = None
-    if spec.hears_audio and spec.card.sample_rate:
+    if spec.reads_audio and spec.card.sample_rate:
         audio = clips(len(CAPTIONS), seconds, spec.card.sample_rate)[list(rows)]
     return TrackBatch(
         np.array([f"t{row}" for row in rows]),
@@ -38,7 +38,7 @@ def toy_batch(spec: EncoderSpec, rows: Sequence[int] = (0, 1, 2, 3), seconds: fl
 def toy_vectors(spec: EncoderSpec, n: int) -> np.ndarray:
     """Return (n, dim) float32, made up; as long as an encoder's, or as it makes of noise if nothing else tells."""
     draw = np.random.default_rng(n)
-    if spec.card.dim is None and spec.hears_audio and spec.card.sample_rate:
+    if spec.card.dim is None and spec.reads_audio and spec.card.sample_rate:
         noise = draw.normal(scale=0.1, size=(n, 2 * spec.card.sample_rate)).astype(np.float32)
         encoder = spec.build(EncodeContext(3, None))  # type: ignore[arg-type]
         return encoder.encode(TrackBatch(np.arange(n), np.full(n, ""), noise))

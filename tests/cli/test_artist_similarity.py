@@ -7,7 +7,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from small_graphs import small_toy
+from support.small_graphs import small_toy
 
 from larpbench import load_results
 from larpbench.results.store import read_records

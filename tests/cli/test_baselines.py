@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from larpbench.encoders.names import get_encoder
-from resuming import Interrupter, checkpoints, heard_data, require_same, states
-from small_baselines import NAMES, TEXT, shrink_baselines
-from small_clap import write_clap
-from small_data import build_split_tables, split_tables
-from small_larp import AUDIO
+from support.resuming import Interrupter, checkpoints, heard_data, require_same, states
+from support.small_baselines import NAMES, TEXT, shrink_baselines
+from support.small_clap import write_clap
+from support.small_data import build_split_tables, split_tables
+from support.small_larp import AUDIO
 
 from larpbench.benchmark.plan import default_store
 from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.sources.csv import build_csv
 from larpbench.encoders.baselines import specs
 from larpbench.encoders.baselines.trainers import ClapTrainer, CnnTrainer
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.encoders.towers import fitting
 from larpbench.results.record import CellRecord

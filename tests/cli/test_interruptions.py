@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
-from killing import assert_same, killed
-from made_results import write_results
-from small_data import random_tables, split_tables
+from support.killing import assert_same, killed
+from support.made_results import write_results
+from support.small_data import random_tables, split_tables
 
 KILLS = 8
 VOLATILE = ("costs", "created")

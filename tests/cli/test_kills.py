@@ -12,10 +12,10 @@ import threading
 import time
 
 import pytest
-from killing import assert_same, killed
-from made_results import write_results
-from published_data import draw_tracks, mpd_playlist, write_zip
-from small_data import split_tables
+from support.killing import assert_same, killed
+from support.made_results import write_results
+from support.published_data import draw_tracks, mpd_playlist, write_zip
+from support.small_data import split_tables
 
 from larpbench import storage
 from larpbench.datasets.demo.build import build_demo

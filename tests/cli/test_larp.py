@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from larpbench.encoders.names import get_encoder
-from small_data import build_heard, build_split_tables, split_tables, write_library
-from small_larp import DIM, small_recipe
+from support.small_data import build_heard, build_split_tables, split_tables, write_library
+from support.small_larp import DIM, small_recipe
 
 from larpbench import load_dataset, storage
 from larpbench.benchmark.plan import default_store
 from larpbench.encoders.adapters.tfidf import TfidfEncoder
 from larpbench.encoders.larp import specs
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.results.record import CellRecord
 

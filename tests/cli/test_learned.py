@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from planted_world import planted
+from support.planted_world import planted
 
 from larpbench.recommenders.tuning import Learner
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import build_heard, build_split_tables, write_library
+from support.small_data import build_heard, build_split_tables, write_library
 
 import larpbench
 from larpbench.encoders.controls import RandomEncoder

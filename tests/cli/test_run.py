@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from small_data import random_tables, write_tables
+from support.small_data import random_tables, write_tables
 
 SEVEN = ["recall", "ndcg"]
 

@@ -6,8 +6,8 @@ import json
 
 import polars as pl
 import pytest
-from small_data import build_heard, build_split_tables, split_tables, write_library
-from small_larp import small_recipe
+from support.small_data import build_heard, build_split_tables, split_tables, write_library
+from support.small_larp import small_recipe
 
 from larpbench import load_dataset, load_results
 from larpbench.encoders.larp import specs

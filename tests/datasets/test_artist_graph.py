@@ -5,9 +5,9 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from graph_tables import ARTISTS, EDGES, TRACKS, build
 from scipy import sparse
-from sounds import write_tone
+from support.graph_tables import ARTISTS, EDGES, TRACKS, build
+from support.sounds import write_tone
 
 from larpbench.datasets.artists.acousticbrainz import artist_vectors, flattened, song_vectors
 from larpbench.datasets.catalogue import load_dataset

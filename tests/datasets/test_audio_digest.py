@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import soundfile
-from larpbench.encoders.names import get_encoder
-from sounds import tone, write_tone
+from support.sounds import tone, write_tone
 
 from larpbench import load_dataset
 from larpbench.audio import AudioPolicy, examine
@@ -18,6 +17,7 @@ from larpbench.audio.clips import clip_digest, samples_digest
 from larpbench.datasets.demo.build import build_demo
 from larpbench.datasets.demo.world import WorldSpec
 from larpbench.datasets.files import AUDIO_FILES, MANIFEST
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.keys import embedding_key
 from larpbench.fingerprint import digest, digest_columns, digest_file
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from small_data import build_heard, build_split_tables, write_library
+from support.small_data import build_heard, build_split_tables, write_library
 
 from larpbench import load_dataset
 

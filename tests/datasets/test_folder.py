@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import soundfile
-from sounds import tone, write_tone
+from support.sounds import tone, write_tone
 
 NAMES = [
     "a/one.ogg",

@@ -19,8 +19,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published_data import artist_of, lfm_events, lfm_tables, track_id, tsv, write_lfm
-from sounds import write_tone
+from support.published_data import artist_of, lfm_events, lfm_tables, track_id, tsv, write_lfm
+from support.sounds import write_tone
 
 from larpbench.datasets.reading.packed_streams import unpacked
 from larpbench.datasets.sources.lfm import log as lfm_log

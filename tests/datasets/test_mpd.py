@@ -12,8 +12,8 @@ import zipfile
 
 import polars as pl
 import pytest
-from published_data import draw_tracks, mpd_playlist, mpd_slices, track_id, write_challenge, write_zip
-from sounds import write_tone
+from support.published_data import draw_tracks, mpd_playlist, mpd_slices, track_id, write_challenge, write_zip
+from support.sounds import write_tone
 
 SIZES = ("--train-tracks", 150, "--valid-playlists", 15, "--test-playlists", 25)
 

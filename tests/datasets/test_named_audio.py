@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 import polars as pl
 import pytest
-from sounds import write_tone
+from support.sounds import write_tone
 
 from larpbench.datasets.audio_files.library import PathsOnDisk
 from larpbench.datasets.audio_files.named import find_audio

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from published_data import mpd_slices, track_id, write_zip
-from sounds import write_tone
+from support.published_data import mpd_slices, track_id, write_zip
+from support.sounds import write_tone
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "release"
 FRAMES = sorted(FIXTURES.glob("*.pkl"))

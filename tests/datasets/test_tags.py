@@ -17,7 +17,7 @@ from mutagen.id3 import ID3, TALB, TCMP, TIT2, TPE1, TPE2
 from mutagen.mp4 import MP4
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
-from sounds import tone, write_tone
+from support.sounds import tone, write_tone
 
 from larpbench.datasets.audio_files.tags import Tags, read_tags
 from larpbench.datasets.sources.folder.albums import album_groups, artist_groups

@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from doc_commands import DOCS, commands_of, python_of, require_parses
-from published_data import lfm_tables, mpd_slices, write_challenge, write_lfm, write_zip
 from scipy import sparse
-from small_baselines import shrink_baselines
-from small_data import build_heard, split_tables, write_library
-from small_graphs import random_graph, small_toy
-from small_larp import small_recipe
+from support.doc_commands import DOCS, commands_of, python_of, require_parses
+from support.published_data import lfm_tables, mpd_slices, write_challenge, write_lfm, write_zip
+from support.small_baselines import shrink_baselines
+from support.small_data import build_heard, split_tables, write_library
+from support.small_graphs import random_graph, small_toy
+from support.small_larp import small_recipe
 
 from larpbench.datasets.artists.toy import GENERATOR_VERSION
 from larpbench.encoders.larp import specs

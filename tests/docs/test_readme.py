@@ -6,9 +6,9 @@ import importlib.util
 import shutil
 
 import pytest
-from doc_commands import ROOT, commands_of, python_of
-from small_data import split_tables
-from sounds import write_tone
+from support.doc_commands import ROOT, commands_of, python_of
+from support.small_data import split_tables
+from support.sounds import write_tone
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest -n auto")

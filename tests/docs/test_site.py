@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from doc_commands import DOCS, ROOT, inline_of, resolved
+from support.doc_commands import DOCS, ROOT, inline_of, resolved
 
 PROSE = [
     ROOT / "README.md",

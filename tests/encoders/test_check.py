@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from larpbench.encoders.names import get_encoder, split_combination
-from small_data import build_split_tables
+from support.small_data import build_split_tables
 
 from larpbench.encoders.cards import HANDCRAFTED, TFIDF
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder, split_combination
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import UnknownNameError, UsageError
@@ -126,7 +126,7 @@ class TestCombinations:
         assert spec.card.modalities == ("audio", "text")
         assert spec.card.dim == HANDCRAFTED.card.dim + TFIDF.card.dim
         assert spec.card.licence == "handcrafted: Apache-2.0, ISC; tfidf: Apache-2.0"
-        assert not spec.hears_audio
+        assert not spec.reads_audio
         three = get_encoder("larp-ttc:audio+minilm+random")
         assert [each.identity for each in three.inputs] == ["larp-ttc:audio", "minilm", "random"]
         assert three.card.stochastic

@@ -8,11 +8,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from larpbench.encoders.names import ENCODERS, get_encoder
-from small_data import build_split_tables
+from support.small_data import build_split_tables
 
 from larpbench.encoders.checkpoints import CARD
 from larpbench.encoders.encoder import EncodeContext, FitContext
+from larpbench.encoders.names import ENCODERS, get_encoder
 from larpbench.testing import check_encoder
 from larpbench.testing.toys import toy_vectors
 
@@ -94,7 +94,7 @@ def test_cards_say_what_must_be_said(name):
     assert card.weights
     assert card.tracks_per_second > 0
     if name not in OF_A_FILE:
-        assert (card.sample_rate is not None) == spec.hears_audio
+        assert (card.sample_rate is not None) == spec.reads_audio
     if card.weights.startswith("pretrained"):
         assert card.training_data != "none"
         assert spec.digest or spec.weights or spec.takes

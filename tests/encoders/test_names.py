@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_data import build_split_tables
+from support.small_data import build_split_tables
 
 from larpbench import load_dataset
 from larpbench.encoders.encoder import EncodeContext
@@ -51,7 +51,7 @@ class TestSizesAndViews:
         spec = get_encoder(f"larp-ttc:{size}")
         assert spec.identity == f"larp-ttc:{size}"
         assert spec.inputs == ()
-        assert spec.hears_audio
+        assert spec.reads_audio
         assert spec.card.sample_rate == spec.training.settings["audio"]["mel"]["sample_rate"]
         assert spec.training.reads_captions
         assert starts_of(spec) == ["larp-wtc", "larp-untrained"]
@@ -75,8 +75,8 @@ class TestSizesAndViews:
     def test_a_view_of_a_size(self):
         audio, text = get_encoder("larp-ttc:tiny:audio"), get_encoder("larp-ttc:tiny:text")
         assert (audio.card.modalities, text.card.modalities) == (("audio",), ("text",))
-        assert audio.hears_audio
-        assert not text.hears_audio
+        assert audio.reads_audio
+        assert not text.reads_audio
         assert audio.training.settings == text.training.settings == get_encoder("larp-ttc:tiny").training.settings
 
     @pytest.mark.parametrize(

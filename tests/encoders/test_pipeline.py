@@ -9,13 +9,13 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
-from larpbench.encoders.names import get_encoder
-from small_data import build_split_tables
-from sounds import write_tone
+from support.small_data import build_split_tables
+from support.sounds import write_tone
 
 from larpbench import load_dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.scaling import Standardiser

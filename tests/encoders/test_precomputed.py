@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from larpbench.encoders.names import get_encoder
 from safetensors.numpy import save_file
-from small_data import build_split_tables, random_tables
-from vector_files import FORMATS
+from support.small_data import build_split_tables, random_tables
+from support.vector_files import FORMATS
 
 import larpbench
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.keys import embedding_key
 from larpbench.errors import DataError
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from larpbench.encoders.names import get_encoder
-from make_goldens import STORED, computed
-from small_data import build_split_tables
-from weights_server import serving
+from support.make_goldens import STORED, computed
+from support.small_data import build_split_tables
+from support.weights_server import serving
 
 from larpbench.encoders.adapters.clap import ClapFrontEnd, build_clap_random
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.hub_cards import CLAP_PT
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.references import CAPTIONS, Golden, clips
 from larpbench.encoders.references.clap import CLAP, run_clap
 from larpbench.encoders.references.text import TEXT, run_text
@@ -262,7 +262,7 @@ class TestNames:
 
     def test_views(self):
         assert get_encoder("clap-pt:audio").card.modalities == ("audio",)
-        assert not get_encoder("clap-pt:text").hears_audio
+        assert not get_encoder("clap-pt:text").reads_audio
         assert get_encoder("clap-pt:text:bf16").identity == "clap-pt:text:bf16"
         with pytest.raises(UsageError):
             get_encoder("bert:large")

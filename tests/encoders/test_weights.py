@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from weights_server import COMMIT, serving
+from support.weights_server import COMMIT, serving
 
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext

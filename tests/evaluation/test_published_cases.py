@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import write_tables
+from support.small_data import write_tables
 
 CASES = Path(__file__).parent.parent / "fixtures" / "evaluation"
 EXPECTED = json.loads((CASES / "expected.json").read_text())

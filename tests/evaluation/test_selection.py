@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted_world import planted
+from support.planted_world import planted
 
 from larpbench.evaluation.selection import recall_at
 from larpbench.recommenders import RECOMMENDERS
@@ -30,8 +30,8 @@ def test_valid_data_score_as_test_will_be_scored():
     world = planted(tracks=90, playlists=60)
     itemknn = RECOMMENDERS.get("itemknn")
     expected = recall_at(
-        itemknn.query_vectors(world.valid.question.seeds, world.valid.embeddings),
+        itemknn.query_vectors(world.valid.queries.seeds, world.valid.embeddings),
         itemknn.item_vectors(world.valid.embeddings),
-        world.valid.question,
+        world.valid.queries,
     )
     assert world.valid.recall(itemknn) == expected

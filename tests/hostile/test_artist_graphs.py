@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from graph_tables import ARTISTS, EDGES, TRACKS, build
 from scipy import sparse
+from support.graph_tables import ARTISTS, EDGES, TRACKS, build
 
 from larpbench.datasets.artists.acousticbrainz import song_vectors
 from larpbench.datasets.files import read_dataset

@@ -10,7 +10,16 @@ import zipfile
 
 import polars as pl
 import pytest
-from published_data import lfm_tables, mpd_entry, mpd_slices, track_id, tsv, write_challenge, write_lfm, write_zip
+from support.published_data import (
+    lfm_tables,
+    mpd_entry,
+    mpd_slices,
+    track_id,
+    tsv,
+    write_challenge,
+    write_lfm,
+    write_zip,
+)
 
 LFM_SIZES = ("--train-tracks", 120, "--valid-playlists", 4, "--test-playlists", 8, "--min-length", 6)
 MPD_SIZES = ("--train-tracks", 150, "--valid-playlists", 15, "--test-playlists", 25)

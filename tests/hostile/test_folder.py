@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sounds import write_tone
+from support.sounds import write_tone
 
 from larpbench.datasets.audio_files.library import AudioLibrary, find_library
 from larpbench.datasets.left_out import LeftOut

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from killed_encoder import KilledEncoder
-from larpbench.encoders.names import get_encoder
-from small_data import build_split_tables
+from support.killed_encoder import KilledEncoder
+from support.small_data import build_split_tables
 
 from larpbench import compiled, processes
 from larpbench.audio.errors import UnusableAudio
 from larpbench.audio.helper import Helper
 from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.errors import EmbeddingError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from small_data import random_tables
+from support.small_data import random_tables
 
 PACKAGE = Path(__file__).parents[2] / "larpbench"
 HOSTILE_NAMES = ("data [v2]", "a*b", "what?", "{x,y}", "50%20 off", "über länge", "~tilde", "key=value", "#1", "a'b\"c")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from made_results import write_results
+from support.made_results import write_results
 
 from larpbench import load_results
 from larpbench.errors import DataError

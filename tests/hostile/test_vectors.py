@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
-from small_data import random_tables
+from support.small_data import random_tables
 
 from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.sources.csv import build_csv

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from planted_world import planted
+from support.planted_world import planted
 
 from larpbench.recommenders import clcrec as module
 from larpbench.recommenders.clcrec import Batch, CLCRec, ContentNet, contrast

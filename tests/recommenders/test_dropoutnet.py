@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted_world import planted
+from support.planted_world import planted
 from torch import nn
 
 from larpbench.errors import TrainingError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_world import planted
+from support.planted_world import planted
 
 from larpbench.errors import ProtocolError, UsageError
 from larpbench.recommenders import RECOMMENDERS
@@ -144,13 +144,13 @@ def test_the_type_checker_refuses_test_data_too(tmp_path):
     program = """
         import numpy as np
         from larpbench.datasets.schema import Dataset
-        from larpbench.evaluation.continuation import continuation
+        from larpbench.evaluation.queries import queries_of
         from larpbench.recommenders.base import TrainData, ValidData
         from larpbench.recommenders.ridge import Ridge
 
         def wrong(dataset: Dataset, vectors: np.ndarray, train: TrainData, valid: ValidData) -> None:
             Ridge().fit(train, valid)
-            Ridge().fit(train, continuation(dataset.split("test")))  # wrong 1
+            Ridge().fit(train, queries_of(dataset.split("test")))  # wrong 1
             Ridge().fit(dataset.split("test"), valid)  # wrong 2
             Ridge().fit(valid, train)  # wrong 3
             Ridge().fit(train, valid, vectors)  # wrong 4

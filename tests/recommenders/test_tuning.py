@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted_world import planted
+from support.planted_world import planted
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from larpbench.errors import StorageError, TrainingError, UsageError

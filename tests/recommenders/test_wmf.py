@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted_world import planted
 from scipy import sparse
+from support.planted_world import planted
 
 from larpbench.recommenders import wmf as module
 from larpbench.recommenders.base import TrainData

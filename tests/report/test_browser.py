@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from browser import chromium
-from made_results import write_results
+from support.browser import chromium
+from support.made_results import write_results
 
 from larpbench.report.site import write_report
-from larpbench.results.table import load_tables
+from larpbench.results.table import load_results
 
 pytestmark = pytest.mark.browser
 ROWS = "tr[data-text]"
@@ -71,7 +71,7 @@ def test_a_heading_sorts_and_says_so(browser, results):
     browser.open("index.html")
     head = browser.one(f"{FIRST}th[aria-sort]")
     assert (head.text.split()[0], head.get_attribute("aria-sort")) == ("Recall@10", "descending")
-    values = {f"{row.scores['ndcg@20'].value:.4f}" for row in load_tables(results)[0].rows if row.scores}
+    values = {f"{row.scores['ndcg@20'].value:.4f}" for row in load_results(results)[0].rows if row.scores}
     button = next(each for each in browser.all(f"{FIRST}thead button") if each.text == "NDCG@20")
     for direction in ("descending", "ascending"):
         button.click()

@@ -9,9 +9,9 @@ import re
 
 import polars as pl
 import pytest
-from made_results import write_results
-from pages import read_site
-from small_data import random_tables
+from support.made_results import write_results
+from support.pages import read_site
+from support.small_data import random_tables
 
 SCRIPT = "<script>alert(1)</script>"
 QUOTES = "\"'`><img src=x onerror=alert(1)> {{ 7 * 7 }} {% include 'base.html' %} ]]> --> &lt;"

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_results import write_results
-from pages import read_site, table_rows
-from small_data import random_tables
-from small_graphs import small_toy
+from support.made_results import write_results
+from support.pages import read_site, table_rows
+from support.small_data import random_tables
+from support.small_graphs import small_toy
 
 from larpbench import load_results
 from larpbench.evaluation.significance import compare, compare_all, holm

@@ -10,9 +10,9 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
-from small_baselines import shrink_baselines
-from small_data import build_heard, split_tables, write_library
-from small_larp import small_recipe
+from support.small_baselines import shrink_baselines
+from support.small_data import build_heard, split_tables, write_library
+from support.small_larp import small_recipe
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions

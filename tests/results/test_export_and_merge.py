@@ -9,7 +9,7 @@ import shutil
 
 import polars as pl
 import pytest
-from made_results import write_results
+from support.made_results import write_results
 
 from larpbench import load_results
 from larpbench.results.store import read_records

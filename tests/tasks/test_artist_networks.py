@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import graph_of, random_graph
+from support.small_graphs import graph_of, random_graph
 from torch import nn
 
 from larpbench.datasets.artists.toy import ToySpec, draw_toy

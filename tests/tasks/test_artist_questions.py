@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
-from small_graphs import graph_of, random_graph
+from support.small_graphs import graph_of, random_graph
 
 from larpbench.errors import ProtocolError
 from larpbench.evaluation.metrics import ideal_gain

@@ -14,7 +14,7 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.artists.files import GraphOptions, assemble_graph
 from larpbench.datasets.artists.graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.audio_files.named import NamedAudio
-from larpbench.datasets.audio_files.usable import hear_tracks
+from larpbench.datasets.audio_files.usable import find_usable
 from larpbench.datasets.reading.array_files import read_arrays, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.datasets.schema import Dataset, DatasetAudio
@@ -166,7 +166,7 @@ def _audible(tables: GraphTables, audio: NamedAudio, policy: AudioPolicy) -> tup
     counts = tables.songs.group_by("track_id").len()
     entries = listed.to_frame().join(counts, on="track_id", how="left", maintain_order="left")["len"].to_numpy()
     paths = audio.of(listed, entries)
-    heard = hear_tracks(paths, policy, 0)
+    heard = find_usable(paths, policy, 0)
     left_out = dict(tables.left_out) | heard.left_out
     if len(listed) > len(paths):
         left_out["songs without an audio file"] = len(listed) - len(paths)

@@ -23,7 +23,7 @@ from larpbench.runtime import cores
 
 
 @dataclass(frozen=True)
-class HeardTracks:
+class UsableTracks:
     """The tracks that can be heard, and why the others cannot.
 
     Attributes:
@@ -37,9 +37,9 @@ class HeardTracks:
     left_out: dict[str, int]
 
 
-def hear_tracks(
+def find_usable(
     paths: Mapping[str, Path], policy: AudioPolicy, seed: int, starts: Mapping[str, float] | None = None
-) -> HeardTracks:
+) -> UsableTracks:
     """Decode one clip of every track.
 
     Args:
@@ -72,7 +72,7 @@ def hear_tracks(
                 clips.append((track_id, *clip))
                 files.append((track_id, *rest))
             advance(1)
-    return HeardTracks(
+    return UsableTracks(
         pl.DataFrame(
             clips,
             schema={"track_id": pl.String, "clip_start_s": pl.Float64, "duration_s": pl.Float64},

@@ -10,7 +10,7 @@ import polars as pl
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_files.library import PathsOnDisk
-from larpbench.datasets.audio_files.usable import hear_tracks
+from larpbench.datasets.audio_files.usable import find_usable
 from larpbench.datasets.files import refuse_others
 from larpbench.datasets.reading.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset, DatasetAudio
@@ -62,7 +62,7 @@ def build_csv(
             "the tracks have no audio column", where=str(tracks or playlists), allowed="paths below --audio"
         )
     paths, outside = _audio_paths(listed, root)
-    heard = hear_tracks(paths, policy or AudioPolicy(), options.split_seed)
+    heard = find_usable(paths, policy or AudioPolicy(), options.split_seed)
     left_out = read.left_out | heard.left_out
     if outside:
         left_out["tracks whose audio path leads out of the folder"] = outside

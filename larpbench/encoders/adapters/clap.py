@@ -93,7 +93,7 @@ class AudioTower:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        audio = batch.heard_by("CLAP")
+        audio = batch.require_audio("CLAP")
         vectors = []
         for clip in torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)).split(_WINDOWS_AT_ONCE):
             mels = self._front_end(clip.to(self._place.device))

@@ -136,7 +136,7 @@ class EssentiaEncoder:
         Raises:
             EmbeddingError: If the batch has no audio, or this version of Essentia gives other descriptors.
         """
-        audio = batch.heard_by("essentia")
+        audio = batch.require_audio("essentia")
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
         with tempfile.TemporaryDirectory(prefix="larpbench-") as folder:
             for row, clip in enumerate(audio):

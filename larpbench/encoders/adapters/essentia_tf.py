@@ -68,7 +68,7 @@ class GraphEncoder:
         Raises:
             EmbeddingError: If the batch has no audio, or the graph gives another shape than its JSON file says.
         """
-        audio = batch.heard_by("essentia-tf")
+        audio = batch.require_audio("essentia-tf")
         vectors = np.empty((len(batch), self._graph.dim), dtype=np.float32)
         for row, clip in enumerate(audio):
             wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * self._graph.sample_rate))).astype(np.float32)

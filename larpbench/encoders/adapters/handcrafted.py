@@ -87,7 +87,7 @@ class HandcraftedEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        audio = batch.heard_by("handcrafted")
+        audio = batch.require_audio("handcrafted")
         vectors = np.empty((len(batch.track_ids), DIM), dtype=np.float32)
         with threadpool_limits(1, "blas"):
             for row, clip in enumerate(audio):

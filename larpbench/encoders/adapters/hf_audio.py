@@ -205,7 +205,7 @@ def _loaded(folder: Path, place: Place) -> tuple[Any, Any]:
 
 def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes
     """Yield the model's input for each clip alone: padding would change what normalisation sees."""
-    audio = batch.heard_by("hf-audio")
+    audio = batch.require_audio("hf-audio")
     rate = extractor.sampling_rate
     for clip in audio:
         wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * rate)))

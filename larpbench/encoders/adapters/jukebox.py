@@ -59,7 +59,7 @@ class JukeboxEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        audio = batch.heard_by("jukebox")
+        audio = batch.require_audio("jukebox")
         with torch.inference_mode():
             return np.stack([self.states(self.codes(clip)).mean(dim=0).cpu().numpy() for clip in audio])
 

@@ -63,7 +63,7 @@ class LaionClapEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        audio = batch.heard_by("laion-clap")
+        audio = batch.require_audio("laion-clap")
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
         for row, clip in enumerate(audio):
             cut = windows(self._filled(clip), self._mel)[0]

@@ -44,7 +44,7 @@ class MuleEncoder:
         """
         import torch
 
-        audio = batch.heard_by("mule")
+        audio = batch.require_audio("mule")
         vectors = np.empty((len(batch), self._model.embedding_dim), dtype=np.float32)
         with torch.inference_mode():
             for row, clip in enumerate(audio):

@@ -52,7 +52,7 @@ class OpenL3Encoder:
         """
         from torchopenl3 import get_audio_embedding
 
-        audio = batch.heard_by("openl3")
+        audio = batch.require_audio("openl3")
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
         for row, clip in enumerate(audio):
             windows, _ = get_audio_embedding(clip, SAMPLE_RATE, model=self._model, center=False, hop_size=_HOP_S)

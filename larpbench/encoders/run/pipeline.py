@@ -66,7 +66,7 @@ class _Request:
 
 def batch_size(spec: EncoderSpec) -> int:
     """Return how many tracks an encoder gets at once: fixed, so that a resumed run gives the same vectors."""
-    if not spec.hears_audio:
+    if not spec.reads_audio:
         return TEXT_BATCH
     return AUDIO_BATCH_OF_A_PROCESS if spec.card.process_per_core else AUDIO_BATCH
 
@@ -126,7 +126,7 @@ def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Callab
 def _request(spec: EncoderSpec, split: Split, rows: slice, inputs: tuple[np.ndarray, ...]) -> _Request:
     captions = split.tracks["caption"][rows].to_numpy().copy()
     clips: tuple[tuple[Path, float], ...] = ()
-    if spec.hears_audio:
+    if spec.reads_audio:
         if split.audio is None:
             raise DataError(f"encoder {spec.identity!r} needs audio, and the data set has none")
         files = split.audio.files[rows]
@@ -158,7 +158,7 @@ def _clip_seconds(split: Split) -> float:
 
 
 def _loaded(spec: EncoderSpec, requests: Iterator[_Request], seconds: float, workers: int) -> Iterator[TrackBatch]:
-    if not spec.hears_audio:
+    if not spec.reads_audio:
         yield from (request.batch() for request in requests)
         return
     waiting: deque[_Request] = deque()
@@ -246,7 +246,7 @@ def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Reque
     started = time.process_time()
     encode = _worker_encode(spec, context)
     audio = None
-    if spec.hears_audio:
+    if spec.reads_audio:
         audio = np.stack([load_clip(path, start, seconds, _rate(spec)) for path, start in request.clips])
     vectors = np.asarray(encode(request.batch(audio)))
     return EncodedBatch(vectors, time.process_time() - started)

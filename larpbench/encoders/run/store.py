@@ -144,7 +144,7 @@ class EmbeddingStore:
     def _shards(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
         key = embedding_key(spec, dataset, split, seed)
         folder = self.folder(spec, key)
-        total, size = len(split.track_ids), AUDIO_SHARD if spec.hears_audio else TEXT_SHARD
+        total, size = len(split.track_ids), AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
         return [
             Shard(folder / f"shard-{start // size:06d}.safetensors", key, start, min(start + size, total))
             for start in range(0, total, size)

@@ -10,11 +10,11 @@ from scipy import sparse
 
 from larpbench.datasets.schema import SPLITS
 from larpbench.tasks.artist_similarity.queries import visible_pairs
-from larpbench.tasks.artist_similarity.scorers import ArtistMethod, Problem
+from larpbench.tasks.artist_similarity.scorers import ArtistScorer, Problem
 from larpbench.tasks.base import Fit
 
 
-class FeatureCosine(ArtistMethod):
+class FeatureCosine(ArtistScorer):
     """Cosine of the scaled features."""
 
     name = "feature-cosine"
@@ -26,7 +26,7 @@ class FeatureCosine(ArtistMethod):
         return _unit(problem.given_features()[problem.graph.rows("test")]), None
 
 
-class CommonNeighbours(ArtistMethod):
+class CommonNeighbours(ArtistScorer):
     """How many artists two are both known to be similar to."""
 
     name = "common-neighbours"
@@ -37,7 +37,7 @@ class CommonNeighbours(ArtistMethod):
         return _dense(_adjacency(problem)[problem.graph.rows("test")]), None
 
 
-class AdamicAdar(ArtistMethod):
+class AdamicAdar(ArtistScorer):
     """Common neighbours, each worth 1 / log(its degree) (Adamic & Adar 2003)."""
 
     name = "adamic-adar"
@@ -51,7 +51,7 @@ class AdamicAdar(ArtistMethod):
         return _dense(adjacency[problem.graph.rows("test")] @ sparse.diags(weight)), None
 
 
-class WalkCosine(ArtistMethod):
+class WalkCosine(ArtistScorer):
     """Cosine of where random walks of one, two and three steps lead."""
 
     name = "walk-cosine"
@@ -87,4 +87,4 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(length, 1e-12)
 
 
-BASELINES: tuple[ArtistMethod, ...] = (FeatureCosine(), CommonNeighbours(), AdamicAdar(), WalkCosine())
+BASELINES: tuple[ArtistScorer, ...] = (FeatureCosine(), CommonNeighbours(), AdamicAdar(), WalkCosine())

@@ -13,7 +13,7 @@ from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.errors import UsageError
 from larpbench.runtime import measured
 from larpbench.tasks.artist_similarity.queries import directed, question, visible_pairs
-from larpbench.tasks.artist_similarity.scorers import ArtistMethod, Problem
+from larpbench.tasks.artist_similarity.scorers import ArtistScorer, Problem
 from larpbench.tasks.artist_similarity.settings import LAYER_KINDS, LayerKind, TrainingSettings
 from larpbench.tasks.base import Fit
 
@@ -24,7 +24,7 @@ _SECONDS_PER_NUMBER = 2e-10
 _SECONDS_PER_LAYER_OF_AN_EDGE = 3e-6
 
 
-class GraphNetwork(ArtistMethod):
+class GraphNetwork(ArtistScorer):
     """A network of graph layers, trained by triplets; with 0 layers it sees no edge when it is asked.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larpbench.datasets.artists.graph import ArtistGraph
-from larpbench.recommenders.base import Method
+from larpbench.recommenders.base import Scorer
 from larpbench.tasks.artist_similarity.queries import VisibleEdges
 from larpbench.tasks.base import Fit
 
@@ -38,7 +38,7 @@ class Problem:
         return self.features
 
 
-class ArtistMethod(Method):
+class ArtistScorer(Scorer):
     """Turns features and visible edges into artist vectors whose inner products are the scores."""
 
     version = 1

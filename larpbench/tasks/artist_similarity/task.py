@@ -12,13 +12,13 @@ from larpbench.datasets.artists.graph import ArtistGraph
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
-from larpbench.recommenders.base import Method
+from larpbench.recommenders.base import Scorer
 from larpbench.tasks.artist_similarity.baselines import BASELINES
 from larpbench.tasks.artist_similarity.encoders import NO_ENCODER, artist_encoder
 from larpbench.tasks.artist_similarity.features import Scaling, artist_features, with_songs
 from larpbench.tasks.artist_similarity.gnn import graph_network, shortened
 from larpbench.tasks.artist_similarity.queries import VisibleEdges, question
-from larpbench.tasks.artist_similarity.scorers import ArtistMethod, Problem
+from larpbench.tasks.artist_similarity.scorers import ArtistScorer, Problem
 from larpbench.tasks.artist_similarity.scores import METRICS, SHOWN, score
 from larpbench.tasks.artist_similarity.settings import (
     INSTALL,
@@ -64,7 +64,7 @@ class ArtistOptions:
         return ",".join(words)
 
 
-class ArtistSimilarityTask(Task[ArtistMethod]):
+class ArtistSimilarityTask(Task[ArtistScorer]):
     """Given an artist unseen in training, rank all other such artists; the similar ones should come first.
 
     Args:
@@ -133,12 +133,12 @@ class ArtistSimilarityTask(Task[ArtistMethod]):
                 found[name] = error
         return {**found, NO_ENCODER.card.name: NO_ENCODER}
 
-    def recommenders(self, names: Sequence[str]) -> dict[str, Method | MissingPartError]:
+    def recommenders(self, names: Sequence[str]) -> dict[str, Scorer | MissingPartError]:
         """Return graph networks by name, ``gnn-KIND-LAYERS``; and always the baselines."""
         training = shortened(TRAINING[self.options.protocol], self.options.epochs, self.options.triplets)
         untrained = {method.name: method for method in BASELINES}
         lists = {"default": self.default_recommenders, "all": _all_networks()}
-        found: dict[str, Method | MissingPartError] = {}
+        found: dict[str, Scorer | MissingPartError] = {}
         for name in dict.fromkeys(each for asked in names for each in lists.get(asked, (asked,))):
             network = graph_network(name, training)
             if network is None and name not in untrained:
@@ -149,12 +149,12 @@ class ArtistSimilarityTask(Task[ArtistMethod]):
                 found[name] = network
         return {**untrained, **found}
 
-    def pairs(self, spec: EncoderSpec, recommender: ArtistMethod) -> bool:
+    def pairs(self, spec: EncoderSpec, recommender: ArtistScorer) -> bool:
         """Return whether both read features, or neither does."""
         return (spec is not NO_ENCODER) == recommender.reads_features
 
     def execute(
-        self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: ArtistMethod
+        self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: ArtistScorer
     ) -> TaskResult:
         """Score the test artists."""
         graph = _graph(dataset)

@@ -10,9 +10,9 @@ from larpbench import progress
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.bounds import ceiling, chance
-from larpbench.evaluation.continuation import Continuation, continuation
 from larpbench.evaluation.diagnostics import hubness, same_artist_share
 from larpbench.evaluation.metrics import CUTOFFS, LIST_LENGTH, METRICS, find_hits, per_playlist
+from larpbench.evaluation.queries import Queries, queries_of
 from larpbench.recommenders.base import Recommender
 from larpbench.tasks.base import Task, TaskResult
 
@@ -32,53 +32,53 @@ class ContinuationTask(Task[Recommender]):
         self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender
     ) -> TaskResult:
         """Score the test playlists."""
-        question = continuation(dataset.split("test"))
-        lists, scores, tied = _ranked(question, embeddings["test"], recommender)
-        n_heldout, n_candidates = question.heldout.lengths, question.candidates
-        hits = find_hits(lists, question.heldout, len(question.track_ids))
-        artists = np.where(lists >= 0, question.artists[lists], -1)
+        queries = queries_of(dataset.split("test"))
+        lists, scores, tied = _ranked(queries, embeddings["test"], recommender)
+        n_heldout, n_candidates = queries.heldout.lengths, queries.candidates
+        hits = find_hits(lists, queries.heldout, len(queries.track_ids))
+        artists = np.where(lists >= 0, queries.artists[lists], -1)
         values = per_playlist(hits, n_heldout, artists)
         best = ceiling(n_candidates, n_heldout)
         check_scores(values, best, n_heldout)
         return TaskResult(
-            query_ids=question.seeds.playlist_ids,
+            query_ids=queries.seeds.playlist_ids,
             values=values,
-            totals={f"coverage@{k}": _coverage(lists[:, :k], len(question.track_ids)) for k in CUTOFFS},
+            totals={f"coverage@{k}": _coverage(lists[:, :k], len(queries.track_ids)) for k in CUTOFFS},
             chance=chance(n_candidates, n_heldout),
             ceiling=best,
-            n_seeds=question.seeds.lengths,
+            n_seeds=queries.seeds.lengths,
             n_heldout=n_heldout,
             n_candidates=n_candidates,
             lists=lists,
             list_scores=scores,
-            item_ids=question.track_ids,
+            item_ids=queries.track_ids,
             hits_at={k: int(hits[:, :k].sum()) for k in CUTOFFS},
             tie_share={k: float(tied[:, k - 1].mean()) for k in CUTOFFS},
-            left_out=question.left_out,
-            diagnostics=_diagnostics(lists, hits, question),
-            heldout=question.heldout,
+            left_out=queries.left_out,
+            diagnostics=_diagnostics(lists, hits, queries),
+            heldout=queries.heldout,
         )
 
 
 def _ranked(
-    question: Continuation, embeddings: np.ndarray, recommender: Recommender
+    queries: Queries, embeddings: np.ndarray, recommender: Recommender
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from larpbench.evaluation.ranking import rank, tie_order  # loads torch, which lists and tables need not
 
-    queries = recommender.query_vectors(question.seeds, embeddings)
+    vectors = recommender.query_vectors(queries.seeds, embeddings)
     items = recommender.item_vectors(embeddings)
-    lists = np.empty((len(queries), LIST_LENGTH), dtype=np.int32)
-    scores = np.empty((len(queries), LIST_LENGTH), dtype=np.float32)
-    tied = np.empty((len(queries), LIST_LENGTH), dtype=bool)
+    lists = np.empty((len(vectors), LIST_LENGTH), dtype=np.int32)
+    scores = np.empty((len(vectors), LIST_LENGTH), dtype=np.float32)
+    tied = np.empty((len(vectors), LIST_LENGTH), dtype=bool)
     blocks = rank(
-        queries,
+        vectors,
         items,
-        masked_offsets=question.seeds.offsets,
-        masked_items=question.seeds.tracks,
-        order=tie_order(question.track_ids),
+        masked_offsets=queries.seeds.offsets,
+        masked_items=queries.seeds.tracks,
+        order=tie_order(queries.track_ids),
         k=LIST_LENGTH,
     )
-    with progress.stage(f"rank {recommender.name}", len(queries), "playlists") as advance:
+    with progress.stage(f"rank {recommender.name}", len(vectors), "playlists") as advance:
         for block in blocks:
             rows = slice(block.start, block.start + len(block.items))
             lists[rows], scores[rows], tied[rows] = block.items, block.scores, block.tied_at
@@ -86,15 +86,15 @@ def _ranked(
     return lists, scores, tied
 
 
-def _diagnostics(lists: np.ndarray, hits: np.ndarray, question: Continuation) -> dict[str, float | None]:
+def _diagnostics(lists: np.ndarray, hits: np.ndarray, queries: Queries) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for k in CUTOFFS:
         cut, hit = lists[:, :k], hits[:, :k]
         shares = {
-            name: same_artist_share(cut, chosen, question.seeds, question.artists)
+            name: same_artist_share(cut, chosen, queries.seeds, queries.artists)
             for name, chosen in (("hits", hit), ("listed", cut >= 0))
         }
-        found[f"hubness@{k}"] = hubness(cut, len(question.track_ids))
+        found[f"hubness@{k}"] = hubness(cut, len(queries.track_ids))
         found |= {f"same_artist_{name}@{k}": None if np.isnan(share) else share for name, share in shares.items()}
     return found
 

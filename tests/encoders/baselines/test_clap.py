@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_clap import SHAPE, write_clap
-from small_larp import AUDIO
+from support.small_clap import SHAPE, write_clap
+from support.small_larp import AUDIO
 
 from larpbench.encoders.baselines.clap import Clap, load_pretrained, tokenizer_folder
 from larpbench.encoders.baselines.settings import ClapRecipe

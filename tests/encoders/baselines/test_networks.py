@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_baselines import NFNET, RESNET, small
+from support.small_baselines import NFNET, RESNET, small
 
 from larpbench.encoders.baselines.cnn import AudioCnn, crop_starts, mixed, random_crops
 from larpbench.encoders.baselines.nfnet import Nfnet, StandardisedConv, gelu

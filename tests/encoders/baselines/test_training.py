@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from planted_world import GROUPS, LENGTH, split
-from small_baselines import small
+from support.planted_world import GROUPS, LENGTH, split
+from support.small_baselines import small
 
 from larpbench.datasets.schema import Split
 from larpbench.encoders.baselines.cnn import AudioCnn
@@ -18,7 +18,7 @@ from larpbench.encoders.encoder import FitContext
 from larpbench.encoders.towers.inputs import MelInputs
 from larpbench.encoders.towers.sampling import PlaylistGraph
 from larpbench.errors import DataError
-from larpbench.evaluation.continuation import continuation
+from larpbench.evaluation.queries import queries_of
 from larpbench.evaluation.selection import recall_at
 from larpbench.recommenders.itemknn import ITEMKNN
 
@@ -59,7 +59,7 @@ class World:
             self.splits[name] = split(name, n, lists)
 
     def recall(self, name: str, vectors: np.ndarray) -> float:
-        asked = continuation(self.splits[name])
+        asked = queries_of(self.splits[name])
         return recall_at(ITEMKNN.query_vectors(asked.seeds, vectors), ITEMKNN.item_vectors(vectors), asked)
 
     def context(self, recipe: CnnRecipe, workdir, seed: int = 0) -> FitContext:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resuming import Interrupter, checkpoints, heard_data, require_same, states
 from safetensors.numpy import load_file
-from small_data import build_split_tables
-from small_larp import small_recipe
+from support.resuming import Interrupter, checkpoints, heard_data, require_same, states
+from support.small_data import build_split_tables
+from support.small_larp import small_recipe
 
 from larpbench.encoders.larp import specs
 from larpbench.encoders.larp.stage import StageTrainer
@@ -31,7 +31,7 @@ import torch._dynamo  # comes with Adam
 from larpbench.cli import main
 from larpbench.encoders.towers import fitting
 from larpbench.encoders.larp.stage import StageTrainer
-from small_larp import shrink
+from support.small_larp import shrink
 
 shrink()
 fitting.SECONDS_BETWEEN_SAVES = 0.0

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from larpbench.encoders.names import get_encoder
-from sounds import tone
+from support.sounds import tone
 
 from larpbench.encoders.adapters.essentia import BLOCKS, DIM, EssentiaEncoder, flatten, signed_log
 from larpbench.encoders.adapters.essentia_tf import GraphEncoder, read_graph, without_tensorflow
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.errors import DataError, EmbeddingError, MissingPartError, UsageError
 
 RATE = 44_100

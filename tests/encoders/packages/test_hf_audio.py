@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from larpbench.encoders.names import get_encoder
 from safetensors.torch import load_file, save_file
-from weights_server import serving
+from support.weights_server import serving
 
 from larpbench.encoders.adapters.hf_audio import split_argument
 from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.references.hf_audio import ENCODEC, HUBERT, WAV2VEC2, run_layer
 from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.testing import check_encoder, check_golden

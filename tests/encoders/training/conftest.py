@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from small_data import build_split_tables
-from toy_training import ENCODED, FITS
+from support.small_data import build_split_tables
+from support.toy_training import ENCODED, FITS
 
 from larpbench.encoders.run.store import EmbeddingStore
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from larpbench.encoders.names import get_encoder
-from small_data import build_split_tables
-from toy_training import (
+from support.small_data import build_split_tables
+from support.toy_training import (
     PLACE,
     key_of,
     place,
@@ -17,6 +16,7 @@ from toy_training import (
     with_captions,
 )
 
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.keys import checkpoint_key, embedding_key
 from larpbench.encoders.run.training import untrained
 

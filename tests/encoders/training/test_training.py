@@ -8,9 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from larpbench.encoders.names import get_encoder
-from small_data import build_split_tables
-from toy_training import (
+from support.small_data import build_split_tables
+from support.toy_training import (
     ENCODED,
     FITS,
     PLACE,
@@ -24,6 +23,7 @@ from toy_training import (
 from larpbench.encoders.adapters.tfidf import TfidfEncoder
 from larpbench.encoders.checkpoints import CARD, read_card
 from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.scaling import Standardiser
 from larpbench.encoders.run.training import untrained
 from larpbench.errors import MissingPartError

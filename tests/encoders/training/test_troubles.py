@@ -7,8 +7,8 @@ import resource
 from contextlib import contextmanager
 
 import pytest
-from small_data import build_split_tables
-from toy_training import (
+from support.small_data import build_split_tables
+from support.toy_training import (
     ENCODED,
     FITS,
     Toy,
@@ -17,8 +17,8 @@ from toy_training import (
     train,
 )
 
-from larpbench.benchmark.plan import make_plan
-from larpbench.benchmark.run import carry_out
+from larpbench.benchmark.plan import plan
+from larpbench.benchmark.run import run
 from larpbench.encoders.checkpoints import CARD, read_card
 from larpbench.encoders.run.training import untrained
 from larpbench.errors import DataError, EmbeddingError, StorageError
@@ -136,8 +136,8 @@ class TestWhatGoesWrong:
 
         monkeypatch.setitem(ENCODERS._builtins, "toy", "nowhere:TOY")
         monkeypatch.setitem(ENCODERS._loaded, "toy", toy(factory=Failing))
-        plan = make_plan(data, encoders=["toy", "tfidf"], seeds=2, output=tmp_path / "r", store=store)
-        summary = carry_out(plan, store)
+        planned = plan(data, encoders=["toy", "tfidf"], seeds=2, output=tmp_path / "r", store=store)
+        summary = run(planned, store)
         assert [planned.cell.encoder for planned, _ in summary.failed] == ["toy@one", "toy@one"]
         assert ["the fan broke" in message for _, message in summary.failed] == [True, True]
         assert [planned.cell.encoder for planned in summary.computed] == ["tfidf"]

@@ -23,7 +23,7 @@ from larpbench.datasets.audio_files.library import (
     walk,
 )
 from larpbench.datasets.audio_files.tags import Tags, read_tags
-from larpbench.datasets.audio_files.usable import hear_tracks
+from larpbench.datasets.audio_files.usable import find_usable
 from larpbench.datasets.files import refuse_others
 from larpbench.datasets.left_out import LeftOut, with_names
 from larpbench.datasets.schema import Dataset, DatasetAudio
@@ -65,7 +65,7 @@ def build_folder(
         raise DataError(
             f"there are no audio files in {audio}", allowed=f"files that end with {', '.join(sorted(AUDIO_SUFFIXES))}"
         )
-    heard = hear_tracks(library.files, policy, options.split_seed)
+    heard = find_usable(library.files, policy, options.split_seed)
     if heard.clips.is_empty():
         reasons = _in_words(left_out.by_reason() | heard.left_out)
         raise DataError(f"none of the {len(library.files)} audio files can be used: {reasons}", where=str(audio))

@@ -30,7 +30,7 @@ class MusicnnEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        audio = batch.heard_by("musicnn")
+        audio = batch.require_audio("musicnn")
         device = self._model.tags.weight.device
         vectors = np.empty((len(batch.track_ids), PENULTIMATE), dtype=np.float32)
         for row, clip in enumerate(audio):

@@ -126,7 +126,7 @@ def build_split_tables(output: Path, **options: Any) -> Dataset:
 
 def write_library(folder: Path, tracks: int = HEARD_TRACKS) -> Path:
     """Write a second of sound for every track of what `build_heard` builds, and return where it lies."""
-    from sounds import write_tone
+    from support.sounds import write_tone
 
     tables = split_tables(folder / "tables", tracks=tracks)
     for number, name in enumerate(pl.read_csv(tables.tracks)["audio"]):

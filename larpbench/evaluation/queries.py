@@ -11,7 +11,7 @@ from larpbench.errors import ProtocolError
 
 
 @dataclass(frozen=True)
-class Continuation:
+class Queries:
     """The playlists of a split that have a seed and a held-out track (protocol rules 3 and 8).
 
     Attributes:
@@ -34,7 +34,7 @@ class Continuation:
         return len(self.track_ids) - self.seeds.lengths
 
 
-def continuation(split: Split) -> Continuation:
+def queries_of(split: Split) -> Queries:
     """Return the playlist continuation task of a valid or test split.
 
     Raises:
@@ -50,7 +50,7 @@ def continuation(split: Split) -> Continuation:
             next_step="build the data set with playlists in this split (--train-fraction 0 puts all of them in test)",
         )
     left_out = {"no seed": int((~has_seed).sum()), "no held-out track": int((has_seed & ~has_heldout).sum())}
-    return Continuation(split.track_ids, _artist_codes(split), seeds.select(counted), heldout.select(counted), left_out)
+    return Queries(split.track_ids, _artist_codes(split), seeds.select(counted), heldout.select(counted), left_out)
 
 
 def _artist_codes(split: Split) -> np.ndarray:

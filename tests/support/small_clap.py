@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from small_baselines import TEXT
-from small_larp import AUDIO
+from support.small_baselines import TEXT
+from support.small_larp import AUDIO
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace

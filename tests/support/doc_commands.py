@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 

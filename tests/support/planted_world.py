@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.schema import Split, SplitName
-from larpbench.evaluation.continuation import Continuation, continuation
+from larpbench.evaluation.queries import Queries, queries_of
 from larpbench.evaluation.selection import recall_at
 from larpbench.recommenders.base import Recommender, TrainData, ValidData
 
@@ -30,7 +30,7 @@ class World:
 
     train: TrainData
     valid: ValidData
-    test: Continuation
+    test: Queries
     test_split: Split
     test_embeddings: np.ndarray
 
@@ -78,7 +78,7 @@ def planted(
     return World(
         TrainData(splits["train"], vectors["train"]),
         ValidData(splits["valid"], vectors["valid"]),
-        continuation(splits["test"]),
+        queries_of(splits["test"]),
         splits["test"],
         vectors["test"],
     )

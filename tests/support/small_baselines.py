@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from larpbench.encoders.names import ENCODERS
-from small_larp import AUDIO
+from support.small_larp import AUDIO
 
 from larpbench.encoders.baselines import specs
 from larpbench.encoders.baselines.settings import (
@@ -17,6 +16,7 @@ from larpbench.encoders.baselines.settings import (
     ResnetSettings,
     RobertaSettings,
 )
+from larpbench.encoders.names import ENCODERS
 
 NAMES = ("clap-ft", "co-playlist", "cnn")
 NFNET = NfnetSettings(stem=(4, 8), widths=(8, 16), depths=(1, 1), group=4)

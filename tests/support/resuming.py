@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 from safetensors.numpy import load_file
-from small_data import split_tables
-from sounds import write_tone
+from support.small_data import split_tables
+from support.sounds import write_tone
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
