@@ -148,10 +148,10 @@ def test_what_makes_no_sense_is_said(cli, toy, arguments, message):
 def test_tasks_and_data_sets_must_fit(cli, toy, small):
     wrong = run(cli, toy, task="continuation")
     assert wrong.code == 2
-    assert "asks of playlists, and 'toy-artists-3' is of kind artist-graph" in wrong.err
+    assert "reads data sets of kind playlists, and 'toy-artists-3' is of kind artist-graph" in wrong.err
     wrong = run(cli, small.folder / "small")
     assert wrong.code == 2
-    assert "asks of artist-graph" in wrong.err
+    assert "reads data sets of kind artist-graph" in wrong.err
     wrong = run(cli, small.folder / "small", "--protocol", "paper", task="continuation")
     assert wrong.code == 2
     assert "the task 'continuation' has no option --protocol" in wrong.err
