@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,11 @@ import typer
 
 from larpbench.cli import dataset_graphs, dataset_published, options
 from larpbench.cli.built import print_built
-from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
     import polars as pl
 
     from larpbench.datasets.artists.graph import ArtistGraph
-    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.schema import Dataset, SplitName
 
 app = typer.Typer(help="Build, prove and describe data sets.", no_args_is_help=True)
@@ -34,48 +31,33 @@ _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its na
 _Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What tables and libraries are built by."""
-
-    split_rule: options.Rule = None
-    train_fraction: Annotated[
-        float | None,
-        typer.Option(
-            callback=options.share,
-            help="Share of train (default 0.7) where the split is drawn; 0 puts all playlists in test.",
-        ),
-    ] = None
-    min_length: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Playlists with fewer tracks (default 5) of their split leave, where the split is drawn."
-        ),
-    ] = None
-    caption: options.Caption = "paper"
-    seed: options.DrawSeed = 0
-    clip_seconds: Annotated[
-        float,
-        typer.Option(
-            min=0.1, max=3600, callback=options.finite, help="Seconds of audio that encoders hear of each track."
-        ),
-    ] = 10.0
-    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown"
-
-    def to_build(self, output: Path, source: str) -> BuildOptions:
-        """Return what the builder is told."""
-        from larpbench.datasets.assemble import BuildOptions
-
-        return BuildOptions(
-            name=output.resolve().name,
-            source=source,
-            licence=self.licence,
-            caption_template=self.caption,
-            split_seed=self.seed,
-            split_rule=None if self.split_rule is None else self.split_rule.value,
-            train_fraction=self.train_fraction,
-            min_length=self.min_length,
-        )
+_TrainFraction = Annotated[
+    float | None,
+    typer.Option(
+        "--train-fraction",
+        callback=options.share,
+        help="Fraction of train (default 0.7); 0 puts every playlist in test. Only where the builder splits.",
+    ),
+]
+_MinLength = Annotated[
+    int | None,
+    typer.Option(
+        "--min-length",
+        min=1,
+        help="Drop playlists with fewer tracks of their split (default 5). Only where the builder splits.",
+    ),
+]
+_ClipSeconds = Annotated[
+    float,
+    typer.Option(
+        "--clip-seconds",
+        min=0.1,
+        max=3600,
+        callback=options.finite,
+        help="Length of the clip of each track that audio encoders get, in seconds.",
+    ),
+]
+_Licence = Annotated[str, typer.Option("--licence", help="Licence of the data; it is kept with every result.")]
 
 
 @build.command(
@@ -92,7 +74,6 @@ larpbench dataset build csv --playlists entries.tsv --columns 'track_id=uri,titl
 
 larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data""",
 )
-@spread
 def build_csv(
     context: typer.Context,
     playlists: Annotated[
@@ -121,7 +102,13 @@ def build_csv(
         float,
         typer.Option(help="Largest share of rows that may be left out because they cannot be read; 0 allows none."),
     ] = 0.01,
-    drawn: Drawn = Drawn(),
+    split_rule: options.Rule = None,
+    train_fraction: _TrainFraction = None,
+    min_length: _MinLength = None,
+    caption: options.Caption = "paper",
+    seed: options.SplitSeed = 0,
+    clip_seconds: _ClipSeconds = 10.0,
+    licence: _Licence = "unknown",
 ) -> None:
     """Build a data set from a table of tracks and one of playlists.
 
@@ -130,6 +117,7 @@ def build_csv(
     other programs write them (Track URI, track_name, pid, ..), separators and encodings are recognised and printed.
     """
     from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.reading.column_names import parse_columns
     from larpbench.datasets.reading.playlist_tables import COLUMNS
     from larpbench.datasets.sources.csv import build_csv as build_from_tables
@@ -137,15 +125,24 @@ def build_csv(
 
     if audio is None and options.given(context, ("clip_seconds",)):
         raise UsageError("--clip-seconds says nothing without audio", allowed="--audio FOLDER beside it")
-    names = f"tables {tracks.name} and {playlists.name}" if tracks else f"table {playlists.name}"
-    chosen = drawn.to_build(output, names)
+    source = f"tables {tracks.name} and {playlists.name}" if tracks else f"table {playlists.name}"
+    chosen = BuildOptions(
+        name=output.resolve().name,
+        source=source,
+        licence=licence,
+        caption_template=caption,
+        split_seed=seed,
+        split_rule=split_rule,
+        train_fraction=train_fraction,
+        min_length=min_length,
+    )
     built = build_from_tables(
         tracks,
         playlists,
         chosen,
         output,
         audio=audio,
-        policy=AudioPolicy(clip_seconds=drawn.clip_seconds),
+        policy=AudioPolicy(clip_seconds=clip_seconds),
         columns=parse_columns(columns, COLUMNS),
         max_bad_rows=max_bad_rows,
     )
@@ -160,7 +157,6 @@ larpbench dataset build folder --audio library --playlists playlists --output my
 
 larpbench dataset build folder --audio library --train-fraction 0 --min-length 2 --output albums""",
 )
-@spread
 def build_folder(
     audio: Annotated[Path, typer.Option(help="Folder of audio files, at any depth; their paths below it are the ids.")],
     output: _Output,
@@ -168,17 +164,33 @@ def build_folder(
         Path | None,
         typer.Option(help="Folder of M3U, M3U8, PLS and XSPF files; without it albums or artists are the groups."),
     ] = None,
-    drawn: Drawn = Drawn(),
+    split_rule: options.Rule = None,
+    train_fraction: _TrainFraction = None,
+    min_length: _MinLength = None,
+    caption: options.Caption = "paper",
+    seed: options.SplitSeed = 0,
+    clip_seconds: _ClipSeconds = 10.0,
+    licence: _Licence = "unknown",
 ) -> None:
     """Build a data set from a music library: tags, audio, and playlist files.
 
     Every clip is decoded once; files that are missing, corrupt, empty, silent or too short leave, counted by reason.
     """
     from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.sources.folder.build import build_folder as build_library
 
-    chosen = drawn.to_build(output, "a folder of audio files and " + ("playlists" if playlists else "their tags"))
-    built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=drawn.clip_seconds), output)
+    chosen = BuildOptions(
+        name=output.resolve().name,
+        source="a folder of audio files and " + ("playlists" if playlists else "their tags"),
+        licence=licence,
+        caption_template=caption,
+        split_seed=seed,
+        split_rule=split_rule,
+        train_fraction=train_fraction,
+        min_length=min_length,
+    )
+    built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=clip_seconds), output)
     print_built(built.folder, built.manifest)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,12 +23,7 @@ larpbench describe recommender itemknn
 larpbench describe encoder precomputed --json"""
 
 
-class Kind(StrEnum):
-    """What can be described."""
-
-    encoder = "encoder"
-    recommender = "recommender"
-    task = "task"
+Kind = Literal["encoder", "recommender", "task"]
 
 
 def describe(
@@ -106,9 +100,14 @@ def _task(name: str) -> dict[str, object]:
         "version": found.version,
         "summary": found.summary,
         "protocol": found.protocol,
+        "kind": found.kind,
         "metrics": [metric.column for metric in found.metrics],
+        "options": [
+            f"{name}={'' if field.default is None else field.default}: {field.description or ''}"
+            for name, field in found.Options.model_fields.items()
+        ],
         "origin": str(TASKS.origin(name)),
     }
 
 
-_FACTS = {Kind.encoder: _encoder, Kind.recommender: _recommender, Kind.task: _task}
+_FACTS = {"encoder": _encoder, "recommender": _recommender, "task": _task}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -29,13 +28,7 @@ larpbench list recommenders 'itemknn*'
 larpbench list encoders --json"""
 
 
-class Kind(StrEnum):
-    """What can be listed."""
-
-    encoders = "encoders"
-    recommenders = "recommenders"
-    datasets = "datasets"
-    tasks = "tasks"
+Kind = Literal["encoders", "recommenders", "datasets", "tasks"]
 
 
 def list_names(
@@ -57,7 +50,7 @@ def list_names(
         )
         typer.echo(f"{row['name']:{width}}  {row['summary']}{needs}{state}{origin}")
     if not rows:
-        typer.echo(f"no {kind.value} match {pattern!r}", err=True)
+        typer.echo(f"no {kind} match {pattern!r}", err=True)
 
 
 def _state(row: dict[str, str]) -> str:
@@ -100,7 +93,7 @@ def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
     for problem in registry.clashes():
         typer.echo(f"warning: {problem.message}", err=True)
     origins = {name: registry.origin(name) for name in registry.names()}
-    describable = registry.kind in list(Described)
+    describable = registry.kind in get_args(Described)
     return [
         {
             "name": name,
@@ -179,8 +172,8 @@ def _datasets() -> list[dict[str, str]]:
 
 
 _ROWS = {
-    Kind.encoders: _encoders,
-    Kind.recommenders: _recommenders,
-    Kind.datasets: _datasets,
-    Kind.tasks: _tasks,
+    "encoders": _encoders,
+    "recommenders": _recommenders,
+    "datasets": _datasets,
+    "tasks": _tasks,
 }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,14 +26,6 @@ _OF_REQUEST = ("encoders", "protocol", "trained_on", "size", "seeds", "budget", 
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
 
 
-class Size(StrEnum):
-    """Of the encoders that are trained."""
-
-    heads = "heads"
-    tiny = "tiny"
-    paper = "paper"
-
-
 def reproduce(
     context: typer.Context,
     targets: Annotated[list[str], typer.Argument(help="Which tables and figures; all for every one.")],
@@ -44,8 +35,9 @@ def reproduce(
         typer.Option(help="What table4's model learns from; by default mpd for lfm, lfm for mpd, demo-2 for demo."),
     ] = None,
     size: Annotated[
-        Size, typer.Option(help="Of trained encoders; those without heads are then tiny. Published: paper.")
-    ] = Size.heads,
+        Literal["heads", "tiny", "paper"],
+        typer.Option(help="Of trained encoders; those without heads are then tiny. Published: paper."),
+    ] = "heads",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     output: options.Output = Path("results"),
@@ -90,7 +82,7 @@ def reproduce(
     request = Request(
         data,
         source,
-        size.value,
+        size,
         seeds,
         budget,
         output.absolute(),

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from larpbench.cli import options
 from larpbench.errors import printable
 
+FileFormat = Literal["csv", "parquet"]
+
 app = typer.Typer(no_args_is_help=True, help="Check results, export them, or merge those of several folders.")
-
-
-class Kind(StrEnum):
-    """What is written."""
-
-    csv = "csv"
-    parquet = "parquet"
 
 
 @app.command(
@@ -33,15 +27,15 @@ def export(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
     file: Annotated[Path, typer.Argument(help="File to write.")],
     to: Annotated[
-        Kind | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
+        FileFormat | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
     ] = None,
 ) -> None:
     """Write all results as one flat file: one line a cell and metric, failed cells without a metric."""
     from larpbench.errors import UsageError
     from larpbench.results import export as exporting
 
-    kind = to.value if to else file.suffix.lower().removeprefix(".")
-    if kind not in list(Kind):
+    kind = to or file.suffix.lower().removeprefix(".")
+    if kind not in get_args(FileFormat):
         raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --to")
     lines = exporting.export(results, kind, file)
     typer.echo(f"{file}   ({lines} lines)")

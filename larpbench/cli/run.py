@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli.options import Asked
-from larpbench.cli.spread import spread
+from larpbench.cli import options
 
 if TYPE_CHECKING:
     from larpbench.benchmark.plan import Plan
@@ -23,12 +23,21 @@ larpbench run --encoders all --seeds 5 --output results-5
 
 larpbench run --encoders clap-pt,bert --download
 
-larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz --layers 0,2"""
+larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
 
-@spread
 def run(
-    asked: Asked,
+    task: options.TaskName = "continuation",
+    encoders: options.Encoders = "default",
+    column: options.Column = None,
+    recommenders: options.Recommenders = "default",
+    dataset: options.DatasetName = "demo",
+    seeds: options.Seeds = 3,
+    budget: options.Budget = 6,
+    draws: options.Draws = 1,
+    output: options.Output = Path("results"),
+    condition: options.If = "missing",
+    option: options.Option = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the weights that are missing first: larpbench fetch.")
     ] = False,
@@ -48,21 +57,34 @@ def run(
     if offline:
         go_offline()  # before anything is imported that reads the switches
     from larpbench.benchmark import run as runner
-    from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_asked
+    from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
     from larpbench.results.writers import to_markdown
 
+    chosen = options.RunOptions(
+        task=task,
+        encoders=encoders,
+        column=column,
+        recommenders=recommenders,
+        dataset=dataset,
+        seeds=seeds,
+        budget=budget,
+        draws=draws,
+        output=output,
+        condition=condition,
+        option=option,
+    )
     if download:
-        fetch_missing(asked)
-    plan = planned(asked)
+        fetch_missing(chosen)
+    plan = planned(chosen)
     print_unavailable(plan)
-    require_asked(plan, asked)
+    require_available(plan, chosen)
     summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
     tables = _tables(plan)
     typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
-        f"Results: {asked.output}",
+        f"Results: {output}",
         err=True,
     )
     for cell, message in summary.failed:

@@ -214,9 +214,10 @@ class Task(ABC, Generic[M]):
         try:
             chosen = self.Options(**{**self.options.model_dump(), **options})
         except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
             raise UsageError(
-                f"an option of the task {self.name!r} is wrong: {schema_fault(error)}",
-                next_step=f"larpbench describe task {self.name}",
+                f"the option {name} of the task {self.name!r} is {options.get(name)!r}",
+                allowed=fields[name].description or schema_fault(error),
             ) from error
         task = copy.copy(self)
         task.options = chosen
