@@ -38,7 +38,9 @@ def describe(
         return
     width = max(map(len, facts))
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        apart = key == "options" and isinstance(value, list)  # sentences, one a line
+        between = "\n" + " " * (width + 2) if apart else ", "
+        shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 

@@ -86,7 +86,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
-    kind: Literal["playlists", "artist-graph"] = "playlists"
+    kind: str = Field(default="playlists", pattern=r"^[a-z][a-z0-9-]*$")
+    """``playlists``, ``artist-graph`` (with a graph beside the tables), or what a plug-in's task reads."""
     name: str
     source: str
     """What it was built from, in words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -70,12 +70,9 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
                 next_step="leave that encoder out, or build the data set without these artists",
             )
 
-    def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
-        """Check the recommenders; which encoders there are depends on the data set."""
-        self.recommenders(recommenders)
-
-    def encoders(self, names: Sequence[str], dataset: Dataset) -> dict[str, EncoderSpec | MissingPartError]:
+    def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return encoders, features of the data set, and both joined with ``+``; and always none, for the baselines."""
+        dataset = load()
         chosen = [each for name in names for each in self._defaults(dataset) if name == "default"]
         chosen += [name for name in names if name != "default"]
         found: dict[str, EncoderSpec | MissingPartError] = {}
