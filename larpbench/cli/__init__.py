@@ -31,6 +31,7 @@ from larpbench.cli import (
     table,
     train,
 )
+from larpbench.cli.options import EarlierFlags
 from larpbench.errors import LarpbenchError, UsageError, clipped, name_too_long, printable
 
 _INTERRUPTED = 130
@@ -49,8 +50,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog="Start with: larpbench run    (the demo data set, no download)",
 )
-app.command(epilog=run.EPILOG)(run.run)
-app.command(epilog=plan.EPILOG)(plan.plan)
+app.command(cls=EarlierFlags, epilog=run.EPILOG)(run.run)
+app.command(cls=EarlierFlags, epilog=plan.EPILOG)(plan.plan)
 app.command("list", epilog=list.EPILOG)(list.list_names)
 app.command(epilog=describe.EPILOG)(describe.describe)
 app.add_typer(dataset.app, name="dataset")

@@ -103,7 +103,12 @@ def _task(name: str) -> dict[str, object]:
         "version": found.version,
         "summary": found.summary,
         "protocol": found.protocol,
+        "kind": found.kind,
         "metrics": [metric.column for metric in found.metrics],
+        "options": [
+            f"{name}={'' if field.default is None else field.default}: {field.description or ''}"
+            for name, field in found.Options.model_fields.items()
+        ],
         "origin": str(TASKS.origin(name)),
     }
 

@@ -31,7 +31,6 @@ def encode(
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders.names import get_encoder
-    from larpbench.encoders.run.keys import embedding_key
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import UsageError
     from larpbench.tasks.validation import validation_recall
@@ -50,5 +49,5 @@ def encode(
     stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    folder = store.folder(spec, embedding_key(spec, data, data.split(chosen), seed))
+    folder = store.folder(spec, store.keys.embedding(spec, data, data.split(chosen), seed))
     typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {folder}")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from larpbench.errors import UsageError
 
 LARGEST_SEED = 2**32 - 1
-_LARGEST = 2**31 - 1
-_TASK_OPTIONS = ("protocol", "visible_edges", "scaling", "epochs", "triplets")
+_EARLIER_FLAGS = ("--layers", "--protocol", "--visible-edges", "--songs", "--scaling", "--epochs", "--triplets")
 
 
 Condition = Literal["missing", "stale", "always"]
@@ -66,39 +66,20 @@ If = Annotated[
         help="Cells to run: missing (no result yet), stale (also results of other versions), or always (all).",
     ),
 ]
-Layers = Annotated[
-    str | None,
-    typer.Option("--layers", help="Artist similarity: graph layers; 0,2 is short for gnn-sage-0,gnn-sage-2."),
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-O",
+        metavar="NAME=VALUE",
+        help="Option of the task, repeatable: larpbench describe task NAME.",
+    ),
 ]
 Protocol = Annotated[
     str | None,
     typer.Option(
         "--protocol",
         help="Artist similarity: fixed (default), or paper: one-way edges, last epoch, scaling on all artists.",
-    ),
-]
-VisibleEdges = Annotated[
-    str | None,
-    typer.Option("--visible-edges", help="Artist similarity: all (default), or none: tested artists have no edges."),
-]
-Songs = Annotated[
-    str | None,
-    typer.Option("--songs", help="Artist similarity: songs averaged for each artist: 1 (default), N or all."),
-]
-Scaling = Annotated[
-    str | None,
-    typer.Option("--scaling", help="Artist similarity: artists that scale the features: train (default) or all."),
-]
-Epochs = Annotated[
-    int | None, typer.Option("--epochs", min=1, max=_LARGEST, help="Artist similarity: largest number of epochs.")
-]
-Triplets = Annotated[
-    int | None,
-    typer.Option(
-        "--triplets",
-        min=0,
-        max=_LARGEST,
-        help="Artist similarity: triplets of an update; 0: both ends of every edge are anchors.",
     ),
 ]
 Caption = Annotated[
@@ -136,13 +117,7 @@ class RunOptions:
     draws: int
     output: Path
     condition: Condition
-    layers: str | None
-    protocol: str | None
-    visible_edges: str | None
-    songs: str | None
-    scaling: str | None
-    epochs: int | None
-    triplets: int | None
+    option: list[str] | None
 
     @property
     def encoder_names(self) -> list[str]:
@@ -159,34 +134,45 @@ class RunOptions:
         return with_column(found, self.column)
 
     @property
-    def of_task(self) -> dict[str, Any]:
-        """The options of the task that were given.
-
-        Raises:
-            UsageError: If the number of songs is none.
-        """
-        given = {name: getattr(self, name) for name in _TASK_OPTIONS if getattr(self, name) is not None}
-        if self.songs is None:
-            return given
-        if self.songs != "all" and not self.songs.isdecimal():
-            raise UsageError(f"--songs is {self.songs!r}", allowed="a number, or all")
-        return given | {"songs": None if self.songs == "all" else int(self.songs)}
+    def recommender_names(self) -> list[str]:
+        """The names of recommenders."""
+        return names(self.recommenders)
 
     @property
-    def methods(self) -> list[str]:
-        """The names of recommenders; numbers of layers stand for networks.
+    def task_options(self) -> dict[str, str]:
+        """The options of the task, by name.
 
         Raises:
-            UsageError: If both are given, or a number of layers is none.
+            UsageError: If one has no value, or is there twice.
         """
-        if self.layers is None:
-            return names(self.recommenders)
-        wrong = [each for each in names(self.layers) if not each.isdecimal()]
-        if wrong or self.recommenders != "default":
-            twice = "--layers and --recommenders say the same thing twice"
-            what = f"--layers holds {', '.join(wrong)}" if wrong else twice
-            raise UsageError(what, allowed="--layers 0,1,2, or --recommenders gnn-sage-0,gnn-gat-2")
-        return [f"gnn-sage-{int(each)}" for each in names(self.layers)]
+        chosen: dict[str, str] = {}
+        for each in self.option or ():
+            name, equals, value = each.partition("=")
+            name = name.strip().replace("-", "_")
+            if not (name and equals):
+                raise UsageError(f"-O {each} is no option with a value", allowed="-O NAME=VALUE, such as -O layers=0,2")
+            if name in chosen:
+                raise UsageError(f"the task option {name} is there twice", allowed="one value for each option")
+            chosen[name] = value.strip()
+        return chosen
+
+
+class EarlierFlags(TyperCommand):
+    """A command that takes the flags of artist similarity of larpbench 0.1 as options of the task."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401, as typer has it
+        """Return the arguments that are left, after rewriting ``--epochs 3`` as ``-O epochs=3``."""
+        rewritten, rest = [], iter(args)
+        for argument in rest:
+            flag, equals, value = argument.partition("=")
+            value = value if equals or flag not in _EARLIER_FLAGS else next(rest, "")
+            if flag not in _EARLIER_FLAGS:
+                rewritten.append(argument)
+                continue
+            now = f"{flag[2:].replace('-', '_')}={value}"
+            typer.echo(f"note: {flag} is now a task option: -O {now} ({flag} works in this version only)", err=True)
+            rewritten += ["-O", now]
+        return super().parse_args(ctx, rewritten)
 
 
 def finite(value: float) -> float:

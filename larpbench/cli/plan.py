@@ -34,13 +34,7 @@ def plan(
     draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
-    layers: options.Layers = None,
-    protocol: options.Protocol = None,
-    visible_edges: options.VisibleEdges = None,
-    songs: options.Songs = None,
-    scaling: options.Scaling = None,
-    epochs: options.Epochs = None,
-    triplets: options.Triplets = None,
+    option: options.Option = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what a run would do, without computing anything.
@@ -60,13 +54,7 @@ def plan(
         draws=draws,
         output=output,
         condition=condition,
-        layers=layers,
-        protocol=protocol,
-        visible_edges=visible_edges,
-        songs=songs,
-        scaling=scaling,
-        epochs=epochs,
-        triplets=triplets,
+        option=option,
     )
     made = planned(chosen)
     if as_json:
@@ -93,15 +81,15 @@ def planned(chosen: RunOptions) -> Plan:
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.tasks import TASKS
 
-    encoders, recommenders, of_task = chosen.encoder_names, chosen.methods, chosen.of_task
+    encoders, recommenders, task_options = chosen.encoder_names, chosen.recommender_names, chosen.task_options
     # Names first: a misspelt name must not cost building a data set.
-    TASKS.get(chosen.task).configured(of_task).check_names(encoders, recommenders)
+    TASKS.get(chosen.task).configured(task_options).check_names(encoders, recommenders)
     return plan(
         load_dataset(chosen.dataset),
         encoders=encoders,
         recommenders=recommenders,
         task=chosen.task,
-        task_options=of_task,
+        task_options=task_options,
         seeds=chosen.seeds,
         budget=chosen.budget,
         draws=chosen.draws,
@@ -138,7 +126,7 @@ def require_available(plan: Plan, chosen: RunOptions) -> None:
     Raises:
         MissingPartError: Naming it.
     """
-    by_name = {*chosen.encoder_names, *chosen.methods} - {"all", "default"}
+    by_name = {*chosen.encoder_names, *chosen.recommender_names} - {"all", "default"}
     absent = [each for each in plan.unavailable if each.name in by_name]
     if absent:
         raise MissingPartError(

@@ -23,7 +23,7 @@ larpbench run --encoders all --seeds 5 --output results-5
 
 larpbench run --encoders clap-pt,bert --download
 
-larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz --layers 0,2"""
+larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
 
 def run(
@@ -37,13 +37,7 @@ def run(
     draws: options.Draws = 1,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
-    layers: options.Layers = None,
-    protocol: options.Protocol = None,
-    visible_edges: options.VisibleEdges = None,
-    songs: options.Songs = None,
-    scaling: options.Scaling = None,
-    epochs: options.Epochs = None,
-    triplets: options.Triplets = None,
+    option: options.Option = None,
     download: Annotated[
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
@@ -77,13 +71,7 @@ def run(
         draws=draws,
         output=output,
         condition=condition,
-        layers=layers,
-        protocol=protocol,
-        visible_edges=visible_edges,
-        songs=songs,
-        scaling=scaling,
-        epochs=epochs,
-        triplets=triplets,
+        option=option,
     )
     if download:
         fetch_missing(chosen)

@@ -170,9 +170,9 @@ class TestCombinations:
         ]  # fmt: skip
         assert {each["encoder"]["origin"]["distribution"] for each in records} == {"larpbench"}
         both = get_encoder("minilm+tfidf"), get_encoder("tfidf+minilm")
-        from larpbench.encoders.run.keys import embedding_key
+        from larpbench.encoders.run.keys import Keys
 
-        keys = {embedding_key(each, data, data.split("test"), 0) for each in both}
+        keys = {Keys().embedding(each, data, data.split("test"), 0) for each in both}
         assert len(keys) == 2
 
     def test_a_trained_part_is_trained_and_not_tested_on_what_it_learnt_from(self, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from support.small_data import build_split_tables
 from larpbench import load_dataset
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import base_name, get_encoder, list_encoders
-from larpbench.encoders.run.keys import checkpoint_key
+from larpbench.encoders.run.keys import Keys
 from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 
 CHAIN = ["larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion"]
@@ -139,7 +139,7 @@ class TestWhereItWasTrained:
         bound = get_encoder("larp-wtc").learning_from(load_dataset("there"))
         assert bound.identity == "larp-wtc@there"
         with pytest.raises(MissingPartError, match="'handcrafted' needs audio, and the data set 'there' has none"):
-            checkpoint_key(bound, 0)
+            Keys().checkpoint(bound, 0)
 
     def test_an_unknown_data_set(self, home_data):
         with pytest.raises(UnknownNameError, match="unknown dataset 'ther'; did you mean there") as caught:

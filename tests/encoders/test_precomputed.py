@@ -17,7 +17,7 @@ from support.vector_files import FORMATS
 import larpbench
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run.keys import embedding_key
+from larpbench.encoders.run.keys import Keys
 from larpbench.errors import DataError
 
 
@@ -304,13 +304,13 @@ def test_a_changed_part_changes_the_key(small, tmp_path, form):
     ids, embeddings = quarters(small)
     name = f"precomputed:{tmp_path / FORMATS[form](tmp_path, ids, embeddings)}"
     data = larpbench.load_dataset(small.folder / "small")
-    before = embedding_key(get_encoder(name), data, data.split("test"), 0)
-    assert embedding_key(get_encoder(name), data, data.split("test"), 0) == before
+    before = Keys().embedding(get_encoder(name), data, data.split("test"), 0)
+    assert Keys().embedding(get_encoder(name), data, data.split("test"), 0) == before
     part = sorted(tmp_path.rglob("*.parquet" if form == "parquet_shards" else "*.npy"))[-1]
     part = tmp_path / "v.ids.txt" if form == "npy" else part
     data_in = part.read_bytes()
     part.write_bytes(data_in[:-1] + bytes([data_in[-1] ^ 1]))
-    assert embedding_key(get_encoder(name), data, data.split("test"), 0) != before
+    assert Keys().embedding(get_encoder(name), data, data.split("test"), 0) != before
 
 
 def test_hdf5_without_its_package_says_what_to_install(cli, small, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import numpy as np
 from larpbench import progress, storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
-from larpbench.encoders.run.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
+from larpbench.encoders.run.keys import Keys, scaled_on
 from larpbench.encoders.run.pipeline import batch_size, encode_tracks
 from larpbench.encoders.run.scaling import Standardiser
 from larpbench.encoders.run.shards import Shard
@@ -72,15 +72,16 @@ class EmbeddingStore:
 
     def __init__(self, root: Path, checkpoints: Path | None = None) -> None:
         self.root = root
+        self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
 
     def folder(self, spec: EncoderSpec, key: str) -> Path:
-        """Return the folder of an encoder's vectors, given their `embedding_key`."""
+        """Return the folder of an encoder's vectors, given their key."""
         return self.root / storage.slug(spec.card.name) / key
 
     def checkpoint(self, spec: EncoderSpec, seed: int) -> Path:
         """Return the folder of a trained encoder's weights, whether it is there or not."""
-        return self.checkpoints / storage.slug(spec.card.name) / checkpoint_key(spec, seed)
+        return self.checkpoints / storage.slug(spec.card.name) / self.keys.checkpoint(spec, seed)
 
     def context(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> EncodeContext:
         """Return what the encoder may know when it is built."""
@@ -112,7 +113,7 @@ class EmbeddingStore:
             StorageError: If the store cannot be written or read.
         """
         split = dataset.split(split_name)
-        key = scaled_key(spec, dataset, split, seed)
+        key = self.keys.scaled(spec, dataset, split, seed)
         vectors, cost = self._raw(spec, dataset, split, seed)
         warnings = _oddities(vectors)
         if spec.card.standardised:
@@ -142,7 +143,7 @@ class EmbeddingStore:
         return vectors, Cost(wall, cpu)
 
     def _shards(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
-        key = embedding_key(spec, dataset, split, seed)
+        key = self.keys.embedding(spec, dataset, split, seed)
         folder = self.folder(spec, key)
         total, size = len(split.track_ids), AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
         return [

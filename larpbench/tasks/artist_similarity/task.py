@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -15,67 +13,31 @@ from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.recommenders.base import Scorer
 from larpbench.tasks.artist_similarity.baselines import BASELINES
 from larpbench.tasks.artist_similarity.encoders import NO_ENCODER, artist_encoder
-from larpbench.tasks.artist_similarity.features import Scaling, artist_features, with_songs
+from larpbench.tasks.artist_similarity.features import artist_features, with_songs
 from larpbench.tasks.artist_similarity.gnn import graph_network, shortened
-from larpbench.tasks.artist_similarity.queries import VisibleEdges, question
+from larpbench.tasks.artist_similarity.options import ArtistOptions
+from larpbench.tasks.artist_similarity.queries import question
 from larpbench.tasks.artist_similarity.scorers import ArtistScorer, Problem
 from larpbench.tasks.artist_similarity.scores import METRICS, SHOWN, score
 from larpbench.tasks.artist_similarity.settings import (
     INSTALL,
     LAYER_KINDS,
     TRAINING,
-    ProtocolName,
     graph_layers_installed,
 )
 from larpbench.tasks.base import Task, TaskResult, VisibleGroup
 
 LAYERS = (0, 1, 2, 3, 4)
-_PROTOCOL = "artist-similarity-v1"
-
-
-@dataclass(frozen=True)
-class ArtistOptions:
-    """What may be chosen of the protocol.
-
-    Attributes:
-        protocol: ``fixed``, or ``paper``: one-way edges, last epoch, scaling on all artists, every triplet.
-        visible_edges: Whether edges of the asked artists to earlier ones are seen (``all``) or not (``none``).
-        songs: How many songs an artist has; None for all.
-        scaling: On whom features are scaled; None: train artists, or all under ``paper``.
-        epochs: At most; None as the protocol says.
-        triplets: Of one update, 0 for all; None as the protocol says.
-    """
-
-    protocol: ProtocolName = "fixed"
-    visible_edges: VisibleEdges = "all"
-    songs: int | None = 1
-    scaling: Scaling | None = None
-    epochs: int | None = None
-    triplets: int | None = None
-
-    @property
-    def variant(self) -> str:
-        """All that is not the default, in words: it is part of the protocol's name in results."""
-        words: list[str] = [self.protocol] if self.protocol != "fixed" else []
-        for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            if value != field.default:
-                words.append(f"{field.name.replace('_', '-')}={'all' if value is None else value}")
-        return ",".join(words)
 
 
 class ArtistSimilarityTask(Task[ArtistScorer]):
-    """Given an artist unseen in training, rank all other such artists; the similar ones should come first.
-
-    Args:
-        options: What may be chosen.
-    """
+    """Given an artist unseen in training, rank all other such artists; the similar ones should come first."""
 
     name = "artist-similarity"
     version = 1
     summary = "find artists who are similar to an artist unseen in training (data sets of kind artist-graph)"
     splits: tuple[SplitName, ...] = ()
-    kind: ClassVar[Literal["playlists", "artist-graph"]] = "artist-graph"
+    kind = "artist-graph"
     query = "artist"
     item = "artist"
     visible_groups = (
@@ -89,23 +51,14 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
 
     metrics = METRICS
     shown = SHOWN
-
-    def __init__(self, options: ArtistOptions | None = None) -> None:
-        self.options = options or ArtistOptions()
-        variant = self.options.variant
-        self.protocol = f"{_PROTOCOL}/{variant}" if variant else _PROTOCOL
-
-    def configured(self, options: Mapping[str, Any]) -> Self:
-        """Return the task with other `ArtistOptions`."""
-        known = {field.name for field in fields(ArtistOptions)}
-        if unknown := sorted(options.keys() - known):
-            raise UsageError(f"the task {self.name!r} has no option {', '.join(unknown)}", allowed=", ".join(known))
-        return type(self)(_checked(ArtistOptions(**options)))
+    protocol = "artist-similarity-v1"
+    Options = ArtistOptions
+    options: ArtistOptions = ArtistOptions()
 
     def view(self, dataset: Dataset) -> Dataset:
         """Return the data set with as many songs an artist as asked for."""
         seen = super().view(dataset)
-        return with_songs(seen, _graph(seen), self.options.songs)
+        return with_songs(seen, _graph(seen), None if self.options.songs == "all" else self.options.songs)
 
     def check_protocol(self, draws: int, removes: bool) -> None:
         """Refuse draws, since hidden edges are not drawn, and encoders that were trained on tested songs."""
@@ -135,6 +88,13 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
 
     def recommenders(self, names: Sequence[str]) -> dict[str, Scorer | MissingPartError]:
         """Return graph networks by name, ``gnn-KIND-LAYERS``; and always the baselines."""
+        if self.options.layers is not None:
+            if list(names) != ["default"]:
+                raise UsageError(
+                    "the option layers and --recommenders say the same thing twice",
+                    allowed="-O layers=0,1,2, or --recommenders gnn-sage-0,gnn-gat-2",
+                )
+            names = [f"gnn-sage-{layers}" for layers in self.options.layers]
         training = shortened(TRAINING[self.options.protocol], self.options.epochs, self.options.triplets)
         untrained = {method.name: method for method in BASELINES}
         lists = {"default": self.default_recommenders, "all": _all_networks()}
@@ -178,21 +138,6 @@ def _graph(dataset: Dataset) -> ArtistGraph:
 
 def _all_networks() -> tuple[str, ...]:
     return tuple(f"gnn-{kind}-{layers}" for kind in LAYER_KINDS for layers in LAYERS)
-
-
-def _checked(options: ArtistOptions) -> ArtistOptions:
-    allowed = {"protocol": ("fixed", "paper"), "visible_edges": ("all", "none"), "scaling": (None, "train", "all")}
-    for name, values in allowed.items():
-        if getattr(options, name) not in values:
-            raise UsageError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)!r}",
-                allowed=", ".join(value for value in values if value),
-            )
-    for name, least in (("songs", 1), ("epochs", 1), ("triplets", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name} is {value}", allowed=f"{least} or more")
-    return options
 
 
 ARTIST_SIMILARITY = ArtistSimilarityTask()

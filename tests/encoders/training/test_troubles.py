@@ -137,7 +137,7 @@ class TestWhatGoesWrong:
         monkeypatch.setitem(ENCODERS._builtins, "toy", "nowhere:TOY")
         monkeypatch.setitem(ENCODERS._loaded, "toy", toy(factory=Failing))
         planned = plan(data, encoders=["toy", "tfidf"], seeds=2, output=tmp_path / "r", store=store)
-        summary = run(planned, store)
+        summary = run(planned)
         assert [planned.cell.encoder for planned, _ in summary.failed] == ["toy@one", "toy@one"]
         assert ["the fan broke" in message for _, message in summary.failed] == [True, True]
         assert [planned.cell.encoder for planned in summary.computed] == ["tfidf"]
