@@ -26,7 +26,10 @@ def check(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Say what an encoder keeps to and what it does not, of all that larpbench relies on; exit code 1 if it fails."""
+    """Run the conformance tests on an encoder.
+
+    The exit code is 1 if a test fails.
+    """
     from larpbench.encoders.names import get_encoder
     from larpbench.testing import check_encoder, check_golden
 

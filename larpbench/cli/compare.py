@@ -24,7 +24,10 @@ def compare(
     second: Annotated[str, typer.Argument(help="Another one.")],
     as_json: options.Json = False,
 ) -> None:
-    """Say by how much two encoders differ on the same playlists, and whether that may be chance."""
+    """Test the difference between two encoders.
+
+    Prints the paired difference on the same playlists, its interval, the p-value and the effect size.
+    """
     from larpbench.results.compare import compare_encoders, to_markdown
 
     lines = compare_encoders(results, first, second)

@@ -32,7 +32,7 @@ def larp(
         typer.Option(help="Folder of the text tower's tokenizer, or its name in the hub cache."),
     ] = None,
 ) -> None:
-    """Turn a checkpoint of the LARP authors' code into an encoder."""
+    """Convert a checkpoint of the LARP authors' code into an encoder."""
     from larpbench.encoders.larp.convert import convert as convert_larp
 
     summary = convert_larp(checkpoint, output, tokenizer)

@@ -1,4 +1,4 @@
-"""``larpbench dataset build mpd | lfm``: the user's own copies of published collections."""
+"""``larpbench dataset build mpd | lfm``: data sets from the user's own copies of published collections."""
 
 from __future__ import annotations
 
@@ -118,12 +118,12 @@ def build_lfm(
     seed: options.SplitSeed = 0,
     output: _Output = None,
 ) -> None:
-    """Build a data set from LFM-2b or LFM-1b; each user is a playlist.
+    """Build a data set from LFM-2b or LFM-1b.
 
-    Users are drawn at random: 1,000 for test, 500 for valid, and for train until they have 100,000 different tracks.
-    Test takes its tracks first. Valid and test playlists are 31 to 99 tracks of one contiguous run of listening events,
-    or a random subset where there are only listening counts. --preset paper: 87,558 train tracks, taken first, and
-    1,000 valid playlists. If the build is interrupted, the same command continues it.
+    Each user is a playlist. Users are drawn at random: 1,000 for test, 500 for valid, and for train until they have
+    100,000 different tracks. Test takes its tracks first. Valid and test playlists are 31 to 99 tracks of one
+    contiguous run of listening events, or a random subset where there are only listening counts. --preset paper: 87,558
+    train tracks, taken first, and 1,000 valid playlists. If the build is interrupted, the same command continues it.
     """
     from larpbench.datasets.sources.lfm.build import build_lfm as build
     from larpbench.datasets.splits.presets import Sizes

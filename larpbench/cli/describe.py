@@ -27,11 +27,14 @@ Kind = Literal["encoder", "recommender", "task"]
 
 
 def describe(
-    kind: Annotated[Kind, typer.Argument(help="What it is.")],
-    name: Annotated[str, typer.Argument(help="Its name.")],
+    kind: Annotated[Kind, typer.Argument(help="Kind of the name.")],
+    name: Annotated[str, typer.Argument(help="Name, as in larpbench list.")],
     as_json: options.Json = False,
 ) -> None:
-    """Say all that is known of an encoder (its card), a recommender or a task."""
+    """Describe an encoder, a recommender or a task.
+
+    For an encoder, this is its card: inputs, weights, licences, training data, verification and status.
+    """
     facts = _FACTS[kind](name)
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -76,7 +79,7 @@ def _recommender(name: str) -> dict[str, object]:
         found: Scorer | MissingPartError = RECOMMENDERS.get(name)
     else:
         owned = own_recommenders().get(name) or own_recommenders(plugins=True).get(name)
-        task, found = owned or (None, RECOMMENDERS.get(name))  # says that there is none
+        task, found = owned or (None, RECOMMENDERS.get(name))  # raises for an unknown name
     if isinstance(found, MissingPartError):
         raise found
     space = found.search_space if isinstance(found, LearnedRecommender) else {}

@@ -20,10 +20,13 @@ def encode(
     dataset: options.DatasetName = "demo",
     split: Annotated[str, typer.Option("--split", help="train, valid or test.")] = "test",
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives encoders that are random.")
+        int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Seed of encoders with a random part.")
     ] = 0,
 ) -> None:
-    """Compute and keep an encoder's vectors of one split, shard by shard; a later run finds them."""
+    """Compute and store an encoder's vectors of one split.
+
+    They are written shard by shard; a later run uses them.
+    """
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.datasets.schema import SPLITS

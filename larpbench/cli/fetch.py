@@ -23,7 +23,10 @@ Nothing else uses the network, but for run --download. An interrupted fetch goes
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Encoder names: larpbench list encoders.", metavar="NAME...")],
 ) -> None:
-    """Fetch the pretrained weights of encoders; print licence and folder."""
+    """Download the pretrained weights of encoders.
+
+    Prints their licence and their folder.
+    """
     from larpbench.encoders.names import get_encoder
 
     specs = [get_encoder(name) for name in names]  # a typing error must not cost a download

@@ -37,7 +37,10 @@ def plan(
     option: options.Option = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
+    """Show what a run would do, without computing anything.
+
+    Prints every cell and whether it has a result, and estimates time and disk space.
+    """
     from larpbench.results.removal import as_sentence, removal_part
 
     chosen = RunOptions(
@@ -73,7 +76,7 @@ def plan(
 
 @aside()
 def planned(chosen: RunOptions) -> Plan:
-    """Return the plan that the options of `run` and `plan` ask for."""
+    """Return the plan of a run with these options."""
     from larpbench.benchmark.plan import plan
 
     return plan(
@@ -91,7 +94,7 @@ def planned(chosen: RunOptions) -> Plan:
 
 
 def fetch_missing(chosen: RunOptions) -> None:
-    """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
+    """Fetch the weights of the chosen encoders that lack only their weights."""
     from larpbench.cli.fetch import fetch_for
     from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
@@ -100,20 +103,20 @@ def fetch_missing(chosen: RunOptions) -> None:
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
-            continue  # listed as unavailable, with the reason, or features of the data set
+            continue  # features of the data set, or listed as unavailable with the reason
         if spec.status().state == "missing-weights":
             fetch_for(spec)
 
 
 def print_unavailable(plan: Plan) -> None:
-    """List what cannot run here, with the reason."""
+    """Print the encoders and recommenders that cannot run here, with the reason."""
     for each in plan.unavailable:
         advice = f"; next: {each.next_step}" if each.next_step else ""
         typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
 
 
 def require_available(plan: Plan, chosen: RunOptions) -> None:
-    """Stop before any work if an encoder or recommender that was asked for by name cannot run.
+    """Stop before any work if an encoder or recommender named on the command line cannot run.
 
     Raises:
         MissingPartError: Naming it.
@@ -122,7 +125,7 @@ def require_available(plan: Plan, chosen: RunOptions) -> None:
     absent = [each for each in plan.unavailable if each.name in by_name]
     if absent:
         raise MissingPartError(
-            f"{len(absent)} of those asked for cannot run: {', '.join(each.name for each in absent)}",
+            f"{len(absent)} of those named cannot run: {', '.join(each.name for each in absent)}",
             next_step=absent[0].next_step or "leave them out",
         )
 

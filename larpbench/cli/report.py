@@ -30,9 +30,10 @@ def report(
         Path | None, typer.Option(help="Folder that larpbench reproduce --to wrote: its tables and figures join in.")
     ] = None,
 ) -> None:
-    """Write the results as a folder of web pages: leaderboard, comparisons, costs, playlists, every cell and encoder.
+    """Write the results as a folder of web pages.
 
-    The pages need no server and no network: open index.html.
+    The pages show the leaderboard, comparisons, costs, playlists, every cell and every encoder. They need no server and
+    no network: open index.html.
     """
     from larpbench.report.site import write_report
 

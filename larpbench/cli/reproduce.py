@@ -49,11 +49,11 @@ def reproduce(
         str, typer.Option(help="Artist similarity: whose features are compared; default: those of the paper.")
     ] = "",
 ) -> None:
-    """Reproduce the LARP paper's tables and figures on a data set, its own numbers beside ours.
+    """Reproduce the tables and figures of the LARP paper.
 
-    What is missing is run; cells that are in the results folder are kept, and an interrupted run goes on. Each table is
-    written as Markdown, CSV and LaTeX, each figure as SVG, PNG and the numbers in it. An option that no target reads
-    is refused.
+    Published numbers stand beside those of the data set. Missing cells are run, and cells with a result are kept. Each
+    table is written as Markdown, CSV and LaTeX, each figure as SVG, PNG and the numbers in it. An option that no target
+    reads is refused.
     """
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.errors import LarpbenchError, UsageError

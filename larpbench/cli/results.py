@@ -13,7 +13,7 @@ from larpbench.errors import printable
 
 FileFormat = Literal["csv", "parquet"]
 
-app = typer.Typer(no_args_is_help=True, help="Check results, export them, or merge those of several folders.")
+app = typer.Typer(no_args_is_help=True, help="Check, export and merge results.")
 
 
 @app.command(
@@ -30,7 +30,10 @@ def export(
         FileFormat | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
     ] = None,
 ) -> None:
-    """Write all results as one flat file: one line a cell and metric, failed cells without a metric."""
+    """Write all results into one flat file.
+
+    It has one line for each cell and metric; failed cells have one line without a metric.
+    """
     from larpbench.errors import UsageError
     from larpbench.results import export as exporting
 
@@ -50,7 +53,10 @@ def merge(
     folders: Annotated[list[Path], typer.Argument(help="Folders of results.")],
     output: Annotated[Path, typer.Option("--output", help="A new or empty folder.")],
 ) -> None:
-    """Copy the results of several folders into a new one, if no two contradict each other."""
+    """Copy the results of several folders into a new one.
+
+    Contradicting results are refused.
+    """
     from larpbench.errors import UsageError
     from larpbench.results import merge as merging
 
@@ -84,7 +90,10 @@ def check(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("results"),
     as_json: options.Json = False,
 ) -> None:
-    """Check all results: arithmetic, digests, and every mean recomputed from the ranked lists. Names what differs."""
+    """Recompute and check all results of a folder.
+
+    Checks arithmetic and digests, and recomputes every mean from the ranked lists. The exit code is 1 if one differs.
+    """
     from larpbench.results.checking import check_results
 
     found = check_results(results)

@@ -39,15 +39,14 @@ def run(
     condition: options.If = "missing",
     option: options.Option = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch the weights that are missing first: larpbench fetch.")
+        bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Refuse every use of the network, of plug-ins too.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
 ) -> None:
-    """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on.
+    """Test encoders on a data set and print the table.
 
-    Without --download no encoder of larpbench uses the network.
+    Cells that have a result are kept. If a run is interrupted, the same command continues it. Without --download, no
+    encoder of larpbench uses the network.
     """
     from larpbench.errors import UsageError
     from larpbench.offline import go_offline
@@ -55,7 +54,7 @@ def run(
     if offline and download:
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
     if offline:
-        go_offline()  # before anything is imported that reads the switches
+        go_offline()  # before any import that reads the environment variables
     from larpbench.benchmark import run as runner
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
@@ -94,14 +93,14 @@ def run(
 
 
 def _tables(plan: Plan) -> list[Table]:
-    """Return the tables of what the plan tests on; other results in the folder that cannot be used are named."""
+    """Return the tables of the plan's data; name the other results in the folder that cannot be used."""
     from larpbench.results.removal import removal_part
     from larpbench.results.store import find_records
     from larpbench.results.table import tables_beside
 
     found, unusable = find_records(plan.output)
     for each in unusable:
-        typer.echo(f"skipped, since it cannot be used: {each}", err=True)
+        typer.echo(f"skipped, unusable: {each}", err=True)
     own = {planned.path for planned in plan.cells}
     tested = next(record for path, record in found if path in own)
     return [table for table in tables_beside(found, tested) if table.removal == removal_part(plan.removal)]

@@ -23,7 +23,10 @@ def table(
         typer.Option("--format", help="csv has one line for each cell and metric."),
     ] = "md",
 ) -> None:
-    """Print the tables of a results folder: one a task and data set."""
+    """Print the tables of a results folder.
+
+    There is one table for each task and data set.
+    """
     from larpbench.results.table import load_results
     from larpbench.results.writers import FORMATS
 

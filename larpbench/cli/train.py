@@ -11,7 +11,7 @@ from larpbench.cli import options
 if TYPE_CHECKING:
     from larpbench.encoders.spec import EncoderSpec
 
-app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights; a killed training goes on.")
+app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights.")
 
 EPILOG = """Examples:
 
@@ -37,7 +37,7 @@ Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, 
 
 @app.callback()
 def train() -> None:
-    """Train an encoder and keep its weights; a killed training goes on."""
+    """Train an encoder and keep its weights. If training is interrupted, the same command continues it."""
 
 
 @app.command(epilog=EPILOG)
@@ -69,7 +69,10 @@ def larp(
     ] = None,
     text_weights: Annotated[str | None, typer.Option("--text-weights", help="The same, of the text tower.")] = None,
 ) -> None:
-    """Train LARP stage by stage, each with the weights of the one before; prints where they are."""
+    """Train LARP, one stage after the other.
+
+    Each stage starts from the weights of the one before. Prints the folder of each stage.
+    """
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
     from larpbench.errors import UsageError
@@ -97,7 +100,10 @@ def clap_ft(
         typer.Option("--weights", help="Initial weights: random, a folder, or a name in the hub cache."),
     ] = None,
 ) -> None:
-    """Fine-tune CLAP until audio and text of a track agree; prints where the weights are."""
+    """Fine-tune CLAP on audio-text pairs.
+
+    Audio and text of a track are positives. Prints the folder of the weights.
+    """
     from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("clap-ft", size, updates, weights), dataset, seed)
@@ -110,7 +116,10 @@ def co_playlist(
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a CNN to hear which tracks share a playlist; prints where the weights are."""
+    """Train a CNN on pairs of tracks that share a playlist.
+
+    Prints the folder of the weights.
+    """
     from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("co-playlist", size, updates), dataset, seed)
@@ -123,7 +132,10 @@ def cnn(
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a CNN as MULE was, until two crops of a track agree; prints where the weights are."""
+    """Train a CNN on pairs of crops of a track, as MULE.
+
+    Prints the folder of the weights.
+    """
     from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("cnn", size, updates), dataset, seed)

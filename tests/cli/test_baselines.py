@@ -95,7 +95,7 @@ class TestEach:
         for _ in range(3):
             stopped = cli(*command)
             assert stopped.code == 130
-            assert "the same command goes on from there" in stopped.err
+            assert "run the same command again to continue" in stopped.err
             left += len(states(home))
         assert left == 2
         assert cli(*command).code == 0

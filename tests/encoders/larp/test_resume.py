@@ -140,7 +140,7 @@ def test_ctrl_c_in_any_stage(cli, command, tmp_path, monkeypatch, size, seconds)
     for _ in places:
         stopped = cli(*command)
         assert stopped.code == 130
-        assert "the same command goes on from there" in stopped.err
+        assert "run the same command again to continue" in stopped.err
         left += states(home)
     assert bool(left) is (seconds == 0)
     final = cli(*command)
