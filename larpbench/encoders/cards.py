@@ -162,4 +162,5 @@ PRECOMPUTED = EncoderSpec(
     takes="FILE",
     digest=precomputed_digest,
     check=check_precomputed,
+    in_place=True,
 )

@@ -82,6 +82,7 @@ class EncoderSpec:
         training: How it is trained; None if it is not.
         source: The data set whose train split it, and what it builds upon, learns from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
+        in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         golden: ``module:attribute`` of the `Golden` that it is compared with, see `larpbench.encoders.references`.
         binder: ``module:attribute`` of a function ``(spec, argument) -> EncoderSpec`` for encoders whose card depends
@@ -104,6 +105,7 @@ class EncoderSpec:
     training: Training | None = None
     source: Dataset | None = None
     combined: bool = False
+    in_place: bool = False
     only_by_name: bool = False
     golden: str | None = None
     binder: str | None = None

@@ -109,7 +109,9 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
     """
     task = TASKS.get(NAME).configured({"protocol": request.protocol})
     seen = task.view(request.dataset)
-    task.encoders(request.encoders, lambda: seen)  # a typing error must not cost hours; the paper's own may not be there
+    task.encoders(
+        request.encoders, lambda: seen
+    )  # a typing error must not cost hours; the paper's own may not be there
     absent: dict[str, str] = {}
     for name in features:
         try:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -255,8 +253,7 @@ def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Reque
 @functools.lru_cache(maxsize=1)
 def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[TrackBatch], np.ndarray]:
     """Return the encoder of this worker process, built once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    processes.serve_parent()
     compiled.follow(spec.identity)
     sys.stdout = sys.stderr = streams.Spelling(sys.stderr)
     with contextlib.suppress(ImportError):
@@ -264,9 +261,3 @@ def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[Track
 
         torch.set_num_threads(1)
     return spec.build(context).encode
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
