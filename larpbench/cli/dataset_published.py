@@ -13,7 +13,7 @@ from larpbench.cli.built import print_built
 from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
-    from larpbench.datasets.raw_dataset import CollectedOptions
+    from larpbench.datasets.build import DatasetOptions
 
 MPD_EPILOG = """Examples:
 
@@ -71,18 +71,18 @@ class Collection:
 
         return datasets_folder() / name if self.output is None else self.output
 
-    def to_build(self, name: Literal["mpd", "lfm"], drawn: options.SplitRule | None = None) -> CollectedOptions:
+    def to_build(self, name: Literal["mpd", "lfm"], drawn: options.SplitRule | None = None) -> DatasetOptions:
         """Return what the builder is told."""
         from larpbench.datasets.audio_files.named import find_audio
+        from larpbench.datasets.build import DatasetOptions
         from larpbench.datasets.captions import caption_column
-        from larpbench.datasets.raw_dataset import CollectedOptions
         from larpbench.datasets.reading.larp_release import read_release
         from larpbench.datasets.splits.presets import Sizes, split_rule
 
         caption_column(self.caption)  # a typing error must not cost the reading of all playlists
         sizes = Sizes(self.train_tracks, self.valid_playlists, self.test_playlists, self.min_length, self.max_length)
         paper = self.preset is not None
-        return CollectedOptions(
+        return DatasetOptions(
             name=self.folder(name).resolve().name,
             rule=split_rule(
                 name,
