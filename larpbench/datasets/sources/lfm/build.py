@@ -10,6 +10,7 @@ import polars as pl
 
 from larpbench import storage
 from larpbench.datasets.build import DatasetOptions, build_dataset
+from larpbench.datasets.catalogue import DatasetSource
 from larpbench.datasets.files import already_built
 from larpbench.datasets.raw_dataset import RawDataset, clean_texts
 from larpbench.datasets.schema import Manifest, SplitName
@@ -19,6 +20,11 @@ from larpbench.datasets.splits.builder import SHORTEST_TRAIN, SplitBuilder
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest
 
+LFM = DatasetSource(
+    "lfm",
+    "listening histories of Last.fm users, from your own copy of LFM-2b or LFM-1b",
+    build="larpbench dataset build lfm --source LFM-2b --preset paper",
+)
 LICENCE = "LFM (Last.fm listening histories): research only; withdrawn by its authors, not to be passed on"
 NOTE = (
     "Users of LFM count as playlists. Which users a paper drew is published nowhere: this split is a seeded draw of "

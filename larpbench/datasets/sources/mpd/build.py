@@ -11,6 +11,7 @@ import polars as pl
 
 from larpbench import progress, storage
 from larpbench.datasets.build import DatasetOptions, build_dataset
+from larpbench.datasets.catalogue import DatasetSource
 from larpbench.datasets.files import already_built
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
 from larpbench.datasets.schema import Manifest, SplitName
@@ -22,6 +23,11 @@ from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 from larpbench.storage import storage_errors
 
+MPD = DatasetSource(
+    "mpd",
+    "the Million Playlist Dataset, from your own copy",
+    build="larpbench dataset build mpd --source spotify_million_playlist_dataset.zip --preset paper",
+)
 LICENCE = "Million Playlist Dataset: research only, not commercial, not to be passed on (Spotify's terms)"
 NOTE = (
     "The split of the Million Playlist Dataset is a seeded draw of our own: which playlists a paper drew is published "
