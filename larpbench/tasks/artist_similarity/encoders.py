@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.datasets.artists.files import SONGS
-from larpbench.datasets.artists.graph import FEATURES
+from larpbench.datasets.artists.graph import FEATURES, SONGS
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.combined import combine
