@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -15,34 +14,34 @@ from larpbench.errors import printable
 app = typer.Typer(no_args_is_help=True, help="Check results, export them, or merge those of several folders.")
 
 
-class Kind(StrEnum):
-    """What is written."""
-
-    csv = "csv"
-    parquet = "parquet"
+FileFormat = Literal["csv", "parquet"]
 
 
 @app.command(
     epilog="""Examples:
 
-larpbench results export results --to parquet results.parquet
+larpbench results export results --format parquet results.parquet
 
-larpbench results export results --to csv results.csv"""
+larpbench results export results results.csv"""
 )
 def export(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
     file: Annotated[Path, typer.Argument(help="File to write.")],
-    to: Annotated[
-        Kind | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
+    format_: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="Format of the file; by default what its name ends with."),
     ] = None,
+    to: Annotated[FileFormat | None, typer.Option("--to", hidden=True)] = None,
 ) -> None:
     """Write all results as one flat file: one line a cell and metric, failed cells without a metric."""
     from larpbench.errors import UsageError
     from larpbench.results import export as exporting
 
-    kind = to.value if to else file.suffix.lower().removeprefix(".")
-    if kind not in list(Kind):
-        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --to")
+    if to:
+        typer.echo("note: --to is now --format; the next version has no --to", err=True)
+    kind = format_ or to or file.suffix.lower().removeprefix(".")
+    if kind not in get_args(FileFormat):
+        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --format")
     lines = exporting.export(results, kind, file)
     typer.echo(f"{file}   ({lines} lines)")
 

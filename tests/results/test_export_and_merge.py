@@ -26,7 +26,7 @@ def results(tmp_path):
 
 @pytest.mark.parametrize(("kind", "read"), [("parquet", pl.read_parquet), ("csv", pl.read_csv)])
 def test_every_metric_of_every_cell_is_exported(cli, results, tmp_path, kind, read):
-    done = cli("results", "export", results, "--to", kind, tmp_path / "all")
+    done = cli("results", "export", results, "--format", kind, tmp_path / "all")
     assert done.code == 0, done.err
     frame = read(tmp_path / "all")
     assert f"({frame.height} lines)" in done.out
