@@ -143,10 +143,10 @@ def shown_columns(task: str, records: Sequence[CellRecord]) -> tuple[str, ...]:
     measured = {metric.name: metric.chance is not None for record in records for metric in record.metrics}
     usual = known.columns if known else ()
     specs = known.metrics if known else ()
-    shown, hidden = {_base(name) for name in usual}, {spec.column for spec in specs}
-    hidden_bases = {spec.name for spec in specs} - shown
-    others = [name for name in measured if name not in hidden and _base(name) not in hidden_bases]
-    others.sort(key=lambda name: (_base(name) not in shown, not measured[name]))
+    order = list(dict.fromkeys(map(_base, usual)))
+    hidden = {spec.column for spec in specs} | {spec.name for spec in specs if spec.name not in order}
+    others = [name for name in measured if name not in hidden and _base(name) not in hidden]
+    others.sort(key=lambda name: (order.index(_base(name)) if _base(name) in order else len(order), not measured[name]))
     columns = *(name for name in usual if name in measured), *others
     return columns or tuple(measured) or usual or ("score",)
 

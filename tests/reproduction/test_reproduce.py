@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
+from support.made_results import write_results
 from support.small_baselines import shrink_baselines
 from support.small_data import build_heard, split_tables, write_library
 from support.small_larp import small_recipe
@@ -201,6 +202,36 @@ def test_wrong_input(cli, small, tmp_path):
     blocked = cli("reproduce", "table1", *named, "--output", tmp_path / "file" / "made")
     assert blocked.code == 1
     assert "file" in blocked.err
+
+
+def test_the_earlier_spelling_of_the_folders_works_and_is_named(cli, small, tmp_path):
+    named = ("reproduce", "table1", "--dataset", small.folder / "small")
+    new = cli(*named, "--output", tmp_path / "new")
+    assert new.code == 0, new.err
+    assert "--output is now the folder of the tables and figures; results lie in results" in new.err
+    old = cli(*named, "--to", tmp_path / "old")
+    assert old.code == 0, old.err
+    assert "--to is now --output" in old.err
+    assert (tmp_path / "old" / "table1.md").read_bytes() == (tmp_path / "new" / "table1.md").read_bytes()
+    unread = cli(*named, "--output", tmp_path / "results", "--to", tmp_path / "old")
+    assert unread.code == 2
+    assert "--results changes nothing of table1" in unread.err  # --output with --to is the folder of results
+    twice = cli(
+        "reproduce", "table2", "--dataset", small.folder / "small",
+        "--output", tmp_path / "x", "--to", tmp_path / "y", "--results", tmp_path / "z",
+    )  # fmt: skip
+    assert twice.code == 2
+    assert "both name the folder" in twice.err
+
+
+def test_a_folder_of_results_is_refused_as_the_folder_of_tables(cli, small, tmp_path):
+    results = write_results(tmp_path / "results", ["a"])
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    refused = cli("reproduce", "table3", "--dataset", small.folder / "small", "--output", results)
+    assert refused.code == 2
+    assert "this folder holds results" in refused.err
+    assert f"--results {results}" in refused.err
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
 
 
 def test_text_of_the_data_is_only_text():

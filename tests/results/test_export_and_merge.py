@@ -68,6 +68,13 @@ def test_the_name_of_the_file_says_what_is_written(cli, results, tmp_path):
     assert "o.xlsx does not say what to write" in unclear.err
 
 
+def test_to_is_the_earlier_name_of_format(cli, results, tmp_path):
+    done = cli("results", "export", results, "--to", "csv", tmp_path / "all")
+    assert done.code == 0, done.err
+    assert "--to is now --format" in done.err
+    assert pl.read_csv(tmp_path / "all").height > 10
+
+
 def test_a_file_that_cannot_be_written_is_named(cli, results):
     done = cli("results", "export", results, "/proc/none/all.parquet")
     assert done.code == 1
