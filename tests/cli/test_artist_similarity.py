@@ -185,7 +185,7 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     monkeypatch.setattr(task, "TRAINING", quick)
     asked = (
         "reproduce", "artist-similarity", "--dataset", toy, "--encoders", "clap,acousticbrainz+clap",
-        "--seeds", "2", "--output", tmp_path / "results", "--to", tmp_path / "reproduced",
+        "--seeds", "2", "--results", tmp_path / "results", "--output", tmp_path / "reproduced",
     )  # fmt: skip
     done = cli(*asked)
     assert done.code == 0, done.err
