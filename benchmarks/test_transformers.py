@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from larpbench.encoders.names import get_encoder
 from paired import paired_ratio
 
 from larpbench.audio.policy import AudioPolicy
@@ -21,6 +20,7 @@ from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.sources.folder.build import build_folder
 from larpbench.encoders.adapters.clap import ClapFrontEnd
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.references import clips
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec

@@ -55,7 +55,7 @@ Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")
 Protocol = Annotated[
     str | None,
     typer.Option(
-        "--protocol", help="Artist similarity: fixed (default), or paper: one-way edges, last epoch, scaled on all."
+        "--protocol", help="Artist similarity: corrected (default), or paper: one-way edges, last epoch, scaled on all."
     ),
 ]
 Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]

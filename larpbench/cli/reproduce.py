@@ -95,7 +95,7 @@ def reproduce(
         budget,
         output.absolute(),
         report,
-        protocol or "fixed",
+        protocol or "corrected",
         tuple(options.names(encoders)) if encoders else (),
     )
     folder = to or Path("reproduced") / data.name

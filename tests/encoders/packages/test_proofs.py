@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from larpbench.encoders.names import get_encoder
 
 from larpbench.encoders import package_cards
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.references import Golden
 from larpbench.errors import EmbeddingError
 from larpbench.registry import resolve
