@@ -1,4 +1,4 @@
-"""The memory of LARP's training: the momentum copy of the model, the queue of keys, the latest features of all tracks."""
+"""The memory of LARP's training: a momentum copy of the model, a queue of keys, the latest features of all tracks."""
 
 from __future__ import annotations
 
