@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+_TINY = 1e-12
 
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
+
+def unit_rows(vectors: np.ndarray, double: bool = True) -> np.ndarray:
     """Scale rows to length 1; a zero row stays zero.
 
     Args:
-        vectors: (n, dim) float. Lengths are summed in float64.
+        vectors: (n, dim) float32 or float64.
+        double: Whether lengths are computed in float64, as vectors for scoring require; else in the dtype of the rows.
 
     Returns:
         (n, dim) of the same dtype.
     """
+    if not double:
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1.0
     return vectors * (1.0 / lengths).astype(vectors.dtype)[:, None]

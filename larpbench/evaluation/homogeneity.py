@@ -18,7 +18,7 @@ def homogeneity(vectors: np.ndarray, playlists: Interactions) -> np.ndarray:
     Returns:
         One float64 for each playlist of two tracks or more.
     """
-    unit = unit_rows(vectors)
+    unit = unit_rows(vectors, double=False)
     several = playlists.select(playlists.lengths >= 2)
     values = np.empty(len(several))
     for row, count in enumerate(several.lengths.tolist()):

@@ -63,7 +63,7 @@ def drawn_playlist(playlists: Interactions) -> int:
 
 def _plane(vectors: np.ndarray) -> np.ndarray:
     """Return the tracks in the plane of most variance, (n, 2); directions only, as the recommender sees them."""
-    unit = unit_rows(vectors).astype(np.float64)
+    unit = unit_rows(vectors, double=False).astype(np.float64)
     plane: np.ndarray = PCA(2, svd_solver="covariance_eigh").fit_transform(unit)
     return plane
 

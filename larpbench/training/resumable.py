@@ -89,7 +89,7 @@ def log_text(history: list[dict[str, Any]]) -> str:
 
 def _spread(vectors: np.ndarray) -> float:
     """Return 1 less the mean cosine of two tracks: near 0 where all have collapsed to one point."""
-    return float(1 - np.square(unit_rows(vectors).mean(axis=0, dtype=np.float64)).sum())
+    return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
 
 
 class _Saver(Generic[Model]):

@@ -74,7 +74,7 @@ class FeatureCosine(ArtistScorer):
 
     def test_vectors(self, inputs: ScoringInputs) -> tuple[np.ndarray, Fit | None]:
         """Return the features, each scaled to length 1."""
-        return unit_rows(inputs.require_features()[inputs.graph.rows("test")]), None
+        return unit_rows(inputs.require_features()[inputs.graph.rows("test")], double=False), None
 
 
 class CommonNeighbours(ArtistScorer):
@@ -118,7 +118,7 @@ class WalkCosine(ArtistScorer):
         for _ in range(2):
             reached = reached @ step
             total = total + reached
-        return unit_rows(_dense(total)), None
+        return unit_rows(_dense(total), double=False), None
 
 
 def _adjacency(inputs: ScoringInputs) -> sparse.csr_array:
