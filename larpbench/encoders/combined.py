@@ -9,6 +9,7 @@ import numpy as np
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.vectors import unit_rows
 
 
 def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
@@ -46,11 +47,7 @@ class CombinedEncoder:
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, sum of the parts' lengths) float32; a part that is all zero stays so."""
-        blocks = []
-        for block in batch.inputs:
-            lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
-            scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-            blocks.append(block * scale / np.sqrt(len(batch.inputs)))
+        blocks = [unit_rows(block.astype(np.float64)) / np.sqrt(len(batch.inputs)) for block in batch.inputs]
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
 

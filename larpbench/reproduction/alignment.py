@@ -18,6 +18,7 @@ from larpbench.results.plots import CLOUD, COLOURS, new_figure, save_figure
 from larpbench.results.published import published_statistics
 from larpbench.results.sheet import Sheet, SheetCell, text_sheet
 from larpbench.results.writers import write_sheet
+from larpbench.vectors import unit_rows
 
 _STAGES = ("larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion")
 _MOST_POINTS = 5_000
@@ -63,8 +64,8 @@ def drawn_playlist(playlists: Interactions) -> int:
 
 def _plane(vectors: np.ndarray) -> np.ndarray:
     """Return the tracks in the plane of most variance, (n, 2); directions only, as the recommender sees them."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    plane: np.ndarray = PCA(2, svd_solver="covariance_eigh").fit_transform(unit.astype(np.float64))
+    unit = unit_rows(vectors, double=False).astype(np.float64)
+    plane: np.ndarray = PCA(2, svd_solver="covariance_eigh").fit_transform(unit)
     return plane
 
 

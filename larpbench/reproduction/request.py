@@ -42,7 +42,7 @@ class Request:
     budget: int
     results: Path
     report: Callable[[str], None]
-    protocol: str = "fixed"
+    protocol: str = "corrected"
     encoders: tuple[str, ...] = ()
 
     @property

@@ -19,6 +19,7 @@ from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, Swi
 from larpbench.encoders.towers.spectrograms import log_mel_spec
 from larpbench.errors import UsageError
 from larpbench.fingerprint import digest
+from larpbench.training.settings import SETTINGS, read_from
 
 _METHOD = "larp 1"
 _PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for cold-start playlist continuation"
@@ -148,9 +149,7 @@ def in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> In
     Raises:
         DataError: If its settings are missing or damaged.
     """
-    from larpbench.encoders.larp.checkpoint import read_settings
-
-    settings = read_settings(folder)
+    settings = read_from(folder / SETTINGS, ModelSettings)
     swin = settings.audio if isinstance(settings.audio, SwinSettings) else None
     card = {
         "modalities": tuple(each for each in VIEWS if each in facts.get("views", VIEWS)),

@@ -19,11 +19,11 @@ from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.keys import Keys, scaled_on
 from larpbench.encoders.run.pipeline import batch_size, encode_tracks
-from larpbench.encoders.run.scaling import Standardiser
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
 from larpbench.runtime import Cost
+from larpbench.vectors import Standardiser
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256

@@ -1,4 +1,4 @@
-"""Runs a trainer: progress, validation after every epoch, the best weights kept, and a state for the next time."""
+"""Runs a `Trainer`: progress, validation after every epoch, the best weights on disk, and a state to resume from."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any, Generic
 
 import numpy as np
 from safetensors import safe_open
-from torch import nn
 
 from larpbench import progress, storage
-from larpbench.encoders.checkpoints import write_card
-from larpbench.encoders.encoder import FitContext
 from larpbench.errors import TrainingError
-from larpbench.training.loop import Model, Progress, Trainer
+from larpbench.training.loop import Model, TrainedModel
 from larpbench.training.tensors import read_tensors, write_tensors
+from larpbench.training.trainer import Progress, Trainer
+from larpbench.vectors import unit_rows
 
 LOG = "log.jsonl"
 SECONDS_BETWEEN_SAVES = 30.0
@@ -27,27 +26,31 @@ _STATE, _BEST = "state.safetensors", "best"
 
 def fit(
     trainer: Trainer[Model],
-    context: FitContext,
+    workdir: Path,
     title: str,
     embed: Callable[[Model], np.ndarray],
+    score: Callable[[np.ndarray], float],
     save: Callable[[Path, Model], None],
-) -> Path:
-    """Train to the end, or on from where a killed training has left off.
+    load: Callable[[Path], Model],
+) -> TrainedModel[Model]:
+    """Train to the end, or resume a training that was killed.
 
     Args:
-        trainer: Its progress says afterwards how it went.
-        context: Where the state is kept, and what validation scores with.
+        trainer: What to train.
+        workdir: Holds the state, the log and the best weights.
         title: Of the progress bar.
         embed: Returns the model's vectors of the valid tracks, (n, dim) float32, in eval mode.
+        score: Returns recall@10 of the validation playlists, given these vectors.
         save: Writes a model to a folder.
+        load: Reads what `save` wrote.
 
     Returns:
-        The folder with the weights that were best on validation, as `save` wrote them.
+        The model of the best epoch. Its facts are those of a training from scratch.
 
     Raises:
         TrainingError: If the loss or the vectors are no longer numbers; the best weights so far are kept.
     """
-    saver = _Saver(trainer, context, save)
+    saver = _Saver(trainer, workdir)
     saver.load()
 
     def evaluate(candidate: Model) -> dict[str, float]:
@@ -57,22 +60,18 @@ def fit(
                 f"the vectors of {trainer.what} are not finite after update {trainer.progress.update}",
                 next_step="train with a lower learning rate",
             )
-        return {"recall@10": context.score(vectors), "spread": _spread(vectors)}
+        return {"recall@10": score(vectors), "spread": _spread(vectors)}
 
-    best = context.workdir / _BEST
+    best = workdir / _BEST
     try:
         with progress.stage(title, trainer.updates, "updates", trainer.progress.update) as advance:
-            trainer.run(evaluate, saver.keep_best, saver.save_sometimes, advance)
+            trainer.run(evaluate, lambda model: save(best, model), saver.save_sometimes, advance)
     except TrainingError as error:
         if best.is_dir():
             error.where = f"the best weights so far are kept in {best} (encoder checkpoint:{best})"
         raise
-    return best
-
-
-def facts(done: Progress) -> dict[str, Any]:
-    """Return what a record should say of a training, as JSON, if it goes on from no other; the history comes apart."""
-    return {
+    done = trainer.progress
+    facts = {
         "updates": done.update,
         "updates_in_all": done.update,
         "epochs": len(done.history),
@@ -80,37 +79,26 @@ def facts(done: Progress) -> dict[str, Any]:
         "best": done.best,
         "best_epoch": done.best_epoch,
     }
-
-
-def parameters(model: nn.Module) -> int:
-    """Return how many numbers a model has to learn."""
-    return sum(each.numel() for each in model.parameters())
+    return TrainedModel(load(best), done.history, facts)
 
 
 def log_text(history: list[dict[str, Any]]) -> str:
-    """Return the content of ``log.jsonl``: one line an epoch."""
+    """Return the content of ``log.jsonl``: one line per epoch."""
     return "".join(json.dumps(entry) + "\n" for entry in history)
 
 
 def _spread(vectors: np.ndarray) -> float:
     """Return 1 less the mean cosine of two tracks: near 0 where all have collapsed to one point."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return float(1 - np.square(unit.mean(axis=0, dtype=np.float64)).sum())
+    return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
 
 
 class _Saver(Generic[Model]):
-    """Keeps a trainer's state and best weights in the work folder."""
+    """Keeps a trainer's state and log in the work folder."""
 
-    def __init__(self, trainer: Trainer[Model], context: FitContext, save: Callable[[Path, Model], None]) -> None:
-        self._trainer, self._save = trainer, save
-        self._workdir, self._card = context.workdir, context.card
+    def __init__(self, trainer: Trainer[Model], workdir: Path) -> None:
+        self._trainer, self._workdir = trainer, workdir
         self._saved = time.monotonic()
         self._logged = 0
-
-    def keep_best(self, model: Model) -> None:
-        """Save the weights that are best on validation so far, as a checkpoint of their own."""
-        self._save(self._workdir / _BEST, model)
-        write_card(self._workdir / _BEST, self._card)
 
     def save_sometimes(self) -> None:
         """Write the log after an epoch, and the state unless that has just been done."""
