@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from larpbench.testing.encoders import Check, check_encoder
+from larpbench.testing.checks import Check
+from larpbench.testing.encoders import check_encoder
 from larpbench.testing.golden import check_golden
 from larpbench.testing.toys import toy_batch, toy_split
 
