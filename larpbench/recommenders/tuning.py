@@ -231,6 +231,8 @@ def draw(name: str, space: SearchSpace, budget: int) -> list[dict[str, float]]:
     """
     if budget < 1:
         raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
+    if not space:
+        return [{}]  # nothing to choose: one trial
     sizes = [len(values) for values in space.values()]
     total = math.prod(sizes)
     key = hashlib.sha256(f"{TUNING_VERSION}\x1f{name}".encode()).digest()
