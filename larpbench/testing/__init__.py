@@ -12,6 +12,7 @@ from larpbench.testing.checks import Check
 from larpbench.testing.encoders import check_encoder
 from larpbench.testing.golden import check_golden
 from larpbench.testing.recommenders import check_recommender
+from larpbench.testing.tasks import check_task
 from larpbench.testing.toys import toy_batch, toy_split
 from larpbench.testing.worlds import toy_graph, toy_playlists
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_encoder",
     "check_golden",
     "check_recommender",
+    "check_task",
     "toy_batch",
     "toy_graph",
     "toy_playlists",

@@ -140,7 +140,7 @@ WRONG = {  # what is wrong -> recommender, the check that finds it, its outcome,
     "no values": (changed(Centred, search_space={"share": (1.0, float("nan"))}), "search space", "fail", "share may"),
     "built": (changed(Centred, built=lambda self, params, seed: type(self)(seed=seed)), "search space", "fail", "0.5"),
     "a list": (
-        changed(Means, query_vectors=lambda self, s, e: playlist_means(s, e).tolist()), "shape and dtype", "fail", "list"
+        changed(Means, query_vectors=lambda self, s, e: playlist_means(s, e).tolist()), "shape and dtype", "fail", "a l"
     ),
     "rows": (changed(Means, item_vectors=lambda self, e: unit(e)[1:]), "shape and dtype", "fail", "(47, 8)"),
     "dtype": (changed(Means, item_vectors=lambda self, e: e.astype(float)), "shape and dtype", "fail", "float64"),
