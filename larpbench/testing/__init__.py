@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from larpbench.testing.checks import Check
+from larpbench.testing.datasets import check_dataset
 from larpbench.testing.encoders import check_encoder
 from larpbench.testing.golden import check_golden
 from larpbench.testing.recommenders import check_recommender
@@ -18,6 +19,7 @@ from larpbench.testing.worlds import toy_graph, toy_playlists
 
 __all__ = [
     "Check",
+    "check_dataset",
     "check_encoder",
     "check_golden",
     "check_recommender",
