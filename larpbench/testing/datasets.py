@@ -16,7 +16,7 @@ from larpbench.datasets.catalogue import DATASETS, DatasetSource, load_dataset
 from larpbench.datasets.check import check_dataset as verify
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import LarpbenchError
+from larpbench.errors import LarpbenchError, MissingPartError
 from larpbench.registry import resolve
 from larpbench.testing.checks import (
     Check,
@@ -71,10 +71,13 @@ def check_dataset(source: DatasetSource | str | Path, *, rebuild: bool = False) 
 
     Raises:
         UnknownNameError: If there is no such data set.
-        MissingPartError: If it comes from a plug-in that cannot be loaded.
+        MissingPartError: If it comes from a plug-in that cannot be loaded, or is built by a command of its own and
+            is not there.
     """
     subject = _Subject(source if isinstance(source, DatasetSource) else _found(source), rebuild)
     with restored_state():
+        if isinstance(subject.source, DatasetSource) and subject.source.build:
+            _require_built(subject)
         checks = [run_check("loads", _loads, subject)]
         if checks[0].outcome == "fail":
             return [*checks, *skipped(_CHECKS, "it could not be loaded")]
@@ -86,6 +89,15 @@ def _found(name: str | Path) -> DatasetSource | Path:
     if isinstance(name, str) and name in DATASETS.names():
         return DATASETS.get(name)
     return (Path(name) if Path(name).is_dir() else load_dataset(name).folder).absolute()
+
+
+def _require_built(it: _Subject) -> None:
+    try:
+        it.load()
+    except MissingPartError:
+        raise
+    except Exception:  # a plug-in may raise anything: the first check says what
+        return
 
 
 def _loads(it: _Subject) -> None:
