@@ -36,7 +36,9 @@ def toy_playlists() -> Dataset:
     for number, split in enumerate(SPLITS):
         draw = np.random.default_rng([17, number])
         ids = [f"{split}-{place:02d}" for place in draw.permutation(_TRACKS)]  # ids say nothing of communities
-        tracks += [(name, f"{split} artist {track // 4}", track % 2, split) for track, name in enumerate(ids)]
+        tracks += [
+            (name, f"{split} artist {track % 2} {track // 8}", track % 2, split) for track, name in enumerate(ids)
+        ]
         for playlist in range(_PLAYLISTS):
             roles = ["seed", "heldout"] * (_LENGTH // 2)
             if split == "train":
