@@ -55,7 +55,12 @@ def is_built(source: DatasetSource) -> bool:
     return (datasets_folder() / source.name / MANIFEST).is_file()
 
 
-def _load(source: DatasetSource) -> Dataset:
+def load_source(source: DatasetSource) -> Dataset:
+    """Return the data set of a registered source.
+
+    Raises:
+        MissingPartError: If it has to be built first.
+    """
     if source.load is not None:
         load = resolve(source.load) if isinstance(source.load, str) else source.load
         made: Dataset = load()
@@ -114,7 +119,7 @@ def load_dataset(name: str | Path) -> Dataset:
     """
     folder = Path(name)
     if isinstance(name, str) and name in DATASETS.names():
-        dataset = _load(DATASETS.get(name))
+        dataset = load_source(DATASETS.get(name))
         if not DATASETS.origin(name).built_in:
             _require_rules(dataset)
         return dataset

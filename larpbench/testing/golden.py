@@ -13,7 +13,7 @@ from larpbench.encoders.references import Golden
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.registry import resolve
 from larpbench.streams import aside
-from larpbench.testing.encoders import Check
+from larpbench.testing.checks import Check
 
 
 def check_golden(spec: EncoderSpec) -> list[Check]:

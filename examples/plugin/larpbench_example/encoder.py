@@ -1,7 +1,7 @@
-"""A third-party text encoder for larpbench: how often each word of the caption occurs, hashed into 256 buckets.
+"""A text encoder: how often each word of the caption occurs, hashed into 256 buckets.
 
-larpbench imports this module whenever it lists its encoders, so nothing here may be heavy: if your encoder needs torch,
-put it into a module of its own and name that module in `factory`.
+larpbench imports this module when a command names the encoder, so nothing here may be heavy: if your encoder needs
+torch, put it into a module of its own and name that module in `factory`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_WORDS = ("",)  # an all-zero row would fail the run, so a caption without wor
 
 
 class HashedWords:
-    """The only method that larpbench asks for is `encode`; larpbench cuts the batches and keeps the vectors."""
+    """One method, `encode`; larpbench cuts the batches and stores the vectors."""
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 256) float32 in the order of the batch: always of the dtype and dim that the card promises."""
@@ -52,5 +52,5 @@ HASHED_WORDS = EncoderSpec(
         licence="Apache-2.0",
         tracks_per_second=50_000,  # roughly; the plan estimates time with it
     ),
-    factory="larpbench_example:build",
+    factory="larpbench_example.encoder:build",
 )
