@@ -16,7 +16,7 @@ from larpbench.benchmark.learned import splits_read
 from larpbench.benchmark.plan import Plan, PlannedCell, cell_state, default_store
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.datasets.splits.rules import redraw_test
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import encoder_origin
 from larpbench.encoders.run.store import EmbeddingStore, StoredEmbeddings

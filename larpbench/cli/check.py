@@ -28,14 +28,14 @@ def check(
 ) -> None:
     """Say what an encoder keeps to and what it does not, of all that larpbench relies on; exit code 1 if it fails."""
     from larpbench.encoders.names import get_encoder
-    from larpbench.testing import check_encoder, check_golden
+    from larpbench.testing import check_encoder, check_reference
 
     spec = get_encoder(name)
     status = spec.status()
     if status.state != "ready" and not (golden and status.state == "missing-weights"):
         raise MissingPartError(f"encoder {name!r} cannot run: {status.text}", next_step=status.next_step)
     checks = check_encoder(spec) if status.state == "ready" else []
-    checks += check_golden(spec) if golden else []
+    checks += check_reference(spec) if golden else []
     failed = [each for each in checks if each.outcome == "fail"]
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in checks], indent=2, ensure_ascii=False))

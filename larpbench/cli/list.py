@@ -48,26 +48,41 @@ def list_names(
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        state = _state(row)
-        origin = "" if row.get("origin", "larpbench") == "larpbench" else f"  (from {row['origin']})"
-        needs = (
-            f"  ({row['modalities']}, {row['dim']} numbers, {row['licence']}, {row['speed']})" if "speed" in row else ""
-        )
-        typer.echo(f"{row['name']:{width}}  {row['summary']}{needs}{state}{origin}")
+    if kind is Kind.encoders:
+        _print_encoders(rows)
+    else:
+        width = max((len(row["name"]) for row in rows), default=0)
+        for row in rows:
+            origin = "" if row.get("origin", "larpbench") == "larpbench" else f"  (from {row['origin']})"
+            typer.echo(f"{row['name']:{width}}  {row['summary']}{_state(row)}{origin}")
     if not rows:
         typer.echo(f"no {kind.value} match {pattern!r}", err=True)
 
 
+def _print_encoders(rows: list[dict[str, str]]) -> None:
+    """Print name, modality, dimension, status and summary, in lines of at most 100 characters."""
+    columns = [
+        (
+            row["name"].partition("[")[0].rstrip(":"),
+            row.get("modalities", ""),
+            row.get("dim", ""),
+            row["status"] + ("*" if row.get("unverified") else ""),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    for row, values in zip(rows, columns, strict=True):
+        facts = "  ".join(f"{value:{width}}" for value, width in zip(values, widths, strict=True))
+        typer.echo(f"{facts}  {row['summary']}")
+    if any(row.get("unverified") for row in rows):
+        typer.echo("* an adapter that was never compared with the original code")
+
+
 def _state(row: dict[str, str]) -> str:
-    """Return what to say of a row that is not simply ready."""
-    told = []
-    if row.get("status", "ready") != "ready":
-        told.append(f"{row['status']}: {row['reason']}" if row.get("reason") else row["status"])
-        told += [f"next: {row['next']}"] if row["next"] else []
-    told += ["unproven"] if row.get("unproven") else []
-    return f"  [{'; '.join(told)}]" if told else ""
+    """Return the status of a row that is not ready, with the next step."""
+    if row.get("status", "ready") == "ready":
+        return ""
+    return f"  [{row['status']}; next: {row['next']}]" if row["next"] else f"  [{row['status']}]"
 
 
 def _encoders() -> list[dict[str, str]]:
@@ -90,7 +105,7 @@ def _encoder(spec: EncoderSpec) -> dict[str, str]:
         "status": status.state,
         "reason": status.reason or "",
         "next": status.next_step or "",
-        "unproven": "yes" if spec.card.unproven else "",
+        "unverified": "yes" if spec.card.unverified else "",
         "origin": "larpbench",
     }
 

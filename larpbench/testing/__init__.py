@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from larpbench.testing.encoders import Check, check_encoder
-from larpbench.testing.golden import check_golden
+from larpbench.testing.references import check_reference
 from larpbench.testing.toys import toy_batch, toy_split
 
-__all__ = ["Check", "check_encoder", "check_golden", "toy_batch", "toy_split"]
+__all__ = ["Check", "check_encoder", "check_reference", "toy_batch", "toy_split"]

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from larpbench.encoders.names import get_encoder
 
 import larpbench
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.keys import embedding_key
 
 EARLIER = Path(__file__).parents[1] / "fixtures" / "earlier-version"

@@ -17,8 +17,8 @@ from larpbench.encoders.baselines.clap import Clap
 from larpbench.encoders.baselines.cnn import AudioCnn
 from larpbench.encoders.baselines.saving import load_clap, load_cnn, save_clap, save_cnn
 from larpbench.encoders.baselines.training import train_clap, train_cnn
-from larpbench.encoders.checkpoint import View, folder_and_view
-from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
+from larpbench.encoders.card import View
+from larpbench.encoders.encoder import FitContext, TrackBatch
 from larpbench.encoders.towers.fitting import LOG, log_text
 from larpbench.encoders.towers.inputs import log_mels
 from larpbench.encoders.towers.tokens import Tokenizer
@@ -114,14 +114,3 @@ def _ready(part: Part | None) -> Part:
     if part is None:
         raise MissingPartError("this encoder has no weights yet: neither fit nor load was called")
     return part
-
-
-def build_cnn(context: EncodeContext, argument: str | None) -> CnnEncoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    return CnnEncoder()
-
-
-def build_clap(context: EncodeContext, argument: str | None) -> ClapEncoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    _, view = folder_and_view(f"x:{argument}" if argument else "x")
-    return ClapEncoder(view)

@@ -18,7 +18,7 @@ from typing import Literal
 from torch import Tensor
 
 from larpbench import storage
-from larpbench.encoders.checkpoints import CARD
+from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.larp.checkpoint import save_model
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings

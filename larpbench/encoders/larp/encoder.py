@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from larpbench import storage
 from larpbench.datasets.schema import Split
-from larpbench.encoders.checkpoint import View, folder_and_view
-from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
+from larpbench.encoders.card import View
+from larpbench.encoders.encoder import FitContext, TrackBatch
 from larpbench.encoders.larp.checkpoint import load_model, save_model
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings
@@ -87,9 +87,3 @@ class LarpEncoder:
         if self._model is None:
             raise MissingPartError("this LARP encoder has no weights yet: neither fit nor load was called")
         return self._model
-
-
-def build_larp(context: EncodeContext, argument: str | None) -> LarpEncoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    _, view = folder_and_view(f"x:{argument}" if argument else "x")
-    return LarpEncoder(view)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from larpbench.datasets.schema import Split
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.encoder import FitContext, Rows
 from larpbench.encoders.larp.checkpoint import load_model, save_model
 from larpbench.encoders.larp.model import HeadTower, Larp

@@ -14,7 +14,7 @@ from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
 _CHECKPOINT_KEY_LENGTH = 32
-_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
+_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
 
 
 def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import nn
 
 from larpbench import progress, storage
-from larpbench.encoders.checkpoints import write_card
+from larpbench.encoders.checkpoint_folder import write_card
 from larpbench.encoders.encoder import FitContext
 from larpbench.errors import TrainingError
 from larpbench.training.loop import Model, Progress, Trainer

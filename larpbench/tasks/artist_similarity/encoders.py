@@ -14,7 +14,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.combined import combine
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, base_name, get_encoder
+from larpbench.encoders.names import ENCODERS, get_encoder, parse_name
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
@@ -22,19 +22,6 @@ from larpbench.fingerprint import digest, digest_file_once
 from larpbench.table_files import read_parquet
 
 JOIN = "+"
-NO_ENCODER = EncoderSpec(
-    EncoderCard(
-        name="none",
-        version=1,
-        summary="no features at all: for methods that see the graph only",
-        modalities=(),
-        dim=0,
-        weights="none",
-        licence="Apache-2.0",
-        tracks_per_second=1e9,
-    ),
-    factory="larpbench.tasks.artist_similarity.encoders:build_none",
-)
 
 
 @dataclass(frozen=True)
@@ -62,24 +49,6 @@ class Joined:
         return np.concatenate(batch.inputs, axis=1)
 
 
-PAPER_RANDOM = EncoderSpec(
-    EncoderCard(
-        name="random",
-        version=1,
-        summary="uniform numbers, as many as OLGA's AcousticBrainz features have: the paper's random features",
-        modalities=(),
-        dim=2_613,
-        weights="none",
-        licence="Apache-2.0",
-        paper="Groetschla et al. 2024, arXiv 2409.09026",
-        stochastic=True,
-        control=True,
-        tracks_per_second=20_000,
-    ),
-    factory="larpbench.tasks.artist_similarity.encoders:build_paper_random",
-)
-
-
 def artist_encoder(name: str, dataset: Dataset, paper: bool = False) -> EncoderSpec:
     """Return an encoder by name: ready-made features of the data set, a registered encoder, or several: ``A+B``.
 
@@ -99,7 +68,7 @@ def artist_encoder(name: str, dataset: Dataset, paper: bool = False) -> EncoderS
     if paper and name == PAPER_RANDOM.card.name:
         return PAPER_RANDOM
     parts = name.split(JOIN)
-    if len(parts) > 1 and all(part in known or base_name(part) in ENCODERS.names() for part in parts):
+    if len(parts) > 1 and all(part in known or parse_name(part)[0].base in ENCODERS.names() for part in parts):
         if len(set(parts)) < len(parts):
             raise UsageError(f"an encoder is joined with itself: {name}")
         return _joined([artist_encoder(part, dataset, paper) for part in sorted(parts)])  # one name whatever the order
@@ -159,7 +128,7 @@ def _path(folder: Path, name: str) -> Path:
 def _joined(parts: list[EncoderSpec]) -> EncoderSpec:
     combined = combine(parts)
     card = combined.card.model_copy(update={"pooling": "side by side, as they are: columns are scaled for all artists"})
-    return replace(combined, card=card, factory="larpbench.tasks.artist_similarity.encoders:build_joined")
+    return replace(combined, card=card, factory=build_joined)
 
 
 def build_joined(context: EncodeContext, argument: str | None) -> Encoder:
@@ -192,3 +161,34 @@ def build_none(context: EncodeContext, argument: str | None) -> Encoder:
         UsageError: Always.
     """
     raise UsageError("no encoder has no vectors")
+
+
+NO_ENCODER = EncoderSpec(
+    EncoderCard(
+        name="none",
+        version=1,
+        summary="no features at all: for methods that see the graph only",
+        modalities=(),
+        dim=0,
+        weights="none",
+        licence="Apache-2.0",
+        tracks_per_second=1e9,
+    ),
+    factory=build_none,
+)
+PAPER_RANDOM = EncoderSpec(
+    EncoderCard(
+        name="random",
+        version=1,
+        summary="uniform numbers, as many as OLGA's AcousticBrainz features have: the paper's random features",
+        modalities=(),
+        dim=2_613,
+        weights="none",
+        licence="Apache-2.0",
+        paper="Groetschla et al. 2024, arXiv 2409.09026",
+        stochastic=True,
+        control=True,
+        tracks_per_second=20_000,
+    ),
+    factory=build_paper_random,
+)
