@@ -86,14 +86,14 @@ def _kind_and_name(kind: str, name: str | None) -> tuple[str, str]:
 
 def _encoder(name: str, golden: bool) -> list[Check]:
     from larpbench.encoders.names import get_encoder
-    from larpbench.testing import check_encoder, check_golden
+    from larpbench.testing import check_encoder, check_reference
 
     spec = get_encoder(name)
     status = spec.status()
     if status.state != "ready" and not (golden and status.state == "missing-weights"):
         raise MissingPartError(f"encoder {name!r} cannot run: {status.text}", next_step=status.next_step)
     checks = check_encoder(spec) if status.state == "ready" else []
-    return checks + (check_golden(spec) if golden else [])
+    return checks + (check_reference(spec) if golden else [])
 
 
 def _recommender(name: str) -> list[Check]:

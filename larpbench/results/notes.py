@@ -109,7 +109,7 @@ def footnotes(
     found.extend(_draws(records, columns[0]))
     found.extend(_trainings(records))
     found.extend(_trained_elsewhere(records))
-    found.extend(_unproven(records))
+    found.extend(_unverified(records))
     found.extend(sorted({f"{each.cell.encoder}: {text}." for each in records for text in each.warnings}))
     for row in rows:
         if row.failure:
@@ -214,13 +214,17 @@ def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     return found
 
 
-def _unproven(records: Sequence[CellRecord]) -> list[str]:
+def _unverified(records: Sequence[CellRecord]) -> list[str]:
     """Name the adapters that nobody has compared with their original."""
     cards = {record.cell.encoder: record.encoder.card for record in records}
-    names = sorted(name for name, card in cards.items() if card.get("original") and not card.get("proof"))
+    names = sorted(
+        name
+        for name, card in cards.items()
+        if card.get("original") and not (card.get("verification") or card.get("proof"))
+    )
     if not names:
         return []
     return [
-        "unproven adapters, never compared with the original code on the same weights and input (larpbench check NAME "
-        f"--golden): {', '.join(names)}."
+        "unverified adapters, never compared with the original code on the same weights and input (larpbench check "
+        f"NAME --golden): {', '.join(names)}."
     ]

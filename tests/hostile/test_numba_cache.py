@@ -53,7 +53,7 @@ def test_two_homes_with_one_cache_fill_it_one_after_the_other(tmp_path):
 
 
 def test_two_homes_have_two_caches(tmp_path):
-    code = "import os, larpbench.encoders.adapters.handcrafted as h, numba; print(numba.config.CACHE_DIR)"
+    code = "import os, larpbench.encoders.adapters.handcrafted.encoder as h, numba; print(numba.config.CACHE_DIR)"
     found = outputs(*(start(tmp_path / home, code) for home in ("one", "two")))
     for home, (cache,) in zip(("one", "two"), found, strict=True):
         assert Path(cache).parent == tmp_path / home / "numba"

@@ -12,8 +12,7 @@ from larpbench.encoders.baselines.clap import Clap
 from larpbench.encoders.baselines.cnn import AudioCnn
 from larpbench.encoders.baselines.settings import ClapSettings, CnnRecipe
 from larpbench.encoders.baselines.training import train_clap, train_cnn
-from larpbench.encoders.checkpoint import folder_and_view
-from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
+from larpbench.encoders.encoder import FitContext, TrackBatch
 from larpbench.encoders.towers.encoder import TrainedEncoder, TwoTowerEncoder
 from larpbench.encoders.towers.inputs import log_mels
 from larpbench.encoders.towers.tokens import Tokenizer, load_tokenizer
@@ -50,14 +49,3 @@ class ClapEncoder(TwoTowerEncoder[Clap]):
         """Read weights, settings and tokenizer."""
         self._model = model = load_model(folder, Clap, ClapSettings)
         self._tokenizer = load_tokenizer(folder, model.settings.text.max_tokens)
-
-
-def build_cnn(context: EncodeContext, argument: str | None) -> CnnEncoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    return CnnEncoder()
-
-
-def build_clap(context: EncodeContext, argument: str | None) -> ClapEncoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    _, view = folder_and_view(f"x:{argument}" if argument else "x")
-    return ClapEncoder(view)

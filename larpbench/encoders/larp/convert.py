@@ -18,7 +18,7 @@ from typing import Literal
 from torch import Tensor
 
 from larpbench import storage
-from larpbench.encoders.checkpoints import CARD
+from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.audio_tower import PATCH

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from larpbench.datasets.schema import Split
-from larpbench.encoders.checkpoint import folder_and_view
-from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
+from larpbench.encoders.encoder import FitContext, TrackBatch
 from larpbench.encoders.larp.model import Larp, load_larp
 from larpbench.encoders.larp.settings import HeadSettings
 from larpbench.encoders.larp.training import train_stage
@@ -34,9 +33,3 @@ class LarpEncoder(TwoTowerEncoder[Larp]):
         if isinstance(self.model.settings.text, HeadSettings):
             return self.model.text_features(torch.from_numpy(batch.inputs[-1]).to(self._device))
         return super().text(batch)
-
-
-def build_larp(context: EncodeContext, argument: str | None) -> LarpEncoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    _, view = folder_and_view(f"x:{argument}" if argument else "x")
-    return LarpEncoder(view)

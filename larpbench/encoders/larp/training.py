@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.datasets.schema import Split
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.encoder import FitContext, Rows
 from larpbench.encoders.larp.model import HeadTower, Larp, load_larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, Recipe, TrainingSettings

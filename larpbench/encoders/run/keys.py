@@ -18,7 +18,7 @@ from larpbench.fingerprint import digest
 
 T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
-_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
+_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
 
 
 class Keys:

@@ -22,7 +22,7 @@ from larpbench import compiled, processes, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
-from larpbench.encoders.checkpoints import load_checkpoint
+from larpbench.encoders.checkpoint_folder import load_checkpoint
 from larpbench.encoders.encoder import EncodeContext, FittedEncoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError
@@ -218,7 +218,7 @@ def _in_processes(
     spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
 ) -> Iterator[EncodedBatch]:
     options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
-    spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
+    spec = replace(spec, trained_on=None)  # it cannot learn, and a data set is heavy luggage
     jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
     try:
         with compiled.first_use(spec.identity) as is_first:

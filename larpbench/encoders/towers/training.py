@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from larpbench import storage
-from larpbench.encoders.checkpoints import write_card
+from larpbench.encoders.checkpoint_folder import write_card
 from larpbench.encoders.encoder import FitContext
 from larpbench.encoders.towers.tokens import Tokenizer
 from larpbench.training.loop import Model, TrainedModel

@@ -13,7 +13,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.combined import combine
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, base_name, get_encoder
+from larpbench.encoders.names import ENCODERS, get_encoder, parse_name
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
@@ -125,7 +125,7 @@ def artist_encoder(name: str, dataset: Dataset, paper: bool = False) -> EncoderS
     if paper and name == PAPER_RANDOM.card.name:
         return PAPER_RANDOM
     parts = name.split(JOIN)
-    if len(parts) > 1 and all(part in features or base_name(part) in ENCODERS.names() for part in parts):
+    if len(parts) > 1 and all(part in features or parse_name(part)[0].base in ENCODERS.names() for part in parts):
         if len(set(parts)) < len(parts):
             raise UsageError(f"an encoder is joined with itself: {name}")
         return _concatenated(

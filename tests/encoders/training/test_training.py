@@ -21,7 +21,7 @@ from support.toy_training import (
 )
 
 from larpbench.encoders.adapters.tfidf import TfidfEncoder
-from larpbench.encoders.checkpoints import CARD, read_card
+from larpbench.encoders.checkpoint_folder import CARD, read_card
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.training import untrained
