@@ -139,7 +139,7 @@ def test_songs_are_pooled(cli, toy):
         (("-O", "songs=0"), "is '0'"),
         (("-O", "songs"), "no option with a value"),
         (("-O", "songs=2", "-O", "songs=3"), "is there twice"),
-        (("-O", "songs=few"), "allowed: songs pooled for each artist"),
+        (("-O", "songs=few"), "allowed: Songs that are pooled per artist"),
         (("--draws", "3"), "--draws is 3"),
     ],
 )
@@ -179,10 +179,10 @@ def test_a_song_without_a_vector_fails_its_cells_only(cli, toy, tmp_path):
 def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from larpbench.tasks.artist_similarity import task
+    from larpbench.tasks.artist_similarity import settings
 
-    quick = {name: replace(training, epochs=1, width=16) for name, training in task.TRAINING.items()}
-    monkeypatch.setattr(task, "TRAINING", quick)
+    quick = {name: replace(training, epochs=1, width=16) for name, training in settings.TRAINING.items()}
+    monkeypatch.setattr(settings, "TRAINING", quick)
     queries = (
         "reproduce", "artist-similarity", "--dataset", toy, "--encoders", "clap,acousticbrainz+clap",
         "--seeds", "2", "--results", tmp_path / "results", "--output", tmp_path / "reproduced",
@@ -191,7 +191,7 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     assert done.code == 0, done.err
     names = {line.rpartition("/")[2] for line in done.out.split()}
     drawn = ("artist-similarity-figure1a", "artist-similarity-figure1b", "artist-similarity-lines")
-    assert names == {f"artist-similarity.{suffix}" for suffix in ("md", "tex", "csv")} | {
+    assert names == {f"artist-similarity.{suffix}" for suffix in ("md", "tex", "csv", "json")} | {
         f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")
     }
     page = (tmp_path / "reproduced" / "artist-similarity.md").read_text()
