@@ -6,7 +6,6 @@ occur, and trains from random ones without a word.
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,23 +19,14 @@ from torch import Tensor
 from larpbench.encoders.towers.audio_tower import AudioTower
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS
 from larpbench.encoders.towers.text_tower import TextTower
-from larpbench.encoders.weights.finder import Weights
-from larpbench.errors import DataError, MissingPartError, named
+from larpbench.encoders.weights.finder import BERT_NAMES, weight_files
+from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest, digest_file_once
 
 State = dict[str, Tensor]
-BERT_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
-"""Both names of the same checkpoint."""
 TOKEN_TYPES = "bert.embeddings.token_type_embeddings.weight"  # noqa: S105, a name of weights
 NOT_LEARNED = ("relative_position_index", "num_batches_tracked")
 """Ends of the names of tensors that are the same in every tower, or do not matter."""
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model-*.safetensors",
-    "*.safetensors",
-    "pytorch_model.bin",
-    "pytorch_model-*.bin",
-)
 _WRAPPERS = ("model", "state_dict")
 _NO_COUNTERPART = ("spectrogram_extractor.", "logmel_extractor.", "tscam_conv.", "head.")
 """Of HTS-AT. The mel filters of its 32 kHz checkpoint have the shape of those for 48 kHz: never take them."""
@@ -223,50 +213,6 @@ def _read_torch(path: Path) -> object:
             allowed="a state dict written by torch.save, or a .safetensors file",
             next_step="if you trust the file, load it with the code that wrote it and save its weights as .safetensors",
         ) from error
-
-
-def weight_files(weights: str) -> list[Path]:
-    """Return the files of a checkpoint, shards in order; nothing is downloaded.
-
-    Raises:
-        MissingPartError: If the checkpoint is not here.
-    """
-    if Path(weights).is_file():
-        return [Path(weights)]
-    folder = hub_folder(weights)
-    found = [sorted(folder.glob(pattern)) for pattern in _WEIGHT_FILES] if folder else []
-    files = next((each for each in found if each), None)
-    if files is None:
-        raise MissingPartError(
-            f"the initial weights {weights!r} are not here: neither a folder or file, nor in the hub cache",
-            where=str(folder) if folder else None,
-            allowed=f"{RANDOM_WEIGHTS}, a folder with {_WEIGHT_FILES[0]} or pytorch_model.bin, or a name in the cache",
-            next_step=how_to_get(weights),
-        )
-    return files
-
-
-def hub_folder(name: str) -> Path | None:
-    """Return a folder itself, or where ``larpbench fetch`` or the hub cache has that checkpoint; None if none has."""
-    if Path(name).is_dir():
-        return Path(name)
-    fetched = Weights(name.rpartition("/")[2].replace("_", "-"), licence="", size=0).found()
-    if fetched:
-        return fetched
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    for alias in BERT_NAMES if name in BERT_NAMES else (name,):
-        try:
-            return Path(snapshot_download(alias, local_files_only=True))
-        except (LocalEntryNotFoundError, HFValidationError):
-            continue
-    return None
-
-
-def how_to_get(name: str) -> str:
-    """Return what brings a checkpoint into the hub cache, if it can be the name of one."""
-    return f"hf download {name}" if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) else "name a folder that is there"
 
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from larpbench import storage
-from larpbench.encoders.towers.initial_weights import BERT_NAMES, how_to_get, hub_folder
+from larpbench.encoders.weights.finder import BERT_NAMES, checkpoint_folder, download_command
 from larpbench.errors import DataError, MissingPartError, schema_fault
 
 PAD, CLS = 0, 1
@@ -188,7 +188,7 @@ def find_bert_tokenizer(name: str) -> Path:
     Raises:
         MissingPartError: If it is nowhere.
     """
-    found = hub_folder(name)
+    found = checkpoint_folder(name)
     if found is not None and _holds_pieces(found):
         return found
     if name in BERT_NAMES:
@@ -199,7 +199,7 @@ def find_bert_tokenizer(name: str) -> Path:
     raise MissingPartError(
         f"there is no tokenizer {name!r}: neither a folder nor in the hub cache",
         allowed=f"a folder with {_PIECES_FILE} or {_VOCABULARY_FILE}",
-        next_step=f"{wheel}{how_to_get(name)}",
+        next_step=f"{wheel}{download_command(name)}",
     )
 
 
@@ -211,14 +211,10 @@ def _holds_pieces(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (_PIECES_FILE, _VOCABULARY_FILE))
 
 
-def _read_pieces(folder: Path) -> Any:  # noqa: ANN401, a tokenizers.Tokenizer: importable with the extra only
-    try:
-        from tokenizers import BertWordPieceTokenizer
-        from tokenizers import Tokenizer as Pieces
-    except ImportError as error:
-        raise MissingPartError(
-            "word pieces need the package tokenizers", next_step="pip install 'larpbench[text]'"
-        ) from error
+def _read_pieces(folder: Path) -> Any:  # noqa: ANN401 - a Tokenizer or a BertWordPieceTokenizer of tokenizers
+    from tokenizers import BertWordPieceTokenizer
+    from tokenizers import Tokenizer as Pieces
+
     if not _holds_pieces(folder):
         raise MissingPartError(
             "the folder holds no tokenizer", where=str(folder), allowed=f"{_PIECES_FILE} or {_VOCABULARY_FILE}"
