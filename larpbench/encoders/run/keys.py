@@ -14,7 +14,7 @@ from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
 _CHECKPOINT_KEY_LENGTH = 32
-_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
+_WITHOUT_EFFECT_ON_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
 
 
 def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
@@ -26,7 +26,7 @@ def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) 
     learns = spec.card.learns == "statistics"
     return digest(
         {
-            "card": spec.card.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VECTORS, exclude_defaults=True),
+            "card": spec.card.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_VECTORS, exclude_defaults=True),
             "plugin": spec.plugin,
             "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
             "seed": seed if spec.card.stochastic else None,
@@ -54,7 +54,7 @@ def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Datase
 
 
 def checkpoint_key(spec: EncoderSpec, seed: int) -> str:
-    """Return the key of a trained encoder's weights: everything that its training reads (design: known beforehand).
+    """Return the key of a trained encoder's weights: everything that its training reads before it starts.
 
     Raises:
         DataError: If the data set that it learns from has no train or no valid playlists.

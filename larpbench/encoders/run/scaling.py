@@ -9,7 +9,7 @@ LARGEST = 10.0
 
 
 class Standardiser:
-    """Each feature less its mean, over its standard deviation; a feature that never changes becomes 0.
+    """Subtracts the mean of each feature and divides by its standard deviation; a constant feature becomes 0.
 
     Args:
         features: (n, dim) float32, the train tracks.

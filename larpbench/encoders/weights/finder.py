@@ -45,8 +45,8 @@ class WeightFile:
     Attributes:
         name: Its name in the folder.
         url: Its address.
-        size: Bytes; None if nobody has said.
-        sha256: Its digest; None if nobody has said: then it is recorded when it is fetched.
+        size: Bytes; None if unknown.
+        sha256: Its digest; None if unknown: then it is recorded when the file is fetched.
     """
 
     name: str
@@ -101,16 +101,16 @@ class Weights:
         if self.files:
             wanted = [file.name for file in self.files]
             return sorted(wanted) if set(wanted) <= set(names) else None
-        found: set[str] = set()
+        chosen: set[str] = set()
         for pattern in self.required:
             matches = (fnmatch.filter(names, each) for each in pattern.split("|"))
             first = next((each for each in matches if each), None)
             if first is None:
                 return None
-            found.update(first)
+            chosen.update(first)
         for pattern in self.besides:
-            found.update(fnmatch.filter(names, pattern))
-        return sorted(found)
+            chosen.update(fnmatch.filter(names, pattern))
+        return sorted(chosen)
 
     def found(self) -> Path | None:
         """Return the folder that has them: the fetched one, else the hub's cache or another one; None if none has.
@@ -166,25 +166,25 @@ def digests(paths: Iterable[Path]) -> list[str]:
     memory = weights_root() / _DIGESTS
     storage.sweep(memory.parent)
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        stored = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = {}
-    found: list[str] = []
+        stored = {}
+    values: list[str] = []
     fresh: dict[str, list[Any]] = {}
     for path in paths:
         stat = path.stat()
         mark = [stat.st_size, stat.st_mtime_ns]
-        entry = known.get(str(path.absolute())) if isinstance(known, dict) else None
+        entry = stored.get(str(path.absolute())) if isinstance(stored, dict) else None
         if not (isinstance(entry, list) and entry[:2] == mark):
             entry = fresh[str(path.absolute())] = [*mark, digest_file(path)]
-        found.append(entry[2])
+        values.append(entry[2])
     if fresh:
-        storage.write_text(memory, json.dumps(known | fresh, indent=2) + "\n")
-    return found
+        storage.write_text(memory, json.dumps(stored | fresh, indent=2) + "\n")
+    return values
 
 
 def _complete(folder: Path) -> bool:
-    """Whether a fetched folder holds what its manifest says; one without a manifest was filled by hand."""
+    """Whether a fetched folder holds what its manifest lists; one without a manifest was filled by hand."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         return all((folder / name).stat().st_size == facts["size"] for name, facts in files.items())
