@@ -81,9 +81,7 @@ def id_name(names: Sequence[str]) -> str | None:
     """
     there = [name for name in ID_NAMES[:-1] if name in names] or [name for name in ID_NAMES[-1:] if name in names]
     if len(there) > 1 and there[0] != ID_NAMES[0]:
-        raise ValueError(
-            f"it has several sets of ids: {listed(there)}; keep one, or call the right one {ID_NAMES[0]}"
-        )
+        raise ValueError(f"it has several sets of ids: {listed(there)}; keep one, or call the right one {ID_NAMES[0]}")
     return there[0] if there else None
 
 

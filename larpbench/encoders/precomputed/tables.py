@@ -73,9 +73,7 @@ def _strays(columns: Sequence[str]) -> list[str]:
 
     A series is ``0, 1, ..``, ``d0, d1, ..`` and the like. Where there is none, every column has a name of its own.
     """
-    more_ids = [
-        each for each in columns if each in ID_NAMES or re.fullmatch(r"(?i)unnamed: \d+|index|level_\d+", each)
-    ]
+    more_ids = [each for each in columns if each in ID_NAMES or re.fullmatch(r"(?i)unnamed: \d+|index|level_\d+", each)]
     stems = {each: re.sub(r"\d+$", "", each) for each in columns}
     series = {stem for stem in stems.values() if sum(other == stem for other in stems.values()) > 1}
     numbered = [each for each in columns if stems[each] in series and each != stems[each]]

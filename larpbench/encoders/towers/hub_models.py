@@ -58,9 +58,7 @@ def load_model(kind: Any, folder: Path, place: Place, unused: str = "") -> Any: 
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
-    missing = [
-        each for each in sorted(map(str, loading["missing_keys"])) if not (unused and each.startswith(unused))
-    ]
+    missing = [each for each in sorted(map(str, loading["missing_keys"])) if not (unused and each.startswith(unused))]
     if missing or loading.get("mismatched_keys"):
         raise DataError(
             f"the weights are not those of {kind.__name__}: without {len(missing)} of its tensors, such as "
