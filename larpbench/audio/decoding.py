@@ -44,7 +44,7 @@ def with_sound(
 ) -> Result:
     """Return what `use` makes of the file, opened by the first decoder that gets through with it.
 
-    libsndfile comes first. libav takes what it cannot open (MP4, AAC, WMA, ...), seek in or tell the length of.
+    libsndfile comes first. libav takes what it cannot open (MP4, AAC, WMA, ...), seek in, or give the length of.
     The content of the file decides, never its name.
 
     Args:

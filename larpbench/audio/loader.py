@@ -34,7 +34,7 @@ def iter_clips(
         paths_and_starts: (file, start in seconds) of each clip.
         seconds: Length of each clip.
         sample_rate: Rate of each clip in Hz.
-        workers: Number of threads; 0 decodes in the caller's thread, when a clip is asked for.
+        workers: Number of threads; 0 decodes in the caller's thread, when a clip is needed.
 
     Yields:
         (round(seconds * sample_rate),) float32; see `load_clip`.

@@ -34,7 +34,7 @@ class Sound(Protocol):
             (samples,) float32, the mean over channels; full scale is 1.
 
         Raises:
-            CannotDecodeError: If the file breaks off before the end that its header tells, or cannot be decoded.
+            CannotDecodeError: If the file breaks off before the end that its header gives, or cannot be decoded.
         """
 
     def close(self) -> None:

@@ -189,6 +189,14 @@ class TestFetching:
         with pytest.raises(DataError):
             fetch(again)
 
+    def test_a_login_is_for_the_hub_alone(self, server, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        server.files["/b.pt"] = BIG
+        fetch(WEIGHTS)
+        fetch(Weights("plain", "MIT", 300_000, files=(WeightFile("b.pt", f"{server.url}/b.pt"),)))
+        (model,) = (token for path, token in server.tokens.items() if path.endswith("model.safetensors"))
+        assert (model, server.tokens["/b.pt"]) == ("Bearer hf_secret", None)
+
 
 class TestOneFile:
     def test_a_file_that_changed_is_fetched_whole(self, server, tmp_path):

@@ -24,6 +24,7 @@ class Server(ThreadingHTTPServer):
         self.wrong_digests: set[str] = set()
         self.breaks_after: list[int] = []  # the next answers end after as many bytes
         self.asked: list[tuple[str, str | None]] = []
+        self.tokens: dict[str, str | None] = {}  # path -> the login that was sent with the last request
 
     @property
     def url(self) -> str:
@@ -58,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         asked = self.headers.get("Range")
         self.server.asked.append((path, asked))
+        self.server.tokens[path] = self.headers.get("Authorization")
         content = self.server.content(path)
         if content is None:
             self.send_error(404)

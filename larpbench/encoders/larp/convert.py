@@ -23,7 +23,6 @@ from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.audio_tower import PATCH
 from larpbench.encoders.towers.initial_weights import (
-    BERT_NAMES,
     NOT_LEARNED,
     TOKEN_TYPES,
     State,
@@ -36,6 +35,7 @@ from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSe
 from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.encoders.towers.tokens import WordPieces, find_bert_tokenizer
 from larpbench.encoders.towers.training import save_model
+from larpbench.encoders.weights.finder import BERT_NAMES
 from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest_file
 

@@ -1,6 +1,6 @@
 """Vectors that somebody computed elsewhere: ``precomputed:PATH`` or ``precomputed:PATH#COLUMN``.
 
-What a file is, is told by its content, not by its name:
+The content of a file decides its format, not its name:
 
 * Parquet, or a folder of Parquet files, with a column of ids (`ID_NAMES`) and a column of vectors (`VECTOR_NAMES`) of
   lists, arrays or Arrow tensors;
@@ -10,7 +10,7 @@ What a file is, is told by its content, not by its name:
 * ``.npy``, and any of these without ids of its own, with the ids in a file beside it (`ids_beside`);
 * a folder of one ``.npy`` a track, whose name is the id.
 
-``#COLUMN`` names another column or array of vectors. Nothing is unpickled but arrays of text, by a reader that knows
+``#COLUMN`` names another column or array of vectors. Nothing is unpickled but arrays of text, by a reader that accepts
 nothing else.
 """
 

@@ -67,24 +67,24 @@ def source_of(arrays: Mapping[str, Array], column: str | None, ids_beside: Calla
             raise ValueError(f"it holds no {column!r}, but {listed(list(arrays))}")
         chosen = column
     else:
-        known = [name for name in VECTOR_NAMES if name in arrays]
-        if len(known) > 1:
-            raise ValueError(f"it holds several arrays of vectors: {listed(known)}; name one: PATH#{known[0]}")
-        if not known:
+        usual = [name for name in VECTOR_NAMES if name in arrays]
+        if len(usual) > 1:
+            raise ValueError(f"it holds several arrays of vectors: {listed(usual)}; name one: PATH#{usual[0]}")
+        if not usual:
             return _one_for_each(arrays)
-        chosen = known[0]
-    found = arrays[chosen]
+        chosen = usual[0]
+    vectors = arrays[chosen]
     name = id_name(list(arrays))
     ids = ids_of_array(arrays[name].read()) if name else ids_beside()
-    return Source(ids, found.shape, found.kind, found.real, lambda: _take_of(found.read()))
+    return Source(ids, vectors.shape, vectors.kind, vectors.real, lambda: _take_of(vectors.read()))
 
 
 def _one_for_each(arrays: Mapping[str, Array]) -> Source:
     lengths = {_vector_length(array) for array in arrays.values()}
     if len(lengths) != 1 or None in lengths or id_name(list(arrays)):
-        told = ", ".join(f"{clipped(name, 60)!r} {array.shape}" for name, array in list(arrays.items())[:4])
+        shown = ", ".join(f"{clipped(name, 60)!r} {array.shape}" for name, array in list(arrays.items())[:4])
         raise ValueError(
-            f"it holds {told or 'nothing'}: neither an array of all vectors ({', '.join(VECTOR_NAMES)}, or PATH#NAME) "
+            f"it holds {shown or 'nothing'}: neither an array of all vectors ({', '.join(VECTOR_NAMES)}, or PATH#NAME) "
             f"with ids ({', '.join(ID_NAMES)}), nor one vector of the same length for each id"
         )
     (dim,) = (length for length in lengths if length is not None)

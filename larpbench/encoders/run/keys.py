@@ -18,7 +18,7 @@ from larpbench.fingerprint import digest
 
 T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
-_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
+_WITHOUT_EFFECT_ON_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
 
 
 class Keys:
@@ -70,7 +70,7 @@ class Keys:
         learns = spec.card.learns == "statistics"
         return digest(
             {
-                "card": spec.card.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VECTORS, exclude_defaults=True),
+                "card": spec.card.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_VECTORS, exclude_defaults=True),
                 "plugin": spec.plugin,
                 "argument_digest": self.weights(spec, dataset, seed),
                 "seed": seed if spec.card.stochastic else None,

@@ -1,4 +1,4 @@
-"""The embedding store: every vector is computed once, kept by its key, and found again after a kill.
+"""The embedding store: every vector is computed once, kept by its key, and is still there after a kill.
 
 Vectors that lie in a file already (`EncoderSpec.in_place`) are looked up there; nothing of them is written.
 """
@@ -48,7 +48,7 @@ class StoredEmbeddings:
 
 
 class StoredRows:
-    """Rows of a split's vectors, read from their shards when they are asked for: for vectors too large for memory.
+    """Rows of a split's vectors, read from their shards on demand: for vectors too large for memory.
 
     Args:
         shards: In order, all of one length but for the last.
@@ -137,7 +137,7 @@ class EmbeddingStore:
         return StoredEmbeddings(vectors, key, cost, warnings)
 
     def rows(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> Rows:
-        """Return the vectors of a split for training: in memory, or read when asked for if the card says so."""
+        """Return the vectors of a split for training: in memory, or read on demand if the card marks them as large."""
         if not spec.card.large:
             return self.embed(spec, dataset, split_name, seed).vectors
         return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
@@ -165,10 +165,10 @@ class EmbeddingStore:
             vectors: np.ndarray | None = None
             wall = cpu = 0.0
             with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, spec.card.dim)) as encoded:
-                for part, (found, cost) in zip(parts, encoded, strict=True):
+                for part, (block, cost) in zip(parts, encoded, strict=True):
                     if vectors is None:
-                        vectors = np.empty((total, found.shape[1]), dtype=np.float32)
-                    vectors[part.start : part.stop] = found
+                        vectors = np.empty((total, block.shape[1]), dtype=np.float32)
+                    vectors[part.start : part.stop] = block
                     wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
             if vectors is None or spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
                 raise DataError(
@@ -272,7 +272,7 @@ def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:
 
 
 def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
-    """Say in a folder what its vectors are; before the first is there, so that no kill leaves them without."""
+    """Write into a folder what its vectors are; before the first is there, so that no kill leaves them without."""
     card = {
         "encoder": spec.identity,
         "card": spec.card.model_dump(mode="json"),
@@ -284,7 +284,7 @@ def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
 
 
 def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:
-    """Say how many stored shards are not used, and why."""
+    """Print how many stored shards are not used, and why."""
     if reasons:
         why = clipped(printable("; ".join(sorted(set(reasons)))))
         progress.say(

@@ -110,8 +110,8 @@ def fetch_file(
     advance(_size(path))  # whole already
     with storage.storage_errors(path):
         try:
-            known = f"sha256:{file.sha256}" if file.sha256 else None
-            pooch.retrieve(file.url, known, fname=file.name, path=folder, downloader=transfer)
+            digest = f"sha256:{file.sha256}" if file.sha256 else None
+            pooch.retrieve(file.url, digest, fname=file.name, path=folder, downloader=transfer)
         except RequestException as error:
             raise _unreachable(error, file.url, began=_size(transfer.part) > 0) from error
         except ValueError as error:
@@ -185,7 +185,7 @@ def _size(path: Path) -> int:
 
 
 def _unreachable(error: Exception, url: str, began: bool = False) -> MissingPartError:
-    """Return what to say of an error of requests or huggingface_hub."""
+    """Return the error for a failure of requests or huggingface_hub."""
     host, answer = urlsplit(url).netloc, getattr(error, "response", None)
     if answer is not None:
         code = int(answer.status_code)
