@@ -7,7 +7,10 @@ import re
 import pytest
 from support.doc_commands import DOCS, ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(path for path in DOCS.rglob("*.md") if path.name != "cli.md")]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *sorted(path for path in DOCS.rglob("*.md") if path.name != "cli.md"),  # made of the help, which SOURCES hold
+]
 SOURCES = sorted((ROOT / "larpbench" / "cli").glob("*.py"))
 # Phrases of earlier versions, and what to write in their place.
 PHRASES = {
