@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from larpbench.audio.decoding import with_sound
 from larpbench.audio.errors import CannotDecodeError, UnusableAudio
 from larpbench.audio.policy import AudioPolicy, clip_start
-from larpbench.audio.sound import Sound, with_sound
+from larpbench.audio.sound import Sound
 from larpbench.errors import UsageError
 
 _CONTEXT = 256  # samples of the lower rate on each side; soxr's HQ filter reaches less than 128 far

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
 from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.store import EmbeddingStore
@@ -147,7 +148,7 @@ class Plan:
 
 @aside()
 def plan(
-    dataset: Dataset,
+    dataset: Dataset | str | Path,
     *,
     encoders: Sequence[str] = ("default",),
     recommenders: Sequence[str] = ("default",),
@@ -163,7 +164,7 @@ def plan(
     """Return the plan of a run.
 
     Args:
-        dataset: What to test on.
+        dataset: What to test on: a data set, its name or its folder. It is loaded when all names have been checked.
         encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the task's own
             choice.
         recommenders: Recommender names, ``all`` or ``default``.
@@ -193,9 +194,11 @@ def plan(
     with storage.storage_errors(output, "use"):
         output.exists()
     chosen = TASKS.get(task).configured(task_options)
-    dataset = chosen.view(dataset)
-    specs, unavailable = _specs(chosen, encoders, dataset)
-    paired_with, broken = _recommenders(chosen, recommenders, dataset)
+    load = cache(lambda: chosen.view(dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
+    scorers = chosen.recommenders(recommenders)
+    specs, unavailable = _ready(chosen.encoders(encoders, load), load())
+    dataset = load()
+    paired_with, broken = _recommenders(scorers, dataset)
     unavailable += broken
     removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
@@ -324,32 +327,36 @@ def cell_state(path: Path) -> CellState:
     return "done" if record.versions == versions() else "stale"
 
 
-def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
-    """Resolve names; an encoder that is not ready is listed, not raised."""
-    specs: dict[str, EncoderSpec] = {}
+def _ready(
+    specs: Mapping[str, EncoderSpec | MissingPartError], dataset: Dataset
+) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
+    """Return the encoders that can run, bound to the data set that they learn from, and why the others cannot."""
+    ready: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
-    for name, spec in task.encoders(names, dataset).items():
+    for name, spec in specs.items():
         if isinstance(spec, MissingPartError):
             unavailable.append(Unavailable(name, spec.what, spec.next_step))
             continue
         bound = spec.tested_on(dataset)
         status = bound.status()
         if status.state == "ready":
-            specs[name] = bound
+            ready[name] = bound
         else:
             unavailable.append(Unavailable(name, status.text, status.next_step))
-    return specs, unavailable
+    return ready, unavailable
 
 
-def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Scorer], list[Unavailable]]:
-    found: list[Scorer] = []
+def _recommenders(
+    scorers: Mapping[str, Scorer | MissingPartError], dataset: Dataset
+) -> tuple[list[Scorer], list[Unavailable]]:
+    ready: list[Scorer] = []
     unavailable: list[Unavailable] = []
-    for name, recommender in task.recommenders(names).items():
+    for name, recommender in scorers.items():
         if isinstance(recommender, MissingPartError):
             unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
         elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
             reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
             unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
         else:
-            found.append(recommender)
-    return found, unavailable
+            ready.append(recommender)
+    return ready, unavailable

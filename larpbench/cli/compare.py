@@ -28,10 +28,11 @@ def compare(
 
     Prints the paired difference on the same playlists, its interval, the p-value and the effect size.
     """
-    from larpbench.results.compare import compare_encoders, to_markdown
+    from larpbench.results.compare import compare_encoders, comparison_sheet
+    from larpbench.results.writers import to_markdown
 
     lines = compare_encoders(results, first, second)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=2, ensure_ascii=False))
     else:
-        typer.echo(to_markdown(lines, first, second), nl=False)
+        typer.echo(to_markdown([comparison_sheet(lines, first, second)]), nl=False)

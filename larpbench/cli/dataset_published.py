@@ -11,7 +11,7 @@ from larpbench.cli import options
 from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
-    from larpbench.datasets.raw_dataset import CollectedOptions
+    from larpbench.datasets.build import DatasetOptions
     from larpbench.datasets.splits.presets import Sizes
 
 MPD_EPILOG = """Examples:
@@ -152,16 +152,16 @@ def _build_options(
     artist_disjoint: bool,
     caption: str,
     seed: int,
-) -> CollectedOptions:
+) -> DatasetOptions:
     """Return the options of the builder, from those that both commands have."""
     from larpbench.datasets.audio_files.named import find_audio
+    from larpbench.datasets.build import DatasetOptions
     from larpbench.datasets.captions import caption_column
-    from larpbench.datasets.raw_dataset import CollectedOptions
     from larpbench.datasets.reading.larp_release import read_release
     from larpbench.datasets.splits.presets import split_rule
 
     caption_column(caption)  # refuses an unknown template before all playlists are read
-    return CollectedOptions(
+    return DatasetOptions(
         name=folder.resolve().name,
         rule=split_rule(name, sizes, drawn=rule, paper=preset is not None, seed=seed, artist_disjoint=artist_disjoint),
         caption_template=caption,

@@ -41,17 +41,18 @@ def describe(
         return
     width = max(map(len, facts))
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        apart = key == "options" and isinstance(value, list)  # sentences, one a line
+        between = "\n" + " " * (width + 2) if apart else ", "
+        shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
 @aside()
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
-    from larpbench.encoders.names import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
+    from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
-    plain = name == base_name(name) and ALIASES.get(name, name) == name
-    spec = ENCODERS.get(name) if plain and "+" not in name else get_encoder(name)
+    spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes
     status = spec.status()
     origin = encoder_origin(spec)
     return {
@@ -59,7 +60,7 @@ def _encoder(name: str) -> dict[str, object]:
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
-        "unproven": spec.card.unproven,
+        "unverified": spec.card.unverified,
         "status": status.text,
         "next": status.next_step,
         "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",

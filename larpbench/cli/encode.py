@@ -49,5 +49,9 @@ def encode(
     stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    if spec.in_place:
+        shape = f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers"
+        typer.echo(f"{shape}: {spec.argument}, which holds them; nothing is stored")
+        return
     folder = store.folder(spec, store.keys.embedding(spec, data, data.split(chosen), seed))
     typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {folder}")

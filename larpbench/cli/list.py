@@ -73,6 +73,25 @@ def _beside(summary: str, row: dict[str, str], width: int) -> str:
     return textwrap.shorten(summary, room, placeholder=" ..", break_on_hyphens=False) + end
 
 
+def _print_encoders(rows: list[dict[str, str]]) -> None:
+    """Print name, modality, dimension, status and summary, in lines of at most 100 characters."""
+    columns = [
+        (
+            row["name"].partition("[")[0].rstrip(":"),
+            row.get("modalities", ""),
+            row.get("dim", ""),
+            row["status"] + ("*" if row.get("unverified") else ""),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    for row, values in zip(rows, columns, strict=True):
+        facts = "  ".join(f"{value:{width}}" for value, width in zip(values, widths, strict=True))
+        typer.echo(f"{facts}  {row['summary']}")
+    if any(row.get("unverified") for row in rows):
+        typer.echo("* an adapter that was never compared with the original code")
+
+
 def _state(row: dict[str, str]) -> str:
     """Return the status of a row, with the package of a plug-in."""
     state = row.get("status", "ready")
@@ -100,8 +119,8 @@ def _encoder(spec: EncoderSpec) -> dict[str, str]:
         "status": status.state,
         "reason": status.reason or "",
         "next": status.next_step or "",
-        "unverified": "yes" if spec.card.unproven else "",
-        "unproven": "yes" if spec.card.unproven else "",  # the earlier name, for one version
+        "unverified": "yes" if spec.card.unverified else "",
+        "unproven": "yes" if spec.card.unverified else "",  # the earlier name, for one version
         "origin": "larpbench",
     }
 

@@ -79,7 +79,7 @@ Protocol = Annotated[
     str | None,
     typer.Option(
         "--protocol",
-        help="Artist similarity: fixed (default), or paper: one-way edges, last epoch, scaling on all artists.",
+        help="Artist similarity: corrected (default), or paper: one-way edges, last epoch, scaling on all artists.",
     ),
 ]
 Caption = Annotated[

@@ -78,18 +78,13 @@ def plan(
 def planned(chosen: RunOptions) -> Plan:
     """Return the plan of a run with these options."""
     from larpbench.benchmark.plan import plan
-    from larpbench.datasets.catalogue import load_dataset
-    from larpbench.tasks import TASKS
 
-    encoders, recommenders, task_options = chosen.encoder_names, chosen.recommender_names, chosen.task_options
-    # Names first: a misspelt name must not cost building a data set.
-    TASKS.get(chosen.task).configured(task_options).check_names(encoders, recommenders)
     return plan(
-        load_dataset(chosen.dataset),
-        encoders=encoders,
-        recommenders=recommenders,
+        chosen.dataset,
+        encoders=chosen.encoder_names,
+        recommenders=chosen.recommender_names,
         task=chosen.task,
-        task_options=task_options,
+        task_options=chosen.task_options,
         seeds=chosen.seeds,
         budget=chosen.budget,
         draws=chosen.draws,

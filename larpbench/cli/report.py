@@ -27,7 +27,8 @@ def report(
     ] = None,
     playlists: Annotated[int, typer.Option(min=0, help="Playlists of each table whose lists are shown.")] = 5,
     reproduced: Annotated[
-        Path | None, typer.Option(help="Folder that larpbench reproduce --to wrote: its tables and figures join in.")
+        Path | None,
+        typer.Option(help="Folder that larpbench reproduce --output wrote: its tables and figures join in."),
     ] = None,
 ) -> None:
     """Write the results as a folder of web pages.

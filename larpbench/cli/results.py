@@ -19,16 +19,18 @@ app = typer.Typer(no_args_is_help=True, help="Check, export and merge results.")
 @app.command(
     epilog="""Examples:
 
-larpbench results export results --to parquet results.parquet
+larpbench results export results --format parquet results.parquet
 
-larpbench results export results --to csv results.csv"""
+larpbench results export results results.csv"""
 )
 def export(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
     file: Annotated[Path, typer.Argument(help="File to write.")],
-    to: Annotated[
-        FileFormat | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
+    format_: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="Format of the file; by default what its name ends with."),
     ] = None,
+    to: Annotated[FileFormat | None, typer.Option("--to", hidden=True)] = None,
 ) -> None:
     """Write all results into one flat file.
 
@@ -37,9 +39,11 @@ def export(
     from larpbench.errors import UsageError
     from larpbench.results import export as exporting
 
-    kind = to or file.suffix.lower().removeprefix(".")
+    if to:
+        typer.echo("note: --to is now --format; the next version has no --to", err=True)
+    kind = format_ or to or file.suffix.lower().removeprefix(".")
     if kind not in get_args(FileFormat):
-        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --to")
+        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --format")
     lines = exporting.export(results, kind, file)
     typer.echo(f"{file}   ({lines} lines)")
 

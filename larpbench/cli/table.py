@@ -19,7 +19,7 @@ larpbench table results --format html > results.html"""
 def table(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("results"),
     format_: Annotated[
-        Literal["md", "csv", "latex", "html"],
+        Literal["md", "csv", "latex", "html", "json"],
         typer.Option("--format", help="csv has one line for each cell and metric."),
     ] = "md",
 ) -> None:
@@ -30,4 +30,4 @@ def table(
     from larpbench.results.table import load_results
     from larpbench.results.writers import FORMATS
 
-    typer.echo(FORMATS[format_](load_results(results)), nl=False)
+    typer.echo(FORMATS[format_]([each.sheet() for each in load_results(results)]), nl=False)

@@ -145,7 +145,7 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     """Train an encoder, and what it goes on from, unless that has been done; say how it went and where it is."""
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders.checkpoints import read_card
+    from larpbench.encoders.checkpoint_folder import read_card
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import MissingPartError
     from larpbench.tasks.validation import validation_recall

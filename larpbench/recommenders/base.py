@@ -150,7 +150,7 @@ class LearnedRecommender(Recommender):
         seed: Drives everything random.
 
     Attributes:
-        search_space: What tuning may choose from, the same for every encoder.
+        search_space: What tuning may choose from, the same for every encoder; by default there is nothing to choose.
         fits_in_threads: Whether several may be fitted at once in threads of one process: only if a fit draws nothing
             from the global generators of torch and numpy.
         seconds_per_entry: Rough time of one fit for each track of each train playlist, for the plan's estimate.
@@ -159,7 +159,7 @@ class LearnedRecommender(Recommender):
     """
 
     learns_from = ("train", "valid")
-    search_space: ClassVar[SearchSpace]
+    search_space: ClassVar[SearchSpace] = MappingProxyType({})
     fits_in_threads: ClassVar[bool] = False
     seconds_per_entry: ClassVar[float] = 1e-3
 
@@ -168,7 +168,7 @@ class LearnedRecommender(Recommender):
         if unknown := sorted(given.keys() - self.search_space.keys()):
             raise UsageError(
                 f"recommender {self.name!r} has no parameter {', '.join(map(repr, unknown))}",
-                allowed=", ".join(self.search_space),
+                allowed=", ".join(self.search_space) or "none",
             )
         self.params: dict[str, float] = {name: values[0] for name, values in self.search_space.items()} | given
         self.seed = seed

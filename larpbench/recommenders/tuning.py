@@ -223,7 +223,7 @@ def draw(name: str, space: SearchSpace, budget: int) -> list[dict[str, float]]:
 
     Args:
         name: Name of the recommender, which alone keys the draw.
-        space: Parameter -> values.
+        space: Parameter -> values; without any there is one trial.
         budget: How many at most.
 
     Raises:
@@ -231,6 +231,8 @@ def draw(name: str, space: SearchSpace, budget: int) -> list[dict[str, float]]:
     """
     if budget < 1:
         raise UsageError(f"the tuning budget is {budget}", allowed="1 or more trials")
+    if not space:
+        return [{}]
     sizes = [len(values) for values in space.values()]
     total = math.prod(sizes)
     key = hashlib.sha256(f"{TUNING_VERSION}\x1f{name}".encode()).digest()

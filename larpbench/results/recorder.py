@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders.checkpoints import read_card
+from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import encoder_origin
 from larpbench.encoders.run.store import StoredEmbeddings

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -255,23 +254,13 @@ class Task(ABC, Generic[M]):
             UsageError: If the task cannot do that.
         """
 
-    def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
-        """Check as much of the names as can be checked before there is a data set.
-
-        Raises:
-            UnknownNameError: If there is no such encoder or recommender.
-            MissingPartError: If a recommender that was asked for by name cannot be loaded.
-        """
-        for name in encoders:
-            if name not in ("all", "default"):
-                with suppress(MissingPartError):  # listed as unavailable, with the reason
-                    get_encoder(name)
-        for name in recommenders:
-            if name not in ("all", "default"):
-                RECOMMENDERS.get(name)
-
-    def encoders(self, names: Sequence[str], dataset: Dataset) -> dict[str, EncoderSpec | MissingPartError]:
+    def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return name -> encoder, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
+
+        Args:
+            names: Encoder names.
+            load: Returns the data set, for tasks whose encoders depend on it. A data set can take long to make, and no
+                typing error should have to wait for it.
 
         Raises:
             UnknownNameError: If there is no such encoder.
@@ -292,7 +281,7 @@ class Task(ABC, Generic[M]):
         """
         lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
         found: dict[str, Scorer | MissingPartError] = {}
-        for name in dict.fromkeys(each for asked in names for each in lists.get(asked, [asked])):
+        for name in dict.fromkeys(each for given in names for each in lists.get(given, [given])):
             try:
                 found[name] = RECOMMENDERS.get(name)
             except MissingPartError as error:

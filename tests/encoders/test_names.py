@@ -8,7 +8,7 @@ from support.small_data import build_split_tables
 
 from larpbench import load_dataset
 from larpbench.encoders.encoder import EncodeContext
-from larpbench.encoders.names import base_name, get_encoder, list_encoders
+from larpbench.encoders.names import get_encoder, list_encoders, parse_name
 from larpbench.encoders.run.keys import Keys
 from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 
@@ -41,7 +41,7 @@ def test_every_stage_has_a_name_and_goes_on_from_the_one_before(name):
 def test_larp_is_short_for_the_whole_model():
     assert get_encoder("larp") == get_encoder("larp-tpc-fusion")
     assert get_encoder("larp:tiny:text").identity == "larp-tpc-fusion:tiny:text"
-    assert base_name("larp:audio@x") == "larp-tpc-fusion"
+    assert parse_name("larp:audio@x")[0].base == "larp-tpc-fusion"
     assert "larp" not in list_encoders()
 
 

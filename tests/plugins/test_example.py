@@ -22,7 +22,7 @@ import pytest
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
-NAME, DISTRIBUTION = "hashed-words", "larpbench-example-encoder"
+NAME, DISTRIBUTION = "hashed-words", "larpbench-example"
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +52,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The example's module, from a copy: nothing is written beside the example."""
-    copy = shutil.copy(EXAMPLE / "larpbench_example.py", tmp_path_factory.mktemp("module"))
+    """The example's encoder, from a copy: nothing is written beside the example."""
+    copy = shutil.copy(EXAMPLE / "larpbench_example" / "encoder.py", tmp_path_factory.mktemp("module"))
     spec = importlib.util.spec_from_file_location("larpbench_example_under_test", copy)
     assert spec is not None
     assert spec.loader is not None
@@ -97,7 +97,7 @@ def test_it_is_described(environment: Path, call_in: Callable[..., Any]) -> None
     assert described.code == 0, described.err
     card = json.loads(described.out)
     assert (card["name"], card["dim"], card["modalities"], card["status"]) == (NAME, 256, ["text"], "ready")
-    assert card["origin"] == f"{DISTRIBUTION} 0.1.0 (larpbench_example:HASHED_WORDS)"
+    assert card["origin"] == f"{DISTRIBUTION} 0.1.0 (larpbench_example.encoder:HASHED_WORDS)"
 
 
 def test_its_spec_is_light(environment: Path, call_in: Callable[..., Any]) -> None:
@@ -113,8 +113,6 @@ print(sorted({{"torch", "sklearn", "scipy"}} & set(sys.modules)))
 
 def test_it_runs(environment: Path, call_in: Callable[..., Any], tiny: Path) -> None:
     line = call_in("work", python=environment)
-    checked = line("check", NAME)
-    assert checked.code == 0, checked.out
     done = line("run", "--dataset", tiny, "--encoders", f"{NAME},random", "--seeds", "1")
     assert done.code == 0, done.err
     assert NAME in done.out
@@ -126,7 +124,7 @@ def test_it_runs(environment: Path, call_in: Callable[..., Any], tiny: Path) -> 
     assert record["encoder"]["origin"] == {
         "distribution": DISTRIBUTION,
         "version": "0.1.0",
-        "target": "larpbench_example:HASHED_WORDS",
+        "target": "larpbench_example.encoder:HASHED_WORDS",
     }
     assert records["random", "itemknn"]["encoder"]["origin"]["distribution"] == "larpbench"
 
@@ -134,3 +132,43 @@ def test_it_runs(environment: Path, call_in: Callable[..., Any], tiny: Path) -> 
     table = without("table", "results")
     assert table.code == 0, table.err
     assert NAME in table.out
+
+
+def test_all_four_conform(environment: Path, call_in: Callable[..., Any]) -> None:
+    code = """
+from larpbench.encoders.names import get_encoder
+from larpbench.recommenders import RECOMMENDERS
+from larpbench.tasks import TASKS
+from larpbench.testing import check_dataset, check_encoder, check_recommender, check_task
+
+checks = check_encoder(get_encoder("hashed-words")) + check_recommender(RECOMMENDERS.get("max-pooling"))
+checks += check_dataset("genres", rebuild=True) + check_task(TASKS.get("same-artist-tracks"))
+print(len(checks), [check for check in checks if check.outcome not in ("pass", "skipped")])
+"""
+    done = call_in("work", python=environment).python("-c", code)
+    assert done.code == 0, done.err
+    number, _, wrong = done.out.strip().partition(" ")
+    assert int(number) > 60
+    assert wrong == "[]"
+
+
+def test_all_four_run_together(environment: Path, call_in: Callable[..., Any]) -> None:
+    line = call_in("work", python=environment)
+    run = ("run", "--dataset", "genres", "--encoders", f"{NAME},random", "--seeds", "1")
+    continued = line(*run, "--recommenders", "itemknn,max-pooling")
+    assert continued.code == 0, continued.err
+    found = line.records()
+    assert {recommender for _, recommender in found} == {"itemknn", "max-pooling"}
+    assert _mean(found[NAME, "max-pooling"], "recall@10") > 2 * _mean(found["random", "max-pooling"], "recall@10")
+    assert found[NAME, "max-pooling"]["recommender"]["origin"]["distribution"] == DISTRIBUTION
+    same_artist = line(*run, "--task", "same-artist-tracks", "--output", "same-artist")
+    assert same_artist.code == 0, same_artist.err
+    assert "ndcg@10" in same_artist.out
+    found = line.records("same-artist")
+    assert _mean(found[NAME, "itemknn"], "ndcg@10") > 2 * _mean(found["random", "itemknn"], "ndcg@10")
+    assert line("report", "same-artist", "--output", "report").code == 0
+
+
+def _mean(record: dict[str, Any], column: str) -> float:
+    (value,) = (metric["value"] for metric in record["metrics"] if metric["name"] == column)
+    return float(value)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from larpbench.datasets.catalogue import load_dataset
-from larpbench.encoders.cards import RANDOM
+from larpbench.encoders.controls import RANDOM
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.run import pipeline, store
 from larpbench.encoders.spec import EncoderSpec
@@ -123,7 +123,7 @@ def test_a_card_of_another_name_is_broken(plugins: Any, command_line: Any, crowd
         encode="return np.tile(vectors(batch), (1, 256))",
         extra="""
 from dataclasses import replace
-from larpbench.encoders.cards import TFIDF
+from larpbench.encoders.adapters.tfidf import TFIDF
 SPEC = replace(TFIDF, card=TFIDF.card.model_copy(update={"learns": "nothing"}), factory=build)
 """,
     )

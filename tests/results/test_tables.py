@@ -77,7 +77,7 @@ def test_rows_that_cannot_be_told_apart_share_a_letter_in_every_format(cli, resu
 def test_seeds_are_averaged_in_the_table(cli, results):
     (table,) = load_results(results)
     row = next(row for row in table.rows if (row.encoder, row.recommender) == ("random", "itemknn"))
-    assert row.seeds == 3
+    assert row.random_seeds == 3
     rows = csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out))
     values = [
         float(r["value"])

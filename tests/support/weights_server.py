@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
             entry = {"rfilename": name, "size": len(content)}
             if name.endswith((".safetensors", ".bin", ".pt")):
                 sha256 = "0" * 64 if name in self.wrong_digests else hashlib.sha256(content).hexdigest()
-                entry["lfs"] = {"sha256": sha256, "size": len(content)}
+                entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
             siblings.append(entry)
         return json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode()
 

@@ -14,10 +14,21 @@ import polars as pl
 
 from larpbench.datasets.artists.acousticbrainz import artist_vectors
 from larpbench.datasets.artists.tables import TEXT_COLUMNS, GraphTables, read_edges
+from larpbench.datasets.catalogue import DatasetSource
 from larpbench.datasets.reading.array_files import read_array, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.errors import DataError, named
 
+OLGA = DatasetSource(
+    "olga",
+    "artists of OLGA and who is similar to whom, from your own copy and your own edges",
+    build="larpbench dataset build olga --source olga --edges artist_connections.npz",
+)
+DISCO_OLGA = DatasetSource(
+    "disco-olga",
+    "the artist graph of the second paper, from your own copy of its authors' archive",
+    build="larpbench dataset build disco-olga --source disco-olga_data",
+)
 _PARTITIONS = {"train": "train", "val": "valid", "valid": "valid", "test": "test"}
 _MASKS = {"train": "train_mask.npy", "valid": "val_mask.npy", "test": "test_mask.npy"}
 _DISCO_FEATURES = {

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.files import GraphOptions, assemble_graph
+from larpbench.datasets.catalogue import DatasetSource, datasets_folder
 from larpbench.datasets.demo.fixed_point import (
     ONE,
     as_float32,
@@ -146,6 +147,13 @@ def build_toy(output: Path, spec: ToySpec | None = None) -> Dataset:
         return assemble_graph(
             world.artists, world.songs, world.edges, world.tracks, options, output, features=world.features
         )
+
+
+def _load_toy() -> Dataset:
+    return build_toy(datasets_folder() / f"toy-artists-v{GENERATOR_VERSION}")
+
+
+TOY_ARTISTS = DatasetSource("toy-artists", "300 invented artists in planted communities, made on first use", _load_toy)
 
 
 def _fixed(number: float) -> int:

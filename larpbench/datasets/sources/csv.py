@@ -12,6 +12,7 @@ from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_files.library import PathsOnDisk
 from larpbench.datasets.audio_files.usable import find_usable
 from larpbench.datasets.files import refuse_others
+from larpbench.datasets.losses import in_words
 from larpbench.datasets.reading.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.errors import DataError
@@ -67,8 +68,7 @@ def build_csv(
     if outside:
         left_out["tracks whose audio path leads out of the folder"] = outside
     if heard.clips.is_empty():
-        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
-        raise DataError(f"no track has audio that can be used: {reasons}", where=str(audio))
+        raise DataError(f"no track has audio that can be used: {in_words(left_out)}", where=str(audio))
     located = (
         listed.drop("audio")
         .join(heard.clips, on="track_id")

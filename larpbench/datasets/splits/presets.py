@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
-from larpbench.datasets.assemble import TRAIN_FRACTION
 from larpbench.datasets.schema import SplitRule
+from larpbench.datasets.splits.rules import TRAIN_FRACTION
 from larpbench.errors import UsageError
 
 

@@ -18,8 +18,7 @@ from typing import Literal
 from torch import Tensor
 
 from larpbench import storage
-from larpbench.encoders.checkpoints import CARD
-from larpbench.encoders.larp.checkpoint import save_model
+from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.audio_tower import PATCH
@@ -36,6 +35,7 @@ from larpbench.encoders.towers.initial_weights import (
 from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
 from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.encoders.towers.tokens import WordPieces, find_bert_tokenizer
+from larpbench.encoders.towers.training import save_model
 from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest_file
 

@@ -14,7 +14,28 @@ What a file is, is told by its content, not by its name:
 nothing else.
 """
 
+from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.precomputed.columns import with_column
 from larpbench.encoders.precomputed.encoder import VectorTable, build_precomputed, check_precomputed, precomputed_digest
+from larpbench.encoders.spec import EncoderSpec
 
-__all__ = ["VectorTable", "build_precomputed", "check_precomputed", "precomputed_digest", "with_column"]
+__all__ = ["PRECOMPUTED", "VectorTable", "build_precomputed", "check_precomputed", "precomputed_digest", "with_column"]
+
+PRECOMPUTED = EncoderSpec(
+    EncoderCard(
+        name="precomputed",
+        version=1,
+        summary="your own vectors, from a file or folder",
+        modalities=(),
+        dim=None,
+        weights="those of the file",
+        licence="that of the file",
+        training_data="unknown",
+        tracks_per_second=200_000,
+    ),
+    factory=build_precomputed,
+    takes="FILE",
+    digest=precomputed_digest,
+    check=check_precomputed,
+    in_place=True,
+)

@@ -8,6 +8,7 @@ edited caption, therefore re-encodes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext
@@ -15,8 +16,9 @@ from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
+T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
-_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
+_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
 
 
 class Keys:
@@ -26,7 +28,7 @@ class Keys:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], tuple[str, object]] = {}
+        self._known: dict[tuple[int, ...], tuple[Any, object]] = {}
 
     def embedding(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
         """Return the key of an encoder's vectors for a split.
@@ -37,6 +39,11 @@ class Keys:
         return self._once(
             (id(spec), id(split), seed), (spec, split), lambda: self._embedding(spec, dataset, split, seed)
         )
+
+    def weights(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> str | None:
+        """Return the digest of the weights or files that an encoder's vectors depend on, None if there are none."""
+        context = EncodeContext(seed, dataset.folder)
+        return self._once((id(spec), id(dataset), seed), (spec, dataset), lambda: spec.weights_digest(context))
 
     def scaled(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
         """Return the digest of a split's vectors as they are used, after scaling on the train split."""
@@ -53,10 +60,11 @@ class Keys:
         """
         return self._once((id(spec), seed), spec, lambda: self._checkpoint(spec, seed))
 
-    def _once(self, where: tuple[int, ...], what: object, compute: Callable[[], str]) -> str:
+    def _once(self, where: tuple[int, ...], what: object, compute: Callable[[], T]) -> T:
         if where not in self._known:
             self._known[where] = compute(), what  # kept alive, since an id may be used again
-        return self._known[where][0]
+        known: T = self._known[where][0]
+        return known
 
     def _embedding(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
         learns = spec.card.learns == "statistics"
@@ -64,7 +72,7 @@ class Keys:
             {
                 "card": spec.card.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VECTORS, exclude_defaults=True),
                 "plugin": spec.plugin,
-                "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
+                "argument_digest": self.weights(spec, dataset, seed),
                 "seed": seed if spec.card.stochastic else None,
                 "train": _fitted_on(spec, (spec.source or dataset).split("train")) if learns else None,
                 "tracks": _read_digests(spec, dataset, split),

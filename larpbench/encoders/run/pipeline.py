@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -24,7 +22,7 @@ from larpbench import compiled, processes, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
-from larpbench.encoders.checkpoints import load_checkpoint
+from larpbench.encoders.checkpoint_folder import load_checkpoint
 from larpbench.encoders.encoder import EncodeContext, FittedEncoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError
@@ -220,7 +218,7 @@ def _in_processes(
     spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
 ) -> Iterator[EncodedBatch]:
     options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
-    spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
+    spec = replace(spec, trained_on=None)  # it cannot learn, and a data set is heavy luggage
     jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
     try:
         with compiled.first_use(spec.identity) as is_first:
@@ -255,8 +253,7 @@ def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Reque
 @functools.lru_cache(maxsize=1)
 def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[TrackBatch], np.ndarray]:
     """Return the encoder of this worker process, built once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    processes.serve_parent()
     compiled.follow(spec.identity)
     sys.stdout = sys.stderr = streams.Spelling(sys.stderr)
     with contextlib.suppress(ImportError):
@@ -264,9 +261,3 @@ def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[Track
 
         torch.set_num_threads(1)
     return spec.build(context).encode
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

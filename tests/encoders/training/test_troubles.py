@@ -19,7 +19,7 @@ from support.toy_training import (
 
 from larpbench.benchmark.plan import plan
 from larpbench.benchmark.run import run
-from larpbench.encoders.checkpoints import CARD, read_card
+from larpbench.encoders.checkpoint_folder import CARD, read_card
 from larpbench.encoders.run.training import untrained
 from larpbench.errors import DataError, EmbeddingError, StorageError
 from larpbench.tasks.validation import validation_recall
