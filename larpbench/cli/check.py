@@ -32,7 +32,7 @@ _KINDS = ("encoder", "recommender", "dataset", "task")
 
 def check(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="encoder, recommender, dataset or task; left out: encoder.")
+        str, typer.Argument(metavar="KIND", help="encoder, recommender, dataset or task; default: encoder.")
     ],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Its name; of a data set also a folder.")] = None,
     golden: Annotated[
@@ -46,7 +46,10 @@ def check(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Run the conformance tests on an encoder, recommender, data set or task; exit code 1 if one fails."""
+    """Run the conformance tests on an encoder or other part.
+
+    A part is an encoder, a recommender, a data set or a task. The exit code is 1 if a test fails.
+    """
     kind, name = _kind_and_name(kind, name)
     flags = (("--golden", golden, "encoder"), ("--rebuild", rebuild, "dataset"), ("--dataset", dataset, "task"))
     for flag, value, of in flags:

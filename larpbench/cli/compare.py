@@ -20,8 +20,8 @@ larpbench compare results larp-ttc larp-wtc --json"""
 
 def compare(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
-    first: Annotated[str, typer.Argument(help="An encoder, as in the table.")],
-    second: Annotated[str, typer.Argument(help="Another one.")],
+    first: Annotated[str, typer.Argument(help="First encoder, as named in the table.")],
+    second: Annotated[str, typer.Argument(help="Second encoder.")],
     as_json: options.Json = False,
 ) -> None:
     """Test the difference between two encoders.

@@ -17,7 +17,7 @@ larpbench fetch clap-pt
 
 larpbench fetch bert htsat text:sentence-transformers/all-mpnet-base-v2
 
-Nothing else uses the network, but for run --download. An interrupted fetch goes on where it stopped."""
+Only fetch and run --download use the network. If a download is interrupted, the same command continues it."""
 
 
 def fetch(

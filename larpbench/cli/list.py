@@ -69,7 +69,7 @@ def _beside(summary: str, row: dict[str, str], width: int) -> str:
     state = _state(row)
     end = f"  (task {row['task']})" if "task" in row else ""
     end += "" if state == "ready" else f"  [{state}]"
-    room = _WIDTH - width - 2 - len(end)
+    room = max(_WIDTH - width - 2 - len(end), 20)
     return textwrap.shorten(summary, room, placeholder=" ..", break_on_hyphens=False) + end
 
 
@@ -94,10 +94,9 @@ def _print_encoders(rows: list[dict[str, str]]) -> None:
 
 def _state(row: dict[str, str]) -> str:
     """Return the status of a row, with the package of a plug-in."""
-    parts = [row.get("status", "ready")]
-    parts += [f"from {row['origin']}"] if row["origin"] != "larpbench" else []
-    parts += ["unverified"] if row.get("unverified") else []
-    return ", ".join(parts)
+    state = row.get("status", "ready")
+    state += f" (from {row['origin']})" if row["origin"] != "larpbench" else ""
+    return state + (", unverified" if row.get("unverified") else "")
 
 
 def _encoders() -> list[dict[str, str]]:

@@ -29,15 +29,15 @@ _RESULTS = Path("results")
 
 def reproduce(
     context: typer.Context,
-    targets: Annotated[list[str], typer.Argument(help="Which tables and figures; all for every one.")],
+    targets: Annotated[list[str], typer.Argument(help="Tables and figures, see below; all for every one.")],
     dataset: options.DatasetName = "demo",
     trained_on: Annotated[
         str | None,
-        typer.Option(help="What table4's model learns from; by default mpd for lfm, lfm for mpd, demo-2 for demo."),
+        typer.Option(help="Training data of table4; default: mpd for lfm, lfm for mpd, demo-2 for demo."),
     ] = None,
     size: Annotated[
         Literal["heads", "tiny", "paper"],
-        typer.Option(help="Of trained encoders; those without heads are then tiny. Published: paper."),
+        typer.Option(help="Size of trained encoders; tiny for those without heads. The published size is paper."),
     ] = "heads",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
@@ -50,7 +50,7 @@ def reproduce(
     to: Annotated[Path | None, typer.Option("--to", hidden=True)] = None,
     protocol: options.Protocol = None,
     encoders: Annotated[
-        str, typer.Option(help="Artist similarity: whose features are compared; default: those of the paper.")
+        str, typer.Option(help="Artist similarity: encoders to compare; default: those of the paper.")
     ] = "",
 ) -> None:
     """Reproduce the papers' tables and figures on a data set.

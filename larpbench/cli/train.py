@@ -30,9 +30,11 @@ larpbench train {0} --dataset my-data --size paper --seed 1"""
 Fusion = Literal["attention", "mean"]
 Size = Literal["heads", "tiny", "paper"]
 BaselineSize = Literal["tiny", "paper"]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives everything random.")]
-BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="A tiny model, or that of the paper (for a GPU).")]
-Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, in whole epochs, with no early end.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Random seed of the training.")]
+BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="tiny, or the model of the paper (needs a GPU).")]
+Updates = Annotated[
+    int | None, typer.Option("--updates", min=1, help="Number of updates, in whole epochs, without early stopping.")
+]
 
 
 @app.callback()
@@ -45,21 +47,29 @@ def larp(
     context: typer.Context,
     dataset: options.DatasetName = "demo",
     stages: Annotated[
-        str, typer.Option("--stages", help="Stages in order: wtc, ttc, tpc; one may stand there twice.")
+        str, typer.Option("--stages", help="Stages in order, from wtc, ttc and tpc; a stage may be repeated.")
     ] = "wtc,ttc,tpc",
     size: Annotated[
         Size,
-        typer.Option("--size", help="heads over frozen embeddings, a tiny model, or that of the paper (for a GPU)."),
+        typer.Option(
+            "--size", help="heads: over frozen embeddings; tiny; or paper: the model of the paper (needs a GPU)."
+        ),
     ] = "heads",
     towers: Annotated[
         str, typer.Option("--towers", help="Audio and text encoder under the heads: larpbench list encoders.")
     ] = "handcrafted,tfidf",
-    fusion: Annotated[Fusion, typer.Option("--fusion", help="How playlists are fused, in stage tpc.")] = "attention",
-    neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="Tracks that a playlist is fused from.")] = 10,
+    fusion: Annotated[
+        Fusion, typer.Option("--fusion", help="Fusion of tracks into playlists in stage tpc.")
+    ] = "attention",
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", min=1, help="Number of tracks fused into a playlist.")
+    ] = 10,
     updates: Annotated[
         int | None,
         typer.Option(
-            "--updates", min=1, help="Updates a stage, in whole epochs, with no early end: for comparing stages."
+            "--updates",
+            min=1,
+            help="Updates of each stage, in whole epochs, without early stopping; to compare stages.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -67,7 +77,9 @@ def larp(
         str | None,
         typer.Option("--audio-weights", help="Initial weights: random, a folder, or a name in the hub cache."),
     ] = None,
-    text_weights: Annotated[str | None, typer.Option("--text-weights", help="The same, of the text tower.")] = None,
+    text_weights: Annotated[
+        str | None, typer.Option("--text-weights", help="Initial weights of the text tower, likewise.")
+    ] = None,
 ) -> None:
     """Train LARP, one stage after the other.
 
@@ -79,7 +91,7 @@ def larp(
 
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
-        raise UsageError(f"stages {stages!r} make no sense", allowed=", ".join(STAGES))
+        raise UsageError(f"unknown stages: {stages!r}", allowed=", ".join(STAGES))
     if options.given(context, ("towers",)) and size != "heads":
         raise UsageError(f"--towers changes nothing of --size {size}", allowed="--towers with --size heads")
     pair = options.names(towers)
@@ -152,7 +164,7 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
 
     if spec.status().state != "ready":
         raise MissingPartError(
-            f"what it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
+            f"an encoder that it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
         )
     spec = spec.learning_from(load_dataset(dataset))
     store = default_store()
