@@ -14,7 +14,7 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.artists.files import GraphOptions, assemble_graph
 from larpbench.datasets.artists.graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.audio_files.named import NamedAudio
-from larpbench.datasets.audio_files.usable import find_usable
+from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.reading.array_files import read_arrays, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.datasets.schema import Dataset, DatasetAudio
@@ -66,9 +66,9 @@ def build_graph(
     Raises:
         DataError: If the tables contradict themselves, or no song can be heard.
     """
-    heard = None
+    dataset_audio = None
     if audio is not None:
-        tables, heard = _audible(tables, audio, policy or AudioPolicy())
+        tables, dataset_audio = _audible(tables, audio, policy or AudioPolicy())
     return assemble_graph(
         tables.artists,
         tables.songs,
@@ -77,7 +77,7 @@ def build_graph(
         replace(options, notes=(*options.notes, *tables.notes)),
         output,
         features=tables.features,
-        audio=heard,
+        audio=dataset_audio,
         left_out=tables.left_out,
     )
 
@@ -166,22 +166,19 @@ def _audible(tables: GraphTables, audio: NamedAudio, policy: AudioPolicy) -> tup
     counts = tables.songs.group_by("track_id").len()
     entries = listed.to_frame().join(counts, on="track_id", how="left", maintain_order="left")["len"].to_numpy()
     paths = audio.of(listed, entries)
-    heard = find_usable(paths, policy, 0)
-    left_out = dict(tables.left_out) | heard.left_out
+    audible = audible_tracks(tables.tracks, paths, audio.root, policy, 0)
+    left_out = dict(tables.left_out) | audible.left_out
     if len(listed) > len(paths):
         left_out["songs without an audio file"] = len(listed) - len(paths)
-    songs = tables.songs.join(heard.clips.select("track_id"), on="track_id", how="semi", maintain_order="left")
+    songs = tables.songs.join(audible.tracks.select("track_id"), on="track_id", how="semi", maintain_order="left")
     has_song = tables.artists["artist_id"].is_in(songs["artist_id"].implode())
     left_out["artists of whom no song can be heard"] = int((~has_song).sum())
     artists = tables.artists.filter(has_song)
     edges = tables.edges
-    for name in EDGE_COLUMNS:  # an unknown artist is still to be told of
+    for name in EDGE_COLUMNS:  # an unknown artist is an error, and stays
         gone = edges[name].is_in(tables.artists.filter(~has_song)["artist_id"].implode())
         edges = edges.filter(~gone)
     left_out["edges of these artists"] = tables.edges.height - edges.height
-    files = {name: path.relative_to(audio.root).as_posix() for name, path in paths.items()}
-    tracks = tables.tracks.join(heard.clips, on="track_id").with_columns(audio=pl.col("track_id").replace_strict(files))
     kept = {name: values[has_song.to_numpy()] for name, values in tables.features.items()}
     counted = {reason: count for reason, count in left_out.items() if count}
-    audible = GraphTables(artists, songs, edges, tracks, kept, counted, tables.notes)
-    return audible, DatasetAudio(str(audio.root), policy, heard.files)
+    return GraphTables(artists, songs, edges, audible.tracks, kept, counted, tables.notes), audible.audio
