@@ -29,7 +29,7 @@ ENTRIES_AT_A_TIME = 1 << 18
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What a data set is called, and how it is split, captioned and heard.
+    """What a data set is called, and how it is split, captioned and cut into clips.
 
     Attributes:
         name: Name of the data set.
@@ -132,7 +132,7 @@ def _require_audio(raw: RawDataset, audio: NamedAudio, options: DatasetOptions) 
         starts = dict(options.release.tracks.drop_nulls("start_s").select("track_id", "start_s").iter_rows())
     audible = audible_tracks(raw.tracks, paths, audio.root, options.policy, options.rule.seed, starts)
     if audible.tracks.is_empty():
-        raise DataError(f"no track has audio that can be used: {in_words(audible.left_out)}", where=str(audio.given))
+        raise DataError(f"no track has audio that can be used: {in_words(audible.left_out)}", where=str(audio.source))
     raw.tracks, raw.audio = audible.tracks, audible.audio
     raw.playlists = raw.playlists.restricted(ids.is_in(raw.tracks["track_id"].implode()).to_numpy())
     raw.silent = sizes - raw.playlists.sizes()
@@ -143,8 +143,8 @@ def _units(tracks: pl.DataFrame, artists: bool) -> tuple[pl.Series, np.ndarray |
     """Return what is assigned, by name, and which a track belongs to: the tracks themselves, or their artists."""
     if not artists:
         return tracks["track_id"], None
-    known = pl.col("artist") != ""
-    names = tracks.select(pl.when(known).then(pl.col("artist").str.to_lowercase()).otherwise("track_id")).to_series()
+    artist = pl.col("artist").str.to_lowercase()
+    names = tracks.select(pl.when(artist != "").then(artist).otherwise("track_id")).to_series()
     return names.unique().sort(), (names.rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 

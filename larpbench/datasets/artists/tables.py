@@ -54,17 +54,17 @@ def build_graph(
     audio: NamedAudio | None = None,
     policy: AudioPolicy | None = None,
 ) -> Dataset:
-    """Write an artist graph; with audio, every song is heard once, and what cannot be heard leaves.
+    """Write an artist graph; with audio, every song is decoded once, and songs without usable audio leave.
 
     Args:
         tables: What it is made of.
         options: What it is called.
         output: Folder to write.
-        audio: Files of the songs. Artists of whom no song can be heard leave with their edges, counted.
+        audio: Files of the songs. Artists without a usable song leave with their edges, counted.
         policy: How clips are cut.
 
     Raises:
-        DataError: If the tables contradict themselves, or no song can be heard.
+        DataError: If the tables contradict themselves, or no song has usable audio.
     """
     dataset_audio = None
     if audio is not None:

@@ -1,4 +1,4 @@
-"""Which tracks can be heard: every clip is decoded once before the split, so that all encoders rank the same tracks.
+"""Tracks with usable audio: every clip is decoded once before the split, so that all encoders rank the same tracks.
 
 Protocol rule 4: what is missing, corrupt, empty, silent or too short leaves here, named and counted by reason.
 """
@@ -24,10 +24,10 @@ from larpbench.runtime import cores
 
 @dataclass(frozen=True)
 class AudibleTracks:
-    """The tracks that can be heard, and why the others cannot.
+    """The tracks with usable audio, and why the others have none.
 
     Attributes:
-        tracks: The rows of the tracks that can, in their order, with ``audio`` (path below the root),
+        tracks: The rows of these tracks, in their order, with ``audio`` (path below the root),
             ``clip_start_s`` and ``duration_s``.
         audio: Where the files are, how clips are cut, and the files' digests.
         left_out: Reason, with some of the names -> number of tracks.
@@ -60,7 +60,7 @@ def audible_tracks(
     clips, files = [], []
     reasons: dict[str, list[str]] = {}
 
-    def hear(item: tuple[str, Path]) -> tuple[str, tuple[float, float] | None, tuple[str, str, int, int] | str]:
+    def decode(item: tuple[str, Path]) -> tuple[str, tuple[float, float] | None, tuple[str, str, int, int] | str]:
         track_id, path = item
         try:
             clip = examine(path, policy, seed, track_id, starts.get(track_id))
@@ -73,7 +73,7 @@ def audible_tracks(
             return track_id, None, "unreadable"
 
     with progress.stage("listen", len(paths), "files") as advance, ThreadPoolExecutor(cores()) as pool:
-        for track_id, clip, rest in pool.map(hear, sorted(paths.items())):
+        for track_id, clip, rest in pool.map(decode, sorted(paths.items())):
             if clip is None or isinstance(rest, str):
                 reasons.setdefault(str(rest), []).append(track_id)
             else:
