@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import polars as pl
 
 from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.artists.files import GraphOptions, assemble_graph
+from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphOptions, GraphTables, assemble_graph
 from larpbench.datasets.artists.graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
@@ -19,31 +18,6 @@ from larpbench.datasets.reading.array_files import read_arrays, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.errors import DataError, named
-
-TEXT_COLUMNS = ("title", "artist", "album")
-
-
-@dataclass(frozen=True)
-class GraphTables:
-    """An artist graph before it is checked; see `assemble_graph`.
-
-    Attributes:
-        artists: ``artist_id``, ``split``, maybe ``name``.
-        songs: ``artist_id``, ``track_id``.
-        edges: ``artist_a``, ``artist_b``.
-        tracks: ``track_id`` and `TEXT_COLUMNS`.
-        features: Name -> (artists, dim).
-        left_out: What has left, by reason.
-        notes: What every table made on the data set has to say.
-    """
-
-    artists: pl.DataFrame
-    songs: pl.DataFrame
-    edges: pl.DataFrame
-    tracks: pl.DataFrame
-    features: Mapping[str, np.ndarray]
-    left_out: Mapping[str, int]
-    notes: tuple[str, ...] = ()
 
 
 def build_graph(
@@ -66,20 +40,10 @@ def build_graph(
     Raises:
         DataError: If the tables contradict themselves, or no song has usable audio.
     """
-    dataset_audio = None
-    if audio is not None:
-        tables, dataset_audio = _audible(tables, audio, policy or AudioPolicy())
-    return assemble_graph(
-        tables.artists,
-        tables.songs,
-        tables.edges,
-        tables.tracks,
-        replace(options, notes=(*options.notes, *tables.notes)),
-        output,
-        features=tables.features,
-        audio=dataset_audio,
-        left_out=tables.left_out,
-    )
+    if audio is None:
+        return assemble_graph(tables, options, output)
+    tables, dataset_audio = _audible(tables, audio, policy or AudioPolicy())
+    return assemble_graph(tables, options, output, audio=dataset_audio)
 
 
 def read_graph_tables(artists: Path, tracks: Path, edges: Path, features: Path | None = None) -> GraphTables:
@@ -106,7 +70,6 @@ def read_graph_tables(artists: Path, tracks: Path, edges: Path, features: Path |
         read_edges(edges, ids),
         listed.select("track_id", *TEXT_COLUMNS).unique("track_id", maintain_order=True),
         {path.stem: _features_of(path, ids) for path in paths},
-        {},
     )
 
 
