@@ -11,7 +11,7 @@ from larpbench.cli import options
 from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
-    from larpbench.datasets.artists.tables import GraphTables
+    from larpbench.datasets.artists.files import GraphTables
 
 OLGA_EPILOG = """Examples:
 

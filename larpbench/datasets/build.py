@@ -12,7 +12,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.audio_files.named import NamedAudio
-from larpbench.datasets.audio_files.usable import find_usable
+from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.losses import entry_losses, in_words
 from larpbench.datasets.raw_dataset import RawDataset
@@ -29,7 +29,7 @@ ENTRIES_AT_A_TIME = 1 << 18
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What a data set is called, and how it is split, captioned and heard.
+    """What a data set is called, and how it is split, captioned and cut into clips.
 
     Attributes:
         name: Name of the data set.
@@ -130,25 +130,21 @@ def _require_audio(raw: RawDataset, audio: NamedAudio, options: DatasetOptions) 
     starts = {}
     if options.release is not None:
         starts = dict(options.release.tracks.drop_nulls("start_s").select("track_id", "start_s").iter_rows())
-    found = find_usable(paths, options.policy, options.rule.seed, starts)
-    raw.left_out |= found.left_out
-    usable = ids.is_in(found.clips["track_id"].to_list()).to_numpy()
-    if not usable.any():
-        raise DataError(f"no track has audio that can be used: {in_words(found.left_out)}", where=str(audio.given))
-    tracks = raw.tracks.filter(pl.Series(usable)).join(found.clips, on="track_id", how="left", maintain_order="left")
-    relative = [audio.file_of(name).relative_to(audio.root).as_posix() for name in tracks["track_id"]]
-    raw.tracks = tracks.with_columns(audio=pl.Series(relative, dtype=pl.String))
-    raw.playlists = raw.playlists.restricted(usable)
+    audible = audible_tracks(raw.tracks, paths, audio.root, options.policy, options.rule.seed, starts)
+    if audible.tracks.is_empty():
+        raise DataError(f"no track has audio that can be used: {in_words(audible.left_out)}", where=str(audio.source))
+    raw.tracks, raw.audio = audible.tracks, audible.audio
+    raw.playlists = raw.playlists.restricted(ids.is_in(raw.tracks["track_id"].implode()).to_numpy())
     raw.silent = sizes - raw.playlists.sizes()
-    raw.audio = DatasetAudio(str(audio.root), options.policy, found.files)
+    raw.left_out |= audible.left_out
 
 
 def _units(tracks: pl.DataFrame, artists: bool) -> tuple[pl.Series, np.ndarray | None]:
     """Return what is assigned, by name, and which a track belongs to: the tracks themselves, or their artists."""
     if not artists:
         return tracks["track_id"], None
-    known = pl.col("artist") != ""
-    names = tracks.select(pl.when(known).then(pl.col("artist").str.to_lowercase()).otherwise("track_id")).to_series()
+    artist = pl.col("artist").str.to_lowercase()
+    names = tracks.select(pl.when(artist != "").then(artist).otherwise("track_id")).to_series()
     return names.unique().sort(), (names.rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 

@@ -221,11 +221,10 @@ def uncounted_playlists(entries: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns ``playlist_id``, ``split``, ``tracks`` (how many it has) and ``seed``, ``heldout`` (whether it has one).
     """
-    asked = entries.filter(pl.col("split") != "train")
+    evaluated = entries.filter(pl.col("split") != "train")
     has = {role: (pl.col("role") == role).any() for role in ("seed", "heldout")}
-    return (
-        asked.group_by("playlist_id", "split").agg(tracks=pl.len(), **has).filter(~(pl.col("seed") & pl.col("heldout")))
-    )
+    playlists = evaluated.group_by("playlist_id", "split").agg(tracks=pl.len(), **has)
+    return playlists.filter(~(pl.col("seed") & pl.col("heldout")))
 
 
 def something_else(output: Path) -> DataError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from larpbench.datasets.schema import Dataset, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
 from larpbench.errors import DataError, named
 
+TEXT_COLUMNS = ("title", "artist", "album")
+
 
 @dataclass(frozen=True)
 class GraphOptions:
@@ -27,7 +29,7 @@ class GraphOptions:
         source: What it is built from, in words.
         licence: Licence of the data, in words.
         caption_template: See `larpbench.datasets.captions`.
-        notes: What every table made on the data set has to say.
+        notes: Sentences that every table made on the data set prints.
     """
 
     name: str
@@ -37,46 +39,55 @@ class GraphOptions:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class GraphTables:
+    """An artist graph before it is checked.
+
+    Attributes:
+        artists: ``artist_id``, ``split`` and maybe ``name``; the order within a split is kept.
+        songs: ``artist_id``, ``track_id``, in the order of each artist's songs.
+        edges: ``artist_a``, ``artist_b``, undirected.
+        tracks: The songs: ``track_id``, `TEXT_COLUMNS`, and maybe ``audio``, ``clip_start_s``, ``duration_s``; those
+            of nobody leave.
+        features: Name -> (artists, dim) numbers, in the order of `artists`.
+        left_out: What has left, by reason.
+        notes: Sentences that every table made on the data set prints.
+    """
+
+    artists: pl.DataFrame
+    songs: pl.DataFrame
+    edges: pl.DataFrame
+    tracks: pl.DataFrame
+    features: Mapping[str, np.ndarray]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
 def assemble_graph(
-    artists: pl.DataFrame,
-    songs: pl.DataFrame,
-    edges: pl.DataFrame,
-    tracks: pl.DataFrame,
-    options: GraphOptions,
-    output: Path,
-    *,
-    features: Mapping[str, np.ndarray] | None = None,
-    audio: DatasetAudio | None = None,
-    left_out: Mapping[str, int] | None = None,
+    tables: GraphTables, options: GraphOptions, output: Path, *, audio: DatasetAudio | None = None
 ) -> Dataset:
     """Check and write an artist graph.
 
     Args:
-        artists: ``artist_id``, ``split`` and maybe ``name``; the order within a split is kept.
-        songs: ``artist_id``, ``track_id``, in the order of each artist's songs.
-        edges: ``artist_a``, ``artist_b``, undirected.
-        tracks: The songs: ``track_id``, ``title``, ``artist``, ``album``, and maybe ``audio``, ``clip_start_s``,
-            ``duration_s``; those of nobody leave.
-        options: How.
+        tables: What it is made of.
+        options: What it is called.
         output: Folder to write.
-        features: Name -> (artists, dim) numbers, in the order of `artists` as given.
         audio: The songs' audio, if there is any.
-        left_out: What has left before, by reason.
 
     Raises:
         DataError: If the tables contradict themselves, naming the ids.
         StorageError: If the folder cannot be written.
     """
-    ordered = ordered_artists(artists)
-    kept = checked_songs(ordered, songs)
-    clean = clean_texts(sorted_tracks(tracks))
+    ordered = ordered_artists(tables.artists)
+    kept = checked_songs(ordered, tables.songs)
+    clean = clean_texts(sorted_tracks(tables.tracks))
     absent = kept.filter(~pl.col("track_id").is_in(clean["track_id"].implode()))["track_id"].unique().sort()
     if len(absent):
         raise DataError(f"{len(absent)} songs are not in the tracks table: {named(absent)}", where="songs")
     owners = kept.join(ordered, on="artist_id").select("track_id", "split").unique("track_id")
     used = clean.join(owners, on="track_id").with_columns(caption_column(options.caption_template))
-    once = checked_edges(ordered, edges)
-    unsorted = artists["artist_id"].to_numpy().astype(str)
+    once = checked_edges(ordered, tables.edges)
+    unsorted = tables.artists["artist_id"].to_numpy().astype(str)
     place = {name: row for row, name in enumerate(unsorted)}
     rows = np.array([place[name] for name in ordered["artist_id"]])
     manifest = Manifest(
@@ -87,8 +98,8 @@ def assemble_graph(
         caption_template=options.caption_template,
         split=SplitRule(rule="given", roles="given", seed=0),
         counts={},
-        left_out=dict(left_out or {}),
-        notes=options.notes,
+        left_out=dict(tables.left_out),
+        notes=(*options.notes, *tables.notes),
         digests={},
         fingerprint="",
     )
@@ -98,7 +109,7 @@ def assemble_graph(
         used,
         audio=audio,
         graph=ArtistGraph(ordered, kept, once, {}),
-        features={name: _checked_features(name, values, unsorted)[rows] for name, values in (features or {}).items()},
+        features={name: _checked_features(name, values, unsorted)[rows] for name, values in tables.features.items()},
     )
     return read_dataset(output)
 

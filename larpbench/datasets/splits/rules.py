@@ -61,15 +61,15 @@ def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
         The same rows with ``role``: member in train, seed or heldout elsewhere.
     """
     train = entries.filter(pl.col("split") == "train").with_columns(role=pl.lit("member"))
-    asked = entries.filter(pl.col("split") != "train")
+    evaluated = entries.filter(pl.col("split") != "train")
     prefix = (f"draw {draw}",) if draw else ()
-    rows = asked.select("playlist_id", "track_id").iter_rows()
+    rows = evaluated.select("playlist_id", "track_id").iter_rows()
     keys = [_key(seed, *prefix, playlist, track) for playlist, track in rows]
     length = pl.len().over("playlist_id").cast(pl.Int64)
     half = length // 2
     seeds = half + ((length % 2 == 1) & (half % 2 == 1)).cast(pl.Int64)
-    drawn = (
-        asked.with_columns(pl.Series("key", keys, dtype=pl.Binary))
+    with_roles = (
+        evaluated.with_columns(pl.Series("key", keys, dtype=pl.Binary))
         .sort("playlist_id", "key")
         .with_columns(
             role=pl.when(pl.int_range(pl.len()).over("playlist_id") < seeds)
@@ -78,7 +78,7 @@ def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
         )
         .drop("key")
     )
-    return pl.concat([train, drawn])
+    return pl.concat([train, with_roles])
 
 
 def redraw_test(dataset: Dataset, draw: int) -> Dataset:
@@ -91,8 +91,8 @@ def redraw_test(dataset: Dataset, draw: int) -> Dataset:
     if draw == 0:
         return dataset
     in_test = pl.col("split") == "test"
-    drawn = draw_roles(dataset.playlists.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
-    playlists = pl.concat([dataset.playlists.filter(~in_test), drawn.select(dataset.playlists.columns)])
+    redrawn = draw_roles(dataset.playlists.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
+    playlists = pl.concat([dataset.playlists.filter(~in_test), redrawn.select(dataset.playlists.columns)])
     return replace(dataset, playlists=playlists.sort("playlist_id", "track_id"))
 
 

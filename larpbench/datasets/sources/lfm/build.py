@@ -53,8 +53,8 @@ def build_lfm(source: Path, options: DatasetOptions, output: Path) -> Manifest:
         DataError: If a file is missing, damaged, or has other columns, or nothing is left.
     """
     files, rule = find_files(source), options.rule
-    drawn = [rule.seed, rule.valid_playlists, rule.test_playlists, rule.train_tracks]
-    key = digest(["lfm 2", files.stamps(), drawn, options.audio.listing_digest if options.audio else None])
+    sample = [rule.seed, rule.valid_playlists, rule.test_playlists, rule.train_tracks]
+    key = digest(["lfm 2", files.stamps(), sample, options.audio.listing_digest if options.audio else None])
     recipe = options.recipe(key)
     with storage.work_folder(output, key) as work:
         if (done := already_built(output, recipe, rule)) is not None:

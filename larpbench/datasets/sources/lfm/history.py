@@ -230,7 +230,7 @@ def _track_numbers(uris: Table | None, audio: NamedAudio | None) -> _TrackNumber
     if names.is_empty():
         raise DataError(
             "no track has both a Spotify id and an audio file" if audio is not None else "no track has a Spotify id",
-            where=str(audio.given if audio is not None else uris and uris.path),
+            where=str(audio.source if audio is not None else uris and uris.path),
             allowed="files named by the ids that spotify-uris.tsv.bz2 has" if audio is not None else "track_id, uri",
         )
     names = names.unique("track_id", keep="first", maintain_order=True).sort("track_id")

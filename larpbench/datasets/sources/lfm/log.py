@@ -1,8 +1,8 @@
 """A listening log, read once: of all users only those that were drawn are kept, so memory does not grow with the log.
 
 Users come in the order of a hash of the seed and their id: first those for test, then for valid, then train users until
-they have heard enough tracks, then some spare ones in place of users that turn out to have too few tracks. Who they are
-is known only when the whole log has been read, but a user beyond the last one needed so far can never come back: every
+they have played enough tracks, then some spare ones for users that turn out to have too few tracks. Who they are is
+known only when the whole log has been read, but a user beyond the last one needed so far can never come back: every
 further user, and every further track of one, only moves that limit down.
 """
 
@@ -23,8 +23,8 @@ class UserSample:
     Args:
         seed: Drives the order of the users.
         evaluated: How many users valid and test need.
-        train_tracks: How many tracks train users have heard together.
-        timed: Whether it is known when a track was heard.
+        train_tracks: How many tracks train users have played together.
+        timed: Whether the log says when a track was played.
     """
 
     def __init__(self, seed: int, evaluated: int, train_tracks: int, *, timed: bool) -> None:
@@ -47,7 +47,7 @@ class UserSample:
         return found
 
     def add(self, users: np.ndarray, tracks: np.ndarray, times: np.ndarray) -> None:
-        """Keep what wanted users have heard.
+        """Keep listening events of wanted users.
 
         Args:
             users: (n,) int64.
@@ -109,11 +109,11 @@ class UserSample:
 
 
 def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
-    """Return how many of the first users have heard `count` different tracks together; all if they have heard fewer.
+    """Return how many of the first users have played `count` different tracks together; all if they have played fewer.
 
     Args:
         places: (n,) the place of each row's user, from 0 on.
-        tracks: (n,) what was heard.
+        tracks: (n,) what was played.
         count: How many tracks.
     """
     if not len(places):
@@ -122,5 +122,5 @@ def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
     tracks, places = tracks[order], places[order]
     first = np.ones(len(tracks), dtype=bool)
     first[1:] = tracks[1:] != tracks[:-1]
-    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that nobody before has heard
+    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that no user before has played
     return min(int(np.searchsorted(np.cumsum(new), count)) + 1, len(new))
