@@ -70,7 +70,7 @@ def merge(
             "on other ids, splits or playlists",
             err=True,
         )
-    there = "; they were there already" if merged.there_already else ""
+    there = "; they were there already" if merged.present_before else ""
     typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder{there})")
     if merged.absent:
         for name, encoders in merged.absent.items():
@@ -90,7 +90,7 @@ def check(
     as_json: options.Json = False,
 ) -> None:
     """Check all results: arithmetic, digests, and every mean recomputed from the ranked lists. Names what differs."""
-    from larpbench.results.checking import check_results
+    from larpbench.results.store import check_results
 
     found = check_results(results)
     wrong = [each for each in found if each.faults]

@@ -187,7 +187,7 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     assert done.code == 0, done.err
     names = {line.rpartition("/")[2] for line in done.out.split()}
     drawn = ("artist-similarity-figure1a", "artist-similarity-figure1b", "artist-similarity-lines")
-    assert names == {f"artist-similarity.{suffix}" for suffix in ("md", "tex", "csv")} | {
+    assert names == {f"artist-similarity.{suffix}" for suffix in ("md", "tex", "csv", "json")} | {
         f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")
     }
     page = (tmp_path / "reproduced" / "artist-similarity.md").read_text()
