@@ -90,7 +90,8 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         UsageError: If the data set is no artist graph.
         MissingPartError: If nothing can be run.
     """
-    task = TASKS.get(NAME).configured({"protocol": request.protocol})
+    task_options = {"protocol": request.protocol} if request.protocol else {}
+    task = TASKS.get(NAME).configured(task_options)
     seen = task.view(request.dataset)
     task.encoders(request.encoders, seen)  # a typing error must not cost hours; the paper's own may not be there
     absent: dict[str, str] = {}
@@ -105,7 +106,7 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         encoders=[name for name in features if name not in absent],
         recommenders=networks,
         task=NAME,
-        task_options={"protocol": request.protocol},
+        task_options=task_options,
         seeds=request.random_seeds,
         output=request.results,
     )
