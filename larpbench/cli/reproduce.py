@@ -102,7 +102,7 @@ def reproduce(
         budget,
         (results or _RESULTS).absolute(),
         report,
-        protocol or "corrected",
+        protocol,
         tuple(options.names(encoders)) if encoders else (),
     )
     folder = output or to or Path("reproduced") / data.name

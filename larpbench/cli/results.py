@@ -75,7 +75,7 @@ def merge(
             "on other ids, splits or playlists",
             err=True,
         )
-    there = "; they were there already" if merged.there_already else ""
+    there = "; they were there already" if merged.present_before else ""
     typer.echo(f"{output}   ({merged.cells} cells, of which {merged.shared} were in more than one folder{there})")
     if merged.absent:
         for name, encoders in merged.absent.items():
@@ -98,7 +98,7 @@ def check(
 
     Checks arithmetic and digests, and recomputes every mean from the ranked lists. The exit code is 1 if one differs.
     """
-    from larpbench.results.checking import check_results
+    from larpbench.results.store import check_results
 
     found = check_results(results)
     wrong = [each for each in found if each.faults]

@@ -80,7 +80,7 @@ def run(
     require_available(plan, chosen)
     summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
     tables = _tables(plan)
-    shown = [*tables, *(part for table in tables for part in by_visible(table, plan.output))]
+    shown = [*tables, *(part for table in tables for part in by_visible(table))]
     typer.echo(to_markdown([table.sheet() for table in shown]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "

@@ -62,7 +62,7 @@ _COSTS: dict[str, Callable[[Costs], float]] = {
 
 
 def _mean(entry: Entry, measure: Callable[[Costs], float]) -> float:
-    values = [measure(record.costs) for record in entry.records if record.costs]
+    values = [measure(record.costs) for record in entry.row.records if record.costs]
     return sum(values) / len(values) if values else 0.0
 
 

@@ -11,42 +11,30 @@ import numpy as np
 
 from larpbench import fingerprint
 from larpbench.results.breakdown import by_visible
-from larpbench.results.record import CellRecord
-from larpbench.results.rows import Row, Table
-from larpbench.results.store import read_playlist_values, read_records
-from larpbench.results.table import newest_tables
+from larpbench.results.rows import Row, Table, task_of
+from larpbench.results.table import load_results
 from larpbench.storage import slug
-from larpbench.tasks import TASKS
 
 _NAME_LENGTH = 60
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a table: an encoder with a recommender, over all its seeds.
-
-    Attributes:
-        table: The table.
-        row: The row.
-        records: Its records, by seed.
-        files: Where they lie.
-    """
+    """One row of a table, and its page."""
 
     table: Table
     row: Row
-    records: tuple[CellRecord, ...]
-    files: tuple[Path, ...]
 
     @property
     def card(self) -> dict[str, Any]:
         """The encoder's card."""
-        return self.records[0].encoder.card
+        return self.row.records[0].encoder.card
 
     @cached_property
     def page(self) -> str:
         """Name of its page: readable, and never what a damaged record calls itself."""
         names = "-".join(slug(name)[:_NAME_LENGTH] for name in (self.row.encoder, self.row.recommender))
-        return f"{names}-{fingerprint.digest([record.key for record in self.records])[:8]}.html"
+        return f"{names}-{fingerprint.digest([record.key for record in self.row.records])[:8]}.html"
 
     @property
     def encoder_page(self) -> str:
@@ -63,7 +51,7 @@ class Entry:
         """(queries,) float64: the first metric of each query, averaged over seeds; empty if there are no scores."""
         if not self.row.scores.get(self.first):
             return np.empty(0)
-        return np.mean([read_playlist_values(path, [self.first])[:, 0] for path in self.files], axis=0)
+        return self.row.values([self.first])[:, :, 0].mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,8 @@ class Section:
     @property
     def query(self) -> str:
         """What was asked about: ``playlist``, or ``artist``."""
-        return TASKS.get(self.table.task).query if self.table.task in TASKS.names() else "query"
+        task = task_of(self.table.task)
+        return task.query if task else "query"
 
     @property
     def title(self) -> str:
@@ -109,18 +98,10 @@ def read_sections(results: Path) -> list[Section]:
     Raises:
         DataError: If there are no results, or a file is damaged.
     """
-    found = read_records(results)
-    files = {record.key: path for path, record in found}
-    return [_section(number, table, files, results) for number, table in enumerate(newest_tables(found), start=1)]
-
-
-def _section(number: int, table: Table, files: dict[str, Path], results: Path) -> Section:
-    entries = []
-    for row in table.rows:
-        name = (row.encoder, row.recommender)
-        records = tuple(each for each in table.records if (each.cell.encoder, each.cell.recommender) == name)
-        entries.append(Entry(table, row, records, tuple(files[each.key] for each in records)))
-    return Section(number, table, tuple(entries), tuple(by_visible(table, results)))
+    return [
+        Section(number, table, tuple(Entry(table, row) for row in table.rows), tuple(by_visible(table)))
+        for number, table in enumerate(load_results(results), start=1)
+    ]
 
 
 def encoder_page(identity: str) -> str:

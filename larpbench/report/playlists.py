@@ -105,9 +105,9 @@ def read_browsers(sections: Sequence[Section], datasets: Iterable[str], count: i
 
 def _browser(section: Section, loaded: Sequence[Dataset], count: int) -> Browser:
     shown = section.scored[:MOST_ROWS]
-    all_ids = _read(shown[0].files[0], pl.col("query"))["query"].to_list()
+    all_ids = _read(shown[0].row.files[0], pl.col("query"))["query"].to_list()
     sampled = sorted(sorted(all_ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
-    lists = {entry.page: _read_lists(entry.files[0], sampled) for entry in shown}
+    lists = {entry.page: _read_lists(entry.row.files[0], sampled) for entry in shown}
     dataset, why = _dataset(section, loaded)
     facts = _query_facts(dataset, sampled, lists.values()) if dataset else QueryFacts()
     if dataset and not facts.heldout:

@@ -160,16 +160,16 @@ def _write_cell(pages: Pages, section: Section, entry: Entry) -> None:
         entry=entry,
         bins=histogram(entry.values) if len(entry.values) else (),
         mean=float(entry.values.mean()) if len(entry.values) else 0.0,
-        chapters=chapters(entry.records),
-        listings=listings(entry.records),
+        chapters=chapters(entry.row.records),
+        listings=listings(entry.row.records),
         metrics=_metrics(entry),
     )
 
 
 def _metrics(entry: Entry) -> list[tuple[str, list[object]]]:
     """Return every metric with what each seed has of it."""
-    names = dict.fromkeys(metric.name for record in entry.records for metric in record.metrics)
-    by_seed = [{metric.name: metric for metric in record.metrics} for record in entry.records]
+    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.metrics)
+    by_seed = [{metric.name: metric for metric in record.metrics} for record in entry.row.records]
     return [(name, [found.get(name) for found in by_seed]) for name in names]
 
 

@@ -37,7 +37,7 @@ def artist_similarity(request: Request, folder: Path) -> list[Path]:
     found = measured_bars(request, request.encoders or (*FIGURE_1A, *FIGURE_1B))
     written = write_sheet(sheet(request, found), folder, NAME)
     for name, features in (("1a", FIGURE_1A), ("1b", FIGURE_1B)):
-        if shown := [bar for bar in found.bars if bar.features in features and bar.values]:
+        if shown := [bar for bar in found.bars if bar.features in features and bar.row]:
             written += draw_bars(shown, f"{NAME}-figure{name}", request.dataset.name, folder)
     return [*written, *draw_lines(found, f"{NAME}-lines", request.dataset.name, folder)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,23 +45,26 @@ class Bar:
         features: Name of the features.
         layers: Number of graph layers.
         row: Our table's row; None if it was not run.
-        values: Metric -> the value of each seed.
         published: What the paper has; None if it has no such bar.
     """
 
     features: str
     layers: int
     row: Row | None
-    values: dict[str, tuple[float, ...]]
     published: PublishedBar | None
 
+    def values(self, metric: str) -> list[float]:
+        """Return the value of each seed; none if it was not run."""
+        records = self.row.records if self.row else ()
+        return [each.value for record in records for each in record.metrics if each.name == metric]
+
     def mean(self, metric: str) -> float | None:
-        """Return the mean over seeds."""
-        return statistics.fmean(self.values[metric]) if self.values else None
+        """Return the mean over seeds; None if it was not run."""
+        return statistics.fmean(found) if (found := self.values(metric)) else None
 
     def deviation(self, metric: str) -> float | None:
         """Return the standard deviation over seeds (n - 1); None for one seed."""
-        return statistics.stdev(self.values[metric]) if self.values and len(self.values[metric]) > 1 else None
+        return statistics.stdev(found) if len(found := self.values(metric)) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         UsageError: If the data set is no artist graph.
         MissingPartError: If nothing can be run.
     """
-    task = TASKS.get(NAME).configured({"protocol": request.protocol})
+    task_options = {"protocol": request.protocol} if request.protocol else {}
+    task = TASKS.get(NAME).configured(task_options)
     seen = task.view(request.dataset)
     task.encoders(
         request.encoders, lambda: seen
@@ -105,7 +108,7 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         encoders=[name for name in features if name not in absent],
         recommenders=networks,
         task=NAME,
-        task_options={"protocol": request.protocol},
+        task_options=task_options,
         seeds=request.random_seeds,
         output=request.results,
     )
@@ -117,20 +120,13 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         )
     runner.run(chosen, report=request.report)
     (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
-    values: dict[tuple[str, str], dict[str, tuple[float, ...]]] = defaultdict(dict)
-    for record in table.records:
-        for metric in record.metrics:
-            cell = values[record.cell.encoder, record.cell.recommender]
-            cell[metric.name] = (*cell.get(metric.name, ()), metric.value)
     rows = {(row.encoder, row.recommender): row for row in table.rows if not row.failure}
     printed = {(each.features, each.layers): each for each in published_bars()}
     bars = []
     for name in features:
         identity = "+".join(sorted(name.split("+")))
         for layers, network in zip(LAYERS, networks, strict=True):
-            row = rows.get((identity, network))
-            own = values[identity, network] if row else {}
-            bars.append(Bar(name, layers, row, own, printed.get((identity, layers))))
+            bars.append(Bar(name, layers, rows.get((identity, network)), printed.get((identity, layers))))
     return Bars(tuple(bars), table, absent)
 
 
@@ -187,7 +183,7 @@ def _lines(found: Bars) -> list[dict[str, object]]:
                     "metric": metric,
                     "mean": score.value if score else "",
                     "std": bar.deviation(metric) if bar.deviation(metric) is not None else "",
-                    "seeds": len(bar.values[metric]) if bar.values else 0,
+                    "seeds": len(bar.values(metric)),
                     "ci_low": score.low if score else "",
                     "ci_high": score.high if score else "",
                     "chance": found.table.chance.get(metric),

@@ -31,7 +31,7 @@ class Request:
         budget: Trials of each tuning.
         results: The folder of results: cells that are there are kept.
         report: Receives one line a cell.
-        protocol: Of artist similarity.
+        protocol: Of artist similarity; None: the task's own choice.
         encoders: Whose features artist similarity compares; empty: those of the paper.
     """
 
@@ -42,7 +42,7 @@ class Request:
     budget: int
     results: Path
     report: Callable[[str], None]
-    protocol: str = "corrected"
+    protocol: str | None = None
     encoders: tuple[str, ...] = ()
 
     @property

@@ -11,11 +11,8 @@ import numpy as np
 
 from larpbench.errors import UsageError
 from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
-from larpbench.results.rows import Table
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow
-from larpbench.results.store import read_playlist_values, record_path
 from larpbench.results.table import load_results
-from larpbench.tasks.base import Cell
 
 logger = logging.getLogger(__name__)
 _SMALLEST_SHOWN = 0.0001
@@ -63,21 +60,23 @@ def compare_encoders(output: Path, first: str, second: str) -> list[ComparisonLi
     names = sorted({row.encoder for table in tables for row in table.rows})
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:
-        common = _recommenders(table, one) & _recommenders(table, other)
-        for row in table.rows:
-            if row.failure and row.encoder in (one, other):
+        rows = {(row.encoder, row.recommender): row for row in table.rows if row.encoder in (one, other)}
+        for row in rows.values():
+            if row.failure:
                 logger.warning(
                     "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
                 )
-        for recommender in sorted(common):
-            ours, theirs = (_values(output, table, name, recommender) for name in (one, other))
-            rows = [row for row in table.rows if row.recommender == recommender and row.encoder in (one, other)]
+        for recommender in sorted({recommender for _, recommender in rows}):
+            pair = [rows[name, recommender] for name in (one, other) if (name, recommender) in rows]
+            if len(pair) < 2 or any(row.failure for row in pair):
+                continue
+            ours, theirs = (row.values(table.columns).mean(axis=0) for row in pair)
             for column, metric in enumerate(table.columns):
                 a, b = ours[:, column], theirs[:, column]
-                if not all(row.scores.get(metric) for row in rows) or np.isnan([a, b]).any():
+                if not all(row.scores.get(metric) for row in pair) or np.isnan([a, b]).any():
                     continue  # the table says n/a, or playlists have no value of their own
-                found = compare(a, b)
                 means = float(a.mean()), float(b.mean())
+                found = compare(a, b)
                 lines.append(ComparisonLine(table.task, table.tested, recommender, metric, *means, len(a), found))
     if not lines:
         raise UsageError(
@@ -141,18 +140,3 @@ def _identity(name: str, known: Sequence[str]) -> str:
         f"encoder {name!r} has no results here" if not meant else f"encoder {name!r} was trained on several data sets",
         allowed=", ".join(meant or known),
     )
-
-
-def _recommenders(table: Table, encoder: str) -> set[str]:
-    return {row.recommender for row in table.rows if row.encoder == encoder and not row.failure}
-
-
-def _values(output: Path, table: Table, encoder: str, recommender: str) -> np.ndarray:
-    """Return the means over seeds of all shown metrics, (playlists, metrics) float64."""
-    cells = [
-        (Cell(table.task, table.dataset, encoder, recommender, record.cell.seed), record.key)
-        for record in table.records
-        if (record.cell.encoder, record.cell.recommender) == (encoder, recommender)
-    ]
-    stacked = [read_playlist_values(record_path(output, cell, key), list(table.columns)) for cell, key in cells]
-    return np.mean(stacked, axis=0)

@@ -21,13 +21,13 @@ _NOT_OF_THE_KEY = {"costs", "versions", "machine", "created", "dataset", "playli
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What came of it.
+class MergeSummary:
+    """What a merge has put together.
 
     Attributes:
         cells: Cells in all.
         shared: How many of them were in more than one folder.
-        there_already: Whether all of it was there, put there by the same call.
+        present_before: Whether all of it was there, put there by the same call.
         replaced: Failed cells that another folder had without the failure.
         superseded: Data set -> encoders with results that tables leave out, since newer results were tested on other
             ids, splits or playlists of that name.
@@ -36,13 +36,13 @@ class Merged:
 
     cells: int
     shared: int
-    there_already: bool
+    present_before: bool
     replaced: int
     superseded: dict[str, tuple[str, ...]]
     absent: dict[str, tuple[str, ...]]
 
 
-def merge(folders: Sequence[Path], output: Path) -> Merged:
+def merge(folders: Sequence[Path], output: Path) -> MergeSummary:
     """Copy the results of several folders into a new one: all of them, or nothing.
 
     A cell that is in two folders is the same there, by key and by scores, and comes in once; one that failed in one
@@ -81,7 +81,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
             if playlists_path(path).is_file():
                 shutil.copyfile(playlists_path(path), playlists_path(target / place))
         new = storage.put_in_place_once(target, output)
-    return Merged(len(chosen), len(shared), not new, replaced, *_left_out(list(chosen.values())))
+    return MergeSummary(len(chosen), len(shared), not new, replaced, *_left_out(list(chosen.values())))
 
 
 def _left_out(

@@ -1,12 +1,14 @@
 """The record of one cell: a self-contained file from which every number of a table can be recomputed.
 
 All but ``costs``, ``versions``, ``machine`` and ``created`` is a function of the key: two runs of the same cell write
-the same bytes there.
+the same bytes there. ``python -m larpbench.results.record`` prints the JSON Schema.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
+import sys
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -245,3 +247,12 @@ class CellRecord(_Model):
     def _is_a_time(cls, created: str) -> str:
         datetime.datetime.fromisoformat(created)
         return created
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of a record as indented text."""
+    return json.dumps(CellRecord.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema_text())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from larpbench.errors import MissingPartError
+import numpy as np
+
+from larpbench.errors import DataError, MissingPartError
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import in_short
 from larpbench.results.sheet import NOT_APPLICABLE, Column, Sheet, SheetCell, SheetRow, bound_text, column_head
+from larpbench.results.store import read_playlist_values
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Task
 
@@ -74,6 +78,8 @@ class Row:
         scores: Column -> score; None prints n/a.
         failure: Why there are no scores.
         group: Letters: rows that share one cannot be told apart by the first column. Empty if no letters apply.
+        records: Its records, by seed.
+        files: Where they lie.
     """
 
     encoder: str
@@ -84,6 +90,19 @@ class Row:
     scores: dict[str, Score | None]
     failure: str | None = None
     group: str = ""
+    records: tuple[CellRecord, ...] = ()
+    files: tuple[Path, ...] = field(default=(), compare=False)
+
+    def values(self, columns: Sequence[str]) -> np.ndarray:
+        """Return the stored values of some metrics, (seeds, queries, columns) float64, queries sorted by id.
+
+        Raises:
+            DataError: If a file is missing or damaged, or the seeds counted different queries.
+        """
+        found = [read_playlist_values(path, columns) for path in self.files]
+        if len({len(each) for each in found}) > 1:
+            raise DataError("the seeds of one row counted different playlists", where=str(self.files[0].parent))
+        return np.stack(found)
 
     @property
     def label(self) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from larpbench import storage
+from larpbench import progress, storage
 from larpbench.errors import DataError, StorageError, clipped, printable, schema_fault
 from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
-from larpbench.results.verification import playlist_faults, record_faults
+from larpbench.results.verification import is_checked, list_faults, playlist_faults, record_faults
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
 from larpbench.tasks.base import Cell, TaskResult
 
@@ -143,6 +143,46 @@ def record_paths(output: Path) -> list[Path]:
     if not paths:
         raise DataError(f"there are no results in {output}", next_step=f"larpbench run --output {output}")
     return paths
+
+
+@dataclass(frozen=True)
+class ResultCheck:
+    """The check of one result.
+
+    Attributes:
+        path: Where it lies.
+        checked: Whether its record holds the digest of its lists.
+        faults: What is wrong, in words.
+    """
+
+    path: Path
+    checked: bool
+    faults: tuple[str, ...]
+
+
+def check_results(output: Path) -> list[ResultCheck]:
+    """Check all results of a folder, sorted by path.
+
+    Raises:
+        DataError: If there are none.
+    """
+    paths = record_paths(output)
+    found = []
+    with progress.stage("check", len(paths), "results") as advance:
+        for path in paths:
+            found.append(_check(output, path))
+            advance(1)
+    return found
+
+
+def _check(output: Path, path: Path) -> ResultCheck:
+    record = usable_record(path)
+    if isinstance(record, Unusable):
+        return ResultCheck(path, checked=False, faults=(record.reason,))
+    faults = list_faults(record, playlists_path(path))
+    if path != (place := record_path(output, Cell(**record.cell.model_dump()), record.key)):
+        faults = (*faults, f"it is the result of another cell: its place is {place}")
+    return ResultCheck(path, is_checked(record), faults)
 
 
 def set_aside(record: Path) -> Path:

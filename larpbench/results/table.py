@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.datasets.schema import tested_digest
-from larpbench.errors import DataError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.fingerprint import digest
 from larpbench.results.notes import Omissions, facts, footnotes, split_rule
-from larpbench.results.record import CellRecord, Metric
+from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, task_of
-from larpbench.results.store import read_playlist_values, read_records
+from larpbench.results.store import read_records
 
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
@@ -32,16 +31,12 @@ def load_results(output: str | Path) -> list[Table]:
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
     """
-    return newest_tables(read_records(Path(output)))
-
-
-def newest_tables(found: Sequence[tuple[Path, CellRecord]]) -> list[Table]:
-    """Return what `load_results` does, of records that have been read."""
+    found = read_records(Path(output))
     return [table for _, record in sorted(_newest_of_each(found).items()) for table in tables_beside(found, record)]
 
 
 def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
-    """Return the records that `newest_tables` leaves out, since newer ones were tested on other data of that name."""
+    """Return the records that `load_results` leaves out, since newer ones were tested on other data of that name."""
     newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
     return [record for _, record in found if tested_group(record) != newest[_name(record)]]
 
@@ -111,7 +106,7 @@ def _table(current: list[tuple[Path, CellRecord]], omissions: Omissions) -> Tabl
     first, good = records[0], [record for record in records if record.status == "ok"]
     columns = shown_columns(first.cell.task, good)
     rows = [_row(pairs, columns) for pairs in grouped.values()]
-    rows = _placed(_lettered(rows, list(grouped.values()), columns[0]), columns)
+    rows = _placed(_lettered(rows, columns[0]), columns)
     by_name = {metric.name: metric for record in reversed(good) for metric in record.metrics}
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
@@ -160,56 +155,43 @@ def _variant(record: CellRecord) -> str:
 
 
 def _row(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> Row:
-    first = pairs[0][1]
-    good = [(path, record) for path, record in pairs if record.status == "ok"]
-    failures = [record.failure.message for _, record in pairs if record.failure]
-    card = first.encoder.card
-    name = (first.cell.encoder, first.cell.recommender)
-    if not good or failures:  # a mean over those seeds that happened to work would be no mean over seeds
-        return Row(*name, 0, card["weights"], card["control"], {}, failures[0] if failures else "no scores")
-    metrics = {metric.name: metric for metric in good[0][1].metrics}
-    single = len(good) == 1
-    known = tuple(column for column in columns if all(_has(record, column) for _, record in good))
-    scores = {column: _single(metrics[column]) for column in known} if single else _over_seeds(good, known)
-    scores = dict.fromkeys(columns) | scores
-    return Row(*name, len(good), card["weights"], card["control"], scores)
+    files, records = zip(*pairs, strict=True)
+    cell, card = records[0].cell, records[0].encoder.card
+    row = Row(
+        cell.encoder, cell.recommender, len(pairs), card["weights"], card["control"], {}, None, "", records, files
+    )
+    if any(record.status == "failed" for record in records):
+        # A mean over those seeds that happened to work would be no mean over seeds.
+        failures = [record.failure.message for record in records if record.failure]
+        return replace(row, random_seeds=0, failure=failures[0])
+    return replace(row, scores=_scores(row, columns))
 
 
-def _has(record: CellRecord, column: str) -> bool:
-    return any(metric.name == column for metric in record.metrics)
-
-
-def _single(metric: Metric) -> Score | None:
-    if not metric.applicable:
-        return None
-    return Score(metric.value, metric.ci_low, metric.ci_high, metric.hits < FEW_HITS)
-
-
-def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> dict[str, Score | None]:
-    values = [read_playlist_values(path, list(columns)) for path, _ in pairs]
-    if len({len(each) for each in values}) > 1:
-        raise DataError("the seeds of one row counted different playlists", where=str(pairs[0][0].parent))
-    stacked = np.stack(values)
-    lows, highs = bootstrap_interval(stacked)
-    by_name = [{metric.name: metric for metric in record.metrics} for _, record in pairs]
-    scores: dict[str, Score | None] = {}
-    for index, column in enumerate(columns):
-        hits = float(np.mean([metrics[column].hits for metrics in by_name]))  # seeds repeat the same playlists
-        mean = float(stacked[:, :, index].mean())
-        score = Score(mean, float(lows[index]), float(highs[index]), hits < FEW_HITS)
-        if np.isnan(mean):  # playlists have no value of their own
-            score = Score(float(np.mean([metrics[column].value for metrics in by_name])), None, None, hits < FEW_HITS)
-        scores[column] = score if all(metrics[column].applicable for metrics in by_name) else None
+def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
+    scores: dict[str, Score | None] = dict.fromkeys(columns)
+    by_name = [{metric.name: metric for metric in record.metrics} for record in row.records]
+    known = [column for column in columns if all(column in metrics for metrics in by_name)]
+    values = row.values(known) if known and len(by_name) > 1 else None
+    ends = bootstrap_interval(values) if values is not None else None
+    for index, column in enumerate(known):
+        metrics = [each[column] for each in by_name]
+        few = float(np.mean([metric.hits for metric in metrics])) < FEW_HITS  # seeds repeat the same playlists
+        if not all(metric.applicable for metric in metrics):
+            continue
+        if values is None or ends is None:
+            scores[column] = Score(metrics[0].value, metrics[0].ci_low, metrics[0].ci_high, few)
+        elif np.isnan(mean := float(values[:, :, index].mean())):  # playlists have no value of their own
+            scores[column] = Score(float(np.mean([metric.value for metric in metrics])), None, None, few)
+        else:
+            scores[column] = Score(mean, float(ends[0][index]), float(ends[1][index]), few)
     return scores
 
 
-def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord]]], column: str) -> list[Row]:
+def _lettered(rows: list[Row], column: str) -> list[Row]:
     """Add letters: rows that share one cannot be told apart by the first column (protocol rule 12)."""
     good = [index for index, row in enumerate(rows) if row.scores.get(column)]
-    means = [
-        np.mean([read_playlist_values(path, [column])[:, 0] for path, _ in records[index]], axis=0) for index in good
-    ]
-    if len(good) < 2 or len({len(each) for each in means}) > 1 or np.isnan(means[0]).any():
+    means = [rows[index].values([column])[:, :, 0].mean(axis=0) for index in good]
+    if len(good) < 2 or len({len(each) for each in means}) > 1 or any(np.isnan(each).any() for each in means):
         return rows
     groups = dict(zip(good, indistinguishable_groups(np.stack(means)), strict=True))
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
@@ -228,7 +210,7 @@ def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
     marked = []
     for index, row in enumerate(rows):
         scores = {
-            column: score and Score(score.value, score.low, score.high, score.few_hits, places.get((index, column), 0))
+            column: score and replace(score, place=places.get((index, column), 0))
             for column, score in row.scores.items()
         }
         marked.append(replace(row, scores=scores))

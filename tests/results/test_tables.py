@@ -13,7 +13,7 @@ import pytest
 
 from larpbench import load_results
 from larpbench.evaluation.significance import adjusted_p_values
-from larpbench.results.schema import schema_text
+from larpbench.results.record import schema_text
 
 HOSTILE = '<script>alert("x")</script> | _a_ & \\b {c} $d$'
 
