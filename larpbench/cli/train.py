@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,28 +27,9 @@ larpbench train {0}
 larpbench train {0} --dataset my-data --size paper --seed 1"""
 
 
-class Fusion(StrEnum):
-    """How a playlist is fused from its tracks."""
-
-    attention = "attention"
-    mean = "mean"
-
-
-class Size(StrEnum):
-    """How large the model is."""
-
-    heads = "heads"
-    tiny = "tiny"
-    paper = "paper"
-
-
-class BaselineSize(StrEnum):
-    """How large a baseline is."""
-
-    tiny = "tiny"
-    paper = "paper"
-
-
+Fusion = Literal["attention", "mean"]
+Size = Literal["heads", "tiny", "paper"]
+BaselineSize = Literal["tiny", "paper"]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives everything random.")]
 BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="A tiny model, or that of the paper (for a GPU).")]
 Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, in whole epochs, with no early end.")]
@@ -70,13 +50,11 @@ def larp(
     size: Annotated[
         Size,
         typer.Option("--size", help="heads over frozen embeddings, a tiny model, or that of the paper (for a GPU)."),
-    ] = Size.heads,
+    ] = "heads",
     towers: Annotated[
         str, typer.Option("--towers", help="Audio and text encoder under the heads: larpbench list encoders.")
     ] = "handcrafted,tfidf",
-    fusion: Annotated[
-        Fusion, typer.Option("--fusion", help="How playlists are fused, in stage tpc.")
-    ] = Fusion.attention,
+    fusion: Annotated[Fusion, typer.Option("--fusion", help="How playlists are fused, in stage tpc.")] = "attention",
     neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="Tracks that a playlist is fused from.")] = 10,
     updates: Annotated[
         int | None,
@@ -99,21 +77,19 @@ def larp(
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
         raise UsageError(f"stages {stages!r} make no sense", allowed=", ".join(STAGES))
-    if options.given(context, ("towers",)) and size is not Size.heads:
-        raise UsageError(f"--towers changes nothing of --size {size.value}", allowed="--towers with --size heads")
+    if options.given(context, ("towers",)) and size != "heads":
+        raise UsageError(f"--towers changes nothing of --size {size}", allowed="--towers with --size heads")
     pair = options.names(towers)
     if len(pair) != 2:
         raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")
-    spec = larp_spec(
-        chain, size.value, (pair[0], pair[1]), fusion.value, neighbours, updates, (audio_weights, text_weights)
-    )
+    spec = larp_spec(chain, size, (pair[0], pair[1]), fusion, neighbours, updates, (audio_weights, text_weights))
     _train(spec, dataset, seed)
 
 
 @app.command("clap-ft", epilog=BASELINE_EPILOG.format("clap-ft"))
 def clap_ft(
     dataset: options.DatasetName = "demo",
-    size: BaselineSizes = BaselineSize.tiny,
+    size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
     weights: Annotated[
@@ -124,33 +100,33 @@ def clap_ft(
     """Fine-tune CLAP until audio and text of a track agree; prints where the weights are."""
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("clap-ft", size.value, updates, weights), dataset, seed)
+    _train(baseline_spec("clap-ft", size, updates, weights), dataset, seed)
 
 
 @app.command("co-playlist", epilog=BASELINE_EPILOG.format("co-playlist"))
 def co_playlist(
     dataset: options.DatasetName = "demo",
-    size: BaselineSizes = BaselineSize.tiny,
+    size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
     """Train a CNN to hear which tracks share a playlist; prints where the weights are."""
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("co-playlist", size.value, updates), dataset, seed)
+    _train(baseline_spec("co-playlist", size, updates), dataset, seed)
 
 
 @app.command(epilog=BASELINE_EPILOG.format("cnn"))
 def cnn(
     dataset: options.DatasetName = "demo",
-    size: BaselineSizes = BaselineSize.tiny,
+    size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
     """Train a CNN as MULE was, until two crops of a track agree; prints where the weights are."""
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("cnn", size.value, updates), dataset, seed)
+    _train(baseline_spec("cnn", size, updates), dataset, seed)
 
 
 def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:

@@ -57,7 +57,7 @@ def fit(
         vectors = embed(candidate)
         if not np.isfinite(vectors).all():
             raise TrainingError(
-                f"the vectors of {trainer.what} are not finite after update {trainer.progress.update}",
+                f"the vectors of {trainer.label} are not finite after update {trainer.progress.update}",
                 next_step="train with a lower learning rate",
             )
         return {"recall@10": score(vectors), "spread": _spread(vectors)}
