@@ -11,7 +11,9 @@ from larpbench.cli import options
 if TYPE_CHECKING:
     from larpbench.encoders.spec import EncoderSpec
 
-app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights; a killed training goes on.")
+app = typer.Typer(
+    no_args_is_help=True, help="Train an encoder and keep its weights; an interrupted training is resumed."
+)
 
 EPILOG = """Examples:
 
@@ -32,12 +34,14 @@ Size = Literal["heads", "tiny", "paper"]
 BaselineSize = Literal["tiny", "paper"]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives everything random.")]
 BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="A tiny model, or that of the paper (for a GPU).")]
-Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, in whole epochs, with no early end.")]
+Updates = Annotated[
+    int | None, typer.Option("--updates", min=1, help="Updates, rounded up to whole epochs, without early stopping.")
+]
 
 
 @app.callback()
 def train() -> None:
-    """Train an encoder and keep its weights; a killed training goes on."""
+    """Train an encoder and keep its weights; an interrupted training is resumed."""
 
 
 @app.command(epilog=EPILOG)
@@ -45,7 +49,7 @@ def larp(
     context: typer.Context,
     dataset: options.DatasetName = "demo",
     stages: Annotated[
-        str, typer.Option("--stages", help="Stages in order: wtc, ttc, tpc; one may stand there twice.")
+        str, typer.Option("--stages", help="Stages in order: wtc, ttc, tpc; a stage may be repeated.")
     ] = "wtc,ttc,tpc",
     size: Annotated[
         Size,
@@ -59,7 +63,9 @@ def larp(
     updates: Annotated[
         int | None,
         typer.Option(
-            "--updates", min=1, help="Updates a stage, in whole epochs, with no early end: for comparing stages."
+            "--updates",
+            min=1,
+            help="Updates per stage, rounded up to whole epochs, without early stopping: for comparing stages.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -69,7 +75,7 @@ def larp(
     ] = None,
     text_weights: Annotated[str | None, typer.Option("--text-weights", help="The same, of the text tower.")] = None,
 ) -> None:
-    """Train LARP stage by stage, each with the weights of the one before; prints where they are."""
+    """Train LARP stage by stage, each from the weights of the one before; print the folders of the weights."""
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
     from larpbench.errors import UsageError
@@ -97,7 +103,7 @@ def clap_ft(
         typer.Option("--weights", help="Initial weights: random, a folder, or a name in the hub cache."),
     ] = None,
 ) -> None:
-    """Fine-tune CLAP until audio and text of a track agree; prints where the weights are."""
+    """Fine-tune CLAP on pairs of audio and caption; print the folder of the weights."""
     from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("clap-ft", size, updates, weights), dataset, seed)
@@ -110,7 +116,7 @@ def co_playlist(
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a CNN to hear which tracks share a playlist; prints where the weights are."""
+    """Train a CNN on pairs of tracks that share a playlist; print the folder of the weights."""
     from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("co-playlist", size, updates), dataset, seed)
@@ -123,14 +129,14 @@ def cnn(
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a CNN as MULE was, until two crops of a track agree; prints where the weights are."""
+    """Train a CNN on two crops of each track, as MULE was; print the folder of the weights."""
     from larpbench.encoders.baselines.specs import baseline_spec
 
     _train(baseline_spec("cnn", size, updates), dataset, seed)
 
 
 def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
-    """Train an encoder, and what it goes on from, unless that has been done; say how it went and where it is."""
+    """Train an encoder and the stages before it, unless that has been done; print results and folders."""
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.encoders.checkpoints import read_card
@@ -140,7 +146,7 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
 
     if spec.status().state != "ready":
         raise MissingPartError(
-            f"what it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
+            f"an encoder that it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
         )
     spec = spec.learning_from(load_dataset(dataset))
     store = default_store()

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders.baselines.settings import BASELINE_SIZES, BaselineSize, ClapRecipe, ClapSettings, CnnRecipe
-from larpbench.encoders.baselines.sizes import clap_ft, cnn, co_playlist
+from larpbench.encoders.baselines.settings import (
+    BASELINE_SIZES,
+    BaselineSize,
+    ClapRecipe,
+    ClapSettings,
+    CnnRecipe,
+    clap_ft,
+    cnn,
+    co_playlist,
+)
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.checkpoint import VIEWS, InFolder, viewed
 from larpbench.encoders.spec import EncoderSpec, Training

@@ -11,8 +11,18 @@ from typing import Any
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.checkpoint import VIEWS, InFolder, View, viewed
-from larpbench.encoders.larp.settings import SIZES, Fusion, HeadSettings, ModelSettings, Recipe, Size, Stage
-from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
+from larpbench.encoders.larp.settings import (
+    DEFAULT_NEIGHBOURS,
+    DEFAULT_TOWERS,
+    SIZES,
+    Fusion,
+    HeadSettings,
+    ModelSettings,
+    Recipe,
+    Size,
+    Stage,
+    recipe,
+)
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, SwinSettings

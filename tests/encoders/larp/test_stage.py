@@ -12,8 +12,7 @@ import torch
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.larp import stage as stage_module
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings
-from larpbench.encoders.larp.sizes import recipe
+from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings, recipe
 from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.towers.inputs import TrackInputs, VectorInputs, features
 from larpbench.encoders.towers.sampling import PlaylistGraph
