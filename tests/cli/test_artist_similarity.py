@@ -175,15 +175,15 @@ def test_a_song_without_a_vector_fails_its_cells_only(cli, toy, tmp_path):
 def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from larpbench.tasks.artist_similarity import task
+    from larpbench.tasks.artist_similarity import settings
 
-    quick = {name: replace(training, epochs=1, width=16) for name, training in task.TRAINING.items()}
-    monkeypatch.setattr(task, "TRAINING", quick)
-    queries = (
+    quick = {name: replace(training, epochs=1, width=16) for name, training in settings.TRAINING.items()}
+    monkeypatch.setattr(settings, "TRAINING", quick)
+    command = (
         "reproduce", "artist-similarity", "--dataset", toy, "--encoders", "clap,acousticbrainz+clap",
         "--seeds", "2", "--output", tmp_path / "results", "--to", tmp_path / "reproduced",
     )  # fmt: skip
-    done = cli(*queries)
+    done = cli(*command)
     assert done.code == 0, done.err
     names = {line.rpartition("/")[2] for line in done.out.split()}
     drawn = ("artist-similarity-figure1a", "artist-similarity-figure1b", "artist-similarity-lines")
@@ -202,7 +202,7 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     assert own["seeds"].item() == 2
     assert own["published_mean"].item() == 0.2974
     svg = (tmp_path / "reproduced" / "artist-similarity-figure1a.svg").read_text()
-    again = cli(*queries)
+    again = cli(*command)
     assert again.code == 0
     assert "[1/" not in again.err
     assert (tmp_path / "reproduced" / "artist-similarity-figure1a.svg").read_text() == svg
