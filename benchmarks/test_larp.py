@@ -14,8 +14,7 @@ from paired import cpu_seconds, paired_ratio
 
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import ModelSettings, TrainingSettings
-from larpbench.encoders.larp.sizes import recipe
+from larpbench.encoders.larp.settings import ModelSettings, TrainingSettings, recipe
 from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.towers.inputs import TrackInputs
 from larpbench.encoders.towers.sampling import PlaylistGraph

@@ -154,7 +154,7 @@ def cnn(
 
 
 def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
-    """Train an encoder, and what it goes on from, unless that has been done; say how it went and where it is."""
+    """Train an encoder and the stages before it, unless that has been done; print results and folders."""
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.encoders.checkpoint_folder import read_card

@@ -1,4 +1,4 @@
-"""What a recommender is. Ranking is never its business: it is exact inner product, the same for all.
+"""Recommenders: they make query and item vectors. Ranking is exact inner product, the same for all of them.
 
 A fixed recommender (`Recommender`) needs no training. A learned one (`LearnedRecommender`) is built from parameters and
 a seed and learns from `TrainData`, watched by `ValidData`. Both can only be made of the split they are named after, and
@@ -31,13 +31,13 @@ SearchSpace = Mapping[str, tuple[float, ...]]
 
 
 class Scorer(ABC):
-    """What stands in the recommender slot of a cell, whatever the task.
+    """What scores items for queries in a cell, whatever the task.
 
     Attributes:
         name: Name in results; the scorer is part of it (protocol rule 6).
         version: Raised with every change that changes scores.
         summary: One line for lists.
-        learns_from: The splits whose embeddings it needs before it can be asked.
+        learns_from: The splits whose embeddings it needs beside the tested one.
         settings: Hyper-parameters that nothing tunes, as JSON. Part of the key of its results.
     """
 
@@ -53,7 +53,7 @@ class Scorer(ABC):
         return bool(self.learns_from)
 
     def seeded(self, seed: int) -> Self:
-        """Return the method for a run with a seed."""
+        """Return the scorer for a run with a seed."""
         return self
 
     def seconds(self, dataset: Dataset) -> float:
@@ -164,13 +164,13 @@ class LearnedRecommender(Recommender):
     seconds_per_entry: ClassVar[float] = 1e-3
 
     def __init__(self, params: Mapping[str, float] | None = None, seed: int = 0) -> None:
-        given = dict(params or {})
-        if unknown := sorted(given.keys() - self.search_space.keys()):
+        chosen = dict(params or {})
+        if unknown := sorted(chosen.keys() - self.search_space.keys()):
             raise UsageError(
                 f"recommender {self.name!r} has no parameter {', '.join(map(repr, unknown))}",
                 allowed=", ".join(self.search_space) or "none",
             )
-        self.params: dict[str, float] = {name: values[0] for name, values in self.search_space.items()} | given
+        self.params: dict[str, float] = {name: values[0] for name, values in self.search_space.items()} | chosen
         self.seed = seed
 
     def built(self, params: Mapping[str, float], seed: int) -> Self:
@@ -193,7 +193,7 @@ def fitted(part: T | None, name: str) -> T:
         ProtocolError: If it is not there yet.
     """
     if part is None:
-        raise ProtocolError(f"recommender {name!r} was asked before it was fitted", next_step="call fit first")
+        raise ProtocolError(f"recommender {name!r} was used before it was fitted", next_step="call fit first")
     return part
 
 

@@ -15,7 +15,7 @@ from larpbench.recommenders.base import Recommender
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.vectors import unit_rows
 
-Scorer = Literal["normalised", "dot", "cosine"]
+Scoring = Literal["normalised", "dot", "cosine"]
 
 
 class ItemKNN(Recommender):
@@ -30,7 +30,7 @@ class ItemKNN(Recommender):
 
     version = 1
 
-    def __init__(self, name: str, scorer: Scorer, summary: str) -> None:
+    def __init__(self, name: str, scorer: Scoring, summary: str) -> None:
         self.name, self.scorer, self.summary = name, scorer, summary
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:

@@ -92,12 +92,12 @@ def train_factors(train: TrainData, params: dict[str, float], seed: int) -> Fact
     playlists = train.interactions
     digest = hashlib.sha256(playlists.offsets.tobytes() + playlists.tracks.tobytes()).hexdigest()
     shape = (len(playlists), len(train.embeddings))
-    problem = _Problem(digest, shape, params["wmf_l2"], params["wmf_alpha"], seed, playlists)
+    problem = _Factorisation(digest, shape, params["wmf_l2"], params["wmf_alpha"], seed, playlists)
     return (_small if sum(shape) <= _SMALL_ROWS else _large)(problem)
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _Factorisation:
     digest: str
     shape: tuple[int, int]
     l2: float
@@ -106,7 +106,7 @@ class _Problem:
     playlists: Interactions = field(compare=False, repr=False)
 
 
-def _factors(problem: _Problem) -> Factors:
+def _factors(problem: _Factorisation) -> Factors:
     playlists = problem.playlists
     values = np.full(len(playlists.tracks), 1.0 + problem.alpha, dtype=np.float32)
     confidence = sparse.csr_matrix((values, playlists.tracks, playlists.offsets), shape=problem.shape)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.encoders.larp.settings import SIZES
-from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS
+from larpbench.encoders.larp.settings import DEFAULT_NEIGHBOURS, SIZES
 from larpbench.reproduction.request import Request, evaluate_trained
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores

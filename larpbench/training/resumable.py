@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -50,22 +50,35 @@ def fit(
     Raises:
         TrainingError: If the loss or the vectors are no longer numbers; the best weights so far are kept.
     """
-    saver = _Saver(trainer, workdir)
-    saver.load()
+    storage.sweep(workdir)
+    _restore(trainer, workdir / _STATE)
+    saved, logged = time.monotonic(), 0
 
     def evaluate(candidate: Model) -> dict[str, float]:
         vectors = embed(candidate)
         if not np.isfinite(vectors).all():
             raise TrainingError(
-                f"the vectors of {trainer.what} are not finite after update {trainer.progress.update}",
+                f"the vectors of {trainer.label} are not finite after update {trainer.progress.update}",
                 next_step="train with a lower learning rate",
             )
         return {"recall@10": score(vectors), "spread": _spread(vectors)}
 
+    def checkpoint() -> None:
+        """Write the log after an epoch, and the state unless that has just been done."""
+        nonlocal saved, logged
+        history = trainer.progress.history
+        if len(history) > logged:
+            storage.write_text(workdir / LOG, log_text(history))
+            logged = len(history)
+        if time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
+            state = json.dumps(dataclasses.asdict(trainer.progress))
+            write_tensors(workdir / _STATE, trainer.tensors(), {"progress": state})
+            saved = time.monotonic()
+
     best = workdir / _BEST
     try:
         with progress.stage(title, trainer.updates, "updates", trainer.progress.update) as advance:
-            trainer.run(evaluate, lambda model: save(best, model), saver.save_sometimes, advance)
+            trainer.run(evaluate, lambda model: save(best, model), checkpoint, advance)
     except TrainingError as error:
         if best.is_dir():
             error.where = f"the best weights so far are kept in {best} (encoder checkpoint:{best})"
@@ -92,31 +105,10 @@ def _spread(vectors: np.ndarray) -> float:
     return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
 
 
-class _Saver(Generic[Model]):
-    """Keeps a trainer's state and log in the work folder."""
-
-    def __init__(self, trainer: Trainer[Model], workdir: Path) -> None:
-        self._trainer, self._workdir = trainer, workdir
-        self._saved = time.monotonic()
-        self._logged = 0
-
-    def save_sometimes(self) -> None:
-        """Write the log after an epoch, and the state unless that has just been done."""
-        history = self._trainer.progress.history
-        if len(history) > self._logged:
-            storage.write_text(self._workdir / LOG, log_text(history))
-            self._logged = len(history)
-        if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
-            state = json.dumps(dataclasses.asdict(self._trainer.progress))
-            write_tensors(self._workdir / _STATE, self._trainer.tensors(), {"progress": state})
-            self._saved = time.monotonic()
-
-    def load(self) -> None:
-        """Go on from a saved state, if there is one."""
-        storage.sweep(self._workdir)
-        path = self._workdir / _STATE
-        if path.is_file():
-            tensors = read_tensors(path, next_step="delete it; the training starts anew")
-            with safe_open(path, framework="pt") as archive:
-                saved: Mapping[str, Any] = json.loads(archive.metadata()["progress"])
-            self._trainer.restore(tensors, Progress(**saved))
+def _restore(trainer: Trainer[Model], path: Path) -> None:
+    """Continue from a saved state, if there is one."""
+    if path.is_file():
+        tensors = read_tensors(path, next_step="delete it; the training starts anew")
+        with safe_open(path, framework="pt") as archive:
+            saved: Mapping[str, Any] = json.loads(archive.metadata()["progress"])
+        trainer.restore(tensors, Progress(**saved))

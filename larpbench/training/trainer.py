@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from larpbench.errors import TrainingError
+from larpbench.runtime import gains_from_bfloat16
 from larpbench.training.loop import Model, Selection, run_epochs, step
 from larpbench.training.settings import LoopSettings
 
@@ -44,20 +45,19 @@ class Trainer(nn.Module, ABC, Generic[Model]):
         anchors: (n,) int64, rows of the train tracks; an epoch takes each once.
         seed: Drives everything random.
         device: Where to compute.
+        label: Name of what is trained, for messages: such as ``stage wtc``.
     """
 
-    def __init__(self, model: Model, settings: LoopSettings, anchors: np.ndarray, seed: int, device: str) -> None:
+    def __init__(
+        self, model: Model, settings: LoopSettings, anchors: np.ndarray, seed: int, device: str, label: str
+    ) -> None:
         super().__init__()
-        self.loop, self.seed, self.device = settings, seed, device
+        self.loop, self.seed, self.device, self.label = settings, seed, device, label
+        self.mixed_precision = settings.precision == "bfloat16" and gains_from_bfloat16(device)
         self.model = model.to(device)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
         self.progress = Progress()
         self._anchors = anchors
-
-    @property
-    @abstractmethod
-    def what(self) -> str:
-        """Name of what is trained, for messages: such as ``stage wtc``."""
 
     @abstractmethod
     def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
@@ -68,9 +68,9 @@ class Trainer(nn.Module, ABC, Generic[Model]):
             draw: Source of all that is drawn with numpy; torch's own generator is seeded as well.
         """
 
-    @abstractmethod
-    def described(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Return further fields of an entry of the history, beside epoch, losses and validation, as JSON."""
+        return {}
 
     def prepare(self) -> None:
         """Get ready for the first update."""
@@ -83,12 +83,12 @@ class Trainer(nn.Module, ABC, Generic[Model]):
 
     @property
     def updates_per_epoch(self) -> int:
-        """How many updates an epoch has."""
+        """Number of updates in an epoch."""
         return max(len(self._anchors) // self.loop.batch, 1)
 
     @property
     def updates(self) -> int:
-        """How many updates the training has if nothing ends it early."""
+        """Number of updates in the training, if nothing ends it early."""
         loop = self.loop
         epochs = loop.epochs if loop.updates is None else math.ceil(loop.updates / self.updates_per_epoch)
         return epochs * self.updates_per_epoch
@@ -160,7 +160,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
             measured = evaluate(self.model)
             done.history.append(
                 {
-                    **self.described(),
+                    **self.log_fields(),
                     "epoch": epoch,
                     "update": done.update,
                     "loss": {name: value / per_epoch for name, value in done.sums.items()},
@@ -194,7 +194,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total.detach()):
             raise TrainingError(
-                f"the loss of {self.what} is {float(total.detach())} at update {self.progress.update}",
+                f"the loss of {self.label} is {float(total.detach())} at update {self.progress.update}",
                 next_step="train with a lower learning rate",
             )
         step([self.optimiser], total)

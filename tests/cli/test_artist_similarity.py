@@ -183,11 +183,11 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
 
     quick = {name: replace(training, epochs=1, width=16) for name, training in settings.TRAINING.items()}
     monkeypatch.setattr(settings, "TRAINING", quick)
-    queries = (
+    command = (
         "reproduce", "artist-similarity", "--dataset", toy, "--encoders", "clap,acousticbrainz+clap",
         "--seeds", "2", "--results", tmp_path / "results", "--output", tmp_path / "reproduced",
     )  # fmt: skip
-    done = cli(*queries)
+    done = cli(*command)
     assert done.code == 0, done.err
     names = {line.rpartition("/")[2] for line in done.out.split()}
     drawn = ("artist-similarity-figure1a", "artist-similarity-figure1b", "artist-similarity-lines")
@@ -206,7 +206,7 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     assert own["seeds"].item() == 2
     assert own["published_mean"].item() == 0.2974
     svg = (tmp_path / "reproduced" / "artist-similarity-figure1a.svg").read_text()
-    again = cli(*queries)
+    again = cli(*command)
     assert again.code == 0
     assert "[1/" not in again.err
     assert (tmp_path / "reproduced" / "artist-similarity-figure1a.svg").read_text() == svg

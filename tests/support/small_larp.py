@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from larpbench.encoders.larp import specs
-from larpbench.encoders.larp.settings import HeadShape, Recipe, Size, Stage
-from larpbench.encoders.larp.sizes import recipe
+from larpbench.encoders.larp.settings import HeadShape, Recipe, Size, Stage, recipe
 from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
 
 DIM = 32

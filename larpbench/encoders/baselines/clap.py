@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from larpbench.encoders.baselines.settings import ClapSettings, RobertaSettings
 from larpbench.encoders.towers.audio_tower import AudioTower, in_chunks
@@ -18,6 +17,7 @@ from larpbench.encoders.towers.initial_weights import (
     read_state,
     refuse_other_shapes,
 )
+from larpbench.encoders.towers.inputs import TwoTowers
 from larpbench.encoders.weights.finder import checkpoint_folder, weight_files
 from larpbench.errors import DataError, MissingPartError, named
 
@@ -74,7 +74,7 @@ class RobertaTower(nn.Module):
         return self.roberta(input_ids=input_ids, attention_mask=attention_mask).pooler_output
 
 
-class Clap(nn.Module):
+class Clap(TwoTowers):
     """Both towers, the layers that lead to their common space, and the temperature.
 
     Args:
@@ -89,14 +89,6 @@ class Clap(nn.Module):
         self.audio_projection = _projection(self.audio.width, settings.dim)
         self.text_projection = _projection(self.text.width, settings.dim)
         self.temperature = nn.Parameter(torch.tensor(settings.temperature))
-
-    def audio_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1: the audio side of tracks."""
-        return functional.normalize(self.audio_projection(self.audio(*inputs)).float(), dim=1)
-
-    def text_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1: the text side of tracks."""
-        return functional.normalize(self.text_projection(self.text(*inputs)).float(), dim=1)
 
 
 def _projection(width: int, dim: int) -> nn.Sequential:

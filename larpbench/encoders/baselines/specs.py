@@ -8,8 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from larpbench.encoders.baselines.settings import BASELINE_SIZES, BaselineSize, ClapRecipe, ClapSettings, CnnRecipe
-from larpbench.encoders.baselines.sizes import clap_ft, cnn, co_playlist
+from larpbench.encoders.baselines.settings import (
+    BASELINE_SIZES,
+    BaselineSize,
+    ClapRecipe,
+    ClapSettings,
+    CnnRecipe,
+    clap_ft,
+    cnn,
+    co_playlist,
+)
 from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import parse_variant, split_ending

@@ -14,7 +14,6 @@ from larpbench.encoders.baselines.settings import ClapTraining
 from larpbench.encoders.towers.inputs import MelInputs, TrackInputs, features
 from larpbench.encoders.towers.losses import Features, contrast, cross_modal
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.runtime import gains_from_bfloat16
 from larpbench.training.trainer import Trainer
 
 _TEMPERATURES = (0.01, 0.5)  # bounds of CLAP's temperature; the lower one is that of its published code
@@ -76,21 +75,9 @@ class CnnTrainer(Trainer[AudioCnn]):
         seed: int,
         device: str = "cpu",
     ) -> None:
-        training = model.settings.training
-        super().__init__(
-            model, training, np.arange(len(tracks)) if graph is None else graph.paired_tracks, seed, device
-        )
-        self.tracks, self.graph, self._name = tracks, graph, name
-        self._bfloat16 = training.precision == "bfloat16" and gains_from_bfloat16(device)
-
-    @property
-    def what(self) -> str:
-        """The encoder's name."""
-        return self._name
-
-    def described(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+        anchors = np.arange(len(tracks)) if graph is None else graph.paired_tracks
+        super().__init__(model, model.settings.training, anchors, seed, device, name)
+        self.tracks, self.graph = tracks, graph
 
     def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
         """Return NT-Xent for (n,) int64 train tracks and a partner of each."""
@@ -101,7 +88,7 @@ class CnnTrainer(Trainer[AudioCnn]):
         crops = random_crops(mels, self.model.frames(recipe.crop_s)).to(self.device)
         if recipe.mixing:
             crops = mixed(crops, recipe.mixing)
-        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self._bfloat16):
+        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             vectors = self.model.projected(crops)
         related = rows[:, None] == rows
         if self.graph is not None:
@@ -126,17 +113,11 @@ class ClapTrainer(Trainer[Clap]):
     def __init__(
         self, name: str, model: Clap, settings: ClapTraining, tracks: TrackInputs, seed: int, device: str = "cpu"
     ) -> None:
-        super().__init__(model, settings, np.arange(len(tracks)), seed, device)
+        super().__init__(model, settings, np.arange(len(tracks)), seed, device, name)
         self.model.audio.chunk = self.model.text.chunk = settings.chunk
-        self.tracks, self._name = tracks, name
-        self._bfloat16 = settings.precision == "bfloat16" and gains_from_bfloat16(device)
+        self.tracks = tracks
 
-    @property
-    def what(self) -> str:
-        """The encoder's name."""
-        return self._name
-
-    def described(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Return the temperature, which is learnt."""
         return {"temperature": float(self.model.temperature.detach())}
 
@@ -146,5 +127,5 @@ class ClapTrainer(Trainer[Clap]):
 
     def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
         """Return InfoNCE for (n,) int64 train tracks."""
-        audio, text = features(self.model, self.tracks, anchors, self.device, self._bfloat16)
+        audio, text = features(self.model, self.tracks, anchors, self.device, self.mixed_precision)
         return {"info_nce": info_nce(audio, text, self.model.temperature)}

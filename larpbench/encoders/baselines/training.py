@@ -59,7 +59,7 @@ def train_cnn(train: Split, context: FitContext) -> TrainedModel[AudioCnn]:
             context,
             name,
             embed=lambda candidate: _encoded(candidate, valid_tracks, context.device),
-            save=save_model,
+            save=lambda folder, candidate: save_model(folder, candidate, recipe),
             load=lambda folder: load_model(folder, AudioCnn, CnnRecipe),
         )
     return replace(trained, facts={"parameters": count_parameters(trained.model), **trained.facts})
@@ -106,7 +106,7 @@ def train_clap(train: Split, valid: Split, context: FitContext) -> tuple[Trained
             context,
             CLAP_FT,
             embed=lambda candidate: embed(candidate, valid_tracks, context.device),
-            save=lambda folder, candidate: save_model(folder, candidate, tokenizer),
+            save=lambda folder, candidate: save_model(folder, candidate, candidate.settings, tokenizer),
             load=lambda folder: load_model(folder, Clap, ClapSettings),
         )
     initial = {"weights": recipe.weights, "matched": matched}

@@ -115,7 +115,7 @@ def convert(checkpoint: Path, output: Path, tokenizer: str | None = None) -> Con
         needs_tokenizer=isinstance(settings.text, BertSettings) and pieces is None,
     )
     with storage.staging_folder(output) as folder:
-        save_model(folder, model, pieces)
+        save_model(folder, model, settings, pieces)
         storage.write_text(folder / CARD, json.dumps(_card(summary, checkpoint), indent=2) + "\n")
         storage.put_in_place_once(folder, output)
     return summary

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.inputs import TwoTowers
 from larpbench.encoders.towers.settings import BertSettings
 from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.encoders.towers.tokens import Tokenizer, load_tokenizer
@@ -79,8 +80,8 @@ def _mean_of_present(rows: Tensor, present: Tensor) -> Tensor:
     return (rows * kept).sum(dim=1) / kept.sum(dim=1)
 
 
-class Larp(nn.Module):
-    """Both towers, their projections, the fusion of playlists, and the temperature.
+class Larp(TwoTowers):
+    """Both towers, their projections (equation 10), the fusion of playlists, and the temperature.
 
     Args:
         settings: Shapes.
@@ -100,14 +101,6 @@ class Larp(nn.Module):
             self.temperature = nn.Parameter(temperature)
         else:
             self.register_buffer("temperature", temperature)
-
-    def audio_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1: the audio side of tracks (equation 10)."""
-        return functional.normalize(self.audio_projection(self.audio(*inputs)).float(), dim=1)
-
-    def text_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1: the text side of tracks (equation 10)."""
-        return functional.normalize(self.text_projection(self.text(*inputs)).float(), dim=1)
 
 
 def load_larp(folder: Path, with_text: bool = True) -> tuple[Larp, Tokenizer | None]:

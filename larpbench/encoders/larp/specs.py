@@ -11,8 +11,18 @@ from typing import Any, Literal, cast
 
 from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.larp.settings import SIZES, Fusion, HeadSettings, ModelSettings, Recipe, Size, Stage
-from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
+from larpbench.encoders.larp.settings import (
+    DEFAULT_NEIGHBOURS,
+    DEFAULT_TOWERS,
+    SIZES,
+    Fusion,
+    HeadSettings,
+    ModelSettings,
+    Recipe,
+    Size,
+    Stage,
+    recipe,
+)
 from larpbench.encoders.names import get_encoder, parse_variant, split_ending
 from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts, Training
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, SwinSettings

@@ -15,7 +15,6 @@ from larpbench.encoders.larp.settings import TrainingSettings
 from larpbench.encoders.towers.inputs import EVALUATED_AT_ONCE, TrackInputs, features
 from larpbench.encoders.towers.losses import Features, cross_modal
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.runtime import gains_from_bfloat16
 from larpbench.training.trainer import Trainer
 
 _SOFT_TARGET_EPOCHS = 2  # epochs over which the soft targets' share grows to its full size
@@ -44,7 +43,7 @@ class StageTrainer(Trainer[Larp]):
         device: str = "cpu",
     ) -> None:
         anchors = np.arange(len(tracks)) if settings.stage == "wtc" else graph.paired_tracks
-        super().__init__(model, settings, anchors, seed, device)
+        super().__init__(model, settings, anchors, seed, device, f"stage {settings.stage}")
         self.settings, self.tracks, self.graph = settings, tracks, graph
         self.model.audio.chunk = self.model.text.chunk = settings.chunk
         self.momentum = MomentumCopy(model, settings.momentum)
@@ -52,14 +51,8 @@ class StageTrainer(Trainer[Larp]):
         dim = model.settings.dim
         self.queue = TrackQueue(min(settings.queue, len(tracks) // 2) // rows * rows, dim).to(device)
         self.lookup = LookupTable(len(tracks) if settings.stage == "tpc" else 0, dim).to(device)
-        self._bfloat16 = settings.precision == "bfloat16" and gains_from_bfloat16(device)
 
-    @property
-    def what(self) -> str:
-        """The stage."""
-        return f"stage {self.settings.stage}"
-
-    def described(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Return stage and temperature."""
         return {"stage": self.settings.stage, "temperature": float(self.model.temperature.detach())}
 
@@ -129,7 +122,7 @@ class StageTrainer(Trainer[Larp]):
         return self.settings.soft_target_alpha * min(1.0, epochs / _SOFT_TARGET_EPOCHS)
 
     def _features(self, model: Larp, rows: np.ndarray) -> Features:
-        return features(model, self.tracks, rows, self.device, self._bfloat16)
+        return features(model, self.tracks, rows, self.device, self.mixed_precision)
 
     def _fill_lookup(self) -> None:
         self.eval()

@@ -127,7 +127,7 @@ def _train(
         context,
         f"larp {settings.stage}",
         embed=lambda candidate: embed(candidate, valid_tracks, context.device),
-        save=lambda folder, candidate: save_model(folder, candidate, tokenizer),
+        save=lambda folder, candidate: save_model(folder, candidate, candidate.settings, tokenizer),
         load=lambda folder: load_larp(folder, with_text=False)[0],
     )
 

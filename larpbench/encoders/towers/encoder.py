@@ -61,7 +61,7 @@ class TrainedEncoder(ABC, Generic[AnyModel]):
 
     def save(self, folder: Path) -> None:
         """Write weights, settings, tokenizer and the log of the training."""
-        save_model(folder, self.model, self._tokenizer)
+        save_model(folder, self.model, self.model.settings, self._tokenizer)
         storage.write_text(folder / LOG, self._log)
 
     @property

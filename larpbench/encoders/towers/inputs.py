@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from larpbench.encoders.encoder import Rows, TrackBatch
 from larpbench.encoders.towers.losses import Features
@@ -126,22 +127,21 @@ class SideInputs(Protocol):
         ...
 
 
-class TwoTowers(Protocol):
-    """A model with an audio and a text side, such as LARP's."""
+class TwoTowers(nn.Module):
+    """A model with an audio and a text tower, and a projection of each into a common space."""
 
-    training: bool
-
-    def eval(self) -> Any:  # noqa: ANN401, itself
-        """Go into eval mode."""
-        ...
+    audio: Any
+    text: Any
+    audio_projection: nn.Module
+    text_projection: nn.Module
 
     def audio_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1."""
-        ...
+        """Return (n, dim) float32 rows of length 1: the audio side of tracks."""
+        return functional.normalize(self.audio_projection(self.audio(*inputs)).float(), dim=1)
 
     def text_features(self, *inputs: Tensor) -> Tensor:
-        """Return (n, dim) float32 rows of length 1."""
-        ...
+        """Return (n, dim) float32 rows of length 1: the text side of tracks."""
+        return functional.normalize(self.text_projection(self.text(*inputs)).float(), dim=1)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from larpbench import storage
 from larpbench.encoders.checkpoint_folder import write_card
@@ -19,21 +19,6 @@ from larpbench.training.resumable import fit
 from larpbench.training.settings import SETTINGS, Kind, Settings, read_from
 from larpbench.training.tensors import WEIGHTS, read_weights, write_tensors
 from larpbench.training.trainer import Trainer
-
-Shape = TypeVar("Shape", bound=Settings, covariant=True)
-
-
-class ShapedModel(Protocol[Shape]):
-    """A model that its settings and weights determine."""
-
-    @property
-    def settings(self) -> Shape:
-        """What it is built from."""
-        ...
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return its weights."""
-        ...
 
 
 @contextmanager
@@ -75,7 +60,7 @@ def run_trainer(
     return fit(trainer, context.workdir, title, embed, context.score, save_with_card, load)
 
 
-def save_model(folder: Path, model: ShapedModel[Settings], tokenizer: Tokenizer | None = None) -> None:
+def save_model(folder: Path, model: nn.Module, settings: Settings, tokenizer: Tokenizer | None = None) -> None:
     """Write weights, settings and tokenizer to a folder, each file whole or not at all.
 
     Raises:
@@ -84,7 +69,7 @@ def save_model(folder: Path, model: ShapedModel[Settings], tokenizer: Tokenizer 
     storage.make_folder(folder)
     if tokenizer:
         tokenizer.save(folder)
-    storage.write_text(folder / SETTINGS, model.settings.model_dump_json(indent=2) + "\n")
+    storage.write_text(folder / SETTINGS, settings.model_dump_json(indent=2) + "\n")
     write_tensors(folder / WEIGHTS, model.state_dict())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -149,31 +150,20 @@ def _features_spec(name: str) -> EncoderSpec:
         training_data="unknown",
         tracks_per_second=100_000,
     )
-    return EncoderSpec(card, _FeaturesFactory(name), digest=_FeaturesDigest(name))
+    return EncoderSpec(card, partial(_build_features, name), digest=partial(_features_digest, name))
 
 
-@dataclass(frozen=True)
-class _FeaturesFactory:
-    """The factory of ready-made features."""
-
-    name: str
-
-    def __call__(self, context: EncodeContext, argument: str | None) -> Encoder:
-        songs = read_parquet(context.dataset_folder / SONGS)
-        grouped = songs.group_by("track_id").agg("artist_id")
-        owners = dict(zip(grouped["track_id"].to_list(), grouped["artist_id"].to_list(), strict=True))
-        return ArtistFeatures(VectorTable(_path(context.dataset_folder, self.name)), owners)
+def _build_features(name: str, context: EncodeContext, argument: str | None) -> Encoder:
+    songs = read_parquet(context.dataset_folder / SONGS)
+    grouped = songs.group_by("track_id").agg("artist_id")
+    owners = dict(zip(grouped["track_id"].to_list(), grouped["artist_id"].to_list(), strict=True))
+    return ArtistFeatures(VectorTable(_path(context.dataset_folder, name)), owners)
 
 
-@dataclass(frozen=True)
-class _FeaturesDigest:
-    """The digest of ready-made features and of whose songs are whose."""
-
-    name: str
-
-    def __call__(self, context: EncodeContext, argument: str | None) -> str:
-        folder = context.dataset_folder
-        return digest([digest_file_once(_path(folder, self.name)), digest_file_once(folder / SONGS)])
+def _features_digest(name: str, context: EncodeContext, argument: str | None) -> str:
+    """Return the digest of ready-made features and of which songs are by which artists."""
+    folder = context.dataset_folder
+    return digest([digest_file_once(_path(folder, name)), digest_file_once(folder / SONGS)])
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -9,8 +9,7 @@ from support.small_clap import SHAPE, write_clap
 from support.small_larp import AUDIO
 
 from larpbench.encoders.baselines.clap import Clap, load_pretrained, tokenizer_folder
-from larpbench.encoders.baselines.settings import ClapRecipe
-from larpbench.encoders.baselines.sizes import clap_ft
+from larpbench.encoders.baselines.settings import ClapRecipe, clap_ft
 from larpbench.errors import DataError, MissingPartError
 from larpbench.training.loop import count_parameters
 

@@ -11,7 +11,7 @@ from support.small_baselines import NFNET, RESNET, small
 
 from larpbench.encoders.baselines.cnn import AudioCnn, crop_starts, mixed, random_crops
 from larpbench.encoders.baselines.nfnet import Nfnet, StandardisedConv, gelu
-from larpbench.encoders.baselines.sizes import cnn, co_playlist
+from larpbench.encoders.baselines.settings import cnn, co_playlist
 from larpbench.training.loop import count_parameters
 
 RECIPES = {"cnn": cnn, "co-playlist": co_playlist}

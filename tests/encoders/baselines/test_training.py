@@ -10,8 +10,7 @@ from support.small_baselines import small
 
 from larpbench.datasets.schema import Split
 from larpbench.encoders.baselines.cnn import AudioCnn
-from larpbench.encoders.baselines.settings import CnnRecipe
-from larpbench.encoders.baselines.sizes import cnn, co_playlist
+from larpbench.encoders.baselines.settings import CnnRecipe, cnn, co_playlist
 from larpbench.encoders.baselines.trainers import CnnTrainer
 from larpbench.encoders.baselines.training import train_cnn
 from larpbench.encoders.encoder import FitContext

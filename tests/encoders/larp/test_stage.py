@@ -12,12 +12,12 @@ import torch
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.larp import stage as stage_module
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings
-from larpbench.encoders.larp.sizes import recipe
+from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings, recipe
 from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.towers.inputs import TrackInputs, VectorInputs, features
 from larpbench.encoders.towers.sampling import PlaylistGraph
 from larpbench.errors import TrainingError
+from larpbench.training import trainer as trainer_module
 
 GROUPS, DIM, LISTED = 8, 16, 12
 N_TRACKS = {"train": 400, "test": 200}
@@ -239,7 +239,7 @@ def test_a_loss_that_is_no_number_ends_the_training():
 
 @pytest.mark.parametrize("stage", ["wtc", "ttc", "tpc"])
 def test_bfloat16_towers_lose_about_the_same(stage, monkeypatch):
-    monkeypatch.setattr(stage_module, "gains_from_bfloat16", lambda device: True)
+    monkeypatch.setattr(trainer_module, "gains_from_bfloat16", lambda device: True)
     world, losses = World(agree=False), {}
     for precision in ("float32", "bfloat16"):
         trainer = world.train(world.model(), stage, epochs=2, neighbours=3, precision=precision)
