@@ -53,8 +53,8 @@ class _Subject:
         """Load it, as `load_dataset` does."""
         if isinstance(self.source, Path):
             return read_dataset(self.source, as_built=False)  # damage is reported check by check
-        dataset: Dataset = resolve(self.source.load)()
-        return dataset
+        function = _load_function(self.source)
+        return load_dataset(self.source.name) if function is None else function()
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -89,6 +89,13 @@ def _source_of(name: str | Path) -> DatasetSource | Path:
     if isinstance(name, str) and name in DATASETS.names():
         return DATASETS.get(name)
     return (Path(name) if Path(name).is_dir() else load_dataset(name).folder).absolute()
+
+
+def _load_function(source: DatasetSource) -> Callable[[], Dataset] | None:
+    """Return the function that loads a data set; None if it is read from the home folder."""
+    load: Any = source.load  # the function, or its address
+    function: Callable[[], Dataset] | None = resolve(load) if isinstance(load, str) else load
+    return function
 
 
 def _require_built(it: _Subject) -> None:
@@ -194,7 +201,7 @@ def _splits(it: _Subject) -> None:
 
 
 def _side_effects(it: _Subject) -> None:
-    resolve(it.registered.load)  # importing it may set things; loading may not
+    _load_function(it.registered)  # importing it may set things; loading may not
     require_no_side_effects(it.load, "load", {})
 
 
