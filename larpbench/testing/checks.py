@@ -42,7 +42,7 @@ class Failure(Exception):  # noqa: N818 - it never leaves this package
     """Raised by a check that fails: what was seen, and what to do."""
 
 
-class Warned(Exception):  # noqa: N818
+class Caution(Exception):  # noqa: N818
     """Raised by a check that saw something odd: what, and what to do."""
 
 
@@ -62,8 +62,8 @@ def run_check(name: str, check: Callable[[S], object], subject: S) -> Check:
             check(subject)
     except Failure as failure:
         return Check(name, "fail", *failure.args)
-    except Warned as warning:
-        return Check(name, "warning", *warning.args)
+    except Caution as caution:
+        return Check(name, "warning", *caution.args)
     except Skip as skip:
         return Check(name, "skipped", *skip.args)
     except KeyboardInterrupt:
@@ -96,13 +96,13 @@ def require_fields(owner: object, **kinds: type) -> None:
         raise Failure("its version is below 1", "start with 1, and raise it with every change that changes scores")
 
 
-def require_close(found: np.ndarray, expected: np.ndarray, what: str, advice: str) -> None:
+def require_close(actual: np.ndarray, expected: np.ndarray, what: str, advice: str) -> None:
     """Fail if rows differ by more than a rounding error of their mean length."""
-    if found.shape != expected.shape:
-        raise Failure(f"{what}: shapes {found.shape} and {expected.shape}", advice)
+    if actual.shape != expected.shape:
+        raise Failure(f"{what}: shapes {actual.shape} and {expected.shape}", advice)
     size = max(float(np.linalg.norm(expected, axis=1).mean()), 1.0) if expected.size else 1.0
-    if not (difference(found, expected) <= _CLOSE * size):
-        raise Failure(f"{what} by up to {difference(found, expected):.2g}", advice)
+    if not (difference(actual, expected) <= _CLOSE * size):
+        raise Failure(f"{what} by up to {difference(actual, expected):.2g}", advice)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:

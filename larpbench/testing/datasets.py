@@ -19,10 +19,10 @@ from larpbench.datasets.schema import Dataset
 from larpbench.errors import LarpbenchError, MissingPartError
 from larpbench.registry import resolve
 from larpbench.testing.checks import (
+    Caution,
     Check,
     Failure,
     Skip,
-    Warned,
     require_fields,
     require_no_side_effects,
     restored_state,
@@ -39,20 +39,20 @@ class _Subject:
         self.source, self.rebuild = source, rebuild
 
     @property
-    def named(self) -> DatasetSource:
+    def registered(self) -> DatasetSource:
         """The source.
 
         Raises:
             Skip: If it is a folder.
         """
         if isinstance(self.source, Path):
-            raise Skip("it is a folder, not registered by name")
+            raise Skip("it is a folder and has no registered name")
         return self.source
 
     def load(self) -> Dataset:
         """Load it, as `load_dataset` does."""
         if isinstance(self.source, Path):
-            return read_dataset(self.source, as_built=False)  # what is wrong with it is found one by one
+            return read_dataset(self.source, as_built=False)  # damage is reported check by check
         return load_source(self.source)
 
     @functools.cached_property
@@ -73,17 +73,17 @@ def check_dataset(source: DatasetSource | str | Path, *, rebuild: bool = False) 
         MissingPartError: If it comes from a plug-in that cannot be loaded, or is built by a command of its own and
             is not there.
     """
-    subject = _Subject(source if isinstance(source, DatasetSource) else _found(source), rebuild)
+    subject = _Subject(source if isinstance(source, DatasetSource) else _source_of(source), rebuild)
     with restored_state():
         if isinstance(subject.source, DatasetSource) and subject.source.build:
             _require_built(subject)
         checks = [run_check("loads", _loads, subject)]
         if checks[0].outcome == "fail":
             return [*checks, *skipped(_CHECKS, "it could not be loaded")]
-        return [*checks, *_verified(subject), *run_checks(_CHECKS, subject)]
+        return [*checks, *_verification(subject), *run_checks(_CHECKS, subject)]
 
 
-def _found(name: str | Path) -> DatasetSource | Path:
+def _source_of(name: str | Path) -> DatasetSource | Path:
     """Return a source by name, or a folder; one that is damaged is still a folder."""
     if isinstance(name, str) and name in DATASETS.names():
         return DATASETS.get(name)
@@ -102,27 +102,28 @@ def _require_built(it: _Subject) -> None:
 def _loads(it: _Subject) -> None:
     dataset: Any = it.dataset
     if not isinstance(dataset, Dataset):
-        raise Failure(f"load gave a {type(dataset).__name__}", "return a Dataset: read_dataset(folder)")
+        raise Failure(f"load returned a {type(dataset).__name__}", "return a Dataset: read_dataset(folder)")
     if not (dataset.folder / MANIFEST).is_file():
         raise Failure(f"{dataset.folder} has no {MANIFEST}", "write the data set into a folder, and read it from there")
 
 
-def _verified(it: _Subject) -> list[Check]:
+def _verification(it: _Subject) -> list[Check]:
     """Return what ``larpbench dataset check`` verifies, check by check."""
     try:
         findings = verify(it.dataset.folder)
     except LarpbenchError as error:
-        return [Check("tables", "fail", error.what, error.next_step or "build the data set anew")]
+        detail = f"{error.what} ({error.where})" if error.where else error.what
+        return [Check("tables", "fail", detail, error.next_step or "build the data set anew")]
     advice = "correct the source, and build the data set anew"
     checks = [Check(each.what, "pass" if each.ok else "fail", each.detail) for each in findings]
     return [replace(each, advice=advice) if each.outcome == "fail" else each for each in checks]
 
 
 def _attributes(it: _Subject) -> None:
-    require_fields(it.named, name=str, summary=str)
-    if it.dataset.name != it.named.name:
+    require_fields(it.registered, name=str, summary=str)
+    if it.dataset.name != it.registered.name:
         raise Failure(
-            f"it is registered as {it.named.name!r}, and its manifest calls it {it.dataset.name!r}",
+            f"it is registered as {it.registered.name!r}, and its manifest calls it {it.dataset.name!r}",
             "one name: tables and keys have that of the manifest",
         )
 
@@ -130,7 +131,7 @@ def _attributes(it: _Subject) -> None:
 def _manifest(it: _Subject) -> None:
     manifest = it.dataset.manifest
     if empty := [name for name in ("name", "source", "licence") if not getattr(manifest, name).strip()]:
-        raise Failure(f"the manifest has no {' and no '.join(empty)}", "say it: records and tables repeat it")
+        raise Failure(f"the manifest has no {' and no '.join(empty)}", "records and tables repeat it")
 
 
 def _as_on_disk(it: _Subject) -> None:
@@ -152,8 +153,8 @@ def _same_again(it: _Subject) -> None:
 
 
 def _built_again(it: _Subject) -> None:
-    if it.named.build:
-        raise Skip(f"it is built from the user's own files: {it.named.build}")
+    if it.registered.build:
+        raise Skip(f"it is built from the user's own files: {it.registered.build}")
     if not it.rebuild:
         raise Skip("loaded from where it lies; --rebuild builds it anew in an empty home folder and compares")
     with restored_state(), tempfile.TemporaryDirectory() as home:
@@ -175,7 +176,7 @@ def _texts(it: _Subject) -> None:
         raise Failure(f"{missing} tracks have null for a caption", "an empty text where nothing is known")
     texts = tracks.select(pl.col("caption", "artist").fill_null("").str.strip_chars())
     if empty := [name for name in texts.columns if not (texts[name] != "").any()]:
-        raise Warned(
+        raise Caution(
             f"no track has a text in the column {' or '.join(empty)}",
             "text encoders read captions; the share of same-artist hits needs artists",
         )
@@ -188,12 +189,12 @@ def _splits(it: _Subject) -> None:
     if not sizes["test"]:
         raise Failure("the test split is empty", "nothing can be scored without test data")
     if empty := [name for name in ("train", "valid") if not sizes[name]]:
-        raise Warned(f"no playlists in {' and '.join(empty)}", "only what learns nothing can be scored on it")
+        raise Caution(f"no playlists in {' and '.join(empty)}", "only what learns nothing can be scored on it")
 
 
 def _side_effects(it: _Subject) -> None:
-    if isinstance(it.named.load, str):
-        resolve(it.named.load)  # importing it may set things; loading may not
+    if isinstance(it.registered.load, str):
+        resolve(it.registered.load)  # importing it may set things; loading may not
     require_no_side_effects(it.load, "load", {})
 
 

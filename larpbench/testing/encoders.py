@@ -31,7 +31,7 @@ _DURATIONS = (0.3, 1.0, 12.0)
 
 
 class _Subject:
-    """An encoder, and what it makes of the toy batch, computed once."""
+    """An encoder, and its vectors of the toy batch, computed once."""
 
     def __init__(self, spec: EncoderSpec, encoder: Encoder) -> None:
         self.spec, self.encoder = spec, encoder
@@ -81,7 +81,7 @@ def _built(spec: EncoderSpec, folder: Path) -> Encoder:
             )
         encoder.fit(toy_split())
     if not isinstance(encoder, Encoder):
-        raise Failure(f"the factory made a {type(encoder).__name__}", "it needs a method encode(batch)")
+        raise Failure(f"the factory returned a {type(encoder).__name__}", "it needs a method encode(batch)")
     return encoder
 
 
@@ -98,16 +98,16 @@ def _card(spec: EncoderSpec) -> None:
         and not (spec.digest or spec.weights or spec.inputs or spec.takes),
         "random weights, but no seed": card.weights.startswith("random") and not card.stochastic,
     }
-    if found := [name for name, is_wrong in wrong.items() if is_wrong]:
+    if faults := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise Failure(
-            f"the card has {'; '.join(found)}", "complete the card: tables show it, and stored vectors depend on it"
+            f"the card has {'; '.join(faults)}", "complete the card: tables show it, and stored vectors depend on it"
         )
 
 
 def _shape(it: _Subject) -> None:
     vectors = it.whole
     if not isinstance(vectors, np.ndarray):
-        raise Failure(f"encode gave a {type(vectors).__name__}", "return a numpy array")
+        raise Failure(f"encode returned a {type(vectors).__name__}", "return a numpy array")
     dim = it.spec.card.dim or vectors.shape[-1]
     if vectors.shape != (4, dim):
         raise Failure(f"shape {vectors.shape} for 4 tracks", f"return (4, {dim}), the dim of the card")

@@ -13,10 +13,10 @@ from larpbench.errors import named
 from larpbench.evaluation.queries import Queries, queries_of
 from larpbench.recommenders.base import DEFAULT_BUDGET, LearnedRecommender, Recommender, TrainData, ValidData
 from larpbench.testing.checks import (
+    Caution,
     Check,
     Failure,
     Skip,
-    Warned,
     difference,
     require_close,
     require_fields,
@@ -129,7 +129,7 @@ def _other_seed(it: _Subject) -> None:
     other = it.fitted({}, _SEED + 1) if isinstance(it.kind, LearnedRecommender) else it.kind.seeded(_SEED + 1)
     same = all(np.array_equal(*pair) for pair in zip(it.whole, it.vectors(other), strict=True))
     if same and it.kind.stochastic:
-        raise Warned(
+        raise Caution(
             "two seeds give the same vectors, and it runs once a seed", "let the property stochastic return False"
         )
     if not same and not it.kind.stochastic:
@@ -146,7 +146,7 @@ def _parameters(it: _Subject) -> None:
             if all(np.array_equal(*pair) for other in others for pair in zip(it.whole, other, strict=True)):
                 unused.append(parameter)
     if unused:
-        raise Warned(
+        raise Caution(
             f"the result does not depend on {named(unused)}", "read self.params in fit, or leave the parameter out"
         )
 
@@ -175,11 +175,11 @@ def _shape(it: _Subject) -> None:
         strict=True,
     ):
         if not isinstance(vectors, np.ndarray):
-            raise Failure(f"{call} gave a {type(vectors).__name__}", "return a numpy array")
+            raise Failure(f"{call} returned a {type(vectors).__name__}", "return a numpy array")
         if vectors.ndim != 2 or len(vectors) != rows:
-            raise Failure(f"{call} gave shape {vectors.shape}", f"one row each: ({rows}, k)")
+            raise Failure(f"{call} returned shape {vectors.shape}", f"one row each: ({rows}, k)")
         if vectors.dtype != np.float32:
-            raise Failure(f"{call} gave {vectors.dtype}", "return float32: .astype(np.float32)")
+            raise Failure(f"{call} returned {vectors.dtype}", "return float32: .astype(np.float32)")
     queries, items = it.whole
     if queries.shape[1] != items.shape[1]:
         raise Failure(
@@ -252,8 +252,8 @@ def _zero_vectors(it: _Subject) -> None:
     embeddings = it.embeddings.copy()
     embeddings[4], embeddings[6] = 0, -embeddings[5]
     playlists = Interactions(np.array(["p", "q"]), np.array([0, 1, 3]), np.array([4, 5, 6]))
-    found = it.ready.query_vectors(playlists, embeddings.copy()), it.ready.item_vectors(embeddings.copy())
-    if not all(np.isfinite(vectors).all() for vectors in found):
+    queries, items = it.ready.query_vectors(playlists, embeddings.copy()), it.ready.item_vectors(embeddings.copy())
+    if not (np.isfinite(queries).all() and np.isfinite(items).all()):
         raise Failure(
             "NaN or infinite numbers for a zero vector, or for seeds that cancel out",
             "bound divisions by a length away from 0",
@@ -264,10 +264,10 @@ def _global_state(it: _Subject) -> None:
     inputs = {"the embeddings": it.embeddings.copy()}
     seeds = it.queries.seeds
     inputs |= {f"the seeds ({part})": getattr(seeds, part).copy() for part in ("offsets", "tracks")}
-    given = Interactions(seeds.playlist_ids, inputs["the seeds (offsets)"], inputs["the seeds (tracks)"])
+    copy = Interactions(seeds.playlist_ids, inputs["the seeds (offsets)"], inputs["the seeds (tracks)"])
 
     def call() -> None:
-        it.ready.query_vectors(given, inputs["the embeddings"])
+        it.ready.query_vectors(copy, inputs["the embeddings"])
         it.ready.item_vectors(inputs["the embeddings"])
 
     require_no_side_effects(call, "scoring", inputs)
@@ -278,7 +278,7 @@ def _planted(it: _Subject) -> None:
 
     recall, chance = recall_at(*it.whole, it.queries), float((SELECTION_CUTOFF / it.queries.candidates).mean())
     if recall < _ABOVE_CHANCE * chance:
-        raise Warned(
+        raise Caution(
             f"recall@{SELECTION_CUTOFF} is {recall:.3f} where vectors show which tracks belong together; "
             f"chance is {chance:.3f}",
             "look at the sign of the scores; a control is meant to be at chance",

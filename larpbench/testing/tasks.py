@@ -18,10 +18,10 @@ from larpbench.evaluation.metrics import MetricSpec, find_hits
 from larpbench.recommenders.base import LearnedRecommender, Scorer, TrainData, ValidData
 from larpbench.tasks.base import Task, TaskResult
 from larpbench.testing.checks import (
+    Caution,
     Check,
     Failure,
     Skip,
-    Warned,
     require_fields,
     require_no_side_effects,
     restored_state,
@@ -139,7 +139,7 @@ def _attributes(task: Task[Any]) -> None:
 
 def _runs(it: _Subject) -> None:
     if not isinstance(it.result, TaskResult):
-        raise Failure(f"execute gave a {type(it.result).__name__}", "return a TaskResult")
+        raise Failure(f"execute returned a {type(it.result).__name__}", "return a TaskResult")
     if not len(it.result.query_ids):
         raise Failure("no query was scored", "raise ProtocolError if the data set has none")
 
@@ -167,8 +167,7 @@ def _options(it: _Subject) -> None:
 
 
 def _recommenders(it: _Subject) -> None:
-    found = it.task.recommenders(["default"])
-    for name, recommender in found.items():
+    for name, recommender in it.task.recommenders(["default"]).items():
         if isinstance(recommender, MissingPartError):
             continue
         if not isinstance(recommender, Scorer):
@@ -287,7 +286,7 @@ def _hits(it: _Subject) -> None:
         if not 0 <= share <= 1:
             raise Failure(f"tie_share[{k}] is {share}", "a share of the lists, in [0, 1]")
     if result.heldout is None:
-        raise Skip("it says not what was to be found: heldout is None")
+        raise Skip("the result does not name the held-out items: heldout is None")
     if not np.array_equal(result.heldout.lengths, result.n_heldout):
         raise Failure("n_heldout is not the number of held-out items", "count heldout")
     hits = find_hits(result.lists, result.heldout, len(result.item_ids))
@@ -302,9 +301,9 @@ def _ties(it: _Subject) -> None:
     result = it.run(it.vectors(lambda split: np.ones_like(random_vectors(split, _SEED))))
     shares = [result.tie_share[k] for k in result.tie_share if k < result.n_candidates.min()]
     if shares and min(shares) < 1:
-        raise Warned(
-            f"vectors that are all the same give a tie share of {min(shares):.2f}",
-            "count lists whose cut falls between equal scores: readers must see that no vector decided",
+        raise Caution(
+            f"equal vectors have a tie share of {min(shares):.2f}",
+            "count the lists whose cut falls between equal scores",
         )
 
 

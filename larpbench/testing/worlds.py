@@ -72,8 +72,8 @@ def _dataset(
     kind: str, rows: Iterable[tuple[Any, ...]], playlists: pl.DataFrame, graph: ArtistGraph | None = None
 ) -> Dataset:
     """Return a data set of tracks as (id, artist, community, split)."""
-    given = pl.DataFrame(list(rows), schema=["track_id", "artist", "album", "split"], orient="row").sort("track_id")
-    tracks = given.select(
+    columns = pl.DataFrame(list(rows), schema=["track_id", "artist", "album", "split"], orient="row").sort("track_id")
+    tracks = columns.select(
         "track_id",
         pl.col("track_id").alias("title"),
         "artist",

@@ -1,4 +1,4 @@
-"""What every built-in encoder must keep to, whatever it computes."""
+"""Every built-in encoder passes the conformance tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = [
     for name in ENCODERS.names()
     if name not in (*OF_A_FILE, *SLOW) and ENCODERS.get(name).status().state == "ready"
 ]
-NAMES += ["larp-untrained:tiny"]  # LARP that hears and reads by itself, for which it need not be trained
+NAMES += ["larp-untrained:tiny"]  # LARP that reads audio and text itself, which needs no training
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +79,14 @@ def trained(spec, folder, checkpoints):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_keeps_to_what_larpbench_relies_on(encoders, name):
+def test_built_in_encoders_conform(encoders, name):
     checks = check_encoder(get_encoder(name), encoders[name])
     assert [each for each in checks if each.outcome == "fail"] == []
     assert {each.name for each in checks if each.outcome == "pass"} > {"shape and dtype", "deterministic", "row order"}
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
-def test_cards_say_what_must_be_said(name):
+def test_cards_are_complete(name):
     spec = ENCODERS.get(name)
     card = spec.card
     assert card.name == name

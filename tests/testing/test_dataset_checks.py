@@ -67,7 +67,7 @@ def test_folders_conform(small, tmp_path):
     for folder in (small.folder, small_toy(tmp_path / "graph")):
         checks = {each.name: each for each in check_dataset(folder)}
         assert {each.outcome for each in checks.values()} == {"pass", "skipped"}
-        assert checks["registered name"].detail == "it is a folder, not registered by name"
+        assert checks["registered name"].detail == "it is a folder and has no registered name"
 
 
 def test_a_source_conforms(source):
@@ -128,10 +128,17 @@ def no_licence():
     return replace(dataset, manifest=dataset.manifest.model_copy(update={"licence": " "}))
 
 
+def not_readable():
+    dataset = built()
+    (dataset.folder / "tracks.parquet").write_bytes(b"no table")
+    return dataset
+
+
 WRONG = {  # what is wrong -> loader, the check that finds it, its outcome, what it says
     "raises": (lambda: 1 / 0, "loads", "fail", "ZeroDivisionError"),
     "a path": (lambda: Path("data"), "loads", "fail", "Path"),
     "in memory only": (toy_playlists, "loads", "fail", "has no dataset.json"),
+    "not readable": (not_readable, "tables", "fail", "tracks.parquet"),
     "another name": (lambda: built("other"), "registered name", "fail", "calls it 'other'"),
     "no licence": (no_licence, "manifest", "fail", "no licence"),
     "no test": (no_test, "splits", "fail", "the test split is empty"),
@@ -173,3 +180,8 @@ def test_a_manifest_that_was_changed(tmp_path):
     manifest["counts"]["test.tracks"] += 1
     (folder / "dataset.json").write_text(json.dumps(manifest))
     assert "counts of the manifest" in failed(folder)
+
+
+def test_each_check_finds_something(source):
+    own = [each.name for each in check_dataset(source(built))][-8:]
+    assert {"loads", "tables", *own} == {name for _, name, *_ in WRONG.values()}

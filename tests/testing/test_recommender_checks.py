@@ -187,3 +187,7 @@ def test_what_is_wrong_is_found(fault):
     assert says in found.detail
     assert found.advice
     assert os.getcwd() == before  # noqa: PTH109
+
+
+def test_each_check_finds_something():
+    assert {each.name for each in check_recommender(Centred())} == {name for _, name, *_ in WRONG.values()}

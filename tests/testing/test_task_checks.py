@@ -151,7 +151,7 @@ WRONG = {  # what is wrong -> task, the check that finds it, what it says
     "shown": (changed(shown=("coverage@10",)), "name, version, metrics", "show ('coverage@10',)"),
     "splits": (changed(splits=("tests",)), "name, version, metrics", "the splits tests"),
     "raises": (changed(execute=lambda self, *inputs: 1 / 0), "runs", "ZeroDivisionError"),
-    "nothing": (changed(execute=lambda self, *inputs: None), "runs", "gave a NoneType"),
+    "nothing": (changed(execute=lambda self, *inputs: None), "runs", "returned a NoneType"),
     "any data": (changed(view=lambda self, dataset: dataset), "other kinds of data", "kind artist-graph"),
     "any option": (changed(configured=lambda self, options: self), "options", "accepts an option"),
     "vague": (changed(configured=refuse_vaguely), "options", "refused with: that is wrong"),
@@ -204,3 +204,8 @@ def test_what_is_wrong_is_found(fault):
     assert says in found.detail
     assert found.advice
     assert os.getcwd() == before  # noqa: PTH109
+
+
+def test_each_check_finds_something():
+    names = {name for _, name, _ in WRONG.values()}
+    assert all(any(each.name.startswith(name) for name in names) for each in check_task(OwnTask()))
