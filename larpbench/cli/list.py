@@ -64,8 +64,8 @@ def _print_encoders(rows: list[dict[str, str]]) -> None:
     columns = [
         (
             row["name"].partition("[")[0].rstrip(":"),
-            row.get("modalities", ""),
-            row.get("dim", ""),
+            row.get("modalities", "-"),
+            row.get("dim", "-"),
             row["status"] + ("*" if row.get("unverified") else ""),
         )
         for row in rows
