@@ -11,6 +11,7 @@ import typer
 
 from larpbench.cli import options
 from larpbench.cli.describe import Kind as Described
+from larpbench.cli.describe import speed_text
 from larpbench.errors import LarpbenchError
 
 if TYPE_CHECKING:
@@ -127,16 +128,6 @@ def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
         for name, origin in origins.items()
         if not origin.built_in
     ]
-
-
-def speed_text(spec: EncoderSpec) -> str:
-    """Return how fast an encoder is: measured here if it ever ran, else as its card estimates."""
-    from larpbench.benchmark.plan import default_store
-
-    measured = default_store().speed(spec)
-    speed = measured or spec.card.tracks_per_second
-    shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
-    return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"
 
 
 def _recommenders() -> list[dict[str, str]]:

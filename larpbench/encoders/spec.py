@@ -119,7 +119,7 @@ class EncoderSpec:
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
         only_by_name: Whether ``all`` leaves it out.
-        reference: Returns the stored `Reference` that it is compared with.
+        reference: The stored reference that it is compared with.
         binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
 
@@ -140,7 +140,7 @@ class EncoderSpec:
     trained_on: DatasetReference | None = None
     combined: bool = False
     only_by_name: bool = False
-    reference: Callable[[], Reference] | None = None
+    reference: Reference | None = None
     binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
 
     def __post_init__(self) -> None:
