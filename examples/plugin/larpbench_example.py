@@ -1,7 +1,7 @@
 """A third-party text encoder for larpbench: how often each word of the caption occurs, hashed into 256 buckets.
 
 larpbench imports this module whenever it lists its encoders, so nothing here may be heavy: if your encoder needs torch,
-put it into a module of its own and name that module in `factory`.
+put it into a module of its own and import that module inside `build`.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ HASHED_WORDS = EncoderSpec(
         licence="Apache-2.0",
         tracks_per_second=50_000,  # roughly; the plan estimates time with it
     ),
-    factory="larpbench_example:build",
+    factory=build,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -146,6 +147,7 @@ class EncoderSpec:
     def __post_init__(self) -> None:
         """Accept ``module:attribute`` as factory, as earlier versions did; kept for one version."""
         if isinstance(self.factory, str):
+            warnings.warn(f"factory={self.factory!r}: give the function itself", DeprecationWarning, stacklevel=3)
             object.__setattr__(self, "factory", partial(_build_at, self.factory))
 
     @property

@@ -122,5 +122,6 @@ def test_earlier_spellings():
     assert card.verification == "no difference"
     assert not card.unverified
     assert EncoderCard(**CARD, tracks_per_second=1, original="other code").unverified
-    spec = EncoderSpec(card, factory="larpbench.encoders.controls:build_random")
+    with pytest.warns(DeprecationWarning, match="give the function itself"):
+        spec = EncoderSpec(card, factory="larpbench.encoders.controls:build_random")
     assert type(spec.build(EncodeContext(0, None))).__name__ == "RandomEncoder"
