@@ -23,6 +23,7 @@ bench:  ## ratios in one run, one thread, CPU seconds; never a pass or fail
 docs:  ## what is generated: the JSON Schema of a result, the reference of commands; and the site
 	$(PYTHON) -m pip install -q -c constraints.txt -e '.[docs]'
 	$(PYTHON) -m larpbench.results.record > docs/results-schema.json
+	PYTHONPATH=. $(PYTHON) tests/support/encoder_table.py
 	$(PYTHON) -m typer larpbench.cli utils docs --name larpbench > docs/cli.md
 	$(PYTHON) -m mkdocs build --strict --site-dir build/site
 

@@ -12,6 +12,7 @@ from larpbench.errors import MissingPartError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
+    from larpbench.encoders.spec import EncoderSpec
     from larpbench.recommenders.base import Scorer
 
 EPILOG = """Examples:
@@ -47,9 +48,18 @@ def describe(
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
+def speed_text(spec: EncoderSpec) -> str:
+    """Return how fast an encoder is: measured here if it ever ran, else as its card estimates."""
+    from larpbench.benchmark.plan import default_store
+
+    measured = default_store().speed(spec)
+    speed = measured or spec.card.tracks_per_second
+    shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+    return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"
+
+
 @aside()
 def _encoder(name: str) -> dict[str, object]:
-    from larpbench.cli.list import speed_text
     from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
     spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes

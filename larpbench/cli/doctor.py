@@ -71,7 +71,7 @@ def doctor(as_json: options.Json = False) -> None:
 
 @aside()
 def _encoders(registry: Registry[EncoderSpec]) -> list[str]:
-    from larpbench.cli.list import speed_text
+    from larpbench.cli.describe import speed_text
 
     rows = []
     for name in registry.names():

@@ -11,6 +11,7 @@ import typer
 
 from larpbench.cli import options
 from larpbench.cli.describe import Kind as Described
+from larpbench.cli.describe import speed_text
 from larpbench.errors import LarpbenchError
 
 if TYPE_CHECKING:
@@ -52,16 +53,12 @@ def list_names(
     if not rows:
         typer.echo(f"no {kind} match {pattern!r}", err=True)
         return
-    lines: list[tuple[str, ...]]
     if kind == "encoders":
-        lines = [("NAME", "READS", "DIM", "STATUS")]
-        lines += [(row["name"], row.get("modalities", "-"), row.get("dim", "-"), _state(row)) for row in rows]
-    else:
-        longest = max(len(row["name"]) for row in rows)
-        lines = [(row["name"], _beside(row["summary"], row, longest)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        typer.echo("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
+        _print_encoders(rows)
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        typer.echo(f"{row['name']:{width}}  {_beside(row['summary'], row, width)}")
 
 
 def _beside(summary: str, row: dict[str, str], width: int) -> str:
@@ -78,8 +75,8 @@ def _print_encoders(rows: list[dict[str, str]]) -> None:
     columns = [
         (
             row["name"].partition("[")[0].rstrip(":"),
-            row.get("modalities", ""),
-            row.get("dim", ""),
+            row.get("modalities", "-"),
+            row.get("dim", "-"),
             row["status"] + ("*" if row.get("unverified") else ""),
         )
         for row in rows
@@ -142,16 +139,6 @@ def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
         for name, origin in origins.items()
         if not origin.built_in
     ]
-
-
-def speed_text(spec: EncoderSpec) -> str:
-    """Return the speed of an encoder: measured here if it has run, otherwise the estimate of its card."""
-    from larpbench.benchmark.plan import default_store
-
-    measured = default_store().speed(spec)
-    speed = measured or spec.card.tracks_per_second
-    shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
-    return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"
 
 
 def _recommenders() -> list[dict[str, str]]:

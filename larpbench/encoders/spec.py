@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -120,7 +121,7 @@ class EncoderSpec:
         combined: Whether it is nothing but its inputs side by side.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
-        reference: Returns the stored `Reference` that it is compared with.
+        reference: The stored reference that it is compared with.
         binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
 
@@ -142,12 +143,13 @@ class EncoderSpec:
     combined: bool = False
     in_place: bool = False
     only_by_name: bool = False
-    reference: Callable[[], Reference] | None = None
+    reference: Reference | None = None
     binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
 
     def __post_init__(self) -> None:
         """Accept ``module:attribute`` as factory, as earlier versions did; kept for one version."""
         if isinstance(self.factory, str):
+            warnings.warn(f"factory={self.factory!r}: give the function itself", DeprecationWarning, stacklevel=3)
             object.__setattr__(self, "factory", partial(_build_at, self.factory))
 
     @property

@@ -24,10 +24,9 @@ def check_reference(spec: EncoderSpec) -> list[Check]:
     if spec.reference is None:
         reason = "there is no stored reference" if spec.card.original else "it is larpbench's own: nothing to compare"
         return [Check(stored, "skipped", reason)]
-    reference = spec.reference()
     if spec.card.weights.endswith("bfloat16"):
         return [Check(stored, "skipped", "references are in float32: check the encoder without :bf16")]
-    return [_stored(stored, spec, reference), _live(live, spec, reference)]
+    return [_stored(stored, spec, spec.reference), _live(live, spec, spec.reference)]
 
 
 def _stored(name: str, spec: EncoderSpec, reference: Reference) -> Check:

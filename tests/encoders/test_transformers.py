@@ -17,8 +17,9 @@ from support.weights_server import serving
 
 from larpbench.encoders.adapters.clap import CLAP_PT, build_clap_random
 from larpbench.encoders.adapters.clap.encoder import ClapFrontEnd
-from larpbench.encoders.adapters.clap.reference import CLAP, run_clap
-from larpbench.encoders.adapters.text.reference import TEXT, run_text
+from larpbench.encoders.adapters.clap.reference import CLAP_REFERENCE, run_clap
+from larpbench.encoders.adapters.text.reference import REFERENCE as TEXT_REFERENCE
+from larpbench.encoders.adapters.text.reference import run_text
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.reference import CAPTIONS, Reference, clips
@@ -38,14 +39,14 @@ def one_thread():
 @pytest.fixture(scope="module")
 def clap_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clap")
-    CLAP.write(folder)
+    CLAP_REFERENCE.write(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def text_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bert")
-    TEXT.write(folder)
+    TEXT_REFERENCE.write(folder)
     return folder
 
 

@@ -85,7 +85,7 @@ def test_it_is_listed(environment: Path, call_in: Callable[..., Any]) -> None:
     assert listed.code == 0, listed.err
     assert listed.err == ""
     (row,) = [each for each in listed.out.splitlines() if each.startswith(NAME)]
-    assert f"(from {DISTRIBUTION}" in row
+    assert f"plug-in of {DISTRIBUTION}" in row
     rows = json.loads(line("list", "encoders", "hashed*", "--json").out)
     assert [(each["name"], each["status"], each["origin"]) for each in rows] == [(NAME, "not loaded", DISTRIBUTION)]
     described = line("describe", "encoder", NAME, "--json")

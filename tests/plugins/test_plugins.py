@@ -54,8 +54,8 @@ def test_list_names_them_all_and_loads_none(line: Any) -> None:
     assert {"oracle", "random", "tfidf", "neighbour", "twin", *BROKEN} <= set(names)
     assert len(names) == len(set(names))
     for name in BROKEN:
-        assert about(listed.out, name, f"not loaded (from dist-{name})"), listed.out
-    assert about(listed.out, "twin", "(from dist-twin-a")
+        assert about(listed.out, name, "not loaded", f"plug-in of dist-{name} 1.0"), listed.out
+    assert about(listed.out, "twin", "plug-in of dist-twin-a")
 
     rows = json.loads(line("list", "encoders", "--json").out)
     assert {row["name"] for row in rows if row["status"] == "not loaded"} == {*BROKEN, "neighbour", "twin"}
@@ -260,7 +260,7 @@ def test_one_good_plugin_and_one_that_breaks_in_five_ways(
     described = command_line("describe", "encoder", "raises")
     assert about(described.err, "'raises'", "OSError: libc10_cuda.so")
     assert about(listed.err, "warning", "'tfidf'", "built in", "dist-clash")
-    assert about(listed.out, "sound", "(from dist-sound")
+    assert about(listed.out, "sound", "plug-in of dist-sound")
 
     assert command_line("check", "sound").code == 0
     for name, (_, said) in FAULTS.items():

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.encoders.adapters.clap.reference import CLAP, HTSAT
-from larpbench.encoders.adapters.text.reference import TEXT
+from larpbench.encoders.adapters.clap.reference import CLAP_REFERENCE, HTSAT_REFERENCE
+from larpbench.encoders.adapters.text.reference import REFERENCE as TEXT_REFERENCE
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.reference import Reference
 
-STORED = {CLAP: (None, "audio", "text"), HTSAT: (None,), TEXT: (None,)}
+STORED = {CLAP_REFERENCE: (None, "audio", "text"), HTSAT_REFERENCE: (None,), TEXT_REFERENCE: (None,)}
 """Reference -> the arguments that it has vectors of."""
-RATES = {CLAP: 48_000, HTSAT: 48_000, TEXT: None}
+RATES = {CLAP_REFERENCE: 48_000, HTSAT_REFERENCE: 48_000, TEXT_REFERENCE: None}
 """Sample rates in Hz."""
 
 
@@ -38,7 +38,7 @@ def of_package(name: str) -> tuple[Reference, int]:
         if reference.stored.stem == name:
             return reference, reference.sample_rate
     spec = get_encoder(name)
-    return spec.reference(), spec.card.sample_rate
+    return spec.reference, spec.card.sample_rate
 
 
 def write(reference: Reference, vectors: dict[str, np.ndarray]) -> None:

@@ -1,7 +1,7 @@
 """A text encoder: how often each word of the caption occurs, hashed into 256 buckets.
 
 larpbench imports this module when a command names the encoder, so nothing here may be heavy: if your encoder needs
-torch, put it into a module of its own and name that module in `factory`.
+torch, put it into a module of its own and import that module inside `build`.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ HASHED_WORDS = EncoderSpec(
         licence="Apache-2.0",
         tracks_per_second=50_000,  # roughly; the plan estimates time with it
     ),
-    factory="larpbench_example.encoder:build",
+    factory=build,
 )

@@ -21,7 +21,7 @@ from larpbench.encoders.adapters.jukebox.encoder import (
     load_prior,
     load_vqvae,
 )
-from larpbench.encoders.adapters.jukebox.reference import JUKEBOX
+from larpbench.encoders.adapters.jukebox.reference import REFERENCE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.errors import DataError
 
@@ -32,7 +32,7 @@ DEEP = f"prior.transformer._attn_mods.{LAYER}."
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("jukebox")
-    JUKEBOX.write(made)
+    REFERENCE.write(made)
     return made
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, LaionClapEncoder
-from larpbench.encoders.adapters.laion_clap.reference import LAION_CLAP
+from larpbench.encoders.adapters.laion_clap.reference import REFERENCE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.errors import DataError
 
@@ -18,7 +18,7 @@ from larpbench.errors import DataError
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("laion")
-    LAION_CLAP.write(folder)
+    REFERENCE.write(folder)
     return folder / WEIGHTS_FILE
 
 
@@ -32,14 +32,14 @@ def test_numbers_of_an_older_numpy_beside_the_weights(checkpoint, tmp_path):
                 assert b"numpy._core" in content
                 content = content.replace(b"numpy._core", b"numpy.core")
             written.writestr(entry.filename, content)
-    batch = LAION_CLAP.batch(48_000)
+    batch = REFERENCE.batch(48_000)
     found = LaionClapEncoder(old, "cpu").encode(batch)
-    np.testing.assert_allclose(found, LAION_CLAP.expected("whole"), atol=2e-5)
+    np.testing.assert_allclose(found, REFERENCE.expected("whole"), atol=2e-5)
 
 
 def test_long_clips_are_cut_into_windows_and_short_ones_repeated(checkpoint):
     encoder = LaionClapEncoder(checkpoint, "cpu")
-    clip = LAION_CLAP.batch(48_000).audio[0]  # 4 s
+    clip = REFERENCE.batch(48_000).audio[0]  # 4 s
 
     def vector(wave):
         return encoder.encode(TrackBatch(np.arange(1), np.full(1, "", dtype=object), wave[None]))[0]

@@ -33,7 +33,7 @@ def spec_of(name):
 
 def by_hand(spec):
     """Put the reference's tiny checkpoint where fetched weights would lie."""
-    reference = spec.reference()
+    reference = spec.reference
     if spec.weights:
         spec.weights.folder().mkdir(parents=True)
         reference.write(spec.weights.folder())
@@ -52,7 +52,7 @@ def test_as_the_original_code(name):
 @pytest.mark.parametrize("name", NEEDS)
 def test_the_reference_tells_clips_apart(name):
     """Else anything would agree with it."""
-    reference = get_encoder(name).reference()
+    reference = get_encoder(name).reference
     vectors = reference.expected("whole")
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     apart = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)[~np.eye(len(vectors), dtype=bool)]

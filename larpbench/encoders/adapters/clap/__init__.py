@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from larpbench.encoders.adapters.clap.reference import CLAP_REFERENCE, HTSAT_REFERENCE
 from larpbench.encoders.card import VIEWS, EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import parse_variant
 from larpbench.encoders.precision import BFLOAT16, bind_precision, in_bfloat16, in_precision
-from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
 
@@ -60,18 +60,6 @@ def build_clap_random(context: EncodeContext, argument: str | None) -> Encoder:
     return random_clap(context.seed)
 
 
-def _clap_reference() -> Reference:
-    from larpbench.encoders.adapters.clap.reference import CLAP
-
-    return CLAP
-
-
-def _htsat_reference() -> Reference:
-    from larpbench.encoders.adapters.clap.reference import HTSAT
-
-    return HTSAT
-
-
 def _clap(name: str, summary: str, weights: Weights, training_data: str, speed: float) -> EncoderSpec:
     return EncoderSpec(
         EncoderCard(
@@ -96,7 +84,7 @@ def _clap(name: str, summary: str, weights: Weights, training_data: str, speed: 
         weights=weights,
         takes="[audio|text][:bf16]",
         binder=bind_clap,
-        reference=_clap_reference,
+        reference=CLAP_REFERENCE,
     )
 
 
@@ -143,7 +131,7 @@ HTSAT = EncoderSpec(
     weights=_UNFUSED,
     takes="[bf16]",
     binder=bind_precision,
-    reference=_htsat_reference,
+    reference=HTSAT_REFERENCE,
 )
 CLAP_RANDOM = EncoderSpec(
     EncoderCard(

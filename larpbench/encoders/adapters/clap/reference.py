@@ -10,7 +10,6 @@ import numpy as np
 
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, write_model, write_tokenizer
-from larpbench.encoders.towers.hub_models import quiet
 
 _FOLDER = Path(__file__).parent
 
@@ -102,6 +101,8 @@ def _extracted(folder: Path, window: np.ndarray) -> dict[str, object]:
 def _loaded(folder: Path) -> Any:  # noqa: ANN401 - a ClapModel
     from transformers import ClapModel
 
+    from larpbench.encoders.towers.hub_models import quiet
+
     with quiet():
         model: Any = ClapModel.from_pretrained(folder, local_files_only=True)
     return model.eval()
@@ -118,5 +119,5 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 _ORIGINAL = "transformers 5.23.0"
-CLAP = Reference(_FOLDER / "clap.npz", _ORIGINAL, write_checkpoint, run_clap)
-HTSAT = Reference(_FOLDER / "htsat.npz", _ORIGINAL, write_checkpoint, run_htsat)
+CLAP_REFERENCE = Reference(_FOLDER / "clap.npz", _ORIGINAL, write_checkpoint, run_clap)
+HTSAT_REFERENCE = Reference(_FOLDER / "htsat.npz", _ORIGINAL, write_checkpoint, run_htsat)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from larpbench.encoders.adapters.essentia.graphs import read_graph
+from larpbench.encoders.adapters.essentia.reference import REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.fingerprint import digest, digest_file_once
 
@@ -23,12 +23,6 @@ def build_essentia(context: EncodeContext, argument: str | None) -> Encoder:
     from larpbench.encoders.adapters.essentia.encoder import EssentiaEncoder
 
     return EssentiaEncoder()
-
-
-def _reference() -> Reference:
-    from larpbench.encoders.adapters.essentia.reference import ESSENTIA
-
-    return ESSENTIA
 
 
 def bind_essentia_tf(spec: EncoderSpec, argument: str) -> EncoderSpec:
@@ -91,7 +85,7 @@ ESSENTIA = EncoderSpec(
         tracks_per_second=2.5,
     ),
     factory=build_essentia,
-    reference=_reference,
+    reference=REFERENCE,
     requires=("essentia",),
     extra="essentia",
 )

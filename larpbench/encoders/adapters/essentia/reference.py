@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference
@@ -27,6 +26,7 @@ def run_essentia(folder: Path, batch: TrackBatch, argument: str | None) -> np.nd
     In the alphabetical order of their names, whereas the adapter has a table of them: (n, 2547) float32.
     """
     import essentia.standard
+    import soundfile
 
     rows = []
     for clip in batch.require_audio("Essentia"):
@@ -53,4 +53,4 @@ def run_essentia(folder: Path, batch: TrackBatch, argument: str | None) -> np.nd
     return np.array(rows, dtype=np.float32)
 
 
-ESSENTIA = Reference(_FOLDER / "essentia.npz", "essentia 2.1b6.dev1389", write_nothing, run_essentia, seconds=3.0)
+REFERENCE = Reference(_FOLDER / "essentia.npz", "essentia 2.1b6.dev1389", write_nothing, run_essentia, seconds=3.0)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from larpbench.encoders.adapters.hf_audio.reference import HUBERT, REFERENCES
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, Weights
 from larpbench.errors import DataError, UsageError
@@ -22,7 +21,6 @@ from larpbench.errors import DataError, UsageError
 CODEC = "encodec"
 LAYERED = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm")
 """Types of model, as their configurations name them, whose layers can be asked for."""
-_REFERENCES = {(CODEC, 24_000): "ENCODEC", ("hubert", 16_000): "HUBERT", ("wav2vec2", 16_000): "WAV2VEC2"}
 _ENCODER = "encoder"
 """What stands for the layer of a codec: its encoder's output, before quantisation."""
 _EXTRACTOR = "preprocessor_config.json"
@@ -49,8 +47,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
         facts |= _facts(folder, argument)
     reference = spec.reference
     if folder:
-        name = _REFERENCES.get((str(_read(folder, "config.json").get("model_type")), facts["sample_rate"]))
-        reference = partial(_reference, name) if name else None
+        reference = REFERENCES.get((str(_read(folder, "config.json").get("model_type")), facts["sample_rate"]))
     return replace(spec, card=spec.card.model_copy(update=facts), weights=weights, reference=reference)
 
 
@@ -133,12 +130,6 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _reference(name: str = "HUBERT") -> Reference:
-    from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT, WAV2VEC2
-
-    return {"ENCODEC": ENCODEC, "HUBERT": HUBERT, "WAV2VEC2": WAV2VEC2}[name]
-
-
 HF_AUDIO = EncoderSpec(
     EncoderCard(
         name="hf-audio",
@@ -155,7 +146,7 @@ HF_AUDIO = EncoderSpec(
         tracks_per_second=0.3,
     ),
     factory=build_hf_audio,
-    reference=_reference,
+    reference=HUBERT,
     requires=("transformers",),
     takes="HF_NAME[@LAYER]",
     binder=bind_hf_audio,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, write_model
@@ -58,6 +57,7 @@ def run_layer(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarr
         batch: Clips at its rate.
         argument: Ends with ``@LAYER``, or the last layer is meant; of a codec, what its encoder gives.
     """
+    import torch
     from transformers import AutoFeatureExtractor, AutoModel
 
     model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
@@ -79,3 +79,5 @@ _ORIGINAL = "transformers 5.23.0"
 HUBERT = Reference(_FOLDER / "hubert.npz", _ORIGINAL, write_hubert, run_layer, seconds=3.0, sample_rate=16_000)
 WAV2VEC2 = Reference(_FOLDER / "wav2vec2.npz", _ORIGINAL, write_wav2vec2, run_layer, seconds=3.0, sample_rate=16_000)
 ENCODEC = Reference(_FOLDER / "encodec.npz", _ORIGINAL, write_encodec, run_layer, seconds=3.0, sample_rate=24_000)
+REFERENCES = {("encodec", 24_000): ENCODEC, ("hubert", 16_000): HUBERT, ("wav2vec2", 16_000): WAV2VEC2}
+"""By type of model and sample rate in Hz."""

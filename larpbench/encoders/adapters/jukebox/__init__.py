@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from larpbench.encoders.adapters.jukebox.reference import REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import WeightFile, Weights
 
@@ -16,12 +16,6 @@ def build_jukebox(context: EncodeContext, argument: str | None) -> Encoder:
     from larpbench.encoders.adapters.jukebox.encoder import pretrained_jukebox
 
     return pretrained_jukebox(context.weights_folder)
-
-
-def _reference() -> Reference:
-    from larpbench.encoders.adapters.jukebox.reference import JUKEBOX
-
-    return JUKEBOX
 
 
 JUKEBOX = EncoderSpec(
@@ -45,7 +39,7 @@ JUKEBOX = EncoderSpec(
         tracks_per_second=0.005,
     ),
     factory=build_jukebox,
-    reference=_reference,
+    reference=REFERENCE,
     requires=("jukebox_infer",),
     extra="jukebox",
     weights=Weights(

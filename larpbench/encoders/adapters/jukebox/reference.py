@@ -9,15 +9,16 @@ import contextlib
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
-import torch
 
-from larpbench.encoders.adapters.jukebox.encoder import PRIOR_FILE, VQVAE_FILE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, seeded
+
+if TYPE_CHECKING:
+    import torch
 
 _FOLDER = Path(__file__).parent
 
@@ -29,6 +30,10 @@ _TOTAL = 62 * 44_100 // 128 * 128  # how long the prior is told that the piece i
 
 def write_checkpoint(folder: Path) -> None:
     """Write a VQ-VAE of its true shape, and a prior of 72 layers that is 64 numbers wide and not 4,800."""
+    import torch
+
+    from larpbench.encoders.adapters.jukebox.encoder import PRIOR_FILE, VQVAE_FILE
+
     vqvae, prior = _models()
     for module, file in ((vqvae, VQVAE_FILE), (prior, PRIOR_FILE)):
         state = {name: _made_up(name, values) for name, values in module.state_dict().items()}
@@ -37,6 +42,10 @@ def write_checkpoint(folder: Path) -> None:
 
 def run_jukebox(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarray:
     """Return what layer 36 gives, mean over the codes of each clip, (n, 64) float32."""
+    import torch
+
+    from larpbench.encoders.adapters.jukebox.encoder import PRIOR_FILE, VQVAE_FILE
+
     vqvae, prior = _models()
     for module, file in ((vqvae, VQVAE_FILE), (prior, PRIOR_FILE)):
         state = torch.load(folder / file, weights_only=True)["model"]
@@ -71,6 +80,8 @@ def _models() -> tuple[Any, Any]:
 
 def _made_up(name: str, values: torch.Tensor) -> torch.Tensor:
     """Return weights that make a difference: the VQ-VAE's many convolutions must not overflow, the codes must count."""
+    import torch
+
     numbers = seeded(name, tuple(values.shape))
     if name.endswith(".k"):
         numbers = 3 * numbers
@@ -83,4 +94,4 @@ def _made_up(name: str, values: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(numbers).to(values.dtype)
 
 
-JUKEBOX = Reference(_FOLDER / "jukebox.npz", "jukebox-infer 0.1.2", write_checkpoint, run_jukebox, seconds=2.0)
+REFERENCE = Reference(_FOLDER / "jukebox.npz", "jukebox-infer 0.1.2", write_checkpoint, run_jukebox, seconds=2.0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from larpbench.encoders.adapters.laion_clap.reference import REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.runtime import torch_device
@@ -17,12 +17,6 @@ def build_laion_clap(context: EncodeContext, argument: str | None) -> Encoder:
     from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, LaionClapEncoder
 
     return LaionClapEncoder(context.weights_folder / WEIGHTS_FILE, torch_device())
-
-
-def _reference() -> Reference:
-    from larpbench.encoders.adapters.laion_clap.reference import LAION_CLAP
-
-    return LAION_CLAP
 
 
 LAION_CLAP = EncoderSpec(
@@ -45,7 +39,7 @@ LAION_CLAP = EncoderSpec(
         tracks_per_second=0.3,
     ),
     factory=build_laion_clap,
-    reference=_reference,
+    reference=REFERENCE,
     requires=("transformers",),
     versions=("torch>=2.6",),
     weights=Weights(

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, read_checkpoint
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, seeded
 
@@ -26,6 +24,10 @@ _SHAPES = Path(__file__).with_name("shapes.json")
 
 def write_checkpoint(folder: Path) -> None:
     """Write a checkpoint of 2 million weights, by the names and shapes of the authors' code, as it lies on disk."""
+    import torch
+
+    from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE
+
     shapes: dict[str, list[int]] = json.loads(_SHAPES.read_text(encoding="utf-8"))
     state = {name: torch.from_numpy(seeded(name, tuple(shape))) for name, shape in shapes.items()}
     beside = {"epoch": 15, "name": "made up", "best": np.float64(0.5), "steps": np.int64(3)}
@@ -39,6 +41,10 @@ def run_laion_clap(folder: Path, batch: TrackBatch, argument: str | None) -> np.
 
     Needs laion-clap 1.1.7 without its text side: the package loads tokenizers from the hub when it is imported.
     """
+    import torch
+
+    from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, read_checkpoint
+
     tower, projection = _branch()
     state = read_checkpoint(folder / WEIGHTS_FILE)
     for module, prefix in ((tower, "audio_branch."), (projection, "audio_projection.")):
@@ -58,6 +64,8 @@ def run_laion_clap(folder: Path, batch: TrackBatch, argument: str | None) -> np.
 
 
 def _branch() -> tuple[Any, Any]:
+    import torch
+
     found = importlib.util.find_spec("laion_clap")
     if found is None or found.origin is None:
         raise ImportError("laion-clap is not installed")
@@ -75,7 +83,7 @@ def _branch() -> tuple[Any, Any]:
     return tower.eval(), projection.eval()
 
 
-LAION_CLAP = Reference(
+REFERENCE = Reference(
     _FOLDER / "laion-clap.npz",
     "laion-clap 1.1.7",
     write_checkpoint,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, seeded
@@ -15,6 +14,7 @@ _FOLDER = Path(__file__).parent
 
 def write_checkpoint(folder: Path) -> None:
     """Write a MULE with about one channel in ten."""
+    import torch
     from mule_torch import MuleModel
     from mule_torch.config import MuleConfig
 
@@ -42,10 +42,11 @@ def write_checkpoint(folder: Path) -> None:
 
 def run_mule(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarray:
     """Return what the package makes of all clips together, (n, dim) float32."""
+    import torch
     from mule_torch import MuleModel
 
     with torch.inference_mode():
         return MuleModel.from_pretrained(model_dir=folder)(torch.from_numpy(batch.require_audio("MULE") / 2)).numpy()
 
 
-MULE = Reference(_FOLDER / "mule.npz", "mule-torch 0.2.0", write_checkpoint, run_mule, seconds=7.0)
+REFERENCE = Reference(_FOLDER / "mule.npz", "mule-torch 0.2.0", write_checkpoint, run_mule, seconds=7.0)

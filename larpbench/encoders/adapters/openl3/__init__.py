@@ -1,27 +1,71 @@
-"""OpenL3 (Cramer et al. 2019), music weights: a network trained to tell whether sound and picture belong together."""
+"""OpenL3 (Cramer et al. 2019): what sound and picture of a video have in common, seen from the sound; music weights.
+
+The package ``torchopenl3`` ports the published network to torch: mel spectrogram of 256 bands, 512 numbers a second.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+
+from larpbench.encoders.adapters.openl3.reference import REFERENCE, WEIGHTS_FILE
 from larpbench.encoders.card import EncoderCard
-from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.reference import Reference
+from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import WeightFile, Weights
+from larpbench.errors import DataError
 
-_FILE = "torchopenl3_mel256_music_512.pth.tar"
+SAMPLE_RATE = 48_000
+"""Hz."""
+DIM = 512
+_HOP_S = 1.0  # windows of 1 s side by side
+
+
+class OpenL3Encoder:
+    """Mean over windows of 1 s, side by side, of the network's 512 numbers.
+
+    Args:
+        path: The weights.
+
+    Raises:
+        DataError: If the file holds no weights of this network.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import torch
+        from torchopenl3.models import PytorchOpenl3
+
+        self._model = PytorchOpenl3(input_repr="mel256", content_type="music", embedding_size=DIM)
+        try:
+            self._model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except OSError:
+            raise
+        except Exception as error:  # torch raises of all kinds
+            raise DataError("this file holds no weights of OpenL3 (mel256, 512)", where=str(path)) from error
+        self._model.eval()
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, 512) float32 of `batch.audio`, (n, samples) float32 at 48 kHz.
+
+        A last window that is not full, and a clip of less than 1 s, are filled up with zeros, as the package does.
+
+        Raises:
+            EmbeddingError: If the batch has no audio.
+        """
+        from torchopenl3 import get_audio_embedding
+
+        audio = batch.require_audio("openl3")
+        vectors = np.empty((len(batch), DIM), dtype=np.float32)
+        for row, clip in enumerate(audio):
+            windows, _ = get_audio_embedding(clip, SAMPLE_RATE, model=self._model, center=False, hop_size=_HOP_S)
+            vectors[row] = windows[0].mean(dim=0).cpu().numpy()
+        return vectors
 
 
 def build_openl3(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder with the fetched weights."""
-    from larpbench.encoders.adapters.openl3.encoder import WEIGHTS_FILE, OpenL3Encoder
-
     return OpenL3Encoder(context.weights_folder / WEIGHTS_FILE)
-
-
-def _reference() -> Reference:
-    from larpbench.encoders.adapters.openl3.reference import OPENL3
-
-    return OPENL3
 
 
 OPENL3 = EncoderSpec(
@@ -43,14 +87,16 @@ OPENL3 = EncoderSpec(
         tracks_per_second=0.3,
     ),
     factory=build_openl3,
-    reference=_reference,
+    reference=REFERENCE,
     requires=("torchopenl3", "pkg_resources"),
     extra="openl3",
     weights=Weights(
         "openl3-music-mel256-512",
         licence="CC-BY-4.0",
         size=37_000_000,
-        files=(WeightFile(_FILE, f"https://github.com/torchopenl3/torchopenl3-models/raw/master/{_FILE}"),),
+        files=(
+            WeightFile(WEIGHTS_FILE, f"https://github.com/torchopenl3/torchopenl3-models/raw/master/{WEIGHTS_FILE}"),
+        ),
         elsewhere=("~/.cache/torch/hub/checkpoints",),
     ),
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from larpbench.encoders.adapters.openl3.encoder import WEIGHTS_FILE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, seeded
 
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FILE = "torchopenl3_mel256_music_512.pth.tar"
 _FOLDER = Path(__file__).parent
 
 _NOT_LEARNED = ("speclayer.", "num_batches_tracked")
@@ -18,6 +21,8 @@ _NOT_LEARNED = ("speclayer.", "num_batches_tracked")
 
 def write_checkpoint(folder: Path) -> None:
     """Write a network of its true shape, 4.7 million weights."""
+    import torch
+
     model = _network()
     state = model.state_dict()
     for name, values in state.items():
@@ -31,6 +36,7 @@ def write_checkpoint(folder: Path) -> None:
 
 def run_openl3(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarray:
     """Return the mean over windows of 1 s side by side, (n, 512) float32."""
+    import torch
     import torchopenl3
 
     model = _network()
@@ -47,4 +53,4 @@ def _network() -> torch.nn.Module:
     return PytorchOpenl3(input_repr="mel256", content_type="music", embedding_size=512)
 
 
-OPENL3 = Reference(_FOLDER / "openl3.npz", "torchopenl3 1.0.1", write_checkpoint, run_openl3, seconds=2.0)
+REFERENCE = Reference(_FOLDER / "openl3.npz", "torchopenl3 1.0.1", write_checkpoint, run_openl3, seconds=2.0)

