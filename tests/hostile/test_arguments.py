@@ -225,7 +225,8 @@ def test_an_output_that_holds_something_else_is_refused_before_long_work(small, 
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "diary.txt").write_text("mine")
     monkeypatch.setattr("larpbench.datasets.demo.build.draw_world", lambda spec: pytest.fail("it was made"))
-    monkeypatch.setattr("larpbench.datasets.sources.folder.build.audible_tracks", lambda *_: pytest.fail("it was decoded"))
+    decoder = "larpbench.datasets.sources.folder.build.audible_tracks"
+    monkeypatch.setattr(decoder, lambda *_: pytest.fail("it was decoded"))
     for command in (("demo",), ("folder", "--audio", small.folder)):
         refused = cli("dataset", "build", *command, "--output", tmp_path / "taken")
         assert refused.code == 2
