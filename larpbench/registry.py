@@ -8,11 +8,14 @@ anybody else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from larpbench.errors import MissingPartError, UnknownNameError
@@ -177,6 +180,13 @@ class Registry(Generic[T]):
 
 
 def _entry_points(group: str) -> list[metadata.EntryPoint]:
+    changed = tuple((path, Path(path or ".").stat().st_mtime_ns) for path in sys.path if Path(path or ".").exists())
+    return _read_entry_points(group, changed)
+
+
+@functools.cache
+def _read_entry_points(group: str, changed: tuple[tuple[str, int], ...]) -> list[metadata.EntryPoint]:
+    """Read the metadata of all distributions, once as long as no folder on the path changes."""
     try:
         return list(metadata.entry_points(group=group))
     except Exception:  # some distribution's metadata make no sense: leave out that one
