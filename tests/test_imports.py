@@ -81,14 +81,14 @@ class Imports(ast.NodeVisitor):
         self._modules = set(modules)
         self.names: set[str] = set()
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802 - its name in ast
+    def visit_If(self, node: ast.If) -> None:
         if "TYPE_CHECKING" not in ast.unparse(node.test):
             self.generic_visit(node)
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         self.names |= {alias.name for alias in node.names} & self._modules
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
             self.names |= {inner if inner in self._modules else node.module or ""} & self._modules
