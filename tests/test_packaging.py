@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -66,3 +67,19 @@ def test_the_source_distribution_holds_all_that_its_tests_read(built):
 def test_ci_runs_on_every_version_of_python_that_is_promised():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert 'python: ["3.11", "3.12", "3.13"]' in workflow
+
+
+def levels_up(code):
+    """Return how many folders each path that starts at ``__file__`` goes up."""
+    for steps in re.findall(r"Path\(__file__\)((?:\.parents\[\d+\]|\.parent\b|\.resolve\(\))*)", code):
+        numbers = [int(each) + 1 for each in re.findall(r"parents\[(\d+)\]", steps)]
+        yield sum(numbers) + len(re.findall(r"\.parent\b", steps))
+
+
+def test_nothing_outside_the_repository_is_looked_for():
+    for path in sorted(
+        [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("larpbench/**/*.py")]
+    ):
+        name, code = path.relative_to(ROOT), path.read_text(encoding="utf-8")
+        assert max(levels_up(code), default=0) <= len(name.parts), f"{name} looks outside the repository"
+        assert not re.search(r"""["'](\.\./)*\.\./(shared|main)""", code), name
