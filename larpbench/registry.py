@@ -96,11 +96,7 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing has that name.
         """
         if name in self._builtins:
-            try:
-                version = metadata.version(_BUILT_IN)
-            except metadata.PackageNotFoundError:
-                version = "uninstalled"
-            return Origin(_BUILT_IN, version, self._builtins[name])
+            return Origin(_BUILT_IN, _own_version(), self._builtins[name])
         if name in (plugins := self._plugins()):
             return _origin_of(plugins[name][0])
         raise UnknownNameError(self.kind, name, self.names())
@@ -177,6 +173,14 @@ class Registry(Generic[T]):
                 next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
             )
         return value
+
+
+@functools.cache
+def _own_version() -> str:
+    try:
+        return metadata.version(_BUILT_IN)
+    except metadata.PackageNotFoundError:
+        return "uninstalled"
 
 
 def _entry_points(group: str) -> list[metadata.EntryPoint]:
