@@ -8,11 +8,14 @@ anybody else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from larpbench.errors import MissingPartError, UnknownNameError
@@ -93,11 +96,7 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing has that name.
         """
         if name in self._builtins:
-            try:
-                version = metadata.version(_BUILT_IN)
-            except metadata.PackageNotFoundError:
-                version = "uninstalled"
-            return Origin(_BUILT_IN, version, self._builtins[name])
+            return Origin(_BUILT_IN, _own_version(), self._builtins[name])
         if name in (plugins := self._plugins()):
             return _origin_of(plugins[name][0])
         raise UnknownNameError(self.kind, name, self.names())
@@ -176,7 +175,22 @@ class Registry(Generic[T]):
         return value
 
 
+@functools.cache
+def _own_version() -> str:
+    try:
+        return metadata.version(_BUILT_IN)
+    except metadata.PackageNotFoundError:
+        return "uninstalled"
+
+
 def _entry_points(group: str) -> list[metadata.EntryPoint]:
+    changed = tuple((path, Path(path or ".").stat().st_mtime_ns) for path in sys.path if Path(path or ".").exists())
+    return _read_entry_points(group, changed)
+
+
+@functools.cache
+def _read_entry_points(group: str, changed: tuple[tuple[str, int], ...]) -> list[metadata.EntryPoint]:
+    """Read the metadata of all distributions, once as long as no folder on the path changes."""
     try:
         return list(metadata.entry_points(group=group))
     except Exception:  # some distribution's metadata make no sense: leave out that one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import resource
@@ -57,12 +58,15 @@ def measured() -> Iterator[Cost]:
 def versions(packages: Iterable[str] = REPORTED_PACKAGES) -> dict[str, str]:
     """Return the versions of Python and of packages; by default of those that a result depends on."""
     found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return found | {package: _version(package) for package in packages}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def cores() -> int:

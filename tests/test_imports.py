@@ -6,15 +6,17 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 import larpbench
 
+PACKAGE = Path(larpbench.__file__).parent
 HEAVY = ("torch", "transformers", "sklearn", "polars", "numpy", "pydantic")
-LAYERS = [
-    "training",
+LAYERS = [  # from below; modules at the top of the package may be used by all of them
+    ("audio", "training"),
     "datasets",
     "evaluation",
     ("encoders", "recommenders"),
@@ -50,64 +52,105 @@ def layer_of(module: str) -> int:
     return 0
 
 
-def test_nothing_imports_upwards():
-    root = Path(larpbench.__file__).parent
-    wrong = []
-    for path in root.rglob("*.py"):
-        module = ".".join(["larpbench", *path.relative_to(root).with_suffix("").parts]).removesuffix(".__init__")
-        if module in ("larpbench", "larpbench.__main__"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                if not name.startswith("larpbench"):
-                    continue
-                ours, theirs = layer_of(module), layer_of(name)
-                pair = {module.split(".")[1], name.split(".")[1] if "." in name else ""}
-                if theirs > ours or pair == {"encoders", "recommenders"}:
-                    wrong.append(f"{module} imports {name}")
-    assert wrong == []
+def family_of(module: str) -> str:
+    """The encoder family that a module is a part of: LARP, the baselines, an adapter; nothing for what they share."""
+    parts = module.split(".")[1:]
+    if parts[:2] in (["encoders", "larp"], ["encoders", "baselines"]):
+        return parts[1]
+    return parts[2] if parts[:2] == ["encoders", "adapters"] and len(parts) > 2 else ""
 
 
-FAMILIES = ("larpbench.encoders.larp", "larpbench.encoders.baselines", "larpbench.encoders.adapters")
-MAY_IMPORT_LARP = ("larpbench.encoders.larp", "larpbench.cli", "larpbench.reproduction")
+def files() -> dict[str, ast.Module]:
+    """Return the syntax tree of every file by the name of its module; a package is named after its folder."""
+    paths = {path.relative_to(PACKAGE.parent).with_suffix("").parts: path for path in PACKAGE.rglob("*.py")}
+    return {".".join(parts).removesuffix(".__init__"): ast.parse(path.read_text()) for parts, path in paths.items()}
 
 
-def imported_by(path: Path) -> set[str]:
-    """Modules that a file imports, inside functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+class Imports(ast.NodeVisitor):
+    """Collects the modules that a file imports anywhere, those for type checkers left out."""
+
+    def __init__(self, modules: Iterable[str]) -> None:
+        self._modules = set(modules)
+        self.names: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        if "TYPE_CHECKING" not in ast.unparse(node.test):
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.names |= {alias.name for alias in node.names} & self._modules
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            self.names |= {inner if inner in self._modules else node.module or ""} & self._modules
+
+
+def imports() -> dict[str, set[str]]:
+    """Return the modules of larpbench that each module imports, in functions too."""
+    trees = files()
+    found = {}
+    for module, tree in trees.items():
+        reader = Imports(trees)
+        reader.visit(tree)
+        found[module] = reader.names - {module}
     return found
 
 
-def inside(module: str, package: str) -> bool:
-    """Whether a module is a package, or in it."""
-    return f"{module}.".startswith(f"{package}.")
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules in which each imports, directly or not, every other one."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            new = graph[left.pop()] - seen
+            seen |= new
+            left.extend(new)
+        return seen
+
+    reach = {module: reached(module) for module in graph}
+    groups = {frozenset(other for other in reach[module] if module in reach[other]) for module in graph}
+    return sorted(sorted(group) for group in groups if group)
 
 
-def test_larp_the_baselines_and_the_adapters_do_not_import_each_other():
-    root = Path(larpbench.__file__).parent
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": {"d"}, "f": {"d"}}
+    assert circles(graph) == [["a", "b", "c"], ["d", "e"]]
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    found = [" <-> ".join(each.removeprefix("larpbench.") for each in circle) for circle in circles(imports())]
+    assert not found, "files that import each other:\n" + "\n".join(found)
+
+
+def test_nothing_imports_upwards():
     wrong = []
-    for path in root.rglob("*.py"):
-        module = ".".join(["larpbench", *path.relative_to(root).with_suffix("").parts])
-        own = [family for family in FAMILIES if inside(module, family)]
-        others = {family for family in FAMILIES if family not in own} if own else set()
-        if not any(inside(module, each) for each in MAY_IMPORT_LARP):
-            others.add("larpbench.encoders.larp")
-        wrong += [f"{module} imports {name}" for name in imported_by(path) for each in others if inside(name, each)]
+    for module, names in imports().items():
+        for name in names if module not in ("larpbench", "larpbench.__main__") else ():
+            pair = {module.split(".")[1], name.split(".")[1] if "." in name else ""}
+            if layer_of(name) > layer_of(module) or pair == {"encoders", "recommenders"}:
+                wrong.append(f"{module} imports {name}")
     assert wrong == []
 
 
-def test_training_is_below_all_that_learns():
-    root = Path(larpbench.__file__).parent / "training"
-    names = {name for path in root.glob("*.py") for name in imported_by(path)}
-    above = [name for name in names if layer_of(name) > layer_of("larpbench.training")]
-    assert above == []
+def test_encoder_families_do_not_know_each_other():
+    pairs = [(module, name) for module, names in imports().items() for name in names]
+    assert [
+        f"{module} imports {name}"
+        for module, name in pairs
+        if family_of(module) and family_of(name) and family_of(module) != family_of(name)
+    ] == []
+
+
+def test_larp_is_imported_by_itself_the_command_line_and_reproduction_only():
+    may = ("larpbench.encoders.larp", "larpbench.cli", "larpbench.reproduction")
+    assert [
+        f"{module} imports {name}"
+        for module, names in imports().items()
+        for name in names
+        if f"{name}.".startswith("larpbench.encoders.larp.") and not module.startswith(may)
+    ] == []
 
 
 def test_the_public_names_are_there():

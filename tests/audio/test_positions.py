@@ -13,8 +13,6 @@ import soxr
 from larpbench.audio import AudioPolicy, UnusableAudio, examine, load_clip, probe
 from larpbench.errors import UsageError
 
-LIBRARY = Path(__file__).parents[2].parent / "shared" / "data" / "free-music" / "library"
-
 
 def lag(later, reference):
     size = 1 << (len(later) + len(reference)).bit_length()
@@ -145,7 +143,9 @@ def test_vorbis_cut_out_of_a_stream(make, decode, tmp_path):
     everything = decode(tmp_path / "cut.ogg")
     whole = from_zero(tmp_path / "cut.ogg", everything)
     assert len(everything) - len(whole) > 1_000, "the file is not what this test is about"
-    for start_s in (0.0, 0.3, 2.0, 5.5, 9.0):
+    found = examine(tmp_path / "cut.ogg", AudioPolicy(clip_seconds=3), seed=0, track_id="cut")
+    assert round(found.duration_s * rate) == pytest.approx(len(whole), abs=1)
+    for start_s in (0.0, 0.3, 2.0, 5.5, 9.0, found.start_s):
         first = round(start_s * rate)
         np.testing.assert_allclose(
             load_clip(tmp_path / "cut.ogg", start_s, 2, rate), whole[first : first + 2 * rate], atol=1e-5
@@ -169,29 +169,3 @@ def test_only_the_clip_is_read(make, kind):
     before = bytes_read()
     load_clip(made.path, 6, 0.1, made.case.rate)
     assert bytes_read() - before < made.path.stat().st_size / 4
-
-
-@pytest.mark.skipif(not LIBRARY.is_dir(), reason="no music here")
-def test_real_music(decode):
-    files = sorted(path for path in LIBRARY.rglob("*") if path.is_file())
-    silent = []
-    for number, path in enumerate(files[::4]):
-        try:
-            found = examine(path, AudioPolicy(), seed=0, track_id=path.stem)
-        except UnusableAudio as unusable:
-            assert unusable.reason == "silent"
-            silent.append(path)
-            continue
-        assert found.duration_s > 5
-        if number % 3:
-            continue
-        rate = found.info.sample_rate
-        whole = from_zero(path, decode(path))
-        assert round(found.duration_s * rate) == pytest.approx(len(whole), abs=1)
-        for start_s in (0.0, 0.5, found.start_s, found.duration_s - 4):
-            first = round(start_s * rate)
-            clip, reference = load_clip(path, start_s, 3, rate), whole[first : first + 3 * rate]
-            if np.abs(reference).max() > 1e-3:
-                assert lag(clip, reference) == 0, (path, start_s)
-                assert np.corrcoef(clip, reference)[0, 1] > 0.99, (path, start_s)
-    assert len(silent) <= 1

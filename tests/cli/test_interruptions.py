@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from support import forked
 from support.killing import assert_same, killed
 from support.made_results import write_results
 from support.small_data import random_tables, split_tables
@@ -23,10 +23,10 @@ VOLATILE = ("costs", "created")
 
 
 def arguments(data, output, seeds=4):
-    return [
-        sys.executable, "-m", "larpbench", "run", "--dataset", str(data), "--encoders", "random,tfidf",
-        "--recommenders", "all", "--seeds", str(seeds), "--output", str(output),
-    ]  # fmt: skip
+    return (
+        "run", "--dataset", data, "--encoders", "random,tfidf", "--recommenders", "all", "--seeds", seeds,
+        "--output", output,
+    )  # fmt: skip
 
 
 def content(output: Path) -> dict[str, bytes | str]:
@@ -55,31 +55,28 @@ def data(cli, tmp_path):
 
 def test_results_after_kills_equal_those_of_an_uninterrupted_run(data, tmp_path, monkeypatch):
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "home-whole"))
-    whole = subprocess.run(arguments(data, tmp_path / "whole"), capture_output=True, text=True, check=False)
-    assert whole.returncode == 0, whole.stderr
+    whole = forked.run(*arguments(data, tmp_path / "whole"))
+    assert whole.code == 0, whole.err
     home, killed = tmp_path / "home-killed", tmp_path / "killed"
     monkeypatch.setenv("LARPBENCH_HOME", str(home))
     seeded = random.Random(0)
     cut_off = 0
     while cut_off < KILLS:
-        process = subprocess.Popen(
-            arguments(data, killed), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-        )
-        assert process.stderr is not None
+        process = forked.start(*arguments(data, killed))
         for _ in range(seeded.randint(1, 6)):  # the lines of one or two cells
             process.stderr.readline()
         time.sleep(seeded.uniform(0, 0.15))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        if process.returncode == -signal.SIGKILL:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if process.communicate().code == -signal.SIGKILL:
             cut_off += 1
         else:  # it was done: start again from nothing
             shutil.rmtree(killed)
             shutil.rmtree(home)
-    final = subprocess.run(arguments(data, killed), capture_output=True, text=True, check=False)
-    assert final.returncode == 0, final.stderr
+    final = forked.run(*arguments(data, killed))
+    assert final.code == 0, final.err
     assert content(killed) == content(tmp_path / "whole")
-    assert final.stdout == whole.stdout
+    assert final.out == whole.out
 
 
 def test_a_run_killed_at_any_change_of_a_file_leaves_nothing_after_the_rerun(cli, tmp_path):
@@ -97,47 +94,33 @@ def test_a_merge_killed_at_any_change_of_a_file_ends_with_the_same_and_leaves_no
 
 
 def test_ctrl_c_keeps_what_is_finished(data, tmp_path):
-    process = subprocess.Popen(
-        arguments(data, tmp_path / "r", seeds=30), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
+    process = forked.start(*arguments(data, tmp_path / "r", seeds=10))
     for line in process.stderr:
         if line.startswith("[3/"):
-            process.send_signal(signal.SIGINT)
+            os.kill(process.pid, signal.SIGINT)
             break
-    _, err = process.communicate()
-    assert process.returncode == 130, err
-    assert "run the same command again to continue" in err
-    assert "Traceback" not in err
+    stopped = process.communicate()
+    assert stopped.code == 130, stopped.err
+    assert "run the same command again to continue" in stopped.err
+    assert "Traceback" not in stopped.err
     assert not list((tmp_path / "r").rglob(".larpbench-tmp-*"))
     done = len(list((tmp_path / "r").glob("*/*/*/*/*.json")))
-    assert 2 <= done < 93
-    again = subprocess.run(arguments(data, tmp_path / "r", seeds=30), capture_output=True, text=True, check=False)
-    assert again.returncode == 0
-    assert f"{93 - done} cells computed, {done} kept" in again.stderr
+    assert 2 <= done < 33
+    again = forked.run(*arguments(data, tmp_path / "r", seeds=10))
+    assert again.code == 0
+    assert f"{33 - done} cells computed, {done} kept" in again.err
 
 
-def limited(size):
-    """Let no file grow over `size` bytes: the way in which a full disk shows, without one."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return limit
-
-
-@pytest.mark.parametrize("size", [500, 100_000])
+@pytest.mark.parametrize("size", [500, 100_000])  # as a full disk, without one
 def test_a_disk_that_is_full_ends_the_run_with_everything_finished_in_place(data, tmp_path, size):
-    stopped = subprocess.run(
-        arguments(data, tmp_path / "r"), capture_output=True, text=True, check=False, preexec_fn=limited(size)
-    )
-    assert stopped.returncode == 1
-    assert "error: cannot write: File too large" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
+    stopped = forked.run(*arguments(data, tmp_path / "r"), file_size=size)
+    assert stopped.code == 1
+    assert "error: cannot write: File too large" in stopped.err
+    assert "Traceback" not in stopped.err
     for path in (tmp_path / "r").glob("*/*/*/*/*.json"):
         json.loads(path.read_text())
-    again = subprocess.run(arguments(data, tmp_path / "r"), capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    again = forked.run(*arguments(data, tmp_path / "r"))
+    assert again.code == 0, again.err
 
 
 def test_a_really_full_disk(data, tmp_path):
@@ -149,10 +132,10 @@ def test_a_really_full_disk(data, tmp_path):
     if mounted.returncode:
         pytest.skip("a small disk cannot be mounted here")
     try:
-        stopped = subprocess.run(arguments(data, disk / "r"), capture_output=True, text=True, check=False)
-        assert stopped.returncode == 1
-        assert "error: cannot write: No space left on device" in stopped.stderr
-        assert "free some space" in stopped.stderr
+        stopped = forked.run(*arguments(data, disk / "r"))
+        assert stopped.code == 1
+        assert "error: cannot write: No space left on device" in stopped.err
+        assert "free some space" in stopped.err
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

@@ -56,11 +56,6 @@ def test_dataset_build_mpd(tmp_path):
     assert_same(*killed(tmp_path / "k", *build))
 
 
-def test_results_merge(results, tmp_path):
-    merge = ("results", "merge", *results, "--output", "{place}/merged")
-    assert_same(*killed(tmp_path / "k", *merge))
-
-
 @pytest.mark.parametrize("name", ["all.csv", "all.parquet"])
 def test_results_export(results, tmp_path, name):
     assert_same(*killed(tmp_path / "k", "results", "export", results[0], f"{{place}}/{name}"))

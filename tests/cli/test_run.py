@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
+from support import forked
 from support.small_data import random_tables, write_tables
 
 SEVEN = ["recall", "ndcg"]
@@ -114,24 +112,16 @@ def test_an_encoder_that_cannot_run_stops_the_run_before_any_work(cli, small):
 
 
 def test_two_runs_in_one_folder_at_once_do_every_cell_once(small, home):
-    command = [
-        sys.executable, "-m", "larpbench", "run", "--dataset", str(small.folder / "small"), "--encoders",
-        "tfidf,random", "--recommenders", "all", "--output", str(small.folder / "r"),
-    ]  # fmt: skip
-    outcomes = []
-
-    def call():
-        outcomes.append(subprocess.run(command, capture_output=True, text=True, check=False))
-
-    threads = [threading.Thread(target=call) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [outcome.returncode for outcome in outcomes] == [0, 0], outcomes[0].stderr + outcomes[1].stderr
-    counted = [outcome.stderr.split(" cells computed")[0].rsplit("\n", 1)[-1] for outcome in outcomes]
+    command = (
+        "run", "--dataset", small.folder / "small", "--encoders", "tfidf,random", "--recommenders", "all",
+        "--output", small.folder / "r",
+    )  # fmt: skip
+    runs = [forked.start(*command) for _ in range(2)]
+    outcomes = [run.communicate() for run in runs]
+    assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err + outcomes[1].err
+    counted = [outcome.err.split(" cells computed")[0].rsplit("\n", 1)[-1] for outcome in outcomes]
     assert sum(map(int, counted)) == 12
-    assert outcomes[0].stdout == outcomes[1].stdout or len(records(small.folder / "r")) == 12
+    assert outcomes[0].out == outcomes[1].out or len(records(small.folder / "r")) == 12
     assert not list((small.folder / "r").rglob(".larpbench-tmp-*"))
 
 

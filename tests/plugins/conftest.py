@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from support import forked
 
 Records = dict[tuple[str, str], dict[str, Any]]
 ENCODER_SOURCE = """
@@ -43,15 +44,6 @@ def card(name):
 
 SPEC = EncoderSpec(card({name!r}), factory=build)
 """
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a call of the command line printed and returned."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
@@ -117,11 +109,13 @@ class CommandLine:
         paths += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
         self._environment = {**os.environ, "LARPBENCH_HOME": str(folder / "home"), "PYTHONPATH": os.pathsep.join(paths)}
 
-    def __call__(self, *arguments: str | Path) -> Outcome:
+    def __call__(self, *arguments: str | Path) -> forked.Outcome:
         """Call ``larpbench`` with these arguments."""
+        if self._python == sys.executable:
+            return forked.run(*arguments, cwd=self.folder, env=self._environment)
         return self.python("-m", "larpbench", *map(str, arguments))
 
-    def python(self, *arguments: str) -> Outcome:
+    def python(self, *arguments: str) -> forked.Outcome:
         """Call the interpreter."""
         done = subprocess.run(
             [self._python, *arguments],
@@ -133,7 +127,7 @@ class CommandLine:
             timeout=120,
             check=False,
         )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return forked.Outcome(done.returncode, done.stdout, done.stderr)
 
     def records(self, output: str = "results") -> Records:
         """Return the records of a results folder by encoder and recommender, one seed each."""

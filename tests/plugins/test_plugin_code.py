@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support import forked
 
 from larpbench import packages
 
@@ -71,17 +72,9 @@ def line(tmp_path, site, home):
 
     def call(*arguments):
         paths = os.pathsep.join([str(site), str(Path(packages.__file__).parents[1])])
-        done = subprocess.run(
-            [sys.executable, "-m", "larpbench", *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": paths},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr
-        assert "\x1b" not in done.stdout + done.stderr
+        done = forked.run(*arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths})
+        assert "Traceback" not in done.err
+        assert "\x1b" not in done.out + done.err
         return done
 
     return call
@@ -92,8 +85,8 @@ def test_list_imports_no_plugin(site, line, kind):
     for name, source in {"quits": QUITS, "hangs": HANGS, "crashes": CRASHES}.items():
         install(site, name, source, kind)
     done = line("list", kind, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert (done.code, done.err) == (0, "")
+    rows = {row["name"]: row for row in json.loads(done.out)}
     for name in ("quits", "hangs", "crashes"):
         assert rows[name]["summary"] == f"plug-in of dist-{name} 1.0"
         assert rows[name]["status"] == "not loaded"
@@ -104,9 +97,9 @@ def test_a_run_imports_what_it_names(site, line, small):
         install(site, f"quits_{group}", QUITS, group)
         install(site, f"hangs_{group}", HANGS, group)
     done = line("run", "--dataset", small.folder / "small", "--encoders", "tfidf")
-    assert done.returncode == 0, done.stderr
-    assert "| tfidf" in done.stdout
-    assert line("describe", "recommender", "gnn-sage-2").returncode == 0
+    assert done.code == 0, done.err
+    assert "| tfidf" in done.out
+    assert line("describe", "recommender", "gnn-sage-2").code == 0
 
 
 def test_what_leaves_is_told_whoever_asks(site, line, small):
@@ -114,16 +107,16 @@ def test_what_leaves_is_told_whoever_asks(site, line, small):
     install(site, "crashes", CRASHES)
     for name, said in {"quits": "exit code 0", "crashes": "SIGSEGV"}.items():
         done = line("run", "--dataset", small.folder / "small", "--encoders", f"{name},tfidf")
-        assert done.returncode == 3
-        assert f"'{name}' of dist-{name} 1.0" in done.stderr
-        assert said in done.stderr
-        assert f"pip uninstall dist-{name}" in done.stderr
+        assert done.code == 3
+        assert f"'{name}' of dist-{name} 1.0" in done.err
+        assert said in done.err
+        assert f"pip uninstall dist-{name}" in done.err
     done = line("plan", "--dataset", small.folder / "small", "--encoders", "all", "--json")
-    assert done.returncode == 0, done.stderr
-    assert {"quits", "crashes"} <= {each["name"] for each in json.loads(done.stdout)["unavailable"]}
+    assert done.code == 0, done.err
+    assert {"quits", "crashes"} <= {each["name"] for each in json.loads(done.out)["unavailable"]}
     seen = line("doctor", "--json")
-    assert seen.returncode == 3
-    problems = json.loads(seen.stdout)["problems"]
+    assert seen.code == 3
+    problems = json.loads(seen.out)["problems"]
     assert [each for each in problems if "'quits'" in each and "exit code 0" in each]
     assert [each for each in problems if "'crashes'" in each and "SIGSEGV" in each]
 
@@ -142,19 +135,19 @@ def test_an_import_that_hangs_is_ended(site, monkeypatch):
 def test_what_a_plugin_prints_spoils_no_answer(site, line, small):
     install(site, "loud", LOUD)
     described = line("describe", "encoder", "loud", "--json")
-    assert json.loads(described.stdout)["summary"] == "red \x1b[31m"
-    assert "red" in line("describe", "encoder", "loud").stdout
+    assert json.loads(described.out)["summary"] == "red \x1b[31m"
+    assert "red" in line("describe", "encoder", "loud").out
     planned = line("plan", "--dataset", small.folder / "small", "--encoders", "loud", "--json")
-    assert len(json.loads(planned.stdout)["cells"]) == 1
+    assert len(json.loads(planned.out)["cells"]) == 1
     done = line("run", "--dataset", small.folder / "small", "--encoders", "loud")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("#")
+    assert done.code == 0, done.err
+    assert done.out.startswith("#")
     for what in ("importing", "building", "encoding"):
         for way in ("print", "error", "descriptor one", "descriptor two", "child"):
-            assert f"{way} {what} \\x1b[2J" in done.stderr
-        assert f"no line end {what}\\x1b" in done.stderr
+            assert f"{way} {what} \\x1b[2J" in done.err
+        assert f"no line end {what}\\x1b" in done.err
     checked = line("check", "loud", "--json")
-    assert {each["name"] for each in json.loads(checked.stdout)} >= {"card", "build"}
+    assert {each["name"] for each in json.loads(checked.out)} >= {"card", "build"}
 
 
 def test_output_that_nobody_reads(tmp_path, home):
@@ -164,10 +157,10 @@ def test_output_that_nobody_reads(tmp_path, home):
             stderr=subprocess.PIPE, **streams,
         )  # fmt: skip
 
-    piped = call("list recommenders | true")
+    piped = call("list tasks | true")
     assert "Traceback" not in piped.stderr
-    assert call("list recommenders >&-").returncode == 0
-    full = call("list recommenders > /dev/full")
+    assert call("list tasks >&-").returncode == 0
+    full = call("list tasks > /dev/full")
     assert full.returncode == 1
     assert full.stderr.count("\n") == 1
     assert "cannot be written: No space left" in full.stderr
@@ -178,5 +171,5 @@ def test_a_name_from_metadata_carries_no_escape(site, line):
     points = site / "dist_plain-1.0.dist-info" / "entry_points.txt"
     points.write_text("[larpbench.encoders]\nbl\x1b[31mink = plain_module:SPEC\n")
     done = line("list", "encoders")
-    assert done.returncode == 0, done.stderr
-    assert "ink" in done.stdout  # click takes colours away where there is no terminal
+    assert done.code == 0, done.err
+    assert "ink" in done.out  # click takes colours away where there is no terminal

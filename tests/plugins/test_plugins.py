@@ -100,7 +100,9 @@ def test_other_encoders_run(line: Any, crowd: Path, require_undisturbed: Callabl
         assert about(done.err, "cannot run", name, said), done.err
         assert not about(done.out, f"| {name} ")
     records = line.records()
-    assert {encoder for encoder, _ in records} == {"minilm", "random", "same-artist", "tfidf", "neighbour", "twin"}
+    run = {encoder for encoder, _ in records}
+    assert run >= {"random", "same-artist", "tfidf", "neighbour", "twin"}
+    assert run.isdisjoint(BROKEN)
     for name in ("larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion"):
         assert about(done.err, f"cannot run: {name}:", "needs audio, and the data set", "has none"), done.err
     assert records["tfidf", "itemknn"]["encoder"]["origin"]["distribution"] == "larpbench"
@@ -195,7 +197,9 @@ def test_a_digest_that_fails_fails_alone(plugins: Any, command_line: Any, crowd:
     done = command_line("plan", "--dataset", crowd, "--encoders", "all", "--json")
     assert done.code == 0, done.err
     plan = json.loads(done.out)
-    assert {cell["encoder"] for cell in plan["cells"]} == {"minilm", "random", "same-artist", "tfidf"}
+    planned = {cell["encoder"] for cell in plan["cells"]}
+    assert planned >= {"random", "same-artist", "tfidf"}
+    assert planned.isdisjoint({"weightless", "absurd"})
     reasons = {each["name"]: each["reason"] for each in plan["unavailable"]}
     assert "no weights" in reasons["weightless"]
     assert "absurd" in reasons

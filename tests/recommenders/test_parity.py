@@ -9,24 +9,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from support.packed import Numbers
 
 from larpbench.recommenders.clcrec import Batch, ContentNet
 from larpbench.recommenders.dropoutnet import Tower, balanced_loss, cold_preference
 from larpbench.recommenders.wmf import alternating_least_squares
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "recommenders"
-SHARED = Path(__file__).parents[2].parent / "shared" / "fixtures"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared fixtures")
-
-
-class Numbers:
-    """Arrays of a file as tensors."""
-
-    def __init__(self, path: Path, prefix: str = "") -> None:
-        self._arrays, self._prefix = np.load(path), prefix
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return torch.from_numpy(self._arrays[self._prefix + name])
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +84,8 @@ def test_clcrec_scores_are_those_of_the_encoded_mean(units):
     assert (scores - units["clc_scores_mean_of_encoded"]).abs().max() > 1e-3
 
 
-@needs_shared
 def test_clcrec_loss_of_the_second_fixture():
-    numbers = Numbers(SHARED / "larp_mini" / "baselines_fixture.npz")
+    numbers = Numbers(FIXTURES / "second.npz")
     net, tracks = content_net(numbers, "clcrec/w/"), numbers["items"][:, 0]
     batch = Batch(
         numbers["clcrec/w/user_id_embedding"][numbers["playlists"]],
@@ -130,10 +118,9 @@ def labelled(playlists, items):
     return playlists.repeat_interleave(2), items.reshape(-1), torch.tensor([1.0, 0.0]).repeat(len(items))
 
 
-@needs_shared
 @pytest.mark.parametrize("dropped", [True, False])
 def test_dropoutnet_loss_with_rows_really_dropped_and_without(expected, dropped):
-    numbers = Numbers(SHARED / "evaluation" / "units.npz")
+    numbers = Numbers(FIXTURES / "dropoutnet.npz")
     playlists, tracks, labels = labelled(numbers["uid"][:, 0], numbers["items"])
     of_playlists, of_tracks = numbers["mf_U"][playlists], numbers["mf_V"][tracks]
     if dropped:
@@ -149,9 +136,8 @@ def test_dropoutnet_loss_with_rows_really_dropped_and_without(expected, dropped)
     assert loss == pytest.approx(expected[name], abs=1e-6)
 
 
-@needs_shared
 def test_dropoutnet_scores_cold_rows_with_the_mean_of_their_own_side():
-    numbers = Numbers(SHARED / "evaluation" / "units.npz")
+    numbers = Numbers(FIXTURES / "dropoutnet.npz")
     playlists, tracks = tower(numbers, "dn.", "u").eval(), tower(numbers, "dn.", "v").eval()
     content, features = numbers["dn_playlist_content"], numbers["feat"]
     u, v = cold_preference(numbers["mf_U"]), cold_preference(numbers["mf_V"])
@@ -164,9 +150,8 @@ def test_dropoutnet_scores_cold_rows_with_the_mean_of_their_own_side():
     assert (scores - swapped).abs().max() > 1e-7
 
 
-@needs_shared
 def test_dropoutnet_loss_of_the_second_fixture():
-    numbers = Numbers(SHARED / "larp_mini" / "baselines_fixture.npz")
+    numbers = Numbers(FIXTURES / "second.npz")
     playlists, tracks, labels = labelled(numbers["playlists"], numbers["items"])
     graph, features = numbers["graph_train"], numbers["content_train"]
     content = graph @ features / graph.sum(dim=1, keepdim=True)

@@ -14,7 +14,7 @@ from larpbench.evaluation.arithmetic import largest_mean_ndcg
 from larpbench.evaluation.metrics import discounts
 from larpbench.results.published import faults, published_scores, published_statistics
 
-SHARED = Path(__file__).parents[3] / "shared" / "paper-tables"
+PAPER = Path(__file__).parents[1] / "fixtures" / "paper-tables"
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,10 +66,9 @@ def test_every_row_has_every_metric():
         assert all(set(row.values) == names for row in found)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the tables are not beside the project")
 @pytest.mark.parametrize("number", [2, 3, 4])
 def test_the_numbers_are_those_of_the_paper(number):
-    with (SHARED / f"larp-table{number}.csv").open(newline="") as stream:
+    with (PAPER / f"larp-table{number}.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     rows = {(r.recommender, r.encoder, r.dataset): r.values for r in published_scores(f"table{number}")}
     for line in lines:

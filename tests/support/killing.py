@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+import os
+import random
+import signal
 
-SCRIPT = Path(__file__).with_name("killed.py")
+from support import forked
+
 SPEED = "speed.json"  # an estimate, which only a call that encodes to the end can make
 
 
 def killed(folder, *command, kills=4, seed=0):
-    """Kill a command at some moments; return the places of the calls that were left alone and that were killed."""
-    asked = {"command": [*map(str, command)], "folder": str(folder), "seed": seed, "kills": kills}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", SCRIPT], input=json.dumps(asked), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(outcomes) == min(kills, outcomes[0]["of"])
-    for each in outcomes:
-        assert each["code"] == 0, f"moment {each['moment']} of {each['of']}: {each['err']}"
-    return folder / "whole", [folder / f"killed-{each['moment']}" for each in outcomes]
+    """Kill a command at some of its changes of files, and run it again each time.
+
+    ``{place}`` in the command is where it may write. Returns the place of a call that was left alone and those of the
+    calls that were killed.
+    """
+    folder.mkdir()
+
+    def call(name, kill_at=0):
+        place = folder / name
+        place.mkdir(exist_ok=True)
+        filled = (str(each).replace("{place}", str(place)) for each in command)
+        env = {**os.environ, "LARPBENCH_HOME": str(place / "home")}
+        return forked.run(*filled, env=env, watched=place, kill_at=kill_at)
+
+    whole = call("whole")
+    assert whole.code == 0, whole.err
+    changes = int((folder / "whole.changes").read_text())
+    moments = sorted(random.Random(seed).sample(range(1, changes + 1), min(kills, changes)))
+    for moment in moments:
+        cut = call(f"killed-{moment}", moment)
+        assert cut.code == -signal.SIGKILL, f"moment {moment} of {changes}: {cut.err}"
+        again = call(f"killed-{moment}")
+        assert again.code == 0, f"moment {moment} of {changes}: {again.err}"
+    return folder / "whole", [folder / f"killed-{moment}" for moment in moments]
 
 
 def content(place):

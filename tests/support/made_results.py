@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -65,9 +66,8 @@ def write_results(
             for place, recommender in enumerate(recommenders):
                 for seed in range(seeds):
                     cell = Cell("continuation", dataset, encoder, recommender, seed)
-                    generator = np.random.default_rng([number, place, seed])
                     skill = 0.6 * (1 - number / len(encoders)) * (1 - 0.1 * place)
-                    result = _result(generator, skill, playlists, cutoffs)
+                    result, metrics = _scored((number, place, seed), skill, playlists, cutoffs)
                     record = _record(cell, number, number == len(encoders) - 1, notes)
                     path = record_path(folder, cell, record.key)
                     if encoder in failed:
@@ -75,13 +75,21 @@ def write_results(
                         write_record(path, record.model_copy(update={"status": "failed", "failure": broken}), None)
                         continue
                     done = {
-                        "metrics": _metrics(result),
+                        "metrics": metrics,
                         "counts": _counts(result),
                         "costs": _costs(number),
                         "playlists_file": path.with_suffix(".playlists.parquet").name,
                     }
                     write_record(path, record.model_copy(update=done), result)
     return folder
+
+
+@functools.cache
+def _scored(
+    numbers: tuple[int, int, int], skill: float, playlists: int, cutoffs: tuple[int, ...]
+) -> tuple[TaskResult, tuple[Metric, ...]]:
+    result = _result(np.random.default_rng(numbers), skill, playlists, cutoffs)
+    return result, _metrics(result)
 
 
 def _result(generator: np.random.Generator, skill: float, playlists: int, cutoffs: tuple[int, ...]) -> TaskResult:

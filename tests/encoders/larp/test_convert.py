@@ -9,6 +9,7 @@ import pytest
 import torch
 import typer
 from safetensors.torch import save_file
+from support.packed import LARP_MINI, mini_state, mini_waveforms
 from typer.testing import CliRunner
 
 from larpbench.cli.convert import app
@@ -21,8 +22,6 @@ from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSe
 from larpbench.encoders.towers.tokens import load_tokenizer
 from larpbench.errors import DataError, MissingPartError, UsageError
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "fixtures" / "larp_mini"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared fixtures")
 PARITY = 2e-4
 MASK = "audio_encoder.layers.0.blocks.1.attn_mask"
 SETTINGS = ModelSettings(
@@ -127,20 +126,18 @@ def relative(found, expected):
     return float(np.abs(found.numpy() - expected).max() / np.abs(expected).max())
 
 
-@needs_shared
 def test_a_converted_checkpoint_gives_the_authors_features(tmp_path):
-    summary = convert(SHARED / "larp_mini_state.safetensors", tmp_path / "out")
+    save_file(mini_state(), tmp_path / "state.safetensors")
+    summary = convert(tmp_path / "state.safetensors", tmp_path / "out")
     assert summary.needs_tokenizer
     assert summary.views == ("audio",)
     assert summary.settings.temperature == pytest.approx(0.09)
     model = loaded(tmp_path / "out")
     assert model.temperature.item() == pytest.approx(0.09)
-    with np.load(SHARED / "larp_mini_inputs.npz") as inputs:
-        waveforms = torch.from_numpy(inputs["waveforms"][:, 0])
-    with np.load(SHARED / "larp_mini_expected.npz") as arrays:
+    with np.load(LARP_MINI / "expected.npz") as arrays:
         expected = {name: arrays[name] for name in arrays if name.startswith("ego_")}
     ids, mask = (torch.from_numpy(expected[f"ego_{name}"]) for name in ("input_ids", "attention_mask"))
-    mels = log_mel(waveforms, summary.settings.audio.mel)
+    mels = log_mel(mini_waveforms(), summary.settings.audio.mel)
     with torch.inference_mode():
         assert relative(model.audio(mels), expected["ego_audio_encoder_out"]) < PARITY
         assert relative(model.audio_features(mels), expected["ego_audio_feat"]) < PARITY
@@ -148,9 +145,8 @@ def test_a_converted_checkpoint_gives_the_authors_features(tmp_path):
         assert relative(model.text_features(ids, mask), expected["ego_text_feat"]) < PARITY
 
 
-@needs_shared
 def test_the_published_layout_is_covered_whole():
-    layout = json.loads((SHARED / "larp_full_state_keys.json").read_text())
+    layout = json.loads((LARP_MINI / "full_state_keys.json").read_text())
     settings = infer_settings({name: shape for name, (shape, _) in layout.items()})
     assert settings == ModelSettings(
         audio=SwinSettings(), text=BertSettings(tokenizer="bert-base-uncased", vocabulary=30_524), dim=256

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from support.packed import LARP_MINI, mini_state, mini_waveforms
 
 from larpbench.encoders.larp.convert import convert
 from larpbench.encoders.larp.memory import MomentumCopy, TrackQueue
@@ -17,8 +15,6 @@ from larpbench.encoders.towers.front_end import log_mel
 from larpbench.encoders.towers.losses import Features, cross_modal
 from larpbench.encoders.towers.settings import MelSettings
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "fixtures" / "larp_mini"
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared fixtures")
 PARITY = 2e-4
 
 
@@ -30,14 +26,14 @@ def close(ours: torch.Tensor, theirs: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def expected():
-    return np.load(SHARED / "larp_mini_expected.npz")
+    return np.load(LARP_MINI / "expected.npz")
 
 
 @pytest.fixture(scope="module")
 def step(tmp_path_factory, expected):
     """Both passes of the authors' training step, by our functions."""
     folder = tmp_path_factory.mktemp("mini")
-    state = load_file(SHARED / "larp_mini_state.safetensors")
+    state = mini_state()
     models = []
     for suffix in ("", "_m"):
         swapped = dict(state)
@@ -51,7 +47,7 @@ def step(tmp_path_factory, expected):
         convert(folder / f"state{suffix}.safetensors", folder / f"model{suffix}")
         models.append(load_larp(folder / f"model{suffix}", with_text=False)[0])
     model, follower = models
-    temperature = torch.tensor(json.loads((SHARED / "larp_mini_config.json").read_text())["temp"], requires_grad=True)
+    temperature = torch.tensor(0.09, requires_grad=True)
     momentum = MomentumCopy(model, 0.995)
     momentum.model.load_state_dict(follower.state_dict())
     queue = TrackQueue(40, 32)
@@ -60,9 +56,8 @@ def step(tmp_path_factory, expected):
     queue.tracks.fill_(0)
     queue.next.copy_(state["queue_ptr"][0])
 
-    inputs = np.load(SHARED / "larp_mini_inputs.npz")
-    alpha = float(inputs["alpha"])
-    mels = log_mel(torch.from_numpy(inputs["waveforms"][:, 0]), MelSettings())
+    alpha = 0.3
+    mels = log_mel(mini_waveforms(), MelSettings())
     ids, mask = (torch.from_numpy(expected[f"ego_{name}"]) for name in ("input_ids", "attention_mask"))
     partner = torch.arange(8).roll(4)
 
