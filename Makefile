@@ -35,5 +35,5 @@ reproduce:  ## the committed tables and figures of the demo data set, in results
 	mkdir -p results/demo
 	$(PYTHON) -m larpbench table build/results --format csv > results/demo/continuation.csv
 	$(PYTHON) -m larpbench table build/results --format md > results/demo/continuation.md
-	$(PYTHON) -m larpbench reproduce all --dataset demo --output build/reproduction --to results/demo
+	$(PYTHON) -m larpbench reproduce all --dataset demo --results build/reproduction --output results/demo
 	$(PYTHON) .ci/fill_readme.py

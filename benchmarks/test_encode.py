@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from larpbench.encoders.names import get_encoder
 
 from larpbench.audio.clips import load_clip
 from larpbench.audio.policy import AudioPolicy
@@ -20,6 +19,7 @@ from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.schema import Dataset
 from larpbench.datasets.sources.folder.build import build_folder
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run.store import EmbeddingStore
 
 CLIPS = 128

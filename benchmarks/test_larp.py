@@ -17,9 +17,9 @@ from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import ModelSettings, TrainingSettings
 from larpbench.encoders.larp.sizes import recipe
 from larpbench.encoders.larp.stage import StageTrainer
+from larpbench.encoders.towers.inputs import TrackInputs
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.encoders.towers.track_inputs import TrackInputs
-from larpbench.training.loop import batches
+from larpbench.training.trainer import batches
 
 TOKENS = 30
 

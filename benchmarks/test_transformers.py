@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from larpbench.encoders.names import get_encoder
 from paired import paired_ratio
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.sources.folder.build import build_folder
-from larpbench.encoders.adapters.clap import ClapFrontEnd
+from larpbench.encoders.adapters.clap.encoder import ClapFrontEnd
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
-from larpbench.encoders.references import clips
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.reference import clips
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.towers.hub_models import Place, load_model

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from published_shapes import MPD_LENGTH, MPD_PLAYLISTS, MPD_TRACKS, track_ids
 
-from larpbench.datasets.raw_dataset import CollectedOptions
+from larpbench.datasets.build import DatasetOptions
 from larpbench.datasets.sources.mpd import build as mpd
 from larpbench.datasets.sources.mpd.pieces import Pieces
 from larpbench.datasets.sources.mpd.slices import ParsedSlice, Slice, SliceSource
@@ -77,7 +77,7 @@ def build(work: Path, output: Path, *, paper: bool) -> None:
     mpd.open_slices, mpd.storage.work_folder = opened, kept
     collection: Literal["mpd"] = "mpd"
     rule = split_rule(collection, Sizes(), paper=paper, seed=0, artist_disjoint=False)
-    mpd.build_mpd(work, CollectedOptions(name="whole", rule=rule, caption_template="paper"), output)
+    mpd.build_mpd(work, DatasetOptions(name="whole", rule=rule, caption_template="paper"), output)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ _state = {"offline": False, "watched": False}
 def go_offline() -> None:
     """Refuse every connection of this process from now on, as if there were no network.
 
-    Libraries of the hub are told not to try; they read that when they are imported, so call this before. Connections
-    between processes of this machine that are no internet sockets still work.
+    Libraries of the hub are switched off by variables, which they read when they are imported: call this before.
+    Connections between processes of this machine that are no internet sockets still work.
     """
     os.environ.update(_SWITCHES)
     _state["offline"] = True

@@ -1,9 +1,13 @@
-"""Processes that end before they should: what their exit codes say."""
+"""Worker processes: they end with their parent, and their exit codes say why they ended before they should."""
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import re
 import signal
+import threading
+import time
 from collections.abc import Iterable
 
 _MEANINGS = {
@@ -34,3 +38,16 @@ def explained(endings: Iterable[str]) -> str:
 def endings_of_workers(error: BaseException) -> list[str]:
     """Return how the workers of a broken pool ended; joblib only prints that: ``{SIGSEGV(-11), EXIT(7)}``."""
     return [ending(int(code)) for code in re.findall(r"[A-Z]+\((-?\d+)\)", str(error))]
+
+
+def serve_parent() -> None:
+    """Make this process a worker: its parent handles interrupts and reports crashes, and it ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -70,6 +70,46 @@ def test_nothing_imports_upwards():
     assert wrong == []
 
 
+FAMILIES = ("larpbench.encoders.larp", "larpbench.encoders.baselines", "larpbench.encoders.adapters")
+MAY_IMPORT_LARP = ("larpbench.encoders.larp", "larpbench.cli", "larpbench.reproduction")
+
+
+def imported_by(path: Path) -> set[str]:
+    """Modules that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def inside(module: str, package: str) -> bool:
+    """Whether a module is a package, or in it."""
+    return f"{module}.".startswith(f"{package}.")
+
+
+def test_larp_the_baselines_and_the_adapters_do_not_import_each_other():
+    root = Path(larpbench.__file__).parent
+    wrong = []
+    for path in root.rglob("*.py"):
+        module = ".".join(["larpbench", *path.relative_to(root).with_suffix("").parts])
+        own = [family for family in FAMILIES if inside(module, family)]
+        others = {family for family in FAMILIES if family not in own} if own else set()
+        if not any(inside(module, each) for each in MAY_IMPORT_LARP):
+            others.add("larpbench.encoders.larp")
+        wrong += [f"{module} imports {name}" for name in imported_by(path) for each in others if inside(name, each)]
+    assert wrong == []
+
+
+def test_training_is_below_all_that_learns():
+    root = Path(larpbench.__file__).parent / "training"
+    names = {name for path in root.glob("*.py") for name in imported_by(path)}
+    above = [name for name in names if layer_of(name) > layer_of("larpbench.training")]
+    assert above == []
+
+
 def test_the_public_names_are_there():
     for name in larpbench.__all__:
         assert callable(getattr(larpbench, name)), name

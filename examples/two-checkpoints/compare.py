@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import larpbench
-from larpbench.results.compare import compare_encoders, to_markdown
+from larpbench.results.compare import compare_encoders, comparison_sheet
+from larpbench.results.writers import to_markdown
 
 
 def main(arguments: Sequence[str]) -> str:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str]) -> str:
     encoders = [f"checkpoint:{folder}" for folder in (given.first, given.second)]
     plan = larpbench.plan(larpbench.load_dataset(given.dataset), encoders=encoders, output=given.output)
     larpbench.run(plan)
-    return to_markdown(compare_encoders(Path(given.output), *encoders), *encoders)
+    return to_markdown([comparison_sheet(compare_encoders(Path(given.output), *encoders), *encoders)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Audio files as arrays: which clip of a track is heard, whether it can be, and its samples."""
+"""Audio files as arrays: which clip of a track is used, whether it is usable, and its samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clips of audio files: their samples at any rate, and whether they are worth hearing."""
+"""Clips of audio files: their samples at any rate, and whether they are usable."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from larpbench.audio.decoding import with_sound
 from larpbench.audio.errors import CannotDecodeError, UnusableAudio
 from larpbench.audio.policy import AudioPolicy, clip_start
-from larpbench.audio.sound import Sound, with_sound
+from larpbench.audio.sound import Sound
 from larpbench.errors import UsageError
 
 _CONTEXT = 256  # samples of the lower rate on each side; soxr's HQ filter reaches less than 128 far
@@ -21,7 +22,7 @@ _CONTEXT = 256  # samples of the lower rate on each side; soxr's HQ filter reach
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What is known of a file without decoding it.
+    """Length, rate, channels and format of a file.
 
     Attributes:
         duration_s: Length in seconds.
@@ -60,7 +61,7 @@ class ExaminedClip:
 def probe(path: Path | str) -> AudioInfo:
     """Return length, rate, channels and format of a file.
 
-    The length is that of what can be decoded. Where a header tells it (to the sample in WAV, FLAC, Ogg, and MP3 with
+    The length is that of what can be decoded. Where a header has it (to the sample in WAV, FLAC, Ogg, and MP3 with
     a Xing header) it is read from there. Else (MP3 without a Xing header or cut off, MP4, AAC, ...) the packets are
     gone through, without decoding them, which is right to 0.05 s; no length is ever guessed from a bit rate.
 
@@ -72,7 +73,7 @@ def probe(path: Path | str) -> AudioInfo:
 
 
 def load_clip(path: Path | str, start_s: float, seconds: float, sample_rate: int) -> np.ndarray:
-    """Return a clip as an encoder hears it.
+    """Return a clip as an encoder gets it.
 
     The samples are those of the whole file, brought to `sample_rate` by soxr (HQ) and cut from sample
     ``round(start_s * sample_rate)`` on; only the clip and what the filter needs around it is decoded. (AAC may differ
@@ -118,7 +119,7 @@ def cut_clip(
 def examine(
     path: Path | str, policy: AudioPolicy, seed: int, track_id: str, start_s: float | None = None
 ) -> ExaminedClip:
-    """Choose the clip of a track, decode it once at the file's own rate, and tell whether it can be used.
+    """Choose the clip of a track, decode it once at the file's own rate, and check whether it can be used.
 
     Args:
         path: The file.

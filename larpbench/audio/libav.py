@@ -16,7 +16,7 @@ from av.container import InputContainer
 from larpbench.audio.errors import CannotDecodeError
 from larpbench.audio.sound import LEAD_IN, mean_of
 
-av.logging.set_level(av.logging.PANIC)  # what is wrong with a file is said once, by larpbench
+av.logging.set_level(av.logging.PANIC)  # what is wrong with a file is reported once, by larpbench
 
 _FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,caf,dsf,eac3,flac,matroska,mov,mp3,mpc,mpc8,mpegts,ogg,tak,tta,wav,wv"
@@ -48,19 +48,19 @@ class LibavSound:
         except CannotDecodeError:
             self.close()
             raise
-        self.rate: int = first.sample_rate  # of a decoded frame: for HE-AAC headers tell half of it
+        self.rate: int = first.sample_rate  # of a decoded frame: for HE-AAC headers give half of it
         self.channels: int = first.layout.nb_channels
         track = self._track
         self.format = f"{self._demuxer}/{track.codec_context.name}"
         base = track.time_base
         self._frames_per_tick = float(base * self.rate) if base is not None else 0.0
-        # Time stamps tell positions to the sample only if the clock is fine enough (not in Matroska and ASF). Those of
+        # Time stamps give positions to the sample only if the clock is fine enough (not in Matroska and ASF). Those of
         # Vorbis do not: libav is wrong wherever long blocks and short ones meet.
         self._has_positions = (
             0 < self._frames_per_tick <= 1 and first.pts is not None and track.codec_context.name != "vorbis"
         )
         self._begin = _before_zero(chain([first], frames)) if self._demuxer == "ogg" else 0
-        # The first frame that is decoded is at 0, whatever its time stamp: not all files tell the stream's start time.
+        # The first frame that is decoded is at 0, whatever its time stamp: not all files have the stream's start time.
         self._origin = 0.0 if not self._has_positions else (first.pts or 0) - self._begin / self._frames_per_tick
         self._declared_s = (
             None
@@ -72,7 +72,7 @@ class LibavSound:
     def frames(self) -> int:
         """Length of the file by its packets' time stamps, which leaves out an encoder's padding at the end (< 0.05 s).
 
-        Headers are not asked: they are missing in some MP3 and AAC files, and wrong in files that were cut.
+        Headers are not used: they are missing in some MP3 and AAC files, and wrong in files that were cut.
         """
         first, frames = self._restart()
         if not self._has_positions:

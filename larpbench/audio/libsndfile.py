@@ -13,7 +13,7 @@ from larpbench.audio.errors import CannotDecodeError
 from larpbench.audio.mp3 import has_false_length
 from larpbench.audio.sound import LEAD_IN, mean_of
 
-_UNKNOWN_LENGTH = 1 << 62  # libsndfile says 2**63 - 1 for FLAC from a pipe, in which it cannot seek either
+_UNKNOWN_LENGTH = 1 << 62  # libsndfile gives 2**63 - 1 for FLAC from a pipe, in which it cannot seek either
 _OUTER_PAGES_S = 5
 # A page lasts about a second. In Vorbis cut out of a longer stream the first page may begin before 0, of which
 # libsndfile skips the wrong part. It finds no exact position in the last page either, if that is cut short, but reads
@@ -27,17 +27,17 @@ class LibsndfileSound:
     def __init__(self, stream: FileIO) -> None:
         try:
             if has_false_length(stream):
-                raise CannotDecodeError("MPEG audio without a header that tells its length")
+                raise CannotDecodeError("MPEG audio without a header that gives its length")
             stream.seek(0)
             # By descriptor, as with a name libsndfile takes any file ending in .au, .snd, .vox or .gsm for raw audio.
             source = stream.fileno() if os.name == "posix" else stream.name
             self._file = soundfile.SoundFile(source, closefd=False)
         except _ERRORS as error:
-            raise CannotDecodeError(_say(error)) from error
+            raise CannotDecodeError(_message(error)) from error
         self._promised: int = self._file.frames
         if self._promised >= _UNKNOWN_LENGTH or self._file.format == "RAW":
             self.close()
-            raise CannotDecodeError("a file whose header does not tell its length or format")
+            raise CannotDecodeError("a file whose header does not give its length or format")
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.format = f"{self._file.format}/{self._file.subtype}".lower()
@@ -69,7 +69,7 @@ class LibsndfileSound:
             self._file.seek(start)
             block = self._file.read(first - start + count, dtype="float32", always_2d=True)[first - start :]
         except _ERRORS as error:
-            raise CannotDecodeError(_say(error)) from error
+            raise CannotDecodeError(_message(error)) from error
         if len(block) < count:
             raise CannotDecodeError(f"it ends at frame {first + len(block)}, its header promises {self._promised}")
         return mean_of(block.T)
@@ -79,5 +79,5 @@ class LibsndfileSound:
         self._file.close()
 
 
-def _say(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(getattr(error, "error_string", error))  # without "Error opening" and the descriptor's number

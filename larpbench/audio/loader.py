@@ -6,12 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
+from joblib.externals.loky import ProcessPoolExecutor
 
+from larpbench import processes
 from larpbench.audio.clips import cut_clip, load_clip
-from larpbench.audio.helper import Helper
+from larpbench.audio.errors import UnusableAudio
 from larpbench.errors import UsageError
 
 _AHEAD = 2  # clips a worker that are decoded or waiting to be taken
@@ -23,15 +26,15 @@ def iter_clips(
     """Yield the clips of many files in order, decoded in parallel a bounded number of clips ahead.
 
     Threads do it: libsndfile and soxr let go of the interpreter lock. PyAV does not, so with two or more workers each
-    thread that meets a file for libav starts a process for such files. The input is taken as it is needed, and never
-    more than ``2 * workers`` clips are held. Leaving the loop early, or an interrupt, ends threads and processes after
-    the clips at hand.
+    thread that meets a file for libav starts a process for such files; if it crashes, that file alone is unusable. The
+    input is taken as it is needed, and never more than ``2 * workers`` clips are held. Leaving the loop early, or an
+    interrupt, ends threads and processes after the clips at hand.
 
     Args:
         paths_and_starts: (file, start in seconds) of each clip.
         seconds: Length of each clip.
         sample_rate: Rate of each clip in Hz.
-        workers: Number of threads; 0 decodes in the caller's thread, when a clip is asked for.
+        workers: Number of threads; 0 decodes in the caller's thread, when a clip is needed.
 
     Yields:
         (round(seconds * sample_rate),) float32; see `load_clip`.
@@ -52,17 +55,22 @@ def _iter_parallel(
     clips: Iterator[tuple[Path, float]], seconds: float, sample_rate: int, workers: int
 ) -> Iterator[np.ndarray]:
     own = threading.local()
-    helpers: list[Helper] = []
+    executors: list[ProcessPoolExecutor] = []
 
     def load(path: Path, start_s: float) -> np.ndarray:
-        def ask_helper() -> np.ndarray:
-            if not hasattr(own, "helper"):
-                own.helper = Helper()
-                helpers.append(own.helper)
-            helper: Helper = own.helper
-            return helper.load_clip(path, start_s, seconds, sample_rate)
+        def in_process() -> np.ndarray:
+            if not hasattr(own, "executor"):
+                # That of joblib: the one of concurrent.futures would run the user's script anew in each process.
+                own.executor = ProcessPoolExecutor(1, initializer=processes.serve_parent)
+                executors.append(own.executor)
+            try:
+                return own.executor.submit(load_clip, path.absolute(), start_s, seconds, sample_rate).result()
+            except BrokenProcessPool as error:
+                del own.executor  # another one for the next file
+                how = processes.explained(processes.endings_of_workers(error))
+                raise UnusableAudio("unreadable", path, f"the process that decoded it ended: {how}") from error
 
-        return cut_clip(path, start_s, seconds, sample_rate, ask_helper if workers > 1 else None)
+        return cut_clip(path, start_s, seconds, sample_rate, in_process if workers > 1 else None)
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="larpbench-audio")
     waiting: deque[Future[np.ndarray]] = deque()
@@ -75,5 +83,5 @@ def _iter_parallel(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        for helper in helpers:
-            helper.close()
+        for executor in executors:
+            executor.shutdown(wait=True)

@@ -1,4 +1,4 @@
-"""What the first frame of an MP3 file says about its length."""
+"""The length of an MP3 file according to its first frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COMPLETE = 0.99
 
 
 def has_false_length(stream: FileIO) -> bool:
-    """Tell whether this is an MPEG audio file of which libsndfile cannot know the length.
+    """Return whether this is an MPEG audio file of which libsndfile cannot know the length.
 
     Without a Xing (or Info) header libsndfile takes the first frame's bit rate for all, may miss the length by half,
     and neither reads nor seeks beyond it. A header that promises more bytes than there are is as bad: the file was cut.

@@ -1,4 +1,4 @@
-"""Which part of a track is heard."""
+"""Which part of a track is used."""
 
 from __future__ import annotations
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
 from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run.keys import scaled_key
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -24,7 +24,7 @@ from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
 from larpbench.streams import aside
 from larpbench.tasks import TASKS
-from larpbench.tasks.base import Cell, Task
+from larpbench.tasks.base import BoundCell, Cell, Task
 from larpbench.tasks.overlap import Removal, find_removal
 
 Condition = Literal["missing", "stale", "always"]
@@ -52,34 +52,22 @@ class MissingTraining:
 
 
 @dataclass(frozen=True)
-class PlannedCell:
+class PlannedCell(BoundCell):
     """One cell of a plan.
 
     Attributes:
-        cell: Which.
-        key: Digest of all that its scores depend on.
-        row_key: What its key depends on, apart from the seed: the same of all cells of one row.
         state: ``done``: its record is there; ``failed``: it was tried and failed; ``stale``: its record was written by
             other versions of larpbench or its libraries; ``damaged``: its record cannot be used, and is set aside
             before the cell is run anew; ``missing``: no record.
         path: Where its record lies or will lie.
-        spec: Its encoder.
-        recommender: Its recommender.
-        embedding_key: Key of the vectors that it needs.
-        tracks_to_encode: How many of them are not stored yet.
+        tracks_to_encode: How many of the tracks that it needs are not stored yet.
         trainings: Checkpoints that are missing before its encoder can run, first to last.
         tracks_per_second: Speed of its encoder: measured here, or by its card.
         to_run: Whether a run would compute it.
     """
 
-    cell: Cell
-    key: str
-    row_key: str
     state: CellState
     path: Path
-    spec: EncoderSpec
-    recommender: Scorer
-    embedding_key: str
     tracks_to_encode: int
     trainings: tuple[MissingTraining, ...]
     tracks_per_second: float
@@ -111,6 +99,7 @@ class Plan:
         output: The results folder.
         cells: Cells, grouped by encoder.
         unavailable: Encoders and recommenders that cannot run here.
+        store: Where embeddings and checkpoints are kept.
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What leaves the data set because an encoder was trained on it elsewhere; None if nothing does.
@@ -121,6 +110,7 @@ class Plan:
     output: Path
     cells: tuple[PlannedCell, ...]
     unavailable: tuple[Unavailable, ...]
+    store: EmbeddingStore
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
@@ -158,7 +148,7 @@ class Plan:
 
 @aside()
 def plan(
-    dataset: Dataset,
+    dataset: Dataset | str | Path,
     *,
     encoders: Sequence[str] = ("default",),
     recommenders: Sequence[str] = ("default",),
@@ -174,7 +164,7 @@ def plan(
     """Return the plan of a run.
 
     Args:
-        dataset: What to test on.
+        dataset: What to test on: a data set, its name or its folder. It is loaded when all names have been checked.
         encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the task's own
             choice.
         recommenders: Recommender names, ``all`` or ``default``.
@@ -203,26 +193,21 @@ def plan(
     store, output = store or default_store(), Path(output)
     with storage.storage_errors(output, "use"):
         output.exists()
-    chosen_task = TASKS.get(task).configured(task_options)
-    dataset = chosen_task.view(dataset)
-    specs, unavailable = _specs(chosen_task, encoders, dataset)
-    chosen_recommenders, broken = _recommenders(chosen_task, recommenders, dataset)
+    chosen = TASKS.get(task).configured(task_options)
+    load = cache(lambda: chosen.view(dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
+    scorers = chosen.recommenders(recommenders)
+    specs, unavailable = _ready(chosen.encoders(encoders, load), load())
+    dataset = load()
+    paired_with, broken = _recommenders(scorers, dataset)
     unavailable += broken
     removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
-    chosen_task.check_protocol(draws, removal is not None)
+    chosen.check_protocol(draws, removal is not None)
+    planner = _Planner(chosen, dataset, removal, budget, draws, output, condition, store)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
-            paired = [each for each in chosen_recommenders if chosen_task.pairs(spec, each)]
-            read = dict.fromkeys(split for each in paired for split in splits_read(chosen_task, each))
-            spec.require_possible(dataset, list(read))
-            for seed in range(seeds):
-                for each in paired:
-                    if seed == 0 or spec.card.stochastic or each.stochastic:
-                        planned = _planned(
-                            chosen_task, dataset, removal, spec, each, seed, budget, draws, output, condition, store
-                        )
-                        cells.setdefault(planned.path, planned)
+            for planned in planner.cells(spec, paired_with, seeds):
+                cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError) as error:
             unavailable.append(Unavailable(name, error.what, error.next_step))
         except LarpbenchError:
@@ -230,7 +215,7 @@ def plan(
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
     _require_one_encoder_a_name(cells.values())
-    return Plan(chosen_task, dataset, output, tuple(cells.values()), tuple(unavailable), budget, draws, removal)
+    return Plan(chosen, dataset, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
 
 
 def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
@@ -257,55 +242,77 @@ def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
     return get_encoder(name).tested_on(dataset)
 
 
-def embedding_key(spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int) -> str:
-    """Return the joint key of the vectors of some splits."""
-    return digest([scaled_key(spec, dataset, dataset.split(name), seed) for name in splits])
+@dataclass(frozen=True)
+class _Planner:
+    """What all cells of a plan share; see `Plan`."""
 
+    task: Task[Any]
+    dataset: Dataset
+    removal: Removal | None
+    budget: int
+    draws: int
+    output: Path
+    condition: Condition
+    store: EmbeddingStore
 
-def _planned(
-    task: Task[Any],
-    dataset: Dataset,
-    removal: Removal | None,
-    spec: EncoderSpec,
-    recommender: Scorer,
-    seed: int,
-    budget: int,
-    draws: int,
-    output: Path,
-    condition: Condition,
-    store: EmbeddingStore,
-) -> PlannedCell:
-    cell = Cell(task.name, dataset.name, spec.identity, recommender.name, seed)
-    recommender = recommender.seeded(seed)
-    splits, tuning = splits_read(task, recommender), tuning_key(recommender, budget)
-    seed = seed if spec.card.stochastic else 0  # of the encoder
-    vectors_key = embedding_key(spec, dataset, splits, seed)
-    row = {
-        "protocol": task.protocol,
-        "task": [task.name, task.version],
-        "dataset": dataset.scored_digest,
-        "encoder": spec.identity,
-        "embeddings": vectors_key if seed == 0 else embedding_key(spec, dataset, splits, 0),
-        "recommender": [recommender.name, recommender.version, *tuning],
-        **({"draws": [draws, dataset.manifest.split.seed]} if draws > 1 else {}),
-        **({"removal": removal.key} if removal else {}),
-    }
-    key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": cell.seed}, row))
-    path = record_path(output, cell, key)
-    state = cell_state(path)
-    missing = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
-    kept = {"missing": ("done", "stale"), "stale": ("done",)}.get(condition, ())
-    to_run = state not in kept
-    speed = store.speed(spec) or spec.card.tracks_per_second
-    trainings = tuple(
-        MissingTraining(
-            each.identity, seed, store.checkpoint(each, seed), each.training.seconds if each.training else 0
+    def cells(self, spec: EncoderSpec, recommenders: Sequence[Scorer], seeds: int) -> Iterator[PlannedCell]:
+        """Yield the cells of one encoder."""
+        paired = [each for each in recommenders if self.task.pairs(spec, each)]
+        spec.require_possible(
+            self.dataset, list(dict.fromkeys(split for each in paired for split in splits_read(self.task, each)))
         )
-        for each in untrained(store, spec, seed)
-    )
-    return PlannedCell(
-        cell, key, row_key, state, path, spec, recommender, vectors_key, missing, trainings, speed, to_run
-    )
+        for seed in range(seeds):
+            for each in paired:
+                if seed == 0 or spec.card.stochastic or each.stochastic:
+                    yield self._cell(spec, each.seeded(seed), seed)
+
+    def _cell(self, spec: EncoderSpec, recommender: Scorer, seed: int) -> PlannedCell:
+        cell = Cell(self.task.name, self.dataset.name, spec.identity, recommender.name, seed)
+        splits = splits_read(self.task, recommender)
+        encoder_seed = seed if spec.card.stochastic else 0
+        vectors_key = self._embeddings(spec, splits, encoder_seed)
+        row = {
+            "protocol": self.task.protocol,
+            "task": [self.task.name, self.task.version],
+            "dataset": self.dataset.scored_digest,
+            "encoder": spec.identity,
+            "embeddings": self._embeddings(spec, splits, 0),
+            "recommender": [recommender.name, recommender.version, *tuning_key(recommender, self.budget)],
+            **({"draws": [self.draws, self.dataset.manifest.split.seed]} if self.draws > 1 else {}),
+            **({"removal": self.removal.key} if self.removal else {}),
+        }
+        key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
+        path = record_path(self.output, cell, key)
+        state = cell_state(path)
+        kept = {"missing": ("done", "stale"), "stale": ("done",)}.get(self.condition, ())
+        return PlannedCell(
+            cell,
+            key,
+            row_key,
+            spec,
+            recommender,
+            vectors_key,
+            state,
+            path,
+            tracks_to_encode=sum(
+                self.store.missing_tracks(spec, self.dataset, self.dataset.split(name), encoder_seed) for name in splits
+            ),
+            trainings=self._trainings(spec, encoder_seed),
+            tracks_per_second=self.store.speed(spec) or spec.card.tracks_per_second,
+            to_run=state not in kept,
+        )
+
+    def _embeddings(self, spec: EncoderSpec, splits: Sequence[SplitName], seed: int) -> str:
+        """Return the joint key of the vectors of some splits."""
+        return digest([self.store.keys.scaled(spec, self.dataset, self.dataset.split(name), seed) for name in splits])
+
+    def _trainings(self, spec: EncoderSpec, seed: int) -> tuple[MissingTraining, ...]:
+        return tuple(
+            MissingTraining(
+                each.identity, seed, self.store.checkpoint(each, seed), each.training.seconds if each.training else 0
+            )
+            for each in untrained(self.store, spec, seed)
+        )
 
 
 def cell_state(path: Path) -> CellState:
@@ -320,32 +327,36 @@ def cell_state(path: Path) -> CellState:
     return "done" if record.versions == versions() else "stale"
 
 
-def _specs(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
-    """Resolve names; an encoder that is not ready is listed, not raised."""
-    specs: dict[str, EncoderSpec] = {}
+def _ready(
+    specs: Mapping[str, EncoderSpec | MissingPartError], dataset: Dataset
+) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
+    """Return the encoders that can run, bound to the data set that they learn from, and why the others cannot."""
+    ready: dict[str, EncoderSpec] = {}
     unavailable: list[Unavailable] = []
-    for name, spec in task.encoders(names, dataset).items():
+    for name, spec in specs.items():
         if isinstance(spec, MissingPartError):
             unavailable.append(Unavailable(name, spec.what, spec.next_step))
             continue
         bound = spec.tested_on(dataset)
         status = bound.status()
         if status.state == "ready":
-            specs[name] = bound
+            ready[name] = bound
         else:
             unavailable.append(Unavailable(name, status.text, status.next_step))
-    return specs, unavailable
+    return ready, unavailable
 
 
-def _recommenders(task: Task[Any], names: Sequence[str], dataset: Dataset) -> tuple[list[Scorer], list[Unavailable]]:
-    found: list[Scorer] = []
+def _recommenders(
+    scorers: Mapping[str, Scorer | MissingPartError], dataset: Dataset
+) -> tuple[list[Scorer], list[Unavailable]]:
+    ready: list[Scorer] = []
     unavailable: list[Unavailable] = []
-    for name, recommender in task.recommenders(names).items():
+    for name, recommender in scorers.items():
         if isinstance(recommender, MissingPartError):
             unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
         elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
             reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
             unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
         else:
-            found.append(recommender)
-    return found, unavailable
+            ready.append(recommender)
+    return ready, unavailable

@@ -1,4 +1,4 @@
-"""The command line: one file a verb; what is heavy is imported inside the verb."""
+"""The command line: one file for each command; heavy modules are imported inside the commands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import warnings
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -29,6 +31,7 @@ from larpbench.cli import (
     table,
     train,
 )
+from larpbench.cli.options import EarlierFlags
 from larpbench.errors import LarpbenchError, UsageError, clipped, name_too_long, printable
 
 _INTERRUPTED = 130
@@ -42,13 +45,13 @@ app = typer.Typer(
     name="larpbench",
     help="How good is a music encoder for tracks and playlists that nobody has played yet?",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     epilog="Start with: larpbench run    (the demo data set, no download)",
 )
-app.command(epilog=run.EPILOG)(run.run)
-app.command(epilog=plan.EPILOG)(plan.plan)
+app.command(cls=EarlierFlags, epilog=run.EPILOG)(run.run)
+app.command(cls=EarlierFlags, epilog=plan.EPILOG)(plan.plan)
 app.command("list", epilog=list.EPILOG)(list.list_names)
 app.command(epilog=describe.EPILOG)(describe.describe)
 app.add_typer(dataset.app, name="dataset")
@@ -65,15 +68,30 @@ app.command(epilog=check.EPILOG)(check.check)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"larpbench {metadata.version('larpbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """How good is a music encoder for tracks and playlists that nobody has played yet?"""
+
+
 def main() -> None:
-    """Run the command line and exit: 0 fine, 1 failed cells, 2 usage, 3 missing parts, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 failed cells, 2 usage, 3 missing parts, 130 interrupted."""
     with streams.owned():
         code = _ended()
     sys.exit(code)
 
 
 def _ended() -> int | str | None:
-    """Run the command line and return what to exit with, once all is printed."""
+    """Run the command line, flush the output and return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
@@ -84,10 +102,10 @@ def _ended() -> int | str | None:
         if error.errno not in _CANNOT_PRINT:
             raise
         if error.errno != errno.EPIPE:
-            typer.echo(f"error: what was to be printed cannot be written: {error.strerror}", err=True)
+            typer.echo(f"error: the output cannot be written: {error.strerror}", err=True)
         return 1
     if code == _INTERRUPTED:
-        typer.echo("interrupted: everything finished is kept; the same command goes on from there", err=True)
+        typer.echo("interrupted: finished work is kept; run the same command again to continue", err=True)
     return code
 
 
@@ -115,11 +133,11 @@ def _failed(error: LarpbenchError) -> int:
 
 
 def _require_text(argument: str) -> None:
-    """Refuse arguments that name nothing: no file, folder or encoder can be called so."""
+    """Refuse empty arguments and arguments that are not text: neither can be a name or a path."""
     if not argument:
         raise UsageError(
             "'' names nothing: an argument is empty",
-            next_step="leave it out, or look whether a variable of the shell is set",
+            next_step="leave it out, or check that the shell variable is set",
         )
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in argument):
         shown = clipped(argument.encode("utf-8", "backslashreplace").decode())
@@ -127,7 +145,7 @@ def _require_text(argument: str) -> None:
 
 
 def _is_of_the_user(error: OSError) -> bool:
-    """Whether an error is of a path that the command line names; any other one is a fault of ours."""
+    """Return whether the error concerns a path on the command line; any other is a bug in larpbench."""
     if error.errno not in _CANNOT_USE or not isinstance(error.filename, (str, os.PathLike)):
         return False
     where = str(error.filename)

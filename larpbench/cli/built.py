@@ -1,4 +1,4 @@
-"""What a build says when it is done."""
+"""The summary that every data set builder prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_built(folder: Path, manifest: Manifest) -> None:
-    """Print sizes, what is missing or was left out, licence and fingerprint; warn of what a user may not expect."""
+    """Print sizes, dropped tracks and playlists by reason, licence and fingerprint, and warnings."""
     from larpbench.datasets.losses import build_warnings, loss_lines
 
     for name in ("train", "valid", "test"):
@@ -26,13 +26,13 @@ def print_built(folder: Path, manifest: Manifest) -> None:
         typer.echo(f"{name:5}  {playlists:8} playlists  {tracks:8} tracks")
     if without_artist := manifest.counts.get("tracks.without_artist"):
         tracks = sum(manifest.counts[f"{name}.tracks"] for name in ("train", "valid", "test"))
-        typer.echo(f"{without_artist} of {tracks} tracks have no artist: their captions name none")
+        typer.echo(f"{without_artist} of {tracks} tracks have no artist; their captions contain none")
     for reason, count in manifest.left_out.items():
         typer.echo(printable(f"left out: {count} {reason}"))
     for line in loss_lines(manifest):
         typer.echo(printable(line))
     typer.echo(f"licence: {manifest.licence}")
     typer.echo(f"fingerprint {manifest.fingerprint}")
-    typer.echo(f"{folder}   (prove it: larpbench dataset check {folder})")
+    typer.echo(f"{folder}   (verify it: larpbench dataset check {folder})")
     for warning in build_warnings(manifest):
         typer.echo(f"warning: {warning}", err=True)

@@ -32,7 +32,7 @@ _KINDS = ("encoder", "recommender", "dataset", "task")
 
 def check(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="encoder, recommender, dataset or task; left out: encoder.")
+        str, typer.Argument(metavar="KIND", help="encoder, recommender, dataset or task; default: encoder.")
     ],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Its name; of a data set also a folder.")] = None,
     golden: Annotated[
@@ -46,7 +46,10 @@ def check(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Run the conformance tests on an encoder, recommender, data set or task; exit code 1 if one fails."""
+    """Run the conformance tests on an encoder or other part.
+
+    A part is an encoder, a recommender, a data set or a task. The exit code is 1 if a test fails.
+    """
     kind, name = _kind_and_name(kind, name)
     flags = (("--golden", golden, "encoder"), ("--rebuild", rebuild, "dataset"), ("--dataset", dataset, "task"))
     for flag, value, of in flags:
@@ -86,14 +89,14 @@ def _kind_and_name(kind: str, name: str | None) -> tuple[str, str]:
 
 def _encoder(name: str, golden: bool) -> list[Check]:
     from larpbench.encoders.names import get_encoder
-    from larpbench.testing import check_encoder, check_golden
+    from larpbench.testing import check_encoder, check_reference
 
     spec = get_encoder(name)
     status = spec.status()
     if status.state != "ready" and not (golden and status.state == "missing-weights"):
         raise MissingPartError(f"encoder {name!r} cannot run: {status.text}", next_step=status.next_step)
     checks = check_encoder(spec) if status.state == "ready" else []
-    return checks + (check_golden(spec) if golden else [])
+    return checks + (check_reference(spec) if golden else [])
 
 
 def _recommender(name: str) -> list[Check]:

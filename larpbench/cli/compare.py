@@ -20,15 +20,19 @@ larpbench compare results larp-ttc larp-wtc --json"""
 
 def compare(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
-    first: Annotated[str, typer.Argument(help="An encoder, as in the table.")],
-    second: Annotated[str, typer.Argument(help="Another one.")],
+    first: Annotated[str, typer.Argument(help="First encoder, as named in the table.")],
+    second: Annotated[str, typer.Argument(help="Second encoder.")],
     as_json: options.Json = False,
 ) -> None:
-    """Say by how much two encoders differ on the same playlists, and whether that may be chance."""
-    from larpbench.results.compare import compare_encoders, to_markdown
+    """Test the difference between two encoders.
+
+    Prints the paired difference on the same playlists, its interval, the p-value and the effect size.
+    """
+    from larpbench.results.compare import compare_encoders, comparison_sheet
+    from larpbench.results.writers import to_markdown
 
     lines = compare_encoders(results, first, second)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=2, ensure_ascii=False))
     else:
-        typer.echo(to_markdown(lines, first, second), nl=False)
+        typer.echo(to_markdown([comparison_sheet(lines, first, second)]), nl=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +10,14 @@ import typer
 
 from larpbench.cli import dataset_graphs, dataset_published, options
 from larpbench.cli.built import print_built
-from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
     import polars as pl
 
     from larpbench.datasets.artists.graph import ArtistGraph
-    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.schema import Dataset, SplitName
 
-app = typer.Typer(help="Build, prove and describe data sets.", no_args_is_help=True)
+app = typer.Typer(help="Build, verify and describe data sets.", no_args_is_help=True)
 build = typer.Typer(help="Build a data set folder.", no_args_is_help=True)
 app.add_typer(build, name="build")
 build.command("mpd", epilog=dataset_published.MPD_EPILOG)(dataset_published.build_mpd)
@@ -34,48 +31,33 @@ _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its na
 _Dataset = Annotated[str, typer.Argument(help="Folder or name of a data set.")]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What tables and libraries are built by."""
-
-    split_rule: options.Rule = None
-    train_fraction: Annotated[
-        float | None,
-        typer.Option(
-            callback=options.share,
-            help="Share of train (default 0.7) where the split is drawn; 0 puts all playlists in test.",
-        ),
-    ] = None
-    min_length: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Playlists with fewer tracks (default 5) of their split leave, where the split is drawn."
-        ),
-    ] = None
-    caption: options.Caption = "paper"
-    seed: options.DrawSeed = 0
-    clip_seconds: Annotated[
-        float,
-        typer.Option(
-            min=0.1, max=3600, callback=options.finite, help="Seconds of audio that encoders hear of each track."
-        ),
-    ] = 10.0
-    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown"
-
-    def to_build(self, output: Path, source: str) -> BuildOptions:
-        """Return what the builder is told."""
-        from larpbench.datasets.assemble import BuildOptions
-
-        return BuildOptions(
-            name=output.resolve().name,
-            source=source,
-            licence=self.licence,
-            caption_template=self.caption,
-            split_seed=self.seed,
-            split_rule=None if self.split_rule is None else self.split_rule.value,
-            train_fraction=self.train_fraction,
-            min_length=self.min_length,
-        )
+_TrainFraction = Annotated[
+    float | None,
+    typer.Option(
+        "--train-fraction",
+        callback=options.share,
+        help="Fraction of train (default 0.7); 0 puts every playlist in test. Only where the builder splits.",
+    ),
+]
+_MinLength = Annotated[
+    int | None,
+    typer.Option(
+        "--min-length",
+        min=1,
+        help="Drop playlists with fewer tracks of their split (default 5). Only where the builder splits.",
+    ),
+]
+_ClipSeconds = Annotated[
+    float,
+    typer.Option(
+        "--clip-seconds",
+        min=0.1,
+        max=3600,
+        callback=options.finite,
+        help="Length of the clip of each track that audio encoders get, in seconds.",
+    ),
+]
+_Licence = Annotated[str, typer.Option("--licence", help="Licence of the data; it is kept with every result.")]
 
 
 @build.command(
@@ -92,60 +74,79 @@ larpbench dataset build csv --playlists entries.tsv --columns 'track_id=uri,titl
 
 larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data""",
 )
-@spread
 def build_csv(
     context: typer.Context,
     playlists: Annotated[
         Path,
         typer.Option(
-            help="CSV or Parquet: playlist_id,track_id[,split,role], one row an entry, or one row a playlist with a "
-            "list of ids; or a folder with one table a playlist."
+            help="CSV or Parquet: playlist_id,track_id[,split,role] with one row for each entry, or one row for each "
+            "playlist with a list of ids; or a folder with one table for each playlist."
         ),
     ],
     output: _Output,
     tracks: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or Parquet: track_id,title,artist,album[,audio,split]; without it the playlists' table has "
-            "these columns, too."
+            help="CSV or Parquet: track_id,title,artist,album[,audio,split]. Without this option the table of "
+            "playlists must have these columns."
         ),
     ] = None,
     audio: Annotated[
-        Path | None, typer.Option(help="Folder that the audio column's paths start from; without it nothing is heard.")
+        Path | None,
+        typer.Option(help="Folder of the paths in column audio. Without this option the data set has no audio."),
     ] = None,
     columns: Annotated[
         str,
-        typer.Option(help='Columns by other names, as OURS=THEIRS: track_id=track_uri,title="Track Name".'),
+        typer.Option(help='Columns with other names, as OURS=THEIRS: track_id=track_uri,title="Track Name".'),
     ] = "",
     max_bad_rows: Annotated[
         float,
-        typer.Option(help="Largest share of rows that may be left out because they cannot be read; 0 allows none."),
+        typer.Option(help="Largest fraction of unreadable rows that may be dropped; 0 allows none."),
     ] = 0.01,
-    drawn: Drawn = Drawn(),
+    split_rule: options.Rule = None,
+    train_fraction: _TrainFraction = None,
+    min_length: _MinLength = None,
+    caption: options.Caption = "paper",
+    seed: options.SplitSeed = 0,
+    clip_seconds: _ClipSeconds = 10.0,
+    licence: _Licence = "unknown",
 ) -> None:
-    """Build a data set from a table of tracks and one of playlists.
+    """Build a data set from tables of tracks and playlists.
 
-    Columns split (train, valid, test) and role (seed, heldout) are taken as they are; without them the cold-start
-    split is drawn. With --audio, tracks whose audio cannot be used leave, counted by reason. Column names as
-    other programs write them (Track URI, track_name, pid, ..), separators and encodings are recognised and printed.
+    Columns split (train, valid, test) and role (seed, heldout) are used as they are. Without them the builder makes the
+    cold-start split. With --audio, tracks without usable audio are dropped; the build reports how many, by reason.
+    Common column names of other programs (Track URI, track_name, pid, ..), separators and encodings are recognised and
+    printed.
     """
     from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.reading.column_names import parse_columns
     from larpbench.datasets.reading.playlist_tables import COLUMNS
     from larpbench.datasets.sources.csv import build_csv as build_from_tables
     from larpbench.errors import UsageError
 
     if audio is None and options.given(context, ("clip_seconds",)):
-        raise UsageError("--clip-seconds says nothing without audio", allowed="--audio FOLDER beside it")
-    names = f"tables {tracks.name} and {playlists.name}" if tracks else f"table {playlists.name}"
-    chosen = drawn.to_build(output, names)
+        raise UsageError(
+            "--clip-seconds has no effect without audio", allowed="--clip-seconds together with --audio FOLDER"
+        )
+    source = f"tables {tracks.name} and {playlists.name}" if tracks else f"table {playlists.name}"
+    chosen = BuildOptions(
+        name=output.resolve().name,
+        source=source,
+        licence=licence,
+        caption_template=caption,
+        split_seed=seed,
+        split_rule=split_rule,
+        train_fraction=train_fraction,
+        min_length=min_length,
+    )
     built = build_from_tables(
         tracks,
         playlists,
         chosen,
         output,
         audio=audio,
-        policy=AudioPolicy(clip_seconds=drawn.clip_seconds),
+        policy=AudioPolicy(clip_seconds=clip_seconds),
         columns=parse_columns(columns, COLUMNS),
         max_bad_rows=max_bad_rows,
     )
@@ -160,25 +161,45 @@ larpbench dataset build folder --audio library --playlists playlists --output my
 
 larpbench dataset build folder --audio library --train-fraction 0 --min-length 2 --output albums""",
 )
-@spread
 def build_folder(
-    audio: Annotated[Path, typer.Option(help="Folder of audio files, at any depth; their paths below it are the ids.")],
+    audio: Annotated[
+        Path, typer.Option(help="Folder of audio files, at any depth; their paths below it are the track ids.")
+    ],
     output: _Output,
     playlists: Annotated[
         Path | None,
-        typer.Option(help="Folder of M3U, M3U8, PLS and XSPF files; without it albums or artists are the groups."),
+        typer.Option(
+            help="Folder of M3U, M3U8, PLS and XSPF files. Without this option albums or artists are the playlists."
+        ),
     ] = None,
-    drawn: Drawn = Drawn(),
+    split_rule: options.Rule = None,
+    train_fraction: _TrainFraction = None,
+    min_length: _MinLength = None,
+    caption: options.Caption = "paper",
+    seed: options.SplitSeed = 0,
+    clip_seconds: _ClipSeconds = 10.0,
+    licence: _Licence = "unknown",
 ) -> None:
-    """Build a data set from a music library: tags, audio, and playlist files.
+    """Build a data set from a music library.
 
-    Every clip is decoded once; files that are missing, corrupt, empty, silent or too short leave, counted by reason.
+    Reads tags, audio and playlist files. Every clip is decoded once. Missing, corrupt, empty, silent and too-short
+    files are dropped; the build reports how many, by reason.
     """
     from larpbench.audio.policy import AudioPolicy
+    from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.sources.folder.build import build_folder as build_library
 
-    chosen = drawn.to_build(output, "a folder of audio files and " + ("playlists" if playlists else "their tags"))
-    built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=drawn.clip_seconds), output)
+    chosen = BuildOptions(
+        name=output.resolve().name,
+        source="a folder of audio files and " + ("playlists" if playlists else "their tags"),
+        licence=licence,
+        caption_template=caption,
+        split_seed=seed,
+        split_rule=split_rule,
+        train_fraction=train_fraction,
+        min_length=min_length,
+    )
+    built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=clip_seconds), output)
     print_built(built.folder, built.manifest)
 
 
@@ -194,13 +215,15 @@ def build_demo(
     output: _Output,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=options.LARGEST_SEED, help="Another world; the default one is the data set demo."),
+        typer.Option(
+            min=0, max=options.LARGEST_SEED, help="Seed of another world; the default gives the data set demo."
+        ),
     ] = None,
     private_noise: Annotated[
-        bool, typer.Option("--private-noise/--no-private-noise", help="Whether audio and text have noise of their own.")
+        bool, typer.Option("--private-noise/--no-private-noise", help="Add independent noise to audio and text.")
     ] = True,
 ) -> None:
-    """Build the demo data set, or another world of its kind."""
+    """Build the demo data set or a variant of it."""
     from larpbench.datasets.demo.build import build_demo as build_world
     from larpbench.datasets.demo.world import WorldSpec
 
@@ -212,7 +235,11 @@ def build_demo(
 
 @app.command(epilog="Example: larpbench dataset check my-data")
 def check(dataset: _Dataset, as_json: options.Json = False) -> None:
-    """Prove a data set: no shared ids, roles, counts, digests, audio files; say how much the splits share otherwise."""
+    """Verify a data set.
+
+    Checks that no id is in two splits, and checks roles, counts, digests and audio files. Also prints the artists,
+    albums and titles that the splits share. The exit code is 1 if a check fails.
+    """
     import polars as pl
 
     from larpbench.datasets.check import check_dataset
@@ -234,20 +261,20 @@ def check(dataset: _Dataset, as_json: options.Json = False) -> None:
         if data.graph is None:
             _print_overlaps(overlaps, copies)
     for of, tracks in copies.filter(pl.col("tracks") > 0).select("of", "tracks").iter_rows():
-        typer.echo(f"warning: {tracks} test tracks have the same {of} as another: see copies within test", err=True)
+        typer.echo(f"warning: {tracks} test tracks have the same {of} as another one: see copies within test", err=True)
     if not all(each.ok for each in findings):
         typer.echo(
-            "the data set is not what its manifest says, or breaks the protocol: mend what is BAD and build it anew",
+            "the data set contradicts its manifest or the protocol: correct the BAD lines and build it again",
             err=True,
         )
         raise typer.Exit(1)
 
 
 def _print_overlaps(overlaps: pl.DataFrame, copies: pl.DataFrame) -> None:
-    """Print what splits share, and which test tracks are copies of each other."""
+    """Print the overlaps of the splits, and the test tracks that are copies of each other."""
     from larpbench.errors import clipped, named
 
-    typer.echo("\nWhat the splits share (share: of the second split's rows):")
+    typer.echo("\nOverlaps of the splits (share: of the rows of the second split):")
     _print_frame(overlaps)
     typer.echo("\nCopies within test:")
     for row in copies.iter_rows(named=True):
@@ -267,11 +294,14 @@ larpbench dataset stats my-data --encoder tfidf"""
 def stats(
     dataset: _Dataset,
     encoder: Annotated[
-        str | None, typer.Option(help="Say how homogeneous the test playlists are to this encoder, too.")
+        str | None, typer.Option(help="Also print the homogeneity of the test playlists for this encoder.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Print sizes, playlist lengths, what splits share, chance and ceiling, and how wide intervals will be."""
+    """Print the statistics of a data set.
+
+    These are sizes, playlist lengths, overlaps of the splits, chance and ceiling, and the expected width of intervals.
+    """
     import polars as pl
 
     from larpbench.datasets.files import read_dataset
@@ -303,10 +333,10 @@ def stats(
     typer.echo("\nPlaylists by number of tracks:")
     _print_frame(lengths)
     _print_overlaps(overlaps.filter(pl.col("shared") > 0), copies)
-    typer.echo("\nChance and ceiling; interval: how wide that of a recall of twice chance will be, at least:")
+    typer.echo("\nChance and ceiling; interval: smallest width for a recall of twice chance:")
     _print_frame(pl.DataFrame(bounds))
     if alike is not None:
-        typer.echo(f"\nHomogeneity of the test playlists (mean cosine of two tracks) to {encoder}: {alike:.4f}")
+        typer.echo(f"\nHomogeneity of the test playlists (mean cosine of two tracks), {encoder}: {alike:.4f}")
     for reason, count in data.manifest.left_out.items():
         typer.echo(f"left out: {count} {reason}")
 
@@ -330,7 +360,7 @@ def _print_graph(data: Dataset, graph: ArtistGraph, as_json: bool) -> None:
 
 
 def _folder(dataset: str) -> Path:
-    """Return the folder of a data set by folder or name; one that is damaged is still a folder."""
+    """Return the folder of a data set by folder or name; a damaged data set has one too."""
     from larpbench.datasets.catalogue import DATASETS, load_dataset
 
     is_folder = dataset not in DATASETS.names() and Path(dataset).is_dir()

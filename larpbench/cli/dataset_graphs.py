@@ -1,4 +1,4 @@
-"""``larpbench dataset build olga | disco-olga | artist-graph | toy-artists``: artists and who is similar to whom."""
+"""``larpbench dataset build olga | disco-olga | artist-graph | toy-artists``: graphs of similar artists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from larpbench.cli import options
 from larpbench.cli.built import print_built
 
 if TYPE_CHECKING:
-    from larpbench.datasets.artists.tables import GraphTables
+    from larpbench.datasets.artists.files import GraphTables
 
 OLGA_EPILOG = """Examples:
 
@@ -36,40 +36,42 @@ larpbench dataset build toy-artists --output toy
 larpbench dataset build toy-artists --seed 7 --output toy-7"""
 
 _Output = Annotated[
-    Path | None, typer.Option(help="Folder to write; by default the home folder's, where --dataset finds it by name.")
+    Path | None,
+    typer.Option(help="Folder to write; by default in the home folder, where --dataset finds it by its name."),
 ]
 _GivenOutput = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
 _Audio = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of files named by track id, or CSV track_id,path. Artists of whom no song can be heard leave."
+        help="Folder of files named by track id, or CSV track_id,path. Artists without usable audio are dropped."
     ),
 ]
 _Symmetrise = Annotated[
     bool,
-    typer.Option(
-        "--symmetrise", help="Where only some edges are listed in both directions, take the others as going both ways."
-    ),
+    typer.Option("--symmetrise", help="If only some edges are listed in both directions, add the missing directions."),
 ]
 
 
 def build_olga(
-    source: Annotated[Path, typer.Option(help="Folder with olga.csv, and maybe acousticbrainz.npy.")],
+    source: Annotated[Path, typer.Option(help="Folder with olga.csv and, optionally, acousticbrainz.npy.")],
     edges: Annotated[
         Path,
-        typer.Option(help="Your licensed similarities: CSV artist_a,artist_b, or scipy's .npz in olga.csv's order."),
+        typer.Option(help="Your licensed similarities: CSV artist_a,artist_b, or scipy .npz in the order of olga.csv."),
     ],
     tracks: Annotated[Path | None, typer.Option(help="CSV track_id,title,artist,album of the songs.")] = None,
     low_level: Annotated[
-        Path | None, typer.Option(help="Folder of AcousticBrainz low-level JSON files, in place of acousticbrainz.npy.")
+        Path | None, typer.Option(help="Folder of AcousticBrainz low-level JSON files, instead of acousticbrainz.npy.")
     ] = None,
-    low_level_songs: Annotated[int, typer.Option(min=1, help="Songs that an artist's vector is averaged over.")] = 1,
+    low_level_songs: Annotated[int, typer.Option(min=1, help="Songs averaged into the vector of an artist.")] = 1,
     audio: _Audio = None,
     symmetrise: _Symmetrise = False,
     caption: options.Caption = "title",
     output: _Output = None,
 ) -> None:
-    """Build OLGA from your own copy: artists and songs of olga.csv, and the edges that you have licensed."""
+    """Build OLGA from your own copy and your licensed edges.
+
+    Artists and songs are those of olga.csv.
+    """
     from larpbench.datasets.artists.olga import read_olga
 
     tables = read_olga(source, edges, tracks=tracks, low_level=low_level, low_level_songs=low_level_songs)
@@ -78,11 +80,16 @@ def build_olga(
 
 
 def build_disco_olga(
-    source: Annotated[Path, typer.Option(help="Folder with similar_to.npz, *_mask.npy, clap.npy and others.")],
+    source: Annotated[
+        Path, typer.Option(help="Folder with similar_to.npz, the *_mask.npy files and the features, such as clap.npy.")
+    ],
     symmetrise: _Symmetrise = False,
     output: _Output = None,
 ) -> None:
-    """Build the graph of Groetschla et al. 2024 from your own copy of its authors' archive."""
+    """Build the artist graph of the second paper.
+
+    The source is your own copy of the archive of Groetschla et al. 2024.
+    """
     from larpbench.datasets.artists.olga import read_disco_olga
 
     words = "disco-olga (Groetschla et al. 2024), own copy"
@@ -93,7 +100,7 @@ def build_disco_olga(
 def build_artist_graph(
     artists: Annotated[Path, typer.Option(help="CSV or Parquet: artist_id,split[,name]; split: train, valid or test.")],
     tracks: Annotated[Path, typer.Option(help="CSV or Parquet: track_id,artist_id,title,artist,album.")],
-    edges: Annotated[Path, typer.Option(help="CSV artist_a,artist_b, or scipy's .npz in the order of the artists.")],
+    edges: Annotated[Path, typer.Option(help="CSV artist_a,artist_b, or scipy .npz in the order of the artists.")],
     output: _GivenOutput,
     features: Annotated[
         Path | None, typer.Option(help="Folder of NAME.npz files: arrays ids (artists) and embeddings.")
@@ -101,9 +108,9 @@ def build_artist_graph(
     audio: _Audio = None,
     symmetrise: _Symmetrise = False,
     caption: options.Caption = "title",
-    licence: Annotated[str, typer.Option(help="Licence of the data, kept with every result.")] = "unknown",
+    licence: Annotated[str, typer.Option(help="Licence of the data; it is kept with every result.")] = "unknown",
 ) -> None:
-    """Build an artist graph from tables of your own."""
+    """Build an artist graph from your own tables."""
     from larpbench.datasets.artists.tables import read_graph_tables
 
     tables = read_graph_tables(artists, tracks, edges, features)
@@ -114,10 +121,14 @@ def build_artist_graph(
 def build_toy_artists(
     output: _GivenOutput,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=options.LARGEST_SEED, help="Another graph; the default is toy-artists.")
+        int | None,
+        typer.Option(min=0, max=options.LARGEST_SEED, help="Seed of another graph; the default is toy-artists."),
     ] = None,
 ) -> None:
-    """Build the toy graph, 300 invented artists in planted communities, or another one of its kind."""
+    """Build the toy graph of 300 invented artists.
+
+    The artists lie in planted communities. Another seed gives another graph of the same kind.
+    """
     from larpbench.datasets.artists.toy import ToySpec, build_toy
 
     built = build_toy(output, None if seed is None else ToySpec(seed=seed))

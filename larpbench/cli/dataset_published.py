@@ -1,8 +1,7 @@
-"""``larpbench dataset build mpd | lfm``: the user's own copies of published collections."""
+"""``larpbench dataset build mpd | lfm``: data sets from the user's own copies of published collections."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,10 +9,10 @@ import typer
 
 from larpbench.cli import options
 from larpbench.cli.built import print_built
-from larpbench.cli.spread import spread
 
 if TYPE_CHECKING:
-    from larpbench.datasets.raw_dataset import CollectedOptions
+    from larpbench.datasets.build import DatasetOptions
+    from larpbench.datasets.splits.presets import Sizes
 
 MPD_EPILOG = """Examples:
 
@@ -30,109 +29,142 @@ larpbench dataset build lfm --source LFM-2b --preset paper
 larpbench dataset build lfm --source LFM-2b --artist-disjoint --output lfm-artists"""
 
 
-@dataclass(frozen=True)
-class Collection:
-    """What both collections are built by."""
-
-    audio: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of files named by track id, or CSV track_id,path. Tracks without usable audio leave before "
-            "the split; without it nothing is heard."
-        ),
-    ] = None
-    release: Annotated[
-        Path | None,
-        typer.Option(help="Folder with the train.pkl, valid.pkl, test.pkl of LARP's authors: captions and clip times."),
-    ] = None
-    preset: Annotated[options.Preset | None, typer.Option(help="Sizes and order of the paper: train claims first.")] = (
-        None
-    )
-    train_tracks: Annotated[int | None, typer.Option(min=1, help="How many tracks train has.")] = None
-    valid_playlists: Annotated[int | None, typer.Option(min=1, help="How many playlists valid has.")] = None
-    test_playlists: Annotated[int | None, typer.Option(min=1, help="How many playlists test has.")] = None
-    min_length: Annotated[int | None, typer.Option(min=1, help="Tracks of their split that playlists must have.")] = (
-        None
-    )
-    max_length: Annotated[int | None, typer.Option(min=2, help="Tracks that valid and test playlists are cut to.")] = (
-        None
-    )
-    artist_disjoint: Annotated[bool, typer.Option("--artist-disjoint", help="No artist is in two splits.")] = False
-    caption: options.Caption = "paper"
-    seed: options.DrawSeed = 0
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write; by default the home folder's, where --dataset finds it by name."),
-    ] = None
-
-    def folder(self, name: str) -> Path:
-        """Return where the data set is written."""
-        from larpbench.datasets.catalogue import datasets_folder
-
-        return datasets_folder() / name if self.output is None else self.output
-
-    def to_build(self, name: Literal["mpd", "lfm"], drawn: options.SplitRule | None = None) -> CollectedOptions:
-        """Return what the builder is told."""
-        from larpbench.datasets.audio_files.named import find_audio
-        from larpbench.datasets.captions import caption_column
-        from larpbench.datasets.raw_dataset import CollectedOptions
-        from larpbench.datasets.reading.larp_release import read_release
-        from larpbench.datasets.splits.presets import Sizes, split_rule
-
-        caption_column(self.caption)  # a typing error must not cost the reading of all playlists
-        sizes = Sizes(self.train_tracks, self.valid_playlists, self.test_playlists, self.min_length, self.max_length)
-        paper = self.preset is not None
-        return CollectedOptions(
-            name=self.folder(name).resolve().name,
-            rule=split_rule(
-                name,
-                sizes,
-                drawn=None if drawn is None else drawn.value,
-                paper=paper,
-                seed=self.seed,
-                artist_disjoint=self.artist_disjoint,
-            ),
-            caption_template=self.caption,
-            release=read_release(self.release) if self.release else None,
-            audio=find_audio(self.audio) if self.audio else None,
-        )
+_Audio = Annotated[
+    Path | None,
+    typer.Option(
+        "--audio",
+        help="Folder of files named by track id, or CSV track_id,path. Tracks without usable audio are dropped before "
+        "the split. Without this option the data set has no audio.",
+    ),
+]
+_Release = Annotated[
+    Path | None,
+    typer.Option(
+        "--release", help="Folder with the train.pkl, valid.pkl, test.pkl of LARP's authors: captions and clip times."
+    ),
+]
+_Preset = Annotated[
+    Literal["paper"] | None,
+    typer.Option("--preset", help="Sizes and order of the paper: train takes its tracks first."),
+]
+_TrainTracks = Annotated[int | None, typer.Option("--train-tracks", min=1, help="Number of train tracks.")]
+_ValidPlaylists = Annotated[int | None, typer.Option("--valid-playlists", min=1, help="Number of valid playlists.")]
+_TestPlaylists = Annotated[int | None, typer.Option("--test-playlists", min=1, help="Number of test playlists.")]
+_MinLength = Annotated[
+    int | None, typer.Option("--min-length", min=1, help="Drop playlists with fewer tracks of their split.")
+]
+_MaxLength = Annotated[
+    int | None, typer.Option("--max-length", min=2, help="Cut valid and test playlists to this many tracks.")
+]
+_ArtistDisjoint = Annotated[bool, typer.Option("--artist-disjoint", help="Put every artist into one split only.")]
+_Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", help="Folder to write; by default in the home folder, where --dataset finds it by its name."
+    ),
+]
 
 
-@spread
 def build_mpd(
     source: Annotated[
-        Path, typer.Option(help="spotify_million_playlist_dataset.zip, the folder of its slices, or one.")
+        Path, typer.Option(help="spotify_million_playlist_dataset.zip, the folder of its slices, or one slice.")
     ],
     challenge: Annotated[
-        Path | None, typer.Option(help="challenge_set.json: test playlists are those with 100 visible tracks.")
+        Path | None,
+        typer.Option(help="challenge_set.json: its playlists with 100 visible tracks become the test playlists."),
     ] = None,
     split_rule: options.Rule = None,
-    collection: Collection = Collection(),
+    audio: _Audio = None,
+    release: _Release = None,
+    preset: _Preset = None,
+    train_tracks: _TrainTracks = None,
+    valid_playlists: _ValidPlaylists = None,
+    test_playlists: _TestPlaylists = None,
+    min_length: _MinLength = None,
+    max_length: _MaxLength = None,
+    artist_disjoint: _ArtistDisjoint = False,
+    caption: options.Caption = "paper",
+    seed: options.SplitSeed = 0,
+    output: _Output = None,
 ) -> None:
-    """Build a data set from the Million Playlist Dataset; interrupted, the same command goes on where it was.
+    """Build a data set from the Million Playlist Dataset.
 
-    Without sizes all playlists and all tracks are drawn by their hashes (20 % test, 10 % valid, 70 % train);
-    --test-playlists and --valid-playlists draw as many playlists instead, and test claims its tracks first. --preset
-    paper: 100,000 train tracks that claim first, 400 valid and 100 test playlists of 10 to 101 tracks.
+    By default all playlists and tracks are split by their hashes (20 % test, 10 % valid, 70 % train). With
+    --test-playlists or --valid-playlists that many playlists are drawn, and test takes its tracks first. --preset
+    paper: 100,000 train tracks, taken first, 400 valid and 100 test playlists of 10 to 101 tracks. If the build is
+    interrupted, the same command continues it.
     """
     from larpbench.datasets.sources.mpd.build import build_mpd as build
+    from larpbench.datasets.splits.presets import Sizes
 
-    folder = collection.folder("mpd")
-    print_built(folder, build(source, collection.to_build("mpd", split_rule), folder, challenge))
+    folder = _folder("mpd", output)
+    sizes = Sizes(train_tracks, valid_playlists, test_playlists, min_length, max_length)
+    chosen = _build_options("mpd", folder, sizes, split_rule, audio, release, preset, artist_disjoint, caption, seed)
+    print_built(folder, build(source, chosen, folder, challenge))
 
 
-@spread
 def build_lfm(
     source: Annotated[Path, typer.Option(help="Folder with the files of LFM-2b (.tsv.bz2, .tsv.gz, .tsv) or LFM-1b.")],
-    collection: Collection = Collection(),
+    audio: _Audio = None,
+    release: _Release = None,
+    preset: _Preset = None,
+    train_tracks: _TrainTracks = None,
+    valid_playlists: _ValidPlaylists = None,
+    test_playlists: _TestPlaylists = None,
+    min_length: _MinLength = None,
+    max_length: _MaxLength = None,
+    artist_disjoint: _ArtistDisjoint = False,
+    caption: options.Caption = "paper",
+    seed: options.SplitSeed = 0,
+    output: _Output = None,
 ) -> None:
-    """Build a data set from LFM-2b or LFM-1b: users are playlists; interrupted, the same command goes on.
+    """Build a data set from LFM-2b or LFM-1b.
 
-    Users are drawn: 1,000 for test, 500 for valid, and for train until they have heard 100,000 tracks; test claims its
-    tracks first. Valid and test playlists are 31 to 99 tracks of one contiguous run of listening, or a drawn subset
-    where there are only listening-counts. --preset paper: 87,558 train tracks that claim first, 1,000 valid playlists.
+    Each user is a playlist. Users are drawn at random: 1,000 for test, 500 for valid, and for train until they have
+    100,000 different tracks. Test takes its tracks first. Valid and test playlists are 31 to 99 tracks of one
+    contiguous run of listening events, or a random subset where there are only listening counts. --preset paper: 87,558
+    train tracks, taken first, and 1,000 valid playlists. If the build is interrupted, the same command continues it.
     """
     from larpbench.datasets.sources.lfm.build import build_lfm as build
+    from larpbench.datasets.splits.presets import Sizes
 
-    folder = collection.folder("lfm")
-    print_built(folder, build(source, collection.to_build("lfm"), folder))
+    folder = _folder("lfm", output)
+    sizes = Sizes(train_tracks, valid_playlists, test_playlists, min_length, max_length)
+    chosen = _build_options("lfm", folder, sizes, None, audio, release, preset, artist_disjoint, caption, seed)
+    print_built(folder, build(source, chosen, folder))
+
+
+def _folder(name: str, output: Path | None) -> Path:
+    """Return the folder of the data set: `output`, or the one in the home folder."""
+    from larpbench.datasets.catalogue import datasets_folder
+
+    return datasets_folder() / name if output is None else output
+
+
+def _build_options(
+    name: Literal["mpd", "lfm"],
+    folder: Path,
+    sizes: Sizes,
+    rule: options.SplitRule | None,
+    audio: Path | None,
+    release: Path | None,
+    preset: str | None,
+    artist_disjoint: bool,
+    caption: str,
+    seed: int,
+) -> DatasetOptions:
+    """Return the options of the builder, from those that both commands have."""
+    from larpbench.datasets.audio_files.named import find_audio
+    from larpbench.datasets.build import DatasetOptions
+    from larpbench.datasets.captions import caption_column
+    from larpbench.datasets.reading.larp_release import read_release
+    from larpbench.datasets.splits.presets import split_rule
+
+    caption_column(caption)  # refuses an unknown template before all playlists are read
+    return DatasetOptions(
+        name=folder.resolve().name,
+        rule=split_rule(name, sizes, drawn=rule, paper=preset is not None, seed=seed, artist_disjoint=artist_disjoint),
+        caption_template=caption,
+        release=read_release(release) if release else None,
+        audio=find_audio(audio) if audio else None,
+    )

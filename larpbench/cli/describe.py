@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,37 +23,36 @@ larpbench describe recommender itemknn
 larpbench describe encoder precomputed --json"""
 
 
-class Kind(StrEnum):
-    """What can be described."""
-
-    encoder = "encoder"
-    recommender = "recommender"
-    task = "task"
+Kind = Literal["encoder", "recommender", "task"]
 
 
 def describe(
-    kind: Annotated[Kind, typer.Argument(help="What it is.")],
-    name: Annotated[str, typer.Argument(help="Its name.")],
+    kind: Annotated[Kind, typer.Argument(help="Kind of the name.")],
+    name: Annotated[str, typer.Argument(help="Name, as in larpbench list.")],
     as_json: options.Json = False,
 ) -> None:
-    """Say all that is known of an encoder (its card), a recommender or a task."""
+    """Describe an encoder, a recommender or a task.
+
+    For an encoder, this is its card: inputs, weights, licences, training data, verification and status.
+    """
     facts = _FACTS[kind](name)
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     width = max(map(len, facts))
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        apart = key == "options" and isinstance(value, list)  # sentences, one a line
+        between = "\n" + " " * (width + 2) if apart else ", "
+        shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
 @aside()
 def _encoder(name: str) -> dict[str, object]:
     from larpbench.cli.list import speed_text
-    from larpbench.encoders.names import ALIASES, ENCODERS, base_name, encoder_origin, get_encoder
+    from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
-    plain = name == base_name(name) and ALIASES.get(name, name) == name
-    spec = ENCODERS.get(name) if plain and "+" not in name else get_encoder(name)
+    spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes
     status = spec.status()
     origin = encoder_origin(spec)
     return {
@@ -62,7 +60,7 @@ def _encoder(name: str) -> dict[str, object]:
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
-        "unproven": spec.card.unproven,
+        "unverified": spec.card.unverified,
         "status": status.text,
         "next": status.next_step,
         "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",
@@ -80,7 +78,7 @@ def _recommender(name: str) -> dict[str, object]:
         found: Scorer | MissingPartError = RECOMMENDERS.get(name)
     else:
         owned = own_recommenders().get(name) or own_recommenders(plugins=True).get(name)
-        task, found = owned or (None, RECOMMENDERS.get(name))  # says that there is none
+        task, found = owned or (None, RECOMMENDERS.get(name))  # raises for an unknown name
     if isinstance(found, MissingPartError):
         raise found
     space = found.search_space if isinstance(found, LearnedRecommender) else {}
@@ -106,9 +104,14 @@ def _task(name: str) -> dict[str, object]:
         "version": found.version,
         "summary": found.summary,
         "protocol": found.protocol,
+        "kind": found.kind,
         "metrics": [metric.column for metric in found.metrics],
+        "options": [
+            f"{name}={'' if field.default is None else field.default}: {field.description or ''}"
+            for name, field in found.Options.model_fields.items()
+        ],
         "origin": str(TASKS.origin(name)),
     }
 
 
-_FACTS = {Kind.encoder: _encoder, Kind.recommender: _recommender, Kind.task: _task}
+_FACTS = {"encoder": _encoder, "recommender": _recommender, "task": _task}

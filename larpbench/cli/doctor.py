@@ -24,7 +24,10 @@ larpbench doctor --json"""
 
 
 def doctor(as_json: options.Json = False) -> None:
-    """Say what this installation runs on and what is wrong with it; exit code 3 if something is."""
+    """Report versions, hardware and problems of this installation.
+
+    The exit code is 3 if there is a problem.
+    """
     from larpbench import storage
     from larpbench.datasets.catalogue import DATASETS
     from larpbench.encoders.names import ENCODERS
@@ -42,10 +45,10 @@ def doctor(as_json: options.Json = False) -> None:
     problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]
     unsound = broken()
     problems += [f"installed but cannot be imported: {name}: {message}" for name, message in unsound.items()]
-    problems += [f"transformers cannot work beside it; next: {how_to_mend(tuple(unsound))}"] if unsound else []
+    problems += [f"transformers does not work with it; next: {how_to_mend(tuple(unsound))}"] if unsound else []
     home, free = storage.home(), None
     try:
-        storage.write_text(home / "doctor.txt", "this file may be deleted\n")
+        storage.write_text(home / "doctor.txt", "This file may be deleted.\n")
         (home / "doctor.txt").unlink()
         free = shutil.disk_usage(home).free
     except StorageError as error:
@@ -75,7 +78,7 @@ def _encoders(registry: Registry[EncoderSpec]) -> list[str]:
         try:
             spec = registry.get(name)
         except MissingPartError:
-            continue  # among the problems already
+            continue  # already among the problems
         status = spec.status()
         state = "ready" if status.state == "ready" else f"{status.text}; next: {status.next_step}"
         rows.append(f"{name:14} {state}, {speed_text(spec)}")

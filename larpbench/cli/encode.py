@@ -20,15 +20,17 @@ def encode(
     dataset: options.DatasetName = "demo",
     split: Annotated[str, typer.Option("--split", help="train, valid or test.")] = "test",
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives encoders that are random.")
+        int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Seed of encoders with a random part.")
     ] = 0,
 ) -> None:
-    """Compute and keep an encoder's vectors of one split, shard by shard; a later run finds them."""
+    """Compute and store an encoder's vectors of one split.
+
+    They are written shard by shard; a later run uses them.
+    """
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders.names import get_encoder
-    from larpbench.encoders.run.keys import embedding_key
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import UsageError
     from larpbench.tasks.validation import validation_recall
@@ -47,5 +49,9 @@ def encode(
     stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    folder = store.folder(spec, embedding_key(spec, data, data.split(chosen), seed))
+    if spec.in_place:
+        shape = f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers"
+        typer.echo(f"{shape}: {spec.argument}, which holds them; nothing is stored")
+        return
+    folder = store.folder(spec, store.keys.embedding(spec, data, data.split(chosen), seed))
     typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {folder}")

@@ -17,13 +17,16 @@ larpbench fetch clap-pt
 
 larpbench fetch bert htsat text:sentence-transformers/all-mpnet-base-v2
 
-Nothing else uses the network, but for run --download. An interrupted fetch goes on where it stopped."""
+Only fetch and run --download use the network. If a download is interrupted, the same command continues it."""
 
 
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Encoder names: larpbench list encoders.", metavar="NAME...")],
 ) -> None:
-    """Fetch the pretrained weights of encoders; print licence and folder."""
+    """Download the pretrained weights of encoders.
+
+    Prints their licence and their folder.
+    """
     from larpbench.encoders.names import get_encoder
 
     specs = [get_encoder(name) for name in names]  # a typing error must not cost a download

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -29,13 +29,10 @@ larpbench list recommenders 'itemknn*'
 larpbench list encoders --json"""
 
 
-class Kind(StrEnum):
-    """What can be listed."""
+Kind = Literal["encoders", "recommenders", "datasets", "tasks"]
 
-    encoders = "encoders"
-    recommenders = "recommenders"
-    datasets = "datasets"
-    tasks = "tasks"
+
+_WIDTH = 100  # of a line of text
 
 
 def list_names(
@@ -43,31 +40,63 @@ def list_names(
     pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as wildcards.")] = "*",
     as_json: options.Json = False,
 ) -> None:
-    """List what is there, with one line on each and whether it can run here. Imports no plug-in."""
+    """List encoders, recommenders, data sets and tasks.
+
+    Prints one line for each, with its status on this machine; larpbench describe prints the rest. Plug-ins are not
+    imported.
+    """
     rows = [row for row in _ROWS[kind]() if fnmatch.fnmatch(row["name"], pattern)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        state = _state(row)
-        origin = "" if row.get("origin", "larpbench") == "larpbench" else f"  (from {row['origin']})"
-        needs = (
-            f"  ({row['modalities']}, {row['dim']} numbers, {row['licence']}, {row['speed']})" if "speed" in row else ""
-        )
-        typer.echo(f"{row['name']:{width}}  {row['summary']}{needs}{state}{origin}")
     if not rows:
-        typer.echo(f"no {kind.value} match {pattern!r}", err=True)
+        typer.echo(f"no {kind} match {pattern!r}", err=True)
+        return
+    lines: list[tuple[str, ...]]
+    if kind == "encoders":
+        lines = [("NAME", "READS", "DIM", "STATUS")]
+        lines += [(row["name"], row.get("modalities", "-"), row.get("dim", "-"), _state(row)) for row in rows]
+    else:
+        longest = max(len(row["name"]) for row in rows)
+        lines = [(row["name"], _beside(row["summary"], row, longest)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _beside(summary: str, row: dict[str, str], width: int) -> str:
+    """Return the summary and the state of a row, cut to what a line has room for beside a name of `width`."""
+    state = _state(row)
+    end = f"  (task {row['task']})" if "task" in row else ""
+    end += "" if state == "ready" else f"  [{state}]"
+    room = max(_WIDTH - width - 2 - len(end), 20)
+    return textwrap.shorten(summary, room, placeholder=" ..", break_on_hyphens=False) + end
+
+
+def _print_encoders(rows: list[dict[str, str]]) -> None:
+    """Print name, modality, dimension, status and summary, in lines of at most 100 characters."""
+    columns = [
+        (
+            row["name"].partition("[")[0].rstrip(":"),
+            row.get("modalities", ""),
+            row.get("dim", ""),
+            row["status"] + ("*" if row.get("unverified") else ""),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    for row, values in zip(rows, columns, strict=True):
+        facts = "  ".join(f"{value:{width}}" for value, width in zip(values, widths, strict=True))
+        typer.echo(f"{facts}  {row['summary']}")
+    if any(row.get("unverified") for row in rows):
+        typer.echo("* an adapter that was never compared with the original code")
 
 
 def _state(row: dict[str, str]) -> str:
-    """Return what to say of a row that is not simply ready."""
-    told = []
-    if row.get("status", "ready") != "ready":
-        told.append(f"{row['status']}: {row['reason']}" if row.get("reason") else row["status"])
-        told += [f"next: {row['next']}"] if row["next"] else []
-    told += ["unproven"] if row.get("unproven") else []
-    return f"  [{'; '.join(told)}]" if told else ""
+    """Return the status of a row, with the package of a plug-in."""
+    state = row.get("status", "ready")
+    state += f" (from {row['origin']})" if row["origin"] != "larpbench" else ""
+    return state + (", unverified" if row.get("unverified") else "")
 
 
 def _encoders() -> list[dict[str, str]]:
@@ -90,17 +119,18 @@ def _encoder(spec: EncoderSpec) -> dict[str, str]:
         "status": status.state,
         "reason": status.reason or "",
         "next": status.next_step or "",
-        "unproven": "yes" if spec.card.unproven else "",
+        "unverified": "yes" if spec.card.unverified else "",
+        "unproven": "yes" if spec.card.unverified else "",  # the earlier name, for one version
         "origin": "larpbench",
     }
 
 
 def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
-    """Return what the metadata of plug-ins say: their code is imported where one is asked for by name, not here."""
+    """Return the rows of plug-ins, from their metadata alone: their code is imported when one is named."""
     for problem in registry.clashes():
         typer.echo(f"warning: {problem.message}", err=True)
     origins = {name: registry.origin(name) for name in registry.names()}
-    describable = registry.kind in list(Described)
+    describable = registry.kind in get_args(Described)
     return [
         {
             "name": name,
@@ -115,7 +145,7 @@ def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
 
 
 def speed_text(spec: EncoderSpec) -> str:
-    """Return how fast an encoder is: measured here if it ever ran, else as its card estimates."""
+    """Return the speed of an encoder: measured here if it has run, otherwise the estimate of its card."""
     from larpbench.benchmark.plan import default_store
 
     measured = default_store().speed(spec)
@@ -130,18 +160,18 @@ def _recommenders() -> list[dict[str, str]]:
 
     rows = _described(RECOMMENDERS)
     for name, (task, found) in own_recommenders().items():
-        row = {"name": name, "origin": "larpbench"}
+        row = {"name": name, "task": task, "origin": "larpbench"}
         if isinstance(found, LarpbenchError):
             rows.append(
                 {
                     **row,
-                    "summary": f"{found.what} (task {task})",
+                    "summary": found.what,
                     "status": "missing-package",
                     "next": found.next_step or "",
                 }
             )
         else:
-            rows.append({**row, "summary": f"{found.summary} (task {task})"})
+            rows.append({**row, "summary": found.summary})
     return rows
 
 
@@ -174,13 +204,15 @@ def _datasets() -> list[dict[str, str]]:
             row |= {"status": "not built", "next": source.build}
     for name in list_datasets():
         if name not in DATASETS.names():
-            rows.append({"name": name, "summary": read_manifest(datasets_folder() / name).source})
+            rows.append(
+                {"name": name, "summary": read_manifest(datasets_folder() / name).source, "origin": "larpbench"}
+            )
     return rows
 
 
 _ROWS = {
-    Kind.encoders: _encoders,
-    Kind.recommenders: _recommenders,
-    Kind.datasets: _datasets,
-    Kind.tasks: _tasks,
+    "encoders": _encoders,
+    "recommenders": _recommenders,
+    "datasets": _datasets,
+    "tasks": _tasks,
 }

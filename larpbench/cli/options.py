@@ -5,125 +5,119 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from larpbench.errors import UsageError
 
-
-class Condition(StrEnum):
-    """Which cells to run."""
-
-    missing = "missing"
-    stale = "stale"
-    always = "always"
-
-
 LARGEST_SEED = 2**32 - 1
-_LARGEST = 2**31 - 1
-_OF_TASK = ("protocol", "visible_edges", "scaling", "epochs", "triplets")
+_EARLIER_FLAGS = ("--layers", "--protocol", "--visible-edges", "--songs", "--scaling", "--epochs", "--triplets")
 
 
-class SplitRule(StrEnum):
-    """How a split is drawn."""
+Condition = Literal["missing", "stale", "always"]
+SplitRule = Literal["tracks", "playlists"]
 
-    tracks = "tracks"
-    playlists = "playlists"
-
-
-class Preset(StrEnum):
-    """Splits that somebody has described."""
-
-    paper = "paper"
-
-
+TaskName = Annotated[str, typer.Option("--task", help="Task to run: larpbench list tasks.")]
+Encoders = Annotated[
+    str,
+    typer.Option("--encoders", help="Names separated by commas, or default, or all: larpbench list encoders."),
+]
+Column = Annotated[
+    str | None,
+    typer.Option("--column", help="Column or array of precomputed:FILE; the same as precomputed:FILE#COLUMN."),
+]
+Recommenders = Annotated[
+    str,
+    typer.Option("--recommenders", help="Names separated by commas, or default, or all: larpbench list recommenders."),
+]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or folder of a data set: larpbench list datasets.")]
 Seeds = Annotated[
     int,
-    typer.Option("--seeds", min=1, max=1_000, help="Seeds that random and learned parts run over; others run once."),
+    typer.Option(
+        "--seeds",
+        min=1,
+        max=1_000,
+        help="Random seeds for encoders and recommenders with a random part; others run once.",
+    ),
 ]
 Budget = Annotated[
     int,
     typer.Option(
-        "--budget", min=1, max=10_000, help="Trials that tune each learned recommender, on valid, for every encoder."
+        "--budget", min=1, max=10_000, help="Tuning trials on valid for each pair of encoder and learned recommender."
+    ),
+]
+Draws = Annotated[
+    int,
+    typer.Option(
+        "--draws",
+        min=1,
+        max=10_000,
+        help="Re-draw the seed/held-out split of each test playlist N times in all and report the variance.",
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
+If = Annotated[
+    Condition,
+    typer.Option(
+        "--if",
+        help="Cells to run: missing (no result yet), stale (also results of other versions), or always (all).",
+    ),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-O",
+        metavar="NAME=VALUE",
+        help="Option of the task, repeatable: larpbench describe task NAME.",
+    ),
+]
 Protocol = Annotated[
     str | None,
     typer.Option(
-        "--protocol", help="Artist similarity: fixed (default), or paper: one-way edges, last epoch, scaled on all."
+        "--protocol",
+        help="Artist similarity: corrected (default), or paper: one-way edges, last epoch, scaling on all artists.",
     ),
 ]
-Caption = Annotated[str, typer.Option(help="Template: paper, release, title, title-artist, no-artist.")]
-DrawSeed = Annotated[
-    int, typer.Option(min=0, max=LARGEST_SEED, help="Drives all draws: split, seeds and held-out tracks, clip starts.")
+Caption = Annotated[
+    str,
+    typer.Option("--caption", help="Template of the captions: paper, release, title, title-artist or no-artist."),
+]
+SplitSeed = Annotated[
+    int,
+    typer.Option(
+        "--seed", min=0, max=LARGEST_SEED, help="Seed of the split, of seed and held-out tracks, and of clip starts."
+    ),
 ]
 Rule = Annotated[
     SplitRule | None,
     typer.Option(
         "--split-rule",
-        help="How the split is drawn: tracks (every track and every playlist by its hash; default where train is "
-        "wanted) or playlists (test playlists claim their tracks first, train gets the rest).",
+        help="tracks (the usual default): tracks and playlists are split by their hashes. "
+        "playlists: playlists are split; test playlists take their tracks first, train gets the rest.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What `run` does, and `plan` says beforehand."""
+class RunOptions:
+    """The options that `run` and `plan` share; each attribute is the option of its name."""
 
-    task: Annotated[str, typer.Option(help="What is asked of the encoders: larpbench list tasks.")] = "continuation"
-    encoders: Annotated[
-        str, typer.Option(help="Names with commas between them, or default, or all: larpbench list encoders.")
-    ] = "default"
-    column: Annotated[
-        str | None,
-        typer.Option(help="Column or array of vectors in precomputed:FILE; the same as precomputed:FILE#COLUMN."),
-    ] = None
-    recommenders: Annotated[
-        str, typer.Option(help="Names with commas between them, or default, or all: larpbench list recommenders.")
-    ] = "default"
-    dataset: DatasetName = "demo"
-    seeds: Seeds = 3
-    budget: Budget = 6
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=1, max=10_000, help="Draws of the test playlists' hidden halves: how much of a score is the draw."
-        ),
-    ] = 1
-    output: Output = Path("results")
-    condition: Annotated[
-        Condition,
-        typer.Option(
-            "--if",
-            help="Which cells to run: those without a result (missing), also those whose result other versions wrote "
-            "(stale), or all (always).",
-        ),
-    ] = Condition.missing
-    layers: Annotated[
-        str | None, typer.Option(help="Artist similarity: graph layers; 0,2 is short for gnn-sage-0,gnn-sage-2.")
-    ] = None
-    protocol: Protocol = None
-    visible_edges: Annotated[
-        str | None, typer.Option(help="Artist similarity: all (default), or none: tested artists have no edges.")
-    ] = None
-    songs: Annotated[
-        str | None, typer.Option(help="Artist similarity: songs pooled for each artist: 1 (default), N or all.")
-    ] = None
-    scaling: Annotated[
-        str | None, typer.Option(help="Artist similarity: scale features on train (default) or all artists.")
-    ] = None
-    epochs: Annotated[int | None, typer.Option(min=1, max=_LARGEST, help="Artist similarity: epochs at most.")] = None
-    triplets: Annotated[
-        int | None,
-        typer.Option(min=0, max=_LARGEST, help="Artist similarity: triplets of an update; 0: both ends of every edge."),
-    ] = None
+    task: str
+    encoders: str
+    column: str | None
+    recommenders: str
+    dataset: str
+    seeds: int
+    budget: int
+    draws: int
+    output: Path
+    condition: Condition
+    option: list[str] | None
 
     @property
     def encoder_names(self) -> list[str]:
@@ -140,34 +134,45 @@ class Asked:
         return with_column(found, self.column)
 
     @property
-    def of_task(self) -> dict[str, Any]:
-        """The options of the task that were given.
-
-        Raises:
-            UsageError: If the number of songs is none.
-        """
-        given = {name: getattr(self, name) for name in _OF_TASK if getattr(self, name) is not None}
-        if self.songs is None:
-            return given
-        if self.songs != "all" and not self.songs.isdecimal():
-            raise UsageError(f"--songs is {self.songs!r}", allowed="a number, or all")
-        return given | {"songs": None if self.songs == "all" else int(self.songs)}
+    def recommender_names(self) -> list[str]:
+        """The names of recommenders."""
+        return names(self.recommenders)
 
     @property
-    def methods(self) -> list[str]:
-        """The names of recommenders; numbers of layers stand for networks.
+    def task_options(self) -> dict[str, str]:
+        """The options of the task, by name.
 
         Raises:
-            UsageError: If both are given, or a number of layers is none.
+            UsageError: If one has no value, or is there twice.
         """
-        if self.layers is None:
-            return names(self.recommenders)
-        wrong = [each for each in names(self.layers) if not each.isdecimal()]
-        if wrong or self.recommenders != "default":
-            twice = "--layers and --recommenders say the same thing twice"
-            what = f"--layers holds {', '.join(wrong)}" if wrong else twice
-            raise UsageError(what, allowed="--layers 0,1,2, or --recommenders gnn-sage-0,gnn-gat-2")
-        return [f"gnn-sage-{int(each)}" for each in names(self.layers)]
+        chosen: dict[str, str] = {}
+        for each in self.option or ():
+            name, equals, value = each.partition("=")
+            name = name.strip().replace("-", "_")
+            if not (name and equals):
+                raise UsageError(f"-O {each} is no option with a value", allowed="-O NAME=VALUE, such as -O layers=0,2")
+            if name in chosen:
+                raise UsageError(f"the task option {name} is there twice", allowed="one value for each option")
+            chosen[name] = value.strip()
+        return chosen
+
+
+class EarlierFlags(TyperCommand):
+    """A command that takes the flags of artist similarity of larpbench 0.1 as options of the task."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401, as typer has it
+        """Return the arguments that are left, after rewriting ``--epochs 3`` as ``-O epochs=3``."""
+        rewritten, rest = [], iter(args)
+        for argument in rest:
+            flag, equals, value = argument.partition("=")
+            value = value if equals or flag not in _EARLIER_FLAGS else next(rest, "")
+            if flag not in _EARLIER_FLAGS:
+                rewritten.append(argument)
+                continue
+            now = f"{flag[2:].replace('-', '_')}={value}"
+            typer.echo(f"note: {flag} is now a task option: -O {now} ({flag} works in this version only)", err=True)
+            rewritten += ["-O", now]
+        return super().parse_args(ctx, rewritten)
 
 
 def finite(value: float) -> float:

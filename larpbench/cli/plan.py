@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from larpbench.cli import options
-from larpbench.cli.options import Asked
-from larpbench.cli.spread import spread
+from larpbench.cli.options import RunOptions
 from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.streams import aside
 
@@ -23,12 +23,40 @@ larpbench plan --encoders all --recommenders all
 larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json"""
 
 
-@spread
-def plan(asked: Asked, as_json: options.Json = False) -> None:
-    """Say what a run with the same options would do: cells, what is there, rough time and disk. Computes nothing."""
+def plan(
+    task: options.TaskName = "continuation",
+    encoders: options.Encoders = "default",
+    column: options.Column = None,
+    recommenders: options.Recommenders = "default",
+    dataset: options.DatasetName = "demo",
+    seeds: options.Seeds = 3,
+    budget: options.Budget = 6,
+    draws: options.Draws = 1,
+    output: options.Output = Path("results"),
+    condition: options.If = "missing",
+    option: options.Option = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what a run would do, without computing anything.
+
+    Prints every cell and whether it has a result, and estimates time and disk space.
+    """
     from larpbench.results.removal import as_sentence, removal_part
 
-    made = planned(asked)
+    chosen = RunOptions(
+        task=task,
+        encoders=encoders,
+        column=column,
+        recommenders=recommenders,
+        dataset=dataset,
+        seeds=seeds,
+        budget=budget,
+        draws=draws,
+        output=output,
+        condition=condition,
+        option=option,
+    )
+    made = planned(chosen)
     if as_json:
         typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
     else:
@@ -43,66 +71,61 @@ def plan(asked: Asked, as_json: options.Json = False) -> None:
             f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
             f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
         )
-    require_asked(made, asked)
+    require_available(made, chosen)
 
 
 @aside()
-def planned(asked: Asked) -> Plan:
-    """Return the plan that the options of `run` and `plan` ask for."""
+def planned(chosen: RunOptions) -> Plan:
+    """Return the plan of a run with these options."""
     from larpbench.benchmark.plan import plan
-    from larpbench.datasets.catalogue import load_dataset
-    from larpbench.tasks import TASKS
 
-    encoders, recommenders, of_task = asked.encoder_names, asked.methods, asked.of_task
-    # Names first: a typing error must not cost the making of a data set.
-    TASKS.get(asked.task).configured(of_task).check_names(encoders, recommenders)
     return plan(
-        load_dataset(asked.dataset),
-        encoders=encoders,
-        recommenders=recommenders,
-        task=asked.task,
-        task_options=of_task,
-        seeds=asked.seeds,
-        budget=asked.budget,
-        draws=asked.draws,
-        output=asked.output.absolute(),
-        condition=asked.condition.value,
+        chosen.dataset,
+        encoders=chosen.encoder_names,
+        recommenders=chosen.recommender_names,
+        task=chosen.task,
+        task_options=chosen.task_options,
+        seeds=chosen.seeds,
+        budget=chosen.budget,
+        draws=chosen.draws,
+        output=chosen.output.absolute(),
+        condition=chosen.condition,
     )
 
 
-def fetch_missing(asked: Asked) -> None:
-    """Fetch the weights of the encoders that are asked for, where nothing but the weights is missing."""
+def fetch_missing(chosen: RunOptions) -> None:
+    """Fetch the weights of the chosen encoders that lack only their weights."""
     from larpbench.cli.fetch import fetch_for
     from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(asked.task).expanded(asked.encoder_names):
+    for name in TASKS.get(chosen.task).expanded(chosen.encoder_names):
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
-            continue  # listed as unavailable, with the reason, or features of the data set
+            continue  # features of the data set, or listed as unavailable with the reason
         if spec.status().state == "missing-weights":
             fetch_for(spec)
 
 
 def print_unavailable(plan: Plan) -> None:
-    """List what cannot run here, with the reason."""
+    """Print the encoders and recommenders that cannot run here, with the reason."""
     for each in plan.unavailable:
         advice = f"; next: {each.next_step}" if each.next_step else ""
         typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
 
 
-def require_asked(plan: Plan, asked: Asked) -> None:
-    """Stop before any work if an encoder or recommender that was asked for by name cannot run.
+def require_available(plan: Plan, chosen: RunOptions) -> None:
+    """Stop before any work if an encoder or recommender named on the command line cannot run.
 
     Raises:
         MissingPartError: Naming it.
     """
-    by_name = {*asked.encoder_names, *asked.methods} - {"all", "default"}
+    by_name = {*chosen.encoder_names, *chosen.recommender_names} - {"all", "default"}
     absent = [each for each in plan.unavailable if each.name in by_name]
     if absent:
         raise MissingPartError(
-            f"{len(absent)} of those asked for cannot run: {', '.join(each.name for each in absent)}",
+            f"{len(absent)} of those named cannot run: {', '.join(each.name for each in absent)}",
             next_step=absent[0].next_step or "leave them out",
         )
 

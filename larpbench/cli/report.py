@@ -23,16 +23,18 @@ def report(
     ),
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Name or folder of a tested data set, for titles and hits, if its own name is not enough."),
+        typer.Option(help="Name or folder of a tested data set, for titles and hits; default: found by its name."),
     ] = None,
-    playlists: Annotated[int, typer.Option(min=0, help="Playlists of each table whose lists are shown.")] = 5,
+    playlists: Annotated[int, typer.Option(min=0, help="Number of playlists of each table whose lists are shown.")] = 5,
     reproduced: Annotated[
-        Path | None, typer.Option(help="Folder that larpbench reproduce --to wrote: its tables and figures join in.")
+        Path | None,
+        typer.Option(help="Folder that larpbench reproduce --output wrote; its tables and figures are added."),
     ] = None,
 ) -> None:
-    """Write the results as a folder of web pages: leaderboard, comparisons, costs, playlists, every cell and encoder.
+    """Write the results as a folder of web pages.
 
-    The pages need no server and no network: open index.html.
+    The pages show the leaderboard, comparisons, costs, playlists, every cell and every encoder. They need no server and
+    no network: open index.html.
     """
     from larpbench.report.site import write_report
 

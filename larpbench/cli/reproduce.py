@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,93 +22,117 @@ larpbench reproduce table3 figure5 --dataset demo
 larpbench reproduce table4 --dataset lfm --trained-on mpd --size paper
 
 larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz"""
-_OF_REQUEST = ("encoders", "protocol", "trained_on", "size", "seeds", "budget", "output")
+_READ_BY_TARGETS = ("encoders", "protocol", "trained_on", "size", "seeds", "budget", "results")
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
-
-
-class Size(StrEnum):
-    """Of the encoders that are trained."""
-
-    heads = "heads"
-    tiny = "tiny"
-    paper = "paper"
+_RESULTS = Path("results")
 
 
 def reproduce(
     context: typer.Context,
-    targets: Annotated[list[str], typer.Argument(help="Which tables and figures; all for every one.")],
+    targets: Annotated[list[str], typer.Argument(help="Tables and figures, see below; all for every one.")],
     dataset: options.DatasetName = "demo",
     trained_on: Annotated[
         str | None,
-        typer.Option(help="What table4's model learns from; by default mpd for lfm, lfm for mpd, demo-2 for demo."),
+        typer.Option(help="Training data of table4; default: mpd for lfm, lfm for mpd, demo-2 for demo."),
     ] = None,
     size: Annotated[
-        Size, typer.Option(help="Of trained encoders; those without heads are then tiny. Published: paper.")
-    ] = Size.heads,
+        Literal["heads", "tiny", "paper"],
+        typer.Option(help="Size of trained encoders; tiny for those without heads. The published size is paper."),
+    ] = "heads",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
-    output: options.Output = Path("results"),
-    to: Annotated[
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of the results that the tables are made of; default results.")
+    ] = None,
+    output: Annotated[
         Path | None, typer.Option(help="Folder of the tables and figures; default reproduced/DATASET.")
     ] = None,
+    to: Annotated[Path | None, typer.Option("--to", hidden=True)] = None,
     protocol: options.Protocol = None,
     encoders: Annotated[
-        str, typer.Option(help="Artist similarity: whose features are compared; default: those of the paper.")
+        str, typer.Option(help="Artist similarity: encoders to compare; default: those of the paper.")
     ] = "",
 ) -> None:
-    """Reproduce the LARP paper's tables and figures on a data set, its own numbers beside ours.
+    """Reproduce the papers' tables and figures on a data set.
 
-    What is missing is run; cells that are in the results folder are kept, and an interrupted run goes on. Each table is
-    written as Markdown, CSV and LaTeX, each figure as SVG, PNG and the numbers in it. An option that no target reads
-    is refused.
+    Published numbers stand beside those of the data set. Missing cells are run, and cells with a result are kept. Each
+    table is written as Markdown, CSV, LaTeX and JSON, each figure as SVG, PNG and the numbers in it. An option that no
+    target reads is refused.
     """
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.errors import LarpbenchError, UsageError
-    from larpbench.reproduction import targets as known
+    from larpbench.reproduction import targets as registry
     from larpbench.reproduction.request import Request
 
-    chosen = known.chosen(targets)
-    known.require_read(chosen, options.given(context, _OF_REQUEST))
+    def report(line: str) -> None:
+        typer.echo(line, err=True)
+
+    chosen = registry.chosen(targets)
+    written_options = options.given(context, _READ_BY_TARGETS)
+    if to and output and not results:  # as versions before wrote it
+        results, output = output, None
+        written_options.append("results")
+    registry.require_read(chosen, written_options)
+    if to and output:
+        raise UsageError("--to and --output both name the folder of the tables and figures", allowed="--output alone")
+    if to:
+        report("note: --to is now --output, and what was --output is now --results; the next version has no --to")
+    elif output:
+        _require_no_results(output, results)
+        report(f"note: --output is now the folder of the tables and figures; results lie in {results or _RESULTS}")
+
     data = load_dataset(dataset)
     source = trained_on or _TRANSFERS.get(data.name, "")
     if "all" in targets and "table4" not in targets and not source:
         chosen = tuple(target for target in chosen if target != "table4")
-        typer.echo("left out: table4, which needs a second data set to learn from: --trained-on NAME", err=True)
+        report("left out: table4, which needs a second data set to learn from: --trained-on NAME")
     if "table4" in chosen and not source:
         raise UsageError(
             f"table4 needs a second data set to learn from, and {data.name!r} has none by default",
             next_step=f"larpbench reproduce table4 --dataset {dataset} --trained-on NAME",
         )
-
     if trained_on:
         load_dataset(trained_on)  # a typing error must not cost the targets before it
-
-    def report(line: str) -> None:
-        typer.echo(line, err=True)
 
     request = Request(
         data,
         source,
-        size.value,
+        size,
         seeds,
         budget,
-        output.absolute(),
+        (results or _RESULTS).absolute(),
         report,
-        protocol or "fixed",
+        protocol or "corrected",
         tuple(options.names(encoders)) if encoders else (),
     )
-    folder = to or Path("reproduced") / data.name
+    folder = output or to or Path("reproduced") / data.name
     failed: list[LarpbenchError] = []
     for target in chosen:
         report(f"== {target}")
         try:
-            written = known.reproduce(target, request, folder)
+            files = registry.reproduce(target, request, folder)
         except LarpbenchError as error:
             if len(chosen) == 1:
                 raise
             report(f"error: {target}: {error}")  # the others go on
             failed.append(error)
         else:
-            typer.echo("\n".join(map(str, written)))
+            typer.echo("\n".join(map(str, files)))
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))
+
+
+def _require_no_results(output: Path, results: Path | None) -> None:
+    """Refuse a folder of results as --output where --results is not written: versions before meant that by it.
+
+    Raises:
+        UsageError: If the folder holds results.
+    """
+    from larpbench.errors import UsageError
+
+    if results is None and any(output.glob("*/*/*/*/*.json")):
+        raise UsageError(
+            "--output is now the folder of the tables and figures, and this folder holds results",
+            where=str(output),
+            next_step=f"larpbench reproduce .. --results {output}, and --output for another folder",
+        )

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from larpbench.cli import options
 from larpbench.errors import printable
 
-app = typer.Typer(no_args_is_help=True, help="Check results, export them, or merge those of several folders.")
+FileFormat = Literal["csv", "parquet"]
 
-
-class Kind(StrEnum):
-    """What is written."""
-
-    csv = "csv"
-    parquet = "parquet"
+app = typer.Typer(no_args_is_help=True, help="Check, export and merge results.")
 
 
 @app.command(
     epilog="""Examples:
 
-larpbench results export results --to parquet results.parquet
+larpbench results export results --format parquet results.parquet
 
-larpbench results export results --to csv results.csv"""
+larpbench results export results results.csv"""
 )
 def export(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
     file: Annotated[Path, typer.Argument(help="File to write.")],
-    to: Annotated[
-        Kind | None, typer.Option("--to", help="What to write; by default what the file's name ends with.")
+    format_: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="Format of the file; by default what its name ends with."),
     ] = None,
+    to: Annotated[FileFormat | None, typer.Option("--to", hidden=True)] = None,
 ) -> None:
-    """Write all results as one flat file: one line a cell and metric, failed cells without a metric."""
+    """Write all results into one flat file.
+
+    It has one line for each cell and metric; failed cells have one line without a metric.
+    """
     from larpbench.errors import UsageError
     from larpbench.results import export as exporting
 
-    kind = to.value if to else file.suffix.lower().removeprefix(".")
-    if kind not in list(Kind):
-        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --to")
+    if to:
+        typer.echo("note: --to is now --format; the next version has no --to", err=True)
+    kind = format_ or to or file.suffix.lower().removeprefix(".")
+    if kind not in get_args(FileFormat):
+        raise UsageError(f"{file.name} does not say what to write", allowed="a name in .csv or .parquet, or --format")
     lines = exporting.export(results, kind, file)
     typer.echo(f"{file}   ({lines} lines)")
 
@@ -56,7 +57,10 @@ def merge(
     folders: Annotated[list[Path], typer.Argument(help="Folders of results.")],
     output: Annotated[Path, typer.Option("--output", help="A new or empty folder.")],
 ) -> None:
-    """Copy the results of several folders into a new one, if no two contradict each other."""
+    """Copy the results of several folders into a new one.
+
+    Contradicting results are refused.
+    """
     from larpbench.errors import UsageError
     from larpbench.results import merge as merging
 
@@ -90,7 +94,10 @@ def check(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("results"),
     as_json: options.Json = False,
 ) -> None:
-    """Check all results: arithmetic, digests, and every mean recomputed from the ranked lists. Names what differs."""
+    """Recompute and check all results of a folder.
+
+    Checks arithmetic and digests, and recomputes every mean from the ranked lists. The exit code is 1 if one differs.
+    """
     from larpbench.results.checking import check_results
 
     found = check_results(results)

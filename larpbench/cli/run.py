@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli.options import Asked
-from larpbench.cli.spread import spread
+from larpbench.cli import options
 
 if TYPE_CHECKING:
     from larpbench.benchmark.plan import Plan
@@ -23,22 +23,30 @@ larpbench run --encoders all --seeds 5 --output results-5
 
 larpbench run --encoders clap-pt,bert --download
 
-larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz --layers 0,2"""
+larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
 
-@spread
 def run(
-    asked: Asked,
+    task: options.TaskName = "continuation",
+    encoders: options.Encoders = "default",
+    column: options.Column = None,
+    recommenders: options.Recommenders = "default",
+    dataset: options.DatasetName = "demo",
+    seeds: options.Seeds = 3,
+    budget: options.Budget = 6,
+    draws: options.Draws = 1,
+    output: options.Output = Path("results"),
+    condition: options.If = "missing",
+    option: options.Option = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch the weights that are missing first: larpbench fetch.")
+        bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Refuse every use of the network, of plug-ins too.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
 ) -> None:
-    """Test encoders on a data set and print the table. What is there already is kept; an interrupted run goes on.
+    """Test encoders on a data set and print the table.
 
-    Without --download no encoder of larpbench uses the network.
+    Cells that have a result are kept. If a run is interrupted, the same command continues it. Without --download, no
+    encoder of larpbench uses the network.
     """
     from larpbench.errors import UsageError
     from larpbench.offline import go_offline
@@ -46,23 +54,37 @@ def run(
     if offline and download:
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
     if offline:
-        go_offline()  # before anything is imported that reads the switches
+        go_offline()  # before any import that reads the environment variables
     from larpbench.benchmark import run as runner
-    from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_asked
+    from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
     from larpbench.results.writers import to_markdown
 
+    chosen = options.RunOptions(
+        task=task,
+        encoders=encoders,
+        column=column,
+        recommenders=recommenders,
+        dataset=dataset,
+        seeds=seeds,
+        budget=budget,
+        draws=draws,
+        output=output,
+        condition=condition,
+        option=option,
+    )
     if download:
-        fetch_missing(asked)
-    plan = planned(asked)
+        fetch_missing(chosen)
+    plan = planned(chosen)
     print_unavailable(plan)
-    require_asked(plan, asked)
+    require_available(plan, chosen)
     summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
     tables = _tables(plan)
-    typer.echo(to_markdown([*tables, *(part for table in tables for part in by_visible(table, plan.output))]))
+    shown = [*tables, *(part for table in tables for part in by_visible(table, plan.output))]
+    typer.echo(to_markdown([table.sheet() for table in shown]))
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
-        f"Results: {asked.output}",
+        f"Results: {output}",
         err=True,
     )
     for cell, message in summary.failed:
@@ -72,14 +94,14 @@ def run(
 
 
 def _tables(plan: Plan) -> list[Table]:
-    """Return the tables of what the plan tests on; other results in the folder that cannot be used are named."""
+    """Return the tables of the plan's data; name the other results in the folder that cannot be used."""
     from larpbench.results.removal import removal_part
     from larpbench.results.store import find_records
     from larpbench.results.table import tables_beside
 
     found, unusable = find_records(plan.output)
     for each in unusable:
-        typer.echo(f"skipped, since it cannot be used: {each}", err=True)
+        typer.echo(f"skipped, unusable: {each}", err=True)
     own = {planned.path for planned in plan.cells}
     tested = next(record for path, record in found if path in own)
     return [table for table in tables_beside(found, tested) if table.removal == removal_part(plan.removal)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,21 +16,18 @@ larpbench table results --format csv > results.csv
 larpbench table results --format html > results.html"""
 
 
-class Format(StrEnum):
-    """How a table is written."""
-
-    md = "md"
-    csv = "csv"
-    latex = "latex"
-    html = "html"
-
-
 def table(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("results"),
-    format_: Annotated[Format, typer.Option("--format", help="csv is long: one line a cell and metric.")] = Format.md,
+    format_: Annotated[
+        Literal["md", "csv", "latex", "html", "json"],
+        typer.Option("--format", help="csv has one line for each cell and metric."),
+    ] = "md",
 ) -> None:
-    """Print the tables of a results folder: one a task and data set."""
+    """Print the tables of a results folder.
+
+    There is one table for each task and data set.
+    """
     from larpbench.results.table import load_results
     from larpbench.results.writers import FORMATS
 
-    typer.echo(FORMATS[format_.value](load_results(results)), nl=False)
+    typer.echo(FORMATS[format_]([each.sheet() for each in load_results(results)]), nl=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,7 +11,7 @@ from larpbench.cli import options
 if TYPE_CHECKING:
     from larpbench.encoders.spec import EncoderSpec
 
-app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights; a killed training goes on.")
+app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights.")
 
 EPILOG = """Examples:
 
@@ -28,36 +27,19 @@ larpbench train {0}
 larpbench train {0} --dataset my-data --size paper --seed 1"""
 
 
-class Fusion(StrEnum):
-    """How a playlist is fused from its tracks."""
-
-    attention = "attention"
-    mean = "mean"
-
-
-class Size(StrEnum):
-    """How large the model is."""
-
-    heads = "heads"
-    tiny = "tiny"
-    paper = "paper"
-
-
-class BaselineSize(StrEnum):
-    """How large a baseline is."""
-
-    tiny = "tiny"
-    paper = "paper"
-
-
-Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Drives everything random.")]
-BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="A tiny model, or that of the paper (for a GPU).")]
-Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Updates, in whole epochs, with no early end.")]
+Fusion = Literal["attention", "mean"]
+Size = Literal["heads", "tiny", "paper"]
+BaselineSize = Literal["tiny", "paper"]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Random seed of the training.")]
+BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="tiny, or the model of the paper (needs a GPU).")]
+Updates = Annotated[
+    int | None, typer.Option("--updates", min=1, help="Number of updates, in whole epochs, without early stopping.")
+]
 
 
 @app.callback()
 def train() -> None:
-    """Train an encoder and keep its weights; a killed training goes on."""
+    """Train an encoder and keep its weights. If training is interrupted, the same command continues it."""
 
 
 @app.command(epilog=EPILOG)
@@ -65,23 +47,29 @@ def larp(
     context: typer.Context,
     dataset: options.DatasetName = "demo",
     stages: Annotated[
-        str, typer.Option("--stages", help="Stages in order: wtc, ttc, tpc; one may stand there twice.")
+        str, typer.Option("--stages", help="Stages in order, from wtc, ttc and tpc; a stage may be repeated.")
     ] = "wtc,ttc,tpc",
     size: Annotated[
         Size,
-        typer.Option("--size", help="heads over frozen embeddings, a tiny model, or that of the paper (for a GPU)."),
-    ] = Size.heads,
+        typer.Option(
+            "--size", help="heads: over frozen embeddings; tiny; or paper: the model of the paper (needs a GPU)."
+        ),
+    ] = "heads",
     towers: Annotated[
         str, typer.Option("--towers", help="Audio and text encoder under the heads: larpbench list encoders.")
     ] = "handcrafted,tfidf",
     fusion: Annotated[
-        Fusion, typer.Option("--fusion", help="How playlists are fused, in stage tpc.")
-    ] = Fusion.attention,
-    neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="Tracks that a playlist is fused from.")] = 10,
+        Fusion, typer.Option("--fusion", help="Fusion of tracks into playlists in stage tpc.")
+    ] = "attention",
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", min=1, help="Number of tracks fused into a playlist.")
+    ] = 10,
     updates: Annotated[
         int | None,
         typer.Option(
-            "--updates", min=1, help="Updates a stage, in whole epochs, with no early end: for comparing stages."
+            "--updates",
+            min=1,
+            help="Updates of each stage, in whole epochs, without early stopping; to compare stages.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -89,31 +77,34 @@ def larp(
         str | None,
         typer.Option("--audio-weights", help="Initial weights: random, a folder, or a name in the hub cache."),
     ] = None,
-    text_weights: Annotated[str | None, typer.Option("--text-weights", help="The same, of the text tower.")] = None,
+    text_weights: Annotated[
+        str | None, typer.Option("--text-weights", help="Initial weights of the text tower, likewise.")
+    ] = None,
 ) -> None:
-    """Train LARP stage by stage, each with the weights of the one before; prints where they are."""
+    """Train LARP, one stage after the other.
+
+    Each stage starts from the weights of the one before. Prints the folder of each stage.
+    """
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
     from larpbench.errors import UsageError
 
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
-        raise UsageError(f"stages {stages!r} make no sense", allowed=", ".join(STAGES))
-    if options.given(context, ("towers",)) and size is not Size.heads:
-        raise UsageError(f"--towers changes nothing of --size {size.value}", allowed="--towers with --size heads")
+        raise UsageError(f"unknown stages: {stages!r}", allowed=", ".join(STAGES))
+    if options.given(context, ("towers",)) and size != "heads":
+        raise UsageError(f"--towers changes nothing of --size {size}", allowed="--towers with --size heads")
     pair = options.names(towers)
     if len(pair) != 2:
         raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")
-    spec = larp_spec(
-        chain, size.value, (pair[0], pair[1]), fusion.value, neighbours, updates, (audio_weights, text_weights)
-    )
+    spec = larp_spec(chain, size, (pair[0], pair[1]), fusion, neighbours, updates, (audio_weights, text_weights))
     _train(spec, dataset, seed)
 
 
 @app.command("clap-ft", epilog=BASELINE_EPILOG.format("clap-ft"))
 def clap_ft(
     dataset: options.DatasetName = "demo",
-    size: BaselineSizes = BaselineSize.tiny,
+    size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
     weights: Annotated[
@@ -121,50 +112,59 @@ def clap_ft(
         typer.Option("--weights", help="Initial weights: random, a folder, or a name in the hub cache."),
     ] = None,
 ) -> None:
-    """Fine-tune CLAP until audio and text of a track agree; prints where the weights are."""
+    """Fine-tune CLAP on audio-text pairs.
+
+    Audio and text of a track are positives. Prints the folder of the weights.
+    """
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("clap-ft", size.value, updates, weights), dataset, seed)
+    _train(baseline_spec("clap-ft", size, updates, weights), dataset, seed)
 
 
 @app.command("co-playlist", epilog=BASELINE_EPILOG.format("co-playlist"))
 def co_playlist(
     dataset: options.DatasetName = "demo",
-    size: BaselineSizes = BaselineSize.tiny,
+    size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a CNN to hear which tracks share a playlist; prints where the weights are."""
+    """Train a CNN on pairs of tracks that share a playlist.
+
+    Prints the folder of the weights.
+    """
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("co-playlist", size.value, updates), dataset, seed)
+    _train(baseline_spec("co-playlist", size, updates), dataset, seed)
 
 
 @app.command(epilog=BASELINE_EPILOG.format("cnn"))
 def cnn(
     dataset: options.DatasetName = "demo",
-    size: BaselineSizes = BaselineSize.tiny,
+    size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a CNN as MULE was, until two crops of a track agree; prints where the weights are."""
+    """Train a CNN on pairs of crops of a track, as MULE.
+
+    Prints the folder of the weights.
+    """
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("cnn", size.value, updates), dataset, seed)
+    _train(baseline_spec("cnn", size, updates), dataset, seed)
 
 
 def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     """Train an encoder, and what it goes on from, unless that has been done; say how it went and where it is."""
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders.checkpoints import read_card
+    from larpbench.encoders.checkpoint_folder import read_card
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import MissingPartError
     from larpbench.tasks.validation import validation_recall
 
     if spec.status().state != "ready":
         raise MissingPartError(
-            f"what it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
+            f"an encoder that it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
         )
     spec = spec.learning_from(load_dataset(dataset))
     store = default_store()

@@ -1,4 +1,4 @@
-"""From raw tables of tracks and playlists to a data set folder: the one way that every builder takes."""
+"""From tables of tracks and playlists, as text, to a data set folder."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
-from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
-from larpbench.datasets.files import read_dataset, write_dataset
+from larpbench.datasets.build import DatasetOptions, build_dataset
+from larpbench.datasets.captions import DEFAULT_TEMPLATE
+from larpbench.datasets.files import read_dataset
+from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, clean_texts, require_ids, sorted_tracks
 from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
-from larpbench.datasets.splits import rules as splits
+from larpbench.datasets.splits.rules import TRAIN_FRACTION
 from larpbench.errors import DataError, UsageError, clipped, named
 
-TRAIN_FRACTION = 0.7
 MIN_LENGTH = 5
-OTHER_SPLIT = "entries whose track belongs to another split"
-TOO_SHORT = "entries of playlists with too few tracks of their split"
-_UNKNOWN = "entries whose track is not in the tracks table"
-_CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]+"
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How a data set is made out of raw tables.
+    """How a data set is made out of tables.
 
     Attributes:
         name: Name of the data set.
@@ -37,7 +35,7 @@ class BuildOptions:
             are test.
         train_fraction: Share of train, if the split is drawn; 0 puts everything in test. None: 0.7.
         min_length: Playlists with fewer tracks of their own split leave, if the split is drawn. None: 5.
-        notes: What every table made on the data set has to say.
+        notes: Sentences that every table made on the data set prints.
     """
 
     name: str
@@ -76,36 +74,17 @@ class BuildOptions:
         Raises:
             UsageError: If an option says how it is drawn.
         """
-        asked = {
+        options = {
             "--split-rule": self.split_rule,
             "--train-fraction": self.train_fraction,
             "--min-length": self.min_length,
         }
-        useless = [name for name, value in asked.items() if value is not None]
+        useless = [name for name, value in options.items() if value is not None]
         if useless:
             raise UsageError(
                 f"the tables have a split column, which is taken as it is: {', '.join(useless)} would change nothing",
                 next_step="leave the option out, or the column split",
             )
-
-
-@dataclass
-class _LeftOut:
-    counts: dict[str, int]
-    entries: dict[str, int]
-
-    def add(self, reason: str, count: int) -> None:
-        if count:
-            self.counts[reason] = self.counts.get(reason, 0) + count
-
-    def add_entries(self, reason: str, count: int) -> None:
-        if count:
-            self.entries[reason] = self.entries.get(reason, 0) + count
-
-
-def entries_among(left_out: Mapping[str, int]) -> dict[str, int]:
-    """Return the reasons for which playlist entries left; duplicates are no loss (protocol rule 1)."""
-    return {reason: count for reason, count in left_out.items() if reason.startswith("entries ")}
 
 
 def assemble(
@@ -136,74 +115,61 @@ def assemble(
         UsageError: If the options draw a split and the tables have one.
         StorageError: If the folder cannot be written.
     """
-    gone = _LeftOut(dict(left_out or {}), entries_among(left_out or {}))
-    clean = clean_texts(sorted_tracks(tracks))
-    entries = _clean_playlists(playlists, clean, gone)
-    given = "split" in clean.columns or "split" in entries.columns
-    if "role" in entries.columns and not given:
-        raise DataError("the playlists have a role column but nothing says their split", allowed="a split column too")
-    if given:
-        options.require_no_draw()
-        clean, entries = _take_split(clean, entries)
-        rule = SplitRule(rule="given", roles="given" if "role" in entries.columns else "drawn", seed=options.split_seed)
-    else:
+    counts = dict(left_out or {})
+    tracks, numbered = numbered_tables(tracks, playlists, counts)
+    if numbered.splits is None:
         rule = options.drawn_rule()
-        clean, entries = _draw_split(clean, entries, rule, gone)
-    if "role" in entries.columns:
-        entries = _take_roles(entries, gone)
     else:
-        entries = splits.draw_roles(entries, options.split_seed)
-    clean = clean.with_columns(caption_column(options.caption_template))
-    write_dataset(
-        output,
-        clean,
-        [entries.sort("playlist_id", "track_id")],
-        name=options.name,
-        source=options.source,
-        licence=options.licence,
-        caption_template=options.caption_template,
-        split=rule,
-        left_out=gone.counts,
-        left_out_entries=gone.entries,
-        notes=options.notes,
-        audio=audio,
-        attachments=attachments,
-    )
+        options.require_no_draw()
+        roles: Literal["drawn", "given"] = "drawn" if numbered.roles is None else "given"
+        rule = SplitRule(rule="given", roles=roles, seed=options.split_seed)
+    raw = RawDataset(tracks, numbered, options.source, options.licence, counts, options.notes, audio)
+    build_dataset(raw, DatasetOptions(options.name, rule, options.caption_template), output, attachments=attachments)
     return read_dataset(output)
 
 
-def sorted_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
-    """Return the tracks sorted by id.
+def numbered_tables(
+    tracks: pl.DataFrame, playlists: pl.DataFrame, left_out: dict[str, int]
+) -> tuple[pl.DataFrame, RawPlaylists]:
+    """Return clean, sorted tracks, and the playlists as numbers of these.
+
+    Args:
+        tracks: See `assemble`.
+        playlists: See `assemble`.
+        left_out: Reason -> count, to which is added what leaves here.
 
     Raises:
-        DataError: If an id is missing, unprintable, or there twice.
+        DataError: If the tables contradict themselves, naming the ids.
     """
-    _require_ids(tracks, "track_id", "tracks")
-    repeated = tracks.filter(pl.col("track_id").is_duplicated())["track_id"].unique().sort()
-    if len(repeated):
-        raise DataError(
-            f"{len(repeated)} track ids occur more than once: {named(repeated)}",
-            where="tracks",
-            allowed="one row a track",
-        )
-    return tracks.sort("track_id")
+    tracks = clean_texts(sorted_tracks(tracks))
+    entries = _known_entries(playlists, tracks, left_out)
+    has_split = "split" in tracks.columns or "split" in entries.columns
+    if "role" in entries.columns and not has_split:
+        raise DataError("the playlists have a role column but nothing says their split", allowed="a split column too")
+    if has_split:
+        tracks, entries = _stated_split(tracks, entries)
+    if "role" in entries.columns:
+        entries = _stated_roles(entries, left_out)
+    entries = entries.sort("playlist_id", "track")
+    runs = entries["playlist_id"].rle().struct.unnest()
+    offsets = np.concatenate([[0], np.cumsum(runs["len"].to_numpy())]).astype(np.int64)
+    numbers = entries["track"].to_numpy()
+    splits = _places(entries["split"].gather(offsets[:-1]), SPLITS) if has_split else None
+    roles = _places(entries["role"], ROLES) if "role" in entries.columns else None
+    return tracks, RawPlaylists(runs["value"], offsets, numbers, "unknown", splits, roles)
 
 
-def clean_texts(tracks: pl.DataFrame) -> pl.DataFrame:
-    """Return the tracks with titles, artists and albums without control characters; unknown ones are empty."""
-    text = [
-        pl.col(name).fill_null("").str.replace_all(_CONTROL_CHARACTERS, " ").str.strip_chars()
-        for name in ("title", "artist", "album")
-    ]
-    return tracks.with_columns(text)
+def _places(names: pl.Series, allowed: tuple[str, ...]) -> np.ndarray:
+    places = {name: place for place, name in enumerate(allowed)}
+    return names.replace_strict(places, return_dtype=pl.Int8).to_numpy()
 
 
-def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _LeftOut) -> pl.DataFrame:
-    _require_ids(playlists, "playlist_id", "playlists")
-    _require_ids(playlists, "track_id", "playlists")
-    known = playlists.join(tracks.select("track_id"), on="track_id", how="semi")
-    left_out.add(_UNKNOWN, playlists.height - known.height)
-    left_out.add_entries(_UNKNOWN, playlists.height - known.height)
+def _known_entries(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: dict[str, int]) -> pl.DataFrame:
+    """Return the entries of tracks that are in the table, each once, with ``track`` (its row) for ``track_id``."""
+    require_ids(playlists, "playlist_id", "playlists")
+    require_ids(playlists, "track_id", "playlists")
+    known = playlists.join(tracks.select("track_id").with_row_index("track"), on="track_id").drop("track_id")
+    _count(left_out, "entries whose track is not in the tracks table", playlists.height - known.height)
     if known.is_empty():
         raise DataError(
             "no playlist holds a track of the tracks table",
@@ -211,58 +177,30 @@ def _clean_playlists(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: _L
             allowed="track_id values that occur in both tables",
         )
     # With roles, the same track may stand in a playlist as seed and as heldout: that is settled with the roles.
-    keys = [name for name in ("playlist_id", "track_id", "split", "role") if name in known.columns]
+    keys = [name for name in ("playlist_id", "track", "split", "role") if name in known.columns]
     ordered = known.select(keys).sort(keys)  # takes half the memory of `unique`
     entries = ordered.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in keys))
-    left_out.add("duplicate entries", known.height - entries.height)
+    _count(left_out, "duplicate entries", known.height - entries.height)
     return entries
 
 
-def _some(ids: pl.Series) -> str:
-    """Return the first three ids, for messages."""
-    return named([clipped(each, 60) for each in ids.unique(maintain_order=True).head(3)]) or "none"
-
-
-def _draw_split(
-    tracks: pl.DataFrame, entries: pl.DataFrame, rule: SplitRule, left_out: _LeftOut
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    fraction, shortest = rule.train_fraction or 0.0, rule.min_length or 1
-    drawn = splits.draw_playlist_splits(entries["playlist_id"].unique().sort(), rule.seed, fraction)
-    entries = entries.join(drawn, on="playlist_id")
-    if rule.rule == "tracks":
-        owners = splits.draw_track_splits(tracks["track_id"], rule.seed, fraction)
-    else:
-        owners = splits.claim_tracks(entries, tracks["track_id"])
-    kept = entries.join(owners, on=["track_id", "split"], how="semi")
-    left_out.add(OTHER_SPLIT, entries.height - kept.height)
-    left_out.add_entries(OTHER_SPLIT, entries.height - kept.height)
-    long_enough = kept.filter(pl.len().over("playlist_id") >= shortest)
-    gone = entries["playlist_id"].n_unique() - long_enough["playlist_id"].n_unique()
-    left_out.add(f"playlists with fewer than {shortest} tracks of their split", gone)
-    left_out.add_entries(TOO_SHORT, kept.height - long_enough.height)
-    if long_enough.is_empty():
-        raise DataError(
-            f"no playlist has {shortest} tracks of its own split",
-            where="playlists",
-            next_step="lower --min-length, or use --train-fraction 0 to put every playlist in test",
-        )
-    return tracks.join(owners, on="track_id"), long_enough
-
-
-def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _stated_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return both tables with a whole column ``split``; tracks and playlists without one follow each other."""
     for frame, where in ((tracks, "tracks"), (entries, "playlists")):
         if "split" in frame.columns:
             _require_values(frame, "split", SPLITS, where, null_allowed=where == "tracks")
+    numbered = tracks.with_row_index("track")
     if "split" not in entries.columns:
-        entries = entries.join(tracks.select("track_id", "split"), on="track_id")
+        entries = entries.join(numbered.select("track", "split"), on="track")
         if entries["split"].null_count():
-            orphans = entries.filter(pl.col("split").is_null())["track_id"].unique().sort()
+            orphans = tracks["track_id"].gather(entries.filter(pl.col("split").is_null())["track"].unique().sort())
             raise DataError(f"tracks in playlists without a split: {named(orphans)}", where="tracks")
-    _require_one_split(entries, "playlist_id")
-    _require_one_split(entries, "track_id")
-    owners = entries.select("track_id", pl.col("split").alias("of_playlists")).unique()
-    unlisted = splits.split_of_unlisted(entries)
-    joined = tracks.join(owners, on="track_id", how="left")
+    _require_one_split(entries["playlist_id"], entries["split"], "playlist")
+    owners = entries.select("track", of_playlists="split").unique()
+    _require_one_split(tracks["track_id"].gather(owners["track"]), owners["of_playlists"], "track")
+    in_use = entries["split"].unique()
+    unlisted = in_use[0] if len(in_use) == 1 else "train"
+    joined = numbered.join(owners, on="track", how="left", maintain_order="left")
     if "split" in tracks.columns:
         torn = joined.filter(pl.col("split") != pl.col("of_playlists"))
         if torn.height:
@@ -272,40 +210,31 @@ def _take_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFra
                 where=f"tracks say {first['split']}, playlists {first['of_playlists']}",
                 allowed="train, valid and test share no track (protocol rule 1)",
             )
-        filled = pl.coalesce("split", "of_playlists", pl.lit(unlisted))
-    else:
-        filled = pl.coalesce("of_playlists", pl.lit(unlisted))
-    return joined.with_columns(filled.alias("split")).drop("of_playlists"), entries
+    stated = ["split"] if "split" in tracks.columns else []
+    filled = pl.coalesce(*stated, "of_playlists", pl.lit(unlisted))
+    return joined.with_columns(split=filled).drop("track", "of_playlists"), entries
 
 
-def _take_roles(entries: pl.DataFrame, left_out: _LeftOut) -> pl.DataFrame:
-    asked = entries.filter(pl.col("split") != "train")
-    _require_values(asked, "role", ROLES[1:], "playlists of valid and test", null_allowed=False)
-    train = entries.filter(pl.col("split") == "train")
-    named_role = ~pl.col("role").fill_null("").is_in(["", "member"])
-    left_out.add("roles of train entries, which are all members", train.filter(named_role).height)
-    members = train.with_columns(role=pl.lit("member")).unique(["playlist_id", "track_id"], maintain_order=True)
-    both = pl.concat([members, asked])
-    settled = both.sort("role", descending=True).unique(["playlist_id", "track_id"], keep="first", maintain_order=True)
-    left_out.add("held-out entries that are seeds of the same playlist", both.height - settled.height)
+def _stated_roles(entries: pl.DataFrame, left_out: dict[str, int]) -> pl.DataFrame:
+    train, others = (entries.filter((pl.col("split") == "train") == is_train) for is_train in (True, False))
+    _require_values(others, "role", ROLES[1:], "playlists of valid and test", null_allowed=False)
+    other_role = ~pl.col("role").fill_null("").is_in(["", "member"])
+    _count(left_out, "roles of train entries, which are all members", train.filter(other_role).height)
+    members = train.with_columns(role=pl.lit("member")).unique(["playlist_id", "track"], maintain_order=True)
+    both = pl.concat([members, others])
+    settled = both.sort("role", descending=True).unique(["playlist_id", "track"], keep="first", maintain_order=True)
+    _count(left_out, "held-out entries that are seeds of the same playlist", both.height - settled.height)
     return settled
 
 
-def unprintable(frame: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Return the rows whose id is missing, empty, or has control characters."""
-    return frame.filter(
-        pl.col(column).is_null() | (pl.col(column) == "") | pl.col(column).str.contains(_CONTROL_CHARACTERS)
-    )
+def _count(left_out: dict[str, int], reason: str, count: int) -> None:
+    if count:
+        left_out[reason] = left_out.get(reason, 0) + count
 
 
-def _require_ids(frame: pl.DataFrame, column: str, where: str) -> None:
-    bad = unprintable(frame, column)
-    if bad.height:
-        raise DataError(
-            f"{bad.height} rows have an empty {column}, or one with control characters",
-            where=where,
-            allowed="printable, non-empty ids",
-        )
+def _some(ids: pl.Series) -> str:
+    """Return the first three ids, for messages."""
+    return named([clipped(each, 60) for each in ids.unique(maintain_order=True).head(3)]) or "none"
 
 
 def _require_values(
@@ -319,12 +248,12 @@ def _require_values(
         )
 
 
-def _require_one_split(entries: pl.DataFrame, column: str) -> None:
-    torn = entries.group_by(column).agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)[column].sort()
+def _require_one_split(ids: pl.Series, splits: pl.Series, noun: str) -> None:
+    counts = pl.DataFrame({"id": ids, "split": splits}).group_by("id").agg(pl.col("split").n_unique())
+    torn = counts.filter(pl.col("split") > 1)["id"].sort()
     if len(torn):
-        what = "tracks" if column == "track_id" else "playlists"
         raise DataError(
-            f"{len(torn)} {what} are in two splits: {named(torn)}",
+            f"{len(torn)} {noun}s are in two splits: {named(torn)}",
             where="playlists",
-            allowed=f"train, valid and test share no {what[:-1]} (protocol rule 1)",
+            allowed=f"train, valid and test share no {noun} (protocol rule 1)",
         )

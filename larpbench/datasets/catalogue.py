@@ -17,109 +17,37 @@ from larpbench.streams import aside
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A data set that can be had by name: what the registry of data sets holds.
+    """A data set with a name: what the registry of data sets holds.
 
     Attributes:
         name: Its name.
         summary: One line for lists.
-        load: ``module:attribute`` of a function without arguments that returns the `Dataset`, making it if need be.
+        load: Function without arguments that returns the `Dataset` and makes it on first use, or its address
+            ``module:attribute``. None: the data set is read from the home folder, where `build` has put it.
         build: The command that makes it first, where it cannot be made without the user's own files.
     """
 
     name: str
     summary: str
-    load: str
+    load: str | Callable[[], Dataset] | None = None
     build: str | None = None
 
 
-DEMO = DatasetSource(
-    "demo", "invented music and playlists, made on first use", "larpbench.datasets.catalogue:load_demo"
-)
-DEMO_2 = DatasetSource(
-    "demo-2", "another invented world, to test transfer: larp@demo-2", "larpbench.datasets.catalogue:load_demo_2"
-)
-MPD = DatasetSource(
-    "mpd",
-    "the Million Playlist Dataset, from your own copy",
-    "larpbench.datasets.catalogue:load_mpd",
-    "larpbench dataset build mpd --source spotify_million_playlist_dataset.zip --preset paper",
-)
-LFM = DatasetSource(
-    "lfm",
-    "listening histories of Last.fm users, from your own copy of LFM-2b or LFM-1b",
-    "larpbench.datasets.catalogue:load_lfm",
-    "larpbench dataset build lfm --source LFM-2b --preset paper",
-)
-OLGA = DatasetSource(
-    "olga",
-    "artists of OLGA and who is similar to whom, from your own copy and your own edges",
-    "larpbench.datasets.catalogue:load_olga",
-    "larpbench dataset build olga --source olga --edges artist_connections.npz",
-)
-DISCO_OLGA = DatasetSource(
-    "disco-olga",
-    "the artist graph of the second paper, from your own copy of its authors' archive",
-    "larpbench.datasets.catalogue:load_disco_olga",
-    "larpbench dataset build disco-olga --source disco-olga_data",
-)
-TOY_ARTISTS = DatasetSource(
-    "toy-artists",
-    "300 invented artists in planted communities, made on first use",
-    "larpbench.datasets.catalogue:load_toy_artists",
-)
 DATASETS: Registry[DatasetSource] = Registry(
     "dataset",
     DatasetSource,
     {
-        name: f"larpbench.datasets.catalogue:{name.upper().replace('-', '_')}"
-        for name in ("demo", "demo-2", "disco-olga", "lfm", "mpd", "olga", "toy-artists")
+        "demo": "larpbench.datasets.demo.build:DEMO",
+        "demo-2": "larpbench.datasets.demo.build:DEMO_2",
+        "disco-olga": "larpbench.datasets.artists.olga:DISCO_OLGA",
+        "lfm": "larpbench.datasets.sources.lfm.build:LFM",
+        "mpd": "larpbench.datasets.sources.mpd.build:MPD",
+        "olga": "larpbench.datasets.artists.olga:OLGA",
+        "toy-artists": "larpbench.datasets.artists.toy:TOY_ARTISTS",
     },
     group="larpbench.datasets",
     name_of=lambda source: source.name,
 )
-
-
-def load_demo() -> Dataset:
-    """Return the demo data set, made on first use."""
-    from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
-
-    return build_demo(datasets_folder() / f"demo-v{GENERATOR_VERSION}")
-
-
-def load_demo_2() -> Dataset:
-    """Return a second world of the demo's kind, made on first use."""
-    from larpbench.datasets.demo.build import GENERATOR_VERSION, build_demo
-    from larpbench.datasets.demo.world import WorldSpec
-
-    folder = datasets_folder() / f"demo-2-v{GENERATOR_VERSION}"
-    return read_dataset(folder) if (folder / MANIFEST).is_file() else build_demo(folder, WorldSpec(seed=2))
-
-
-def load_mpd() -> Dataset:
-    """Return the data set ``mpd``, if it has been built."""
-    return _load_built(MPD)
-
-
-def load_lfm() -> Dataset:
-    """Return the data set ``lfm``, if it has been built."""
-    return _load_built(LFM)
-
-
-def load_olga() -> Dataset:
-    """Return the data set ``olga``, if it has been built."""
-    return _load_built(OLGA)
-
-
-def load_disco_olga() -> Dataset:
-    """Return the data set ``disco-olga``, if it has been built."""
-    return _load_built(DISCO_OLGA)
-
-
-def load_toy_artists() -> Dataset:
-    """Return the toy graph, made on first use."""
-    from larpbench.datasets.artists.toy import GENERATOR_VERSION, build_toy
-
-    return build_toy(datasets_folder() / f"toy-artists-v{GENERATOR_VERSION}")
 
 
 def is_built(source: DatasetSource) -> bool:
@@ -127,7 +55,16 @@ def is_built(source: DatasetSource) -> bool:
     return (datasets_folder() / source.name / MANIFEST).is_file()
 
 
-def _load_built(source: DatasetSource) -> Dataset:
+def load_source(source: DatasetSource) -> Dataset:
+    """Return the data set of a registered source.
+
+    Raises:
+        MissingPartError: If it has to be built first.
+    """
+    if source.load is not None:
+        load = resolve(source.load) if isinstance(source.load, str) else source.load
+        made: Dataset = load()
+        return made
     if not is_built(source):
         raise MissingPartError(
             f"the data set {source.name!r} has not been built: it needs your own copy of the files",
@@ -146,9 +83,9 @@ def list_datasets() -> list[str]:
     """Return the names of all data sets: built-in, of plug-ins, and under the home folder."""
     folder = datasets_folder()
     built = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
-    known = DATASETS.names()
-    made = re.compile(r"(demo(-2)?|toy-artists)-v\d+")
-    return [*known, *(name for name in built if name not in known and not made.fullmatch(name))]
+    registered = DATASETS.names()
+    invented = re.compile(r"(demo(-2)?|toy-artists)-v\d+")
+    return [*registered, *(name for name in built if name not in registered and not invented.fullmatch(name))]
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
@@ -160,7 +97,7 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
 
 def _require_rules(dataset: Dataset) -> None:
     """Refuse a plug-in's playlists that break the protocol; those that larpbench builds cannot."""
-    from larpbench.datasets.check import check_rules
+    from larpbench.datasets.check import check_rules  # which loads the audio libraries
 
     broken = [each for each in check_rules(dataset) if not each.ok] if dataset.graph is None else []
     if broken:
@@ -173,7 +110,7 @@ def _require_rules(dataset: Dataset) -> None:
 
 @aside()
 def load_dataset(name: str | Path) -> Dataset:
-    """Return a data set by name or folder. A name that larpbench or a plug-in brings is that one, whatever lies here.
+    """Return a data set by name or folder. A name in the registry goes before a folder of that name.
 
     Raises:
         UnknownNameError: If there is no such data set.
@@ -182,15 +119,15 @@ def load_dataset(name: str | Path) -> Dataset:
     """
     folder = Path(name)
     if isinstance(name, str) and name in DATASETS.names():
-        made: Dataset = resolve(DATASETS.get(name).load)()
-        if DATASETS.origin(name).distribution != "larpbench":
-            _require_rules(made)
-        return made
+        dataset = load_source(DATASETS.get(name))
+        if not DATASETS.origin(name).built_in:
+            _require_rules(dataset)
+        return dataset
     if _is(Path.is_file, folder / MANIFEST):
         return read_dataset(folder)
-    known = datasets_folder() / storage.slug(str(name))
-    if (known / MANIFEST).is_file():
-        return read_dataset(known)
+    named = datasets_folder() / storage.slug(str(name))
+    if (named / MANIFEST).is_file():
+        return read_dataset(named)
     if _is(Path.is_dir, folder):
         return read_dataset(folder)  # says what is missing
     raise UnknownNameError("dataset", str(name), list_datasets())

@@ -1,13 +1,58 @@
-"""What a build lost: which share of the playlist entries left and why, and when that is worth a warning."""
+"""What does not come into a data set: counted by reason, and told with a warning where much is lost."""
 
 from __future__ import annotations
 
-from larpbench.datasets.assemble import OTHER_SPLIT, TOO_SHORT
+from collections.abc import Mapping, Sequence
+
 from larpbench.datasets.schema import SPLITS, Manifest
 
+OTHER_SPLIT = "entries whose track belongs to another split"
+TOO_SHORT = "entries of playlists with too few tracks of their split"
 MOST_LEFT = 0.5
 """Where a larger share of the entries left, a build warns."""
 _BY_SPLIT = (OTHER_SPLIT, TOO_SHORT)
+_NAMED = 3
+_LONGEST = 120
+
+
+class LossCounter:
+    """What does not come into a data set: counts by reason, and the first three names of each."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one.
+
+        Args:
+            reason: What is left out, and why, such as ``files that cannot be read``.
+            name: Which one; any text of a file or a folder.
+        """
+        self._counts[reason] = self._counts.get(reason, 0) + 1
+        names = self._names.setdefault(reason, [])
+        if len(names) < _NAMED:
+            names.append(name)
+
+    def by_reason(self) -> dict[str, int]:
+        """Return reason, with the first three names, -> count."""
+        return {with_names(reason, self._names[reason], count): count for reason, count in self._counts.items()}
+
+
+def with_names(reason: str, names: Sequence[str], total: int) -> str:
+    """Return a reason with the first three names, shortened and escaped: ``reason ('a', 'b', 'c', ..)``."""
+    shown = ", ".join(repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…") for name in names[:_NAMED])
+    return f"{reason} ({shown}{', ..' if total > _NAMED else ''})"
+
+
+def in_words(left_out: Mapping[str, int]) -> str:
+    """Return reasons and counts as one line, for messages."""
+    return "; ".join(f"{count} {reason}" for reason, count in left_out.items())
+
+
+def entry_losses(left_out: Mapping[str, int]) -> dict[str, int]:
+    """Return the reasons for which playlist entries left; duplicates are no loss (protocol rule 1)."""
+    return {reason: count for reason, count in left_out.items() if reason.startswith("entries ")}
 
 
 def entries_before(manifest: Manifest) -> int:

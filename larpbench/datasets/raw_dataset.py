@@ -1,226 +1,195 @@
-"""From what a builder has collected (tracks as text, playlists as numbers) to a data set folder, in bounded memory."""
+"""What a source hands over to `larpbench.datasets.build`: tracks as text, playlists as whole numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from larpbench import progress
-from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.assemble import entries_among, sorted_tracks
-from larpbench.datasets.audio_files.named import NamedAudio
-from larpbench.datasets.audio_files.usable import UsableTracks, find_usable
-from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
-from larpbench.datasets.files import write_dataset
-from larpbench.datasets.reading.larp_release import Release
-from larpbench.datasets.schema import SPLITS, DatasetAudio, Interactions, Manifest, SplitRule
-from larpbench.datasets.splits import rules as splits
-from larpbench.datasets.splits.builder import NOBODY, Claims, KeptPlaylists, PlaylistLog
-from larpbench.errors import DataError
-from larpbench.fingerprint import digest
+from larpbench.datasets.schema import DatasetAudio
+from larpbench.errors import DataError, named
 
-ENTRIES_AT_A_TIME = 1 << 18
+_BLOCK = 1 << 16
+_CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]+"
 
 
 @dataclass(frozen=True)
-class CollectedOptions:
-    """How a data set is made out of a published collection.
+class RawPlaylists:
+    """Playlists, or users, and their tracks as numbers.
 
     Attributes:
-        name: Name of the data set.
-        rule: How it is split.
-        caption_template: See `larpbench.datasets.captions`.
-        audio: The tracks' audio, by id; without it nothing is heard.
-        release: What the authors released of the tracks: their captions and clip times are used where they are known.
-        policy: How clips are cut.
+        ids: (p,) String, unique.
+        offsets: (p + 1,) int64; playlist i holds ``tracks[offsets[i]:offsets[i + 1]]``.
+        tracks: (entries,) uint32 rows of the track table.
+        order: ``listed``: in the playlist's order, no track twice; ``timed``: in the order of time, one entry for each
+            time that a track was played; ``unknown``: in no order, no track twice.
+        splits: (p,) int8 places in `SPLITS`, if the source states them; the track table then has a column ``split``.
+        roles: (entries,) int8 places in `ROLES`, if the source states them.
     """
 
-    name: str
-    rule: SplitRule
-    caption_template: str = DEFAULT_TEMPLATE
-    audio: NamedAudio | None = None
-    release: Release | None = None
-    policy: AudioPolicy = field(default_factory=AudioPolicy)
+    ids: pl.Series
+    offsets: np.ndarray
+    tracks: np.ndarray
+    order: Literal["listed", "timed", "unknown"]
+    splits: np.ndarray | None = None
+    roles: np.ndarray | None = None
 
-    def recipe(self, *sources: object) -> str:
-        """Return the digest of these options and of what identifies the source files."""
-        return digest(
-            [
-                list(sources),
-                self.name,
-                self.rule.model_dump(mode="json"),
-                self.caption_template,
-                self.audio.listing_digest if self.audio else None,
-                self.release.digests if self.release else None,
-                self.policy.model_dump(mode="json"),
-            ]
-        )
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of(self, row: int) -> np.ndarray:
+        """Return the tracks of a playlist."""
+        return self.tracks[self.offsets[row] : self.offsets[row + 1]]
+
+    def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield all playlists in blocks: the first, the one after the last, and the tracks of all of them.
+
+        Whole arrays are not used as indices: numpy would copy them to 8 bytes an entry.
+        """
+        for start in range(0, len(self), _BLOCK):
+            stop = min(start + _BLOCK, len(self))
+            yield start, stop, self.tracks[self.offsets[start] : self.offsets[stop]]
+
+    def entries(self) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        """Yield all playlists in blocks, each track of a playlist once.
+
+        Yields:
+            The first playlist, the one after the last, and for each entry the number of its playlist within the block
+            and its track, both in the order of the playlist; timed entries count where a track comes first.
+        """
+        for start, stop, tracks in self.blocks():
+            row_of = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(self.offsets[start : stop + 1]))
+            if self.order == "timed":
+                first = np.sort(np.unique(row_of.astype(np.int64) << 32 | tracks, return_index=True)[1])
+                row_of, tracks = row_of[first], tracks[first]
+            yield start, stop, row_of, tracks
+
+    def sizes(self) -> np.ndarray:
+        """Return (p,) int64, how many different tracks each playlist has."""
+        if self.order != "timed":
+            return np.diff(self.offsets)
+        counts = [np.bincount(row_of, minlength=stop - start) for start, stop, row_of, _ in self.entries()]
+        return np.concatenate([np.empty(0, dtype=np.int64), *counts])
+
+    def renumber(self, numbers: np.ndarray) -> None:
+        """Put another number in the place of each track, without a copy.
+
+        Args:
+            numbers: (n,) uint32, by the number so far.
+        """
+        for _, _, tracks in self.blocks():
+            tracks[:] = numbers[tracks]
+
+    def times_held(self, n_tracks: int) -> np.ndarray:
+        """Return (n_tracks,) the number of entries of each track."""
+        counts = np.zeros(n_tracks, dtype=np.int64)
+        for _, _, tracks in self.blocks():
+            counts += np.bincount(tracks, minlength=n_tracks)
+        return counts
+
+    def restricted(self, usable: np.ndarray) -> RawPlaylists:
+        """Return the playlists without some tracks, with rows of a track table that lacks them too.
+
+        Args:
+            usable: (n,) bool, for each row of the track table.
+        """
+        row = (np.cumsum(usable) - 1).astype(np.uint32)
+        lengths = np.empty(len(self), dtype=np.int64)
+        parts = [np.empty(0, dtype=np.uint32)]
+        for start, stop, tracks in self.blocks():
+            kept = usable[tracks]
+            before = np.concatenate([[0], np.cumsum(kept)])
+            lengths[start:stop] = np.diff(before[self.offsets[start : stop + 1] - self.offsets[start]])
+            parts.append(row[tracks[kept]])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return replace(self, offsets=offsets, tracks=np.concatenate(parts))
 
 
 @dataclass
-class Collected:
-    """What a builder has read; it is changed in place while the data set is made, since there is room for it only once.
+class RawDataset:
+    """Tracks and playlists before the split; changed in place during a build, since memory holds them only once.
 
     Attributes:
-        tracks: Columns ``track_id``, ``title``, ``artist``, ``album``; the texts are clean.
-        log: Playlists, with rows of `tracks`.
+        tracks: Columns ``track_id``, ``title``, ``artist``, ``album`` (clean texts), and maybe ``split``, ``audio``,
+            ``clip_start_s``, ``duration_s``.
+        playlists: With rows of `tracks`.
         source: What it was read from, in words.
         licence: Licence of the data, in words.
         left_out: Reason -> number of what did not come in.
-        notes: What every table made on the data set has to say.
+        notes: Sentences that every table made on the data set prints.
+        audio: The tracks' audio, if there is any.
+        silent: (p,) how many tracks each playlist lost because their audio cannot be used; None if none did.
     """
 
     tracks: pl.DataFrame
-    log: PlaylistLog
+    playlists: RawPlaylists
     source: str
     licence: str
-    left_out: dict[str, int]
-    notes: tuple[str, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    audio: DatasetAudio | None = None
+    silent: np.ndarray | None = None
+
+    def sort(self) -> None:
+        """Sort the tracks by id and number them anew.
+
+        Raises:
+            DataError: If an id is missing, unprintable, or there twice.
+        """
+        if not self.tracks["track_id"].is_sorted():
+            order = self.tracks["track_id"].arg_sort().to_numpy()
+            number = np.empty(len(order), dtype=np.uint32)
+            number[order] = np.arange(len(order), dtype=np.uint32)
+            self.playlists.renumber(number)
+        self.tracks = sorted_tracks(self.tracks)
 
 
-def build_collected(
-    collected: Collected,
-    options: CollectedOptions,
-    draw: Callable[[Claims], None],
-    output: Path,
-    recipe: str,
-) -> Manifest:
-    """Hear, draw, caption and write a data set.
-
-    Args:
-        collected: Tracks and playlists.
-        options: How.
-        draw: Takes playlists and claims tracks for the splits.
-        output: Folder to write.
-        recipe: See `Manifest`.
+def sorted_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the tracks sorted by id.
 
     Raises:
-        DataError: If nothing is left.
+        DataError: If an id is missing, unprintable, or there twice.
     """
-    _sort(collected)
-    left_out, left_out_entries = dict(collected.left_out), entries_among(collected.left_out)
-    sizes, heard = collected.log.sizes(), None
-    if options.audio is not None:
-        heard = _hear(collected, options.audio, options, left_out)
-    silent = sizes - collected.log.sizes()
-    claims = Claims(collected.log, options.rule, *_claimable(collected.tracks, options.rule.artist_disjoint))
-    draw(claims)
-    kept = claims.kept()
-    left_out |= claims.left_out
-    left_out_entries |= claims.left_out_entries
-    if lost := int(silent[claims.tried].sum()):
-        left_out_entries["entries whose track has no audio that can be used"] = lost
-    table = _track_table(collected.tracks, claims.owner, options, heard)
-    collected.tracks = collected.tracks.select("track_id")
-    return write_dataset(
-        output,
-        table,
-        _blocks(collected.log.ids, kept, collected.tracks["track_id"], options.rule.seed),
-        name=options.name,
-        source=collected.source,
-        licence=collected.licence,
-        caption_template=options.caption_template + (" or that of the authors' release" if options.release else ""),
-        split=options.rule,
-        left_out=left_out,
-        left_out_entries=left_out_entries,
-        notes=collected.notes,
-        audio=_dataset_audio(options, heard, table),
-        recipe=recipe,
+    require_ids(tracks, "track_id", "tracks")
+    repeated = tracks.filter(pl.col("track_id").is_duplicated())["track_id"].unique().sort()
+    if len(repeated):
+        raise DataError(
+            f"{len(repeated)} track ids occur more than once: {named(repeated)}",
+            where="tracks",
+            allowed="one row a track",
+        )
+    return tracks.sort("track_id")
+
+
+def clean_texts(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the tracks with titles, artists and albums without control characters; unknown ones are empty."""
+    text = [
+        pl.col(name).fill_null("").str.replace_all(_CONTROL_CHARACTERS, " ").str.strip_chars()
+        for name in ("title", "artist", "album")
+    ]
+    return tracks.with_columns(text)
+
+
+def unprintable(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the rows whose id is missing, empty, or has control characters."""
+    return frame.filter(
+        pl.col(column).is_null() | (pl.col(column) == "") | pl.col(column).str.contains(_CONTROL_CHARACTERS)
     )
 
 
-def _sort(collected: Collected) -> None:
-    """Sort the tracks by id and number them anew."""
-    order = collected.tracks["track_id"].arg_sort().to_numpy()
-    number = np.empty(len(order), dtype=np.uint32)
-    number[order] = np.arange(len(order), dtype=np.uint32)
-    collected.log.renumber(number)
-    collected.tracks = sorted_tracks(collected.tracks)
+def require_ids(frame: pl.DataFrame, column: str, where: str) -> None:
+    """Refuse ids that are missing, empty or have control characters.
 
-
-def _hear(collected: Collected, audio: NamedAudio, options: CollectedOptions, left_out: dict[str, int]) -> UsableTracks:
-    """Leave out tracks whose audio is not there or cannot be used (protocol rule 4)."""
-    ids = collected.tracks["track_id"]
-    paths = audio.of(ids, collected.log.times_held(len(ids)))
-    if len(paths) < len(ids):
-        left_out["tracks without an audio file"] = len(ids) - len(paths)
-    starts = {}
-    if options.release is not None:
-        known = options.release.tracks.drop_nulls("start_s")
-        starts = dict(known.select("track_id", "start_s").iter_rows())
-    heard = find_usable(paths, options.policy, options.rule.seed, starts)
-    left_out |= heard.left_out
-    usable = ids.is_in(heard.clips["track_id"].to_list()).to_numpy()
-    if not usable.any():
-        reasons = "; ".join(f"{count} {reason}" for reason, count in heard.left_out.items())
-        raise DataError(f"no track has audio that can be used: {reasons}", where=str(audio.given))
-    collected.tracks, collected.log = collected.tracks.filter(pl.Series(usable)), collected.log.restricted(usable)
-    return heard
-
-
-def _claimable(tracks: pl.DataFrame, artists: bool) -> tuple[pl.Series, np.ndarray | None]:
-    """Return what is claimed, by name, and which a track belongs to: the tracks themselves, or their artists."""
-    if not artists:
-        return tracks["track_id"], None
-    known = pl.col("artist") != ""
-    names = tracks.select(pl.when(known).then(pl.col("artist").str.to_lowercase()).otherwise("track_id")).to_series()
-    return names.unique().sort(), (names.rank("dense") - 1).cast(pl.Int64).to_numpy()
-
-
-def _track_table(
-    tracks: pl.DataFrame, owner: np.ndarray, options: CollectedOptions, heard: UsableTracks | None
-) -> pl.DataFrame:
-    names = pl.Series([*SPLITS])
-    chosen = owner != NOBODY
-    table = tracks if chosen.all() else tracks.filter(pl.Series(chosen))  # a filter copies all texts
-    table = table.with_columns(names.gather(owner[chosen]).alias("split"), caption_column(options.caption_template))
-    if options.release is not None:
-        released = options.release.tracks.select("track_id", released="caption")
-        table = table.join(released, on="track_id", how="left", maintain_order="left")
-        found = table.height - table["released"].null_count()
-        progress.say(f"release: it has the captions of {found} of {table.height} tracks")
-        table = table.with_columns(
-            caption=pl.coalesce(pl.col("released").str.replace_all(r"[\x00-\x1f\x7f]+", " "), "caption")
-        ).drop("released")
-    if heard is not None and options.audio is not None:
-        audio = options.audio
-        paths = [audio.file_of(name).relative_to(audio.root).as_posix() for name in table["track_id"]]
-        table = table.join(heard.clips, on="track_id", how="left", maintain_order="left").with_columns(
-            audio=pl.Series(paths, dtype=pl.String)
+    Raises:
+        DataError: If there are any.
+    """
+    bad = unprintable(frame, column)
+    if bad.height:
+        raise DataError(
+            f"{bad.height} rows have an empty {column}, or one with control characters",
+            where=where,
+            allowed="printable, non-empty ids",
         )
-    return table
-
-
-def _dataset_audio(options: CollectedOptions, heard: UsableTracks | None, table: pl.DataFrame) -> DatasetAudio | None:
-    if heard is None or options.audio is None:
-        return None
-    files = heard.files.join(table.select("track_id"), on="track_id", how="semi")
-    return DatasetAudio(str(options.audio.root), options.policy, files)
-
-
-def _blocks(log_ids: np.ndarray, kept: KeptPlaylists, track_ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
-    """Yield the rows of ``playlists.parquet``, in the order of the playlist ids, seeds and held-out tracks drawn."""
-    playlists = Interactions(log_ids[kept.rows].astype(str), kept.offsets, kept.tracks)
-    order = np.argsort(playlists.playlist_ids, kind="stable")
-    ends = np.cumsum(playlists.lengths[order])
-    names = pl.Series([*SPLITS])
-    start = 0
-    with progress.stage("write playlists", len(order), "playlists") as advance:
-        while start < len(order):
-            before = ends[start - 1] if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, before + ENTRIES_AT_A_TIME)))
-            block = playlists.select(order[start:stop])
-            frame = pl.DataFrame(
-                {
-                    "playlist_id": pl.Series(np.repeat(block.playlist_ids, block.lengths).tolist(), dtype=pl.String),
-                    "track_id": track_ids.gather(block.tracks),
-                    "split": names.gather(np.repeat(kept.split[order[start:stop]], block.lengths)),
-                }
-            )
-            yield splits.draw_roles(frame, seed).sort("playlist_id", "track_id")
-            advance(stop - start)
-            start = stop

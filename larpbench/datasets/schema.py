@@ -86,7 +86,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
-    kind: Literal["playlists", "artist-graph"] = "playlists"
+    kind: str = Field(default="playlists", pattern=r"^[a-z][a-z0-9-]*$")
+    """``playlists``, ``artist-graph`` (with a graph beside the tables), or what a plug-in's task reads."""
     name: str
     source: str
     """What it was built from, in words."""
@@ -165,8 +166,13 @@ class Interactions:
         )
 
 
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
+
+
 def clips_digest(clips: pl.DataFrame, policy: AudioPolicy) -> str:
-    """Return the digest of ``track_id``, ``samples_sha256``, ``clip_start_s`` and the policy: what is heard, and how.
+    """Return the digest of ``track_id``, ``samples_sha256``, ``clip_start_s`` and the policy: all that encoders hear.
 
     The files' own bytes are no part of it: another encoder, or another tag, packs the same sound into other bytes.
     """
@@ -234,8 +240,18 @@ class Split:
     def interactions(self, role: str | None = None) -> Interactions:
         """Return all playlists of the split with their tracks of one role (default: of any).
 
-        Playlists without such a track stay, empty: the rows are the same for every role.
+        Playlists without such a track stay, empty: the rows are the same for every role. The tables are joined once a
+        role; the arrays are shared by all who ask, and read-only.
         """
+        if role not in self._interactions:
+            self._interactions[role] = self._joined(role)
+        return self._interactions[role]
+
+    @cached_property
+    def _interactions(self) -> dict[str | None, Interactions]:
+        return {}
+
+    def _joined(self, role: str | None) -> Interactions:
         playlists = self.entries["playlist_id"].unique().sort()
         rows = self.entries if role is None else self.entries.filter(pl.col("role") == role)
         numbered = (
@@ -245,10 +261,19 @@ class Split:
         )
         counts = np.bincount(numbered["p"].to_numpy(), minlength=len(playlists))
         return Interactions(
-            playlists.to_numpy().astype(str) if len(playlists) else np.empty(0, dtype="<U1"),
-            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            numbered["t"].to_numpy().astype(np.int64),
+            _read_only(playlists.to_numpy().astype(str) if len(playlists) else np.empty(0, dtype="<U1")),
+            _read_only(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)),
+            _read_only(numbered["t"].to_numpy().astype(np.int64)),
         )
+
+    @cached_property
+    def artist_codes(self) -> np.ndarray:
+        """(n,) int64, a number for each artist; a track whose artist is unknown is its own artist. Read-only."""
+        artists = self.tracks["artist"].fill_null("").to_numpy().astype(str)
+        codes = np.unique(artists, return_inverse=True)[1].astype(np.int64)
+        unknown = artists == ""
+        codes[unknown] = len(artists) + np.arange(int(unknown.sum()))
+        return _read_only(codes)
 
     @cached_property
     def ids_digest(self) -> str:

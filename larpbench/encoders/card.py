@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+View = Literal["audio", "text"]
+VIEWS: tuple[View, ...] = ("audio", "text")
+"""The sides of a track that an encoder can read."""
 
 
 class EncoderCard(BaseModel):
-    """What anybody must know of an encoder to believe its results. Part of the key of its embeddings."""
+    """The facts needed to judge an encoder's results. Most of them are part of the key of its embeddings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,14 +20,14 @@ class EncoderCard(BaseModel):
     version: int
     """Raised with every change that changes the vectors: embeddings of an older version are never used."""
     summary: str
-    modalities: tuple[Literal["audio", "text"], ...]
+    modalities: tuple[View, ...]
     """What it reads of a track; empty if only the id."""
     dim: int | None
     """Length of the vectors; None if it depends on the argument."""
     sample_rate: int | None = None
-    """Rate in Hz at which it hears audio; None if it hears none."""
+    """Sample rate in Hz of the audio that it reads; None if it reads none."""
     window_s: float | None = None
-    """Seconds of audio that it sees at once; longer clips are cut into windows by the encoder."""
+    """Seconds of audio in one window; the encoder cuts longer clips into windows."""
     pooling: str | None = None
     """How windows and frames become one vector."""
     weights: str
@@ -31,14 +35,15 @@ class EncoderCard(BaseModel):
     licence: str
     """Licence of the code and, after a comma, of the weights."""
     training_data: str = "none"
-    """What the weights have seen: needed to judge whether the tested tracks were among it."""
+    """Data that the weights were trained on: needed to judge whether the tested tracks were among it."""
     overlaps: tuple[str, ...] = ()
-    """Names of data sets whose tracks may be among the training data, as far as its makers tell."""
+    """Names of data sets whose tracks may be among the training data, according to its authors."""
     paper: str | None = None
     original: str | None = None
     """The code that it wraps or ports; None if it is larpbench's own."""
-    proof: str | None = None
-    """How it was compared with the original code on the same weights and input, and the difference; None: never."""
+    verification: str | None = Field(default=None, validation_alias=AliasChoices("verification", "proof"))
+    """How it was compared with the original code on the same weights and input, and the difference; None: never.
+    ``proof`` in cards of earlier versions."""
     stochastic: bool = False
     """Whether the vectors depend on a seed: then it runs over several."""
     learns: Literal["nothing", "statistics"] = "nothing"
@@ -56,6 +61,6 @@ class EncoderCard(BaseModel):
     """Rough speed on one core, for the plan's estimate until a run has measured it."""
 
     @property
-    def unproven(self) -> bool:
-        """Whether it claims to compute what other code does, and was never compared with it."""
-        return self.original is not None and self.proof is None
+    def unverified(self) -> bool:
+        """Whether it is an adapter of other code and was never compared with it."""
+        return self.original is not None and self.verification is None

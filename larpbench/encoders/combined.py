@@ -9,6 +9,7 @@ import numpy as np
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.vectors import unit_rows
 
 
 def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
@@ -19,7 +20,7 @@ def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
     """
     cards = [each.card for each in parts]
     names = [each.identity for each in parts]
-    adapters, unproven = any(card.original for card in cards), any(card.unproven for card in cards)
+    adapters, unverified = any(card.original for card in cards), any(card.unverified for card in cards)
     dims = [card.dim for card in cards]
     card = EncoderCard(
         name="+".join(names),
@@ -28,12 +29,12 @@ def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
         modalities=tuple(each for each in ("audio", "text") if any(each in card.modalities for card in cards)),
         dim=sum(dim for dim in dims if dim) if all(dims) else None,
         pooling="each part scaled to the same length, side by side",
-        weights=_told(names, [card.weights for card in cards]),
-        licence=_told(names, [card.licence for card in cards]),
-        training_data=_told(names, [card.training_data for card in cards]),
+        weights=_joined(names, [card.weights for card in cards]),
+        licence=_joined(names, [card.licence for card in cards]),
+        training_data=_joined(names, [card.training_data for card in cards]),
         overlaps=tuple(dict.fromkeys(name for card in cards for name in card.overlaps)),
-        original=_told(names, [card.original for card in cards]) if adapters else None,
-        proof=_told(names, [card.proof for card in cards]) if adapters and not unproven else None,
+        original=_joined(names, [card.original for card in cards]) if adapters else None,
+        verification=_joined(names, [card.verification for card in cards]) if adapters and not unverified else None,
         stochastic=any(card.stochastic for card in cards),
         control=any(card.control for card in cards),
         tracks_per_second=1 / sum(1 / card.tracks_per_second for card in cards),
@@ -46,11 +47,7 @@ class CombinedEncoder:
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, sum of the parts' lengths) float32; a part that is all zero stays so."""
-        blocks = []
-        for block in batch.inputs:
-            lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
-            scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-            blocks.append(block * scale / np.sqrt(len(batch.inputs)))
+        blocks = [unit_rows(block.astype(np.float64)) / np.sqrt(len(batch.inputs)) for block in batch.inputs]
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
@@ -59,8 +56,8 @@ def build_combined(context: EncodeContext, argument: str | None) -> Encoder:
     return CombinedEncoder()
 
 
-def _told(names: Sequence[str], facts: Sequence[str | None]) -> str:
-    """Return what is said of the parts, once if it is the same of all."""
+def _joined(names: Sequence[str], facts: Sequence[str | None]) -> str:
+    """Return the facts of all parts as one text; a fact that is the same for all stands once."""
     if len(set(facts)) == 1:
         return facts[0] or "none"
     return "; ".join(f"{name}: {fact or 'none'}" for name, fact in zip(names, facts, strict=True))

@@ -1,4 +1,4 @@
-"""Yardsticks: random vectors, a code for each artist, and on the demo the vector that draws the playlists."""
+"""Controls: random vectors, a code per artist, and on the demo the vectors from which playlists were generated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.files import TRACKS
+from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed import VectorTable
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest_columns, digest_file_once
 from larpbench.table_files import read_parquet
 
+NAMES = ("oracle", "random", "same-artist")
 RANDOM_DIM = 128
 ARTIST_DIM = 256
 _ORACLE_FILE = "oracle.npz"
@@ -101,8 +104,55 @@ def _oracle_path(context: EncodeContext) -> Path:
     path = context.dataset_folder / _ORACLE_FILE
     if not path.is_file():
         raise MissingPartError(
-            "this data set has no oracle: nobody knows the vector that drew its playlists",
+            "this data set has no oracle: the vectors that generated its playlists are unknown",
             where=str(path),
             next_step="leave oracle out of --encoders",
         )
     return path
+
+
+RANDOM = EncoderSpec(
+    EncoderCard(
+        name="random",
+        version=1,
+        summary="control: random vectors, chance level",
+        modalities=(),
+        dim=RANDOM_DIM,
+        weights="none",
+        licence="Apache-2.0",
+        stochastic=True,
+        control=True,
+        tracks_per_second=100_000,
+    ),
+    factory=build_random,
+)
+SAME_ARTIST = EncoderSpec(
+    EncoderCard(
+        name="same-artist",
+        version=1,
+        summary="control: the artist alone, as a code",
+        modalities=(),
+        dim=ARTIST_DIM,
+        weights="none",
+        licence="Apache-2.0",
+        control=True,
+        tracks_per_second=200_000,
+    ),
+    factory=build_same_artist,
+    digest=same_artist_digest,
+)
+ORACLE = EncoderSpec(
+    EncoderCard(
+        name="oracle",
+        version=1,
+        summary="control: the demo's true track vectors",
+        modalities=(),
+        dim=None,
+        weights="none",
+        licence="CC0-1.0",
+        control=True,
+        tracks_per_second=1_000_000,
+    ),
+    factory=build_oracle,
+    digest=oracle_digest,
+)

@@ -1,63 +1,106 @@
-"""Names of encoders: the registry, and the one place where a full name becomes a spec."""
+"""Names of encoders: the registry, and the one parser of full names.
+
+A full name is ``base[:argument]``; of an encoder that is trained, ``base[:variant][@data set]`` with the data set
+anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`).
+"""
 
 from __future__ import annotations
 
+import ast
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
-from larpbench.datasets.catalogue import load_dataset
+from larpbench import storage
+from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, load_dataset
+from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
-from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.spec import DatasetReference, EncoderSpec
 from larpbench.errors import UsageError
 from larpbench.registry import Origin, Registry
 
-ENCODERS: Registry[EncoderSpec] = Registry(
-    "encoder",
-    EncoderSpec,
-    {
-        "bert": "larpbench.encoders.hub_cards:BERT",
-        "checkpoint": "larpbench.encoders.checkpoint:CHECKPOINT",
-        "clap-ft": "larpbench.encoders.baselines.specs:CLAP_FT",
-        "clap-music": "larpbench.encoders.hub_cards:CLAP_MUSIC",
-        "clap-music-speech": "larpbench.encoders.hub_cards:CLAP_MUSIC_SPEECH",
-        "clap-pt": "larpbench.encoders.hub_cards:CLAP_PT",
-        "clap-random": "larpbench.encoders.hub_cards:CLAP_RANDOM",
-        "cnn": "larpbench.encoders.baselines.specs:CNN",
-        "co-playlist": "larpbench.encoders.baselines.specs:CO_PLAYLIST",
-        "essentia": "larpbench.encoders.package_cards:ESSENTIA",
-        "essentia-tf": "larpbench.encoders.package_cards:ESSENTIA_TF",
-        "handcrafted": "larpbench.encoders.cards:HANDCRAFTED",
-        "hf-audio": "larpbench.encoders.package_cards:HF_AUDIO",
-        "htsat": "larpbench.encoders.hub_cards:HTSAT",
-        "jukebox": "larpbench.encoders.package_cards:JUKEBOX",
-        "laion-clap": "larpbench.encoders.package_cards:LAION_CLAP",
-        "larp-tpc": "larpbench.encoders.larp.specs:LARP_TPC",
-        "larp-tpc-fusion": "larpbench.encoders.larp.specs:LARP_TPC_FUSION",
-        "larp-ttc": "larpbench.encoders.larp.specs:LARP_TTC",
-        "larp-untrained": "larpbench.encoders.larp.specs:LARP_UNTRAINED",
-        "larp-wtc": "larpbench.encoders.larp.specs:LARP_WTC",
-        "minilm": "larpbench.encoders.cards:MINILM",
-        "mule": "larpbench.encoders.package_cards:MULE",
-        "musicnn-msd": "larpbench.encoders.cards:MUSICNN_MSD",
-        "musicnn-mtt": "larpbench.encoders.cards:MUSICNN_MTT",
-        "openl3": "larpbench.encoders.package_cards:OPENL3",
-        "oracle": "larpbench.encoders.cards:ORACLE",
-        "precomputed": "larpbench.encoders.cards:PRECOMPUTED",
-        "random": "larpbench.encoders.cards:RANDOM",
-        "same-artist": "larpbench.encoders.cards:SAME_ARTIST",
-        "text": "larpbench.encoders.hub_cards:TEXT",
-        "tfidf": "larpbench.encoders.cards:TFIDF",
-    },
-    group="larpbench.encoders",
-    name_of=lambda spec: spec.card.name,
-)
+Ending = TypeVar("Ending", bound=str)
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 ALIASES = {"larp": "larp-tpc-fusion"}
-_NAME = re.compile(r"(?P<base>[^:@]+)(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
+_FOLDER = Path(__file__).parent
+_OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
+_HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
+_TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
+
+
+def _built_in() -> dict[str, str]:
+    """Return name -> address of its spec, for the families in `adapters` and `_OTHER_FAMILIES`. Imports none of them.
+
+    A family's names are those of its header ``NAMES = (...)``, or else the one of its file, with ``-`` for ``_``. The
+    spec is the attribute of the same name, in upper case and with ``_`` for ``-``.
+    """
+    adapters = _FOLDER / "adapters"
+    paths = [*adapters.glob("*/__init__.py"), *(path for path in adapters.glob("*.py") if path.stem != "__init__")]
+    found = {}
+    for path in [*paths, *(_FOLDER / each for each in _OTHER_FAMILIES)]:
+        module = ".".join(path.relative_to(_FOLDER).with_suffix("").parts).removesuffix(".__init__")
+        header = _HEADER.search(path.read_text(encoding="utf-8"))
+        names = ast.literal_eval(header[1]) if header else (module.rpartition(".")[2].replace("_", "-"),)
+        found.update({name: f"larpbench.encoders.{module}:{name.upper().replace('-', '_')}" for name in names})
+    return found
+
+
+ENCODERS: Registry[EncoderSpec] = Registry(
+    "encoder", EncoderSpec, _built_in(), group="larpbench.encoders", name_of=lambda spec: spec.card.name
+)
+
+
+@dataclass(frozen=True)
+class EncoderName:
+    """The name of one encoder.
+
+    Attributes:
+        written: As it was written.
+        base: The part that the registry knows, with aliases resolved.
+        rest: What follows it.
+    """
+
+    written: str
+    base: str
+    rest: str
+
+    def argument_and_source(self, trained: bool) -> tuple[str, str | None]:
+        """Return the argument with its colon, and the data set after the ``@``; None where there is no ``@``."""
+        if trained and (parts := _TRAINED.fullmatch(self.rest)):
+            return parts["before"] + parts["after"], parts["source"]
+        return self.rest, None
+
+
+def parse_name(name: str) -> tuple[EncoderName, ...]:
+    """Split a full name into those of its parts: several if it is ``A+B``, else one.
+
+    A plus sign inside a file's name separates nothing.
+
+    Raises:
+        UsageError: If there is nothing on one side of a plus sign.
+    """
+    parts: list[EncoderName] = []
+    for text in name.split("+"):
+        part = _parsed(text)
+        if parts and parts[-1].rest and part.base not in ENCODERS.names():
+            parts[-1] = _parsed(f"{parts[-1].written}+{text}")
+        else:
+            parts.append(part)
+    if len(parts) > 1 and not all(part.written for part in parts):
+        raise UsageError("an encoder must stand on each side of a +", where=name, allowed="A+B")
+    return tuple(parts)
+
+
+def _parsed(name: str) -> EncoderName:
+    base = re.split("[:@]", name, maxsplit=1)[0]
+    return EncoderName(name, ALIASES.get(base, base), name[len(base) :])
 
 
 def get_encoder(name: str) -> EncoderSpec:
-    """Return the spec of an encoder by its full name.
+    """Return the spec of an encoder by its full name. No data set is loaded or made.
 
     Such as ``tfidf``, ``precomputed:vectors.npz``, ``larp-ttc:audio`` (one view of an encoder that is trained on the
     data set that is tested), ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested), or
@@ -68,53 +111,78 @@ def get_encoder(name: str) -> EncoderSpec:
         UsageError: If an argument after the colon is missing or out of place.
         MissingPartError: If it is a plug-in that cannot be loaded.
     """
-    parts = split_combination(name)
-    if len(parts) == 1:
-        return _single(name)
-    if not all(parts):
-        raise UsageError("an encoder must stand on each side of a +", where=name, allowed="A+B")
-    return combine([_single(part) for part in parts])
+    specs = [_spec(part) for part in parse_name(name)]
+    return specs[0] if len(specs) == 1 else combine(specs)
 
 
-def split_combination(name: str) -> list[str]:
-    """Return the names of the parts of ``A+B``; a plus sign inside a file's name separates nothing."""
-    parts: list[str] = []
-    for part in name.split("+"):
-        known = ALIASES.get(base := re.split("[:@]", part, maxsplit=1)[0], base) in ENCODERS.names()
-        if parts and not known and re.search("[:@]", parts[-1]):
-            parts[-1] += f"+{part}"
-        else:
-            parts.append(part)
-    return parts
-
-
-def _single(name: str) -> EncoderSpec:
-    base = base_name(name)
+def _spec(name: EncoderName) -> EncoderSpec:
+    base = name.base
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
     if not origin.built_in:
         spec = replace(spec, plugin=f"{origin.distribution} {origin.version}")
-    written = name.partition(":")[0].partition("@")[0]
-    argument, source = name[len(written) :], None
-    if spec.training and (parts := _NAME.fullmatch(name)):
-        argument, source = parts["before"] + parts["after"], parts["source"]
+    argument, source = name.argument_and_source(spec.training is not None)
     if source == "":
-        raise UsageError("a data set must follow the @", where=name, allowed=f"{base}@DATASET")
+        raise UsageError("a data set must follow the @", where=name.written, allowed=f"{base}@DATASET")
     if argument.startswith("@"):
         raise UsageError(
-            f"encoder {base!r} is not trained on playlists: nothing follows an @", where=name, allowed=base
+            f"encoder {base!r} is not trained on playlists: nothing follows an @", where=name.written, allowed=base
         )
     if spec.takes is None and argument:
-        raise UsageError(f"encoder {base!r} takes nothing after a colon", where=name, allowed=base)
+        raise UsageError(f"encoder {base!r} takes nothing after a colon", where=name.written, allowed=base)
     if spec.takes is not None and len(argument) < 2 and not spec.takes.startswith("["):
-        raise UsageError(f"encoder {base!r} needs a {spec.takes}", where=name, allowed=f"{base}:{spec.takes}")
+        raise UsageError(f"encoder {base!r} needs a {spec.takes}", where=name.written, allowed=f"{base}:{spec.takes}")
     spec = spec.bind(argument[1:]) if argument else spec
-    return spec.learning_from(load_dataset(source)) if source else spec
+    return spec.learning_from(_dataset(source)) if source else spec
 
 
-def base_name(name: str) -> str:
-    """Return the part of an encoder's name that the registry knows."""
-    written = re.split("[:@]", name, maxsplit=1)[0]
-    return ALIASES.get(written, written)
+def _dataset(name: str) -> DatasetReference:
+    """Return the data set of a name or folder, unloaded.
+
+    Raises:
+        UnknownNameError: If there is none.
+        MissingPartError: If it has not been built and cannot be without the user's own files.
+    """
+    if name in DATASETS.names():
+        source = DATASETS.get(name)
+        return DatasetReference(name, name) if source.build is None or is_built(source) else _loaded(name)
+    for folder in (Path(name), datasets_folder() / storage.slug(name)):
+        with suppress(OSError, ValueError):  # longer than a path can be
+            if (folder / MANIFEST).is_file():
+                return DatasetReference(read_manifest(folder).name, str(folder))
+    return _loaded(name)
+
+
+def _loaded(name: str) -> DatasetReference:
+    return DatasetReference.of(load_dataset(name))  # says what is wrong with it
+
+
+def parse_variant(spec: EncoderSpec, argument: str, *slots: Sequence[str] | re.Pattern[str]) -> list[str | None]:
+    """Return the words of a variant such as ``tiny:audio``, one per slot; None where the slot's word is left out.
+
+    Args:
+        spec: The encoder, for the message.
+        argument: What follows the colon of its name.
+        slots: In order, the words or the pattern of words that may stand there.
+
+    Raises:
+        UsageError: If a word fits no slot, or the order is another.
+    """
+    words = argument.split(":")
+    found: list[str | None] = []
+    for slot in slots:
+        fits = words and (slot.fullmatch(words[0]) if isinstance(slot, re.Pattern) else words[0] in slot)
+        found.append(words.pop(0) if fits else None)
+    if words:
+        name = spec.card.name
+        raise UsageError(f"encoder {name!r} has no variant {argument!r}", allowed=f"{name}:{spec.takes}, in this order")
+    return found
+
+
+def split_ending(argument: str, endings: Sequence[Ending]) -> tuple[str, Ending | None]:
+    """Split ``FOLDER:audio`` into ``FOLDER`` and its last word, if that is one of the endings; else None."""
+    rest, _, last = argument.rpartition(":")
+    ending = next((each for each in endings if each == last), None)
+    return (rest if ending else argument), ending
 
 
 def list_encoders() -> list[str]:
@@ -132,6 +200,6 @@ def encoder_origin(spec: EncoderSpec, otherwise: Origin | None = None) -> dict[s
     if spec.combined:
         parts = [encoder_origin(each, otherwise) for each in spec.inputs]
         return {key: "+".join(dict.fromkeys(part[key] for part in parts)) for key in parts[0]}
-    base = base_name(spec.identity)
+    base = spec.card.name
     origin = otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base)
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

@@ -1,15 +1,19 @@
-"""What an encoder is, and what is known of it before it is built."""
+"""The spec of an encoder: everything about it that can be read before it is built."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Literal
 
 from larpbench import packages
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest
@@ -37,6 +41,35 @@ class Status:
 
 
 @dataclass(frozen=True)
+class DatasetReference:
+    """A data set that is loaded, and made if need be, when it is first used.
+
+    Attributes:
+        name: Its name in identities and records.
+        place: Its registered name or its folder.
+    """
+
+    name: str
+    place: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DatasetReference:
+        """Return the reference to a data set in memory."""
+        reference = cls(dataset.name, str(dataset.folder))
+        reference.__dict__["dataset"] = dataset
+        return reference
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set itself."""
+        return load_dataset(self.place)
+
+
+FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
+"""Of a model in a folder: fields of its card, with ``modalities``, and the encoders whose vectors it reads."""
+
+
+@dataclass(frozen=True)
 class Training:
     """How an encoder comes by its weights. All of it is known before training, and is part of the checkpoint's key.
 
@@ -48,6 +81,8 @@ class Training:
         reads_captions: Whether it reads the tracks' captions itself.
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
         seconds: Rough time on one core, for the plan's estimate.
+        read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
+            method in a folder, for ``checkpoint:FOLDER``; None where there is no such thing.
     """
 
     method: str
@@ -57,6 +92,7 @@ class Training:
     reads_captions: bool = False
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
+    read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +101,7 @@ class EncoderSpec:
 
     Attributes:
         card: What it is.
-        factory: A function ``(context, argument) -> Encoder``, or where one is: ``module:attribute``.
+        factory: A function ``(context, argument) -> Encoder`` that imports what is heavy only when it is called.
         requires: Modules that must be importable.
         extra: Extra of larpbench that brings them.
         versions: Requirements that their versions must meet, as pip knows them, such as ``numpy<2``.
@@ -80,16 +116,16 @@ class EncoderSpec:
         plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
         inputs: Encoders whose vectors it reads of each track.
         training: How it is trained; None if it is not.
-        source: The data set whose train split it, and what it builds upon, learns from; None: the one that is tested.
+        trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
+        in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
-        golden: ``module:attribute`` of the `Golden` that it is compared with, see `larpbench.encoders.references`.
-        binder: ``module:attribute`` of a function ``(spec, argument) -> EncoderSpec`` for encoders whose card depends
-            on the argument.
+        reference: Returns the stored `Reference` that it is compared with.
+        binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
 
     card: EncoderCard
-    factory: str | Callable[[EncodeContext, str | None], Encoder]
+    factory: Callable[[EncodeContext, str | None], Encoder]
     requires: tuple[str, ...] = ()
     extra: str | None = None
     versions: tuple[str, ...] = ()
@@ -102,11 +138,17 @@ class EncoderSpec:
     plugin: str | None = None
     inputs: tuple[EncoderSpec, ...] = ()
     training: Training | None = None
-    source: Dataset | None = None
+    trained_on: DatasetReference | None = None
     combined: bool = False
+    in_place: bool = False
     only_by_name: bool = False
-    golden: str | None = None
-    binder: str | None = None
+    reference: Callable[[], Reference] | None = None
+    binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
+
+    def __post_init__(self) -> None:
+        """Accept ``module:attribute`` as factory, as earlier versions did; kept for one version."""
+        if isinstance(self.factory, str):
+            object.__setattr__(self, "factory", partial(_build_at, self.factory))
 
     @property
     def identity(self) -> str:
@@ -114,7 +156,7 @@ class EncoderSpec:
         if self.combined:
             return "+".join(each.identity for each in self.inputs)
         name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
-        return f"{name}@{self.source.name}" if self.training and self.source else name
+        return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
 
     @property
     def reads_audio(self) -> bool:
@@ -124,10 +166,18 @@ class EncoderSpec:
     def bind(self, argument: str) -> EncoderSpec:
         """Return the spec with what followed the colon."""
         bound = replace(self, argument=argument)
-        return resolve(self.binder)(bound, argument) if self.binder else bound
+        return self.binder(bound, argument) if self.binder else bound
 
-    def learning_from(self, source: Dataset) -> EncoderSpec:
+    def viewed(self, view: View | None) -> EncoderSpec:
+        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
+        if view is None:
+            return self
+        card = self.card.model_copy(update={"modalities": (view,), "pooling": f"the {view} vector alone, of length 1"})
+        return replace(self, card=card, inputs=(self.inputs[VIEWS.index(view)],) if self.inputs else ())
+
+    def learning_from(self, source: Dataset | DatasetReference) -> EncoderSpec:
         """Return the spec with what it and its inputs learn being learnt from a data set's train split."""
+        source = DatasetReference.of(source) if isinstance(source, Dataset) else source
         training = self.training
         if training:
             training = replace(
@@ -136,13 +186,18 @@ class EncoderSpec:
                 inputs=tuple(each.learning_from(source) for each in training.inputs),
             )
         inputs = tuple(each.learning_from(source) for each in self.inputs)
-        return replace(self, source=source, training=training, inputs=inputs)
+        return replace(self, trained_on=source, training=training, inputs=inputs)
 
     def tested_on(self, dataset: Dataset) -> EncoderSpec:
         """Return the spec with all of it that is trained, and not yet bound to a data set, learning from this one."""
         if self.combined:
             return replace(self, inputs=tuple(each.tested_on(dataset) for each in self.inputs))
-        return self.learning_from(dataset) if self.training and not self.source else self
+        return self.learning_from(dataset) if self.training and not self.trained_on else self
+
+    @property
+    def source(self) -> Dataset | None:
+        """The data set whose train split it learns from, loaded; None: the one that is tested."""
+        return self.trained_on.dataset if self.trained_on else None
 
     @property
     def sources(self) -> tuple[Dataset, ...]:
@@ -176,7 +231,7 @@ class EncoderSpec:
             self.check(self.argument, dataset, splits)
         for each in self.inputs:
             each.require_possible(dataset, splits)
-        for each in self.training.inputs if self.training and self.source else ():
+        for each in self.training.inputs if self.training and self.trained_on else ():
             each.require_possible(self.source or dataset, ("train", "valid"))
 
     def weights_digest(self, context: EncodeContext) -> str | None:
@@ -198,8 +253,7 @@ class EncoderSpec:
         if self.weights:
             context = replace(context, weights=self.weights.require())
         try:
-            factory = resolve(self.factory) if isinstance(self.factory, str) else self.factory
-            return factory(context, self.argument)
+            return self.factory(context, self.argument)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             if not (broken := packages.broken()):
                 raise
@@ -208,3 +262,9 @@ class EncoderSpec:
                 f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {faults}",
                 next_step=packages.how_to_mend(tuple(broken)),
             ) from error
+
+
+def _build_at(address: str, context: EncodeContext, argument: str | None) -> Encoder:
+    """Build what a plug-in's ``module:attribute`` names."""
+    encoder: Encoder = resolve(address)(context, argument)
+    return encoder

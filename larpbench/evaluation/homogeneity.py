@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from larpbench.datasets.schema import Interactions
+from larpbench.vectors import unit_rows
 
 
 def homogeneity(vectors: np.ndarray, playlists: Interactions) -> np.ndarray:
@@ -17,7 +18,7 @@ def homogeneity(vectors: np.ndarray, playlists: Interactions) -> np.ndarray:
     Returns:
         One float64 for each playlist of two tracks or more.
     """
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = unit_rows(vectors, double=False)
     several = playlists.select(playlists.lengths >= 2)
     values = np.empty(len(several))
     for row, count in enumerate(several.lengths.tolist()):

@@ -50,12 +50,4 @@ def queries_of(split: Split) -> Queries:
             next_step="build the data set with playlists in this split (--train-fraction 0 puts all of them in test)",
         )
     left_out = {"no seed": int((~has_seed).sum()), "no held-out track": int((has_seed & ~has_heldout).sum())}
-    return Queries(split.track_ids, _artist_codes(split), seeds.select(counted), heldout.select(counted), left_out)
-
-
-def _artist_codes(split: Split) -> np.ndarray:
-    artists = split.tracks["artist"].fill_null("").to_numpy().astype(str)
-    codes = np.unique(artists, return_inverse=True)[1].astype(np.int64)
-    unknown = artists == ""
-    codes[unknown] = len(artists) + np.arange(int(unknown.sum()))
-    return codes
+    return Queries(split.track_ids, split.artist_codes, seeds.select(counted), heldout.select(counted), left_out)

@@ -31,7 +31,8 @@ from torch.nn.functional import cross_entropy, normalize
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.training import Entries, fit_best, forward_all, on_device, one_thread_if_small, seeded
-from larpbench.recommenders.vectors import playlist_means, unit
+from larpbench.recommenders.vectors import playlist_means
+from larpbench.vectors import unit_rows
 
 HIDDEN = 256
 OUTPUT = 64
@@ -124,7 +125,7 @@ class CLCRec(LearnedRecommender):
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Train by Adam."""
-        vectors = unit(train.embeddings)
+        vectors = unit_rows(train.embeddings)
         entries = Entries(train.interactions, len(vectors))
         with seeded(self.seed):
             self._net = net = on_device(ContentNet(vectors.shape[1]))
@@ -153,11 +154,11 @@ class CLCRec(LearnedRecommender):
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 64) float32: f of the mean of the unit-length seeds (equation 30)."""
-        return forward_all(fitted(self._net, self.name), playlist_means(seeds, unit(embeddings)))
+        return forward_all(fitted(self._net, self.name), playlist_means(seeds, unit_rows(embeddings)))
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, 64) float32: f of the tracks (equation 30)."""
-        return forward_all(fitted(self._net, self.name), unit(embeddings))
+        return forward_all(fitted(self._net, self.name), unit_rows(embeddings))
 
 
 def _identities(count: int) -> nn.Embedding:

@@ -28,14 +28,16 @@ from torch import Tensor, nn
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.training import Entries, fit_best, forward_all, on_device, one_thread_if_small, seeded
-from larpbench.recommenders.vectors import Standardised, playlist_means, unit
+from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, train_factors
+from larpbench.vectors import Standardiser, unit_rows
 
 HIDDEN = (512, 256, 256)
 OUTPUT = 256
 MOMENTUM = 0.9
 BATCH_NORM_MOMENTUM = 0.01
 BATCH_NORM_EPS = 0.001
+LARGEST = 5.0  # standardised inputs are cut here, as in the DropoutNet code
 _INITIAL_SPREAD = 0.01
 _STATISTICS_ROWS = 1_024
 
@@ -115,11 +117,11 @@ class _Side:
     """
 
     def __init__(self, factors: np.ndarray, content: np.ndarray, dropout: float) -> None:
-        self._scaled, self._dropout = Standardised(content), dropout
+        self._scale, self._dropout = Standardiser(content, LARGEST), dropout
         self.tower = on_device(Tower(content.shape[1]))
         self._factors = on_device(factors)
-        self._preferences = on_device(Standardised(factors)(factors))
-        self._content = on_device(self._scaled(content))
+        self._preferences = on_device(Standardiser(factors, LARGEST).apply(factors))
+        self._content = on_device(self._scale.apply(content))
         self._cold = cold_preference(self._preferences)
 
     def factors(self, numbers: np.ndarray) -> Tensor:
@@ -133,7 +135,7 @@ class _Side:
 
     def cold(self, content: np.ndarray) -> np.ndarray:
         """Return (n, 256) float32 of rows of which only the content is known."""
-        return forward_all(lambda rows: self.tower(self._cold, rows), self._scaled(content))
+        return forward_all(lambda rows: self.tower(self._cold, rows), self._scale.apply(content))
 
     def renew_statistics(self, numbers: np.ndarray, seed: int) -> None:
         """Take BatchNorm's averages from these train rows alone."""
@@ -174,7 +176,7 @@ class DropoutNet(LearnedRecommender):
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Factorise, then train both towers by SGD with momentum 0.9."""
-        vectors = unit(train.embeddings)
+        vectors = unit_rows(train.embeddings)
         factors = train_factors(train, self.params, self.seed)
         entries = Entries(train.interactions, len(vectors))
         with seeded(self.seed):
@@ -212,11 +214,11 @@ class DropoutNet(LearnedRecommender):
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the playlists' tower on the means of unit-length seeds (equation 28)."""
-        return fitted(self._sides, self.name)[0].cold(playlist_means(seeds, unit(embeddings)))
+        return fitted(self._sides, self.name)[0].cold(playlist_means(seeds, unit_rows(embeddings)))
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, 256) float32: the tracks' tower on unit-length tracks (equation 28)."""
-        return fitted(self._sides, self.name)[1].cold(unit(embeddings))
+        return fitted(self._sides, self.name)[1].cold(unit_rows(embeddings))
 
 
 class ContentTowers(DropoutNet):

@@ -12,7 +12,8 @@ import numpy as np
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import Recommender
-from larpbench.recommenders.vectors import playlist_means, unit
+from larpbench.recommenders.vectors import playlist_means
+from larpbench.vectors import unit_rows
 
 Scorer = Literal["normalised", "dot", "cosine"]
 
@@ -34,12 +35,12 @@ class ItemKNN(Recommender):
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return the (p, dim) float32 means of the seeds."""
-        queries = playlist_means(seeds, unit(embeddings) if self.scorer == "normalised" else embeddings)
-        return unit(queries) if self.scorer == "cosine" else queries
+        queries = playlist_means(seeds, unit_rows(embeddings) if self.scorer == "normalised" else embeddings)
+        return unit_rows(queries) if self.scorer == "cosine" else queries
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, dim) float32."""
-        return embeddings if self.scorer == "dot" else unit(embeddings)
+        return embeddings if self.scorer == "dot" else unit_rows(embeddings)
 
 
 ITEMKNN = ItemKNN("itemknn", "normalised", "mean of L2-normalised seeds, inner product (the default)")

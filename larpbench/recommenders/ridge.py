@@ -14,8 +14,9 @@ from scipy import linalg
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
-from larpbench.recommenders.vectors import playlist_means, unit
+from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import WMF_SPACE, train_factors
+from larpbench.vectors import unit_rows
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Ridge(LearnedRecommender):
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Solve for both maps; valid is not looked at."""
-        vectors = unit(train.embeddings)
+        vectors = unit_rows(train.embeddings)
         factors = train_factors(train, self.params, self.seed)
         means = playlist_means(train.interactions, vectors)
         self._playlists = ridge_map(means, factors.playlists, self.params["ridge_l2"])
@@ -82,11 +83,11 @@ class Ridge(LearnedRecommender):
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return the (p, 64) float32 mapped means of the unit-length seeds."""
-        return fitted(self._playlists, self.name)(playlist_means(seeds, unit(embeddings)))
+        return fitted(self._playlists, self.name)(playlist_means(seeds, unit_rows(embeddings)))
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return the (n, 64) float32 mapped unit-length tracks."""
-        return fitted(self._tracks, self.name)(unit(embeddings))
+        return fitted(self._tracks, self.name)(unit_rows(embeddings))
 
 
 RIDGE = Ridge()

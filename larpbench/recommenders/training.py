@@ -1,9 +1,7 @@
-"""Gradient training that the networks share: seeded batches, early stopping on valid, a clear end if it breaks down."""
+"""What the learned networks share: batches of entries, early stopping on valid, seeds, devices and threads."""
 
 from __future__ import annotations
 
-import copy
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +12,10 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from larpbench import progress
 from larpbench.datasets.schema import Interactions
 from larpbench.errors import TrainingError
 from larpbench.recommenders.base import TrainData
+from larpbench.training.loop import fit_in_memory
 
 Network = TypeVar("Network", bound=nn.Module)
 EPOCHS = 20
@@ -83,7 +81,7 @@ def fit_best(
     Training ends after 20 epochs, or after 3 in a row without a better score.
 
     Args:
-        name: What is trained.
+        name: Name of the recommender.
         kept: The networks that are needed afterwards.
         optimisers: Step together.
         epoch: Yields the loss of each batch of one epoch.
@@ -92,42 +90,24 @@ def fit_best(
     Raises:
         TrainingError: If the loss is not finite.
     """
-    best, best_state, since = -1.0, copy.deepcopy(kept.state_dict()), 0
-    with progress.stage(f"fit {name}", EPOCHS, "epochs", brief=True) as advance:
-        for number in range(1, EPOCHS + 1):
-            total = _run(epoch(), kept, optimisers)
-            if not math.isfinite(total):
-                raise TrainingError(
-                    f"the loss of {name} is not finite in epoch {number}: training has diverged",
-                    next_step="where a trial says this, others go on; where the fit of a seed does, more trials "
-                    "(--budget) may find parameters that suit every seed",
-                )
-            kept.eval()
-            with torch.no_grad():
-                found = score()
-            advance(1)
-            if found > best:
-                best, best_state, since = found, copy.deepcopy(kept.state_dict()), 0
-            elif (since := since + 1) >= PATIENCE:
-                break
-    kept.load_state_dict(best_state)
-    kept.eval()
 
+    def losses() -> Iterator[Tensor]:
+        for loss in epoch():
+            if INTERRUPTED.is_set():
+                raise TrainingError("training was interrupted")
+            yield loss
 
-def _run(losses: Iterator[Tensor], kept: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> float:
-    """Take one step for each loss; return their sum."""
-    kept.train()
-    total: Tensor | float = 0.0
-    for loss in losses:
-        if INTERRUPTED.is_set():
-            raise TrainingError("training was interrupted")
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        for optimiser in optimisers:
-            optimiser.step()
-        total = total + loss.detach()
-    return float(total)
+    fit_in_memory(
+        name,
+        kept,
+        optimisers,
+        losses,
+        lambda loss: score(),
+        EPOCHS,
+        PATIENCE,
+        "where a trial says this, others go on; where the fit of a seed does, more trials (--budget) may find "
+        "parameters that suit every seed",
+    )
 
 
 def forward_all(network: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:

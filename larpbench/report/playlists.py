@@ -23,23 +23,23 @@ SHOWN = 40
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the data set says of the drawn queries.
+class QueryFacts:
+    """What the data set holds of the sampled queries.
 
     Attributes:
         names: Id -> artist and title.
-        seeds: Query -> visible ids.
+        seed_tracks: Query -> visible ids.
         heldout: Query -> hidden ids.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
-    seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seed_tracks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     heldout: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What one row listed: its ids by rank, and which of them were hidden."""
+class RankedList:
+    """The list of one row: its ids by rank, and which of them were hidden."""
 
     entry: Entry
     ids: tuple[str, ...]
@@ -53,27 +53,27 @@ class Query:
     Attributes:
         id: Its id.
         page: Name of its page.
-        seeds: Visible ids; empty if the data set is not at hand.
+        seed_tracks: Visible ids; empty if the data set is not at hand.
         heldout: Hidden ids; empty if the data set is not at hand.
         answers: One list a row.
     """
 
     id: str
     page: str
-    seeds: tuple[str, ...]
+    seed_tracks: tuple[str, ...]
     heldout: tuple[str, ...]
-    answers: tuple[Listed, ...]
+    answers: tuple[RankedList, ...]
 
 
 @dataclass(frozen=True)
 class Browser:
-    """The drawn queries of one table.
+    """The sampled queries of one table.
 
     Attributes:
         section: The table.
         queries: The queries, by id.
         names: Id -> artist and title; ids that are not in it are shown as they are.
-        known: Whether the data set is at hand, so that hits can be marked.
+        with_hits: Whether the data set is at hand, so that hits can be marked.
         why: What is missing, if it is not.
         left_out: Rows whose lists are not shown.
         of: How many queries the table has.
@@ -82,14 +82,14 @@ class Browser:
     section: Section
     queries: tuple[Query, ...]
     names: Mapping[str, str]
-    known: bool
+    with_hits: bool
     why: str
     left_out: int
     of: int
 
 
 def read_browsers(sections: Sequence[Section], datasets: Iterable[str], count: int) -> list[Browser]:
-    """Return the drawn queries of all tables that have scores.
+    """Return the sampled queries of all tables that have scores.
 
     Args:
         sections: The tables.
@@ -99,45 +99,45 @@ def read_browsers(sections: Sequence[Section], datasets: Iterable[str], count: i
     Raises:
         LarpbenchError: If one of `datasets` cannot be read.
     """
-    given = [load_dataset(each) for each in datasets]
-    return [_browser(section, given, count) for section in sections if section.scored and count]
+    loaded = [load_dataset(each) for each in datasets]
+    return [_browser(section, loaded, count) for section in sections if section.scored and count]
 
 
-def _browser(section: Section, given: Sequence[Dataset], count: int) -> Browser:
+def _browser(section: Section, loaded: Sequence[Dataset], count: int) -> Browser:
     shown = section.scored[:MOST_ROWS]
-    ids = _read(shown[0].files[0], pl.col("query"))["query"].to_list()
-    drawn = sorted(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
-    lists = {entry.page: _read_lists(entry.files[0], drawn) for entry in shown}
-    dataset, why = _dataset(section, given)
-    known = _known(dataset, drawn, lists.values()) if dataset else Known()
-    if dataset and not known.heldout:
+    all_ids = _read(shown[0].files[0], pl.col("query"))["query"].to_list()
+    sampled = sorted(sorted(all_ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
+    lists = {entry.page: _read_lists(entry.files[0], sampled) for entry in shown}
+    dataset, why = _dataset(section, loaded)
+    facts = _query_facts(dataset, sampled, lists.values()) if dataset else QueryFacts()
+    if dataset and not facts.heldout:
         why = "the data set does not say as playlists what was hidden"
-    queries = []
-    for number, query in enumerate(drawn, start=1):
-        hidden = set(known.heldout.get(query, ()))
+    shown_queries = []
+    for number, query in enumerate(sampled, start=1):
+        hidden = set(facts.heldout.get(query, ()))
         answers = []
         for entry in shown:
             found = lists[entry.page].filter(pl.col("query") == query)
-            listed = tuple(found["ranked"][0]) if found.height else ()
-            answers.append(Listed(entry, listed, tuple(each in hidden for each in listed)))
+            ids = tuple(found["ranked"][0]) if found.height else ()
+            answers.append(RankedList(entry, ids, tuple(each in hidden for each in ids)))
         page = f"{section.number}-{number}.html"
-        parts = known.seeds.get(query, ()), known.heldout.get(query, ())
-        queries.append(Query(query, page, *parts, tuple(answers)))
+        parts = facts.seed_tracks.get(query, ()), facts.heldout.get(query, ())
+        shown_queries.append(Query(query, page, *parts, tuple(answers)))
     left_out = len(section.scored) - len(shown)
-    return Browser(section, tuple(queries), known.names, bool(known.heldout), why, left_out, len(ids))
+    return Browser(section, tuple(shown_queries), facts.names, bool(facts.heldout), why, left_out, len(all_ids))
 
 
-def _read_lists(record: Path, drawn: Sequence[str]) -> pl.DataFrame:
-    """Return query and the first ranked ids of the drawn queries."""
-    return _read(record, pl.col("query"), pl.col("ranked").list.head(SHOWN), drawn=drawn)
+def _read_lists(record: Path, queries: Sequence[str]) -> pl.DataFrame:
+    """Return query and the first ranked ids of the sampled queries."""
+    return _read(record, pl.col("query"), pl.col("ranked").list.head(SHOWN), queries=queries)
 
 
-def _read(record: Path, *columns: pl.Expr, drawn: Sequence[str] | None = None) -> pl.DataFrame:
+def _read(record: Path, *columns: pl.Expr, queries: Sequence[str] | None = None) -> pl.DataFrame:
     """Return columns of the Parquet file beside a record; what was asked about is called ``query``."""
     path = playlists_path(record)
     try:
         query = next(iter(parquet_schema(path)))  # the first column names what was asked about
-        wanted = pl.lit(True) if drawn is None else pl.col("query").is_in(list(drawn))
+        wanted = pl.lit(True) if queries is None else pl.col("query").is_in(list(queries))
         return scan_parquet(path).rename({query: "query"}).filter(wanted).select(*columns).collect()
     except (OSError, *TABLE_ERRORS) as error:
         raise DataError(
@@ -147,10 +147,10 @@ def _read(record: Path, *columns: pl.Expr, drawn: Sequence[str] | None = None) -
         ) from error
 
 
-def _dataset(section: Section, given: Sequence[Dataset]) -> tuple[Dataset | None, str]:
+def _dataset(section: Section, loaded: Sequence[Dataset]) -> tuple[Dataset | None, str]:
     """Return the data set that was tested, by fingerprint, or why it is not at hand."""
     part = next(record for record in section.table.records if record.status == "ok").dataset
-    for dataset in given:
+    for dataset in loaded:
         if dataset.manifest.fingerprint == part.fingerprint:
             return dataset, ""
     try:
@@ -162,8 +162,8 @@ def _dataset(section: Section, given: Sequence[Dataset]) -> tuple[Dataset | None
     return dataset, ""
 
 
-def _known(dataset: Dataset, drawn: Sequence[str], lists: Iterable[pl.DataFrame]) -> Known:
-    entries = dataset.split("test").entries.filter(pl.col("playlist_id").is_in(list(drawn)))
+def _query_facts(dataset: Dataset, queries: Sequence[str], lists: Iterable[pl.DataFrame]) -> QueryFacts:
+    entries = dataset.split("test").entries.filter(pl.col("playlist_id").is_in(list(queries)))
     parts = {
         role: {
             str(name[0]): tuple(rows["track_id"])
@@ -178,4 +178,4 @@ def _known(dataset: Dataset, drawn: Sequence[str], lists: Iterable[pl.DataFrame]
     names = {
         track: " – ".join(part for part in (artist, title) if part) or track for track, artist, title in tracks.rows()
     }
-    return Known(names, parts["seed"], parts["heldout"])
+    return QueryFacts(names, parts["seed"], parts["heldout"])

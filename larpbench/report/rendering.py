@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from larpbench.results.compare import p_text
-from larpbench.results.writers import bound_text, column_head, interval_text, number_text
+from larpbench.results.rows import Score, score_cell
+from larpbench.results.sheet import bound_text, column_head
 
 SCRIPTS = ("sortable.min.js", "filter.js")
 """The first is sortable-tablesort 4.1.7 as published (Unlicense: assets/sortable.LICENSE)."""
@@ -42,8 +43,8 @@ class Pages:
             undefined=StrictUndefined,
         )
         self._environment.filters.update(
-            {"name": shown_name, "text": shown_text, "amount": amount, "number": number_text}
-            | {"interval": interval_text, "plain": bound_text, "head": column_head, "p_text": p_text}
+            {"name": shown_name, "text": shown_text, "amount": amount, "number": _number}
+            | {"interval": _interval, "plain": bound_text, "head": column_head, "p_text": p_text}
         )
 
     def write(self, path: str, template: str, *, scripted: bool = False, images: bool = False, **facts: object) -> None:
@@ -93,6 +94,15 @@ def amount(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(amount, value)) or "none"
     return shown_text(value)
+
+
+def _number(score: Score | None) -> str:
+    return score_cell(score).text
+
+
+def _interval(score: Score | None) -> str:
+    """Return a score's interval with a space before it; empty if it has none."""
+    return f" {score.interval}" if score and score.interval else ""
 
 
 def _policy(scripts: tuple[str, ...], images: bool) -> str:

@@ -18,7 +18,7 @@ from larpbench.report.facts import chapters, listings
 from larpbench.report.filters import leaderboard_choices, tokens_of
 from larpbench.report.playlists import MOST_ROWS, SHOWN, Browser, read_browsers
 from larpbench.report.rendering import Pages
-from larpbench.report.reproduced import Reproduced, read_reproduced
+from larpbench.report.reproduced import PaperTable, read_reproduced
 from larpbench.results.rows import FEW_HITS
 
 MARK = "report.json"
@@ -41,7 +41,7 @@ class Content:
     groups: Sequence[Group]
     plots: Sequence[CostPlot]
     browsers: Sequence[Browser]
-    reproduced: Sequence[Reproduced]
+    reproduced: Sequence[PaperTable]
 
 
 def write_report(
@@ -59,7 +59,7 @@ def write_report(
         output: Folder of the report; an earlier report in it is replaced.
         datasets: Names or folders of data sets that the records' own names do not lead to: for titles and hits.
         playlists: Playlists of each table whose lists are shown.
-        reproduced: Folder that ``larpbench reproduce --to`` wrote.
+        reproduced: Folder that ``larpbench reproduce --output`` wrote.
 
     Returns:
         The page to open.

@@ -14,9 +14,11 @@ from larpbench.datasets.schema import Dataset, Interactions
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.evaluation.homogeneity import homogeneity
 from larpbench.reproduction.request import Request, evaluate
-from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.plots import CLOUD, COLOURS, new_figure, save_figure
 from larpbench.results.published import published_statistics
+from larpbench.results.sheet import Sheet, SheetCell, text_sheet
+from larpbench.results.writers import write_sheet
+from larpbench.vectors import unit_rows
 
 _STAGES = ("larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion")
 _MOST_POINTS = 5_000
@@ -51,7 +53,7 @@ def figure3(request: Request, folder: Path) -> list[Path]:
     for place in axes[len(shown) :]:
         place.axis("off")
     sheet = _sheet(request, str(playlists.playlist_ids[row]), alike, found.absent, _lines(dataset, points, chosen))
-    return [*write_sheet(sheet, folder), *save_figure(figure, folder, "figure3")]
+    return [*write_sheet(sheet, folder, "figure3"), *save_figure(figure, folder, "figure3")]
 
 
 def drawn_playlist(playlists: Interactions) -> int:
@@ -62,8 +64,8 @@ def drawn_playlist(playlists: Interactions) -> int:
 
 def _plane(vectors: np.ndarray) -> np.ndarray:
     """Return the tracks in the plane of most variance, (n, 2); directions only, as the recommender sees them."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    plane: np.ndarray = PCA(2, svd_solver="covariance_eigh").fit_transform(unit.astype(np.float64))
+    unit = unit_rows(vectors, double=False).astype(np.float64)
+    plane: np.ndarray = PCA(2, svd_solver="covariance_eigh").fit_transform(unit)
     return plane
 
 
@@ -102,10 +104,14 @@ def _sheet(
     lines: list[dict[str, object]],
 ) -> Sheet:
     heads = ("Encoder", "This playlist", "All test playlists", "All pairs of test tracks", "Difference")
-    rows = tuple(
-        (Text(name), *(Text(f"{value:.3f}") for value in values), Text(f"{values[1] - values[2]:+.3f}"))
+    rows = [
+        (
+            SheetCell(name),
+            *(SheetCell(f"{value:.3f}", value=value) for value in values),
+            SheetCell(f"{values[1] - values[2]:+.3f}", value=values[1] - values[2]),
+        )
         for name, values in alike.items()
-    )
+    ]
     published = ", ".join(
         f"{each.values['homogeneity']:.2f} on {each.dataset}"
         for each in published_statistics()
@@ -122,4 +128,4 @@ def _sheet(
         *request.dataset.manifest.notes,
     )
     title = f"A playlist among all tracks (LARP, figure 3): {request.dataset.name}"
-    return Sheet("figure3", title, heads, rows, notes, tuple(lines))
+    return text_sheet(title, heads, rows, notes, lines)

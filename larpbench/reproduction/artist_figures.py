@@ -1,14 +1,45 @@
-"""The drawings of the artist-similarity figure: grouped bars as in print, and lines."""
+"""Figure 1 of the artist-similarity paper: the table, grouped bars as in print, and lines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from larpbench.reproduction.artist_similarity import LAYERS, NDCG, PAPER_NDCG, Bar, Bars
+from larpbench.reproduction.artist_similarity import (
+    FIGURE_1A,
+    FIGURE_1B,
+    LAYERS,
+    NAME,
+    NDCG,
+    PAPER_NDCG,
+    Bar,
+    Bars,
+    measured_bars,
+    sheet,
+)
+from larpbench.reproduction.request import Request
 from larpbench.results.plots import COLOURS, new_figure, save_figure
+from larpbench.results.writers import write_sheet
 
 _BASELINES = ("common-neighbours", "adamic-adar", "walk-cosine")
+
+
+def artist_similarity(request: Request, folder: Path) -> list[Path]:
+    """Run the cells that are missing and write the table, the bars of figures 1a and 1b, and the lines.
+
+    Returns:
+        The files.
+
+    Raises:
+        UsageError: If the data set is no artist graph.
+        MissingPartError: If nothing can be run.
+    """
+    found = measured_bars(request, request.encoders or (*FIGURE_1A, *FIGURE_1B))
+    written = write_sheet(sheet(request, found), folder, NAME)
+    for name, features in (("1a", FIGURE_1A), ("1b", FIGURE_1B)):
+        if shown := [bar for bar in found.bars if bar.features in features and bar.values]:
+            written += draw_bars(shown, f"{NAME}-figure{name}", request.dataset.name, folder)
+    return [*written, *draw_lines(found, f"{NAME}-lines", request.dataset.name, folder)]
 
 
 def draw_bars(bars: Sequence[Bar], name: str, dataset: str, folder: Path) -> list[Path]:
@@ -63,7 +94,7 @@ def draw_lines(found: Bars, name: str, dataset: str, folder: Path) -> list[Path]
         )
     for style, baseline in zip((":", "--", "-."), _BASELINES, strict=True):
         row = next((row for row in found.table.rows if row.recommender == baseline and not row.failure), None)
-        if row and (score := row.scores[NDCG]):
+        if row and (score := row.scores.get(NDCG)):
             axes.axhline(score.value, linestyle=style, color="black", linewidth=1, label=f"{baseline} (untrained)")
     if (chance := found.table.chance.get(NDCG)) is not None:
         axes.axhline(chance, color="grey", linewidth=1, label="chance")

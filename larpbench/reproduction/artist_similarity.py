@@ -6,18 +6,16 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from larpbench.benchmark import run as runner
 from larpbench.benchmark.plan import plan
 from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.reproduction.request import Request
-from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.published import PublishedBar, published_bars
-from larpbench.results.rows import Row, Table
+from larpbench.results.rows import Row, Table, bound_cell, score_cell
+from larpbench.results.sheet import NOT_APPLICABLE, Sheet, SheetCell, text_sheet
 from larpbench.results.store import read_record
 from larpbench.results.table import build_tables
-from larpbench.results.writers import bound_text
 from larpbench.tasks import TASKS
 
 NAME = "artist-similarity"
@@ -35,6 +33,9 @@ _FORMULA = (
     "formula stands beside it (paper's formula). NDCG@200 itself is the usual one. Standard deviations are over seeds "
     "(n - 1); the published ones are over three runs of one seed (n)."
 )
+
+
+_Cells = tuple[SheetCell | str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,41 +80,23 @@ class Bars:
     absent: dict[str, str]
 
 
-def artist_similarity(request: Request, folder: Path) -> list[Path]:
-    """Run the cells that are missing and write the table, the bars of figures 1a and 1b, and the lines.
-
-    Returns:
-        The files.
-
-    Raises:
-        UsageError: If the data set is no artist graph.
-        MissingPartError: If nothing can be run.
-    """
-    from larpbench.reproduction.artist_figures import draw_bars, draw_lines
-
-    found = measured_bars(request, request.encoders or (*FIGURE_1A, *FIGURE_1B))
-    written = write_sheet(sheet(request, found), folder)
-    for name, features in (("1a", FIGURE_1A), ("1b", FIGURE_1B)):
-        if shown := [bar for bar in found.bars if bar.features in features and bar.values]:
-            written += draw_bars(shown, f"{NAME}-figure{name}", request.dataset.name, folder)
-    return [*written, *draw_lines(found, f"{NAME}-lines", request.dataset.name, folder)]
-
-
 def measured_bars(request: Request, features: Sequence[str]) -> Bars:
     """Run the cells that are missing, cell by cell, and return all bars.
 
     Raises:
-        UnknownNameError: If the data set and larpbench have nothing of a name that was asked for.
+        UnknownNameError: If the data set and larpbench have nothing of a requested name.
         UsageError: If the data set is no artist graph.
         MissingPartError: If nothing can be run.
     """
     task = TASKS.get(NAME).configured({"protocol": request.protocol})
     seen = task.view(request.dataset)
-    task.encoders(request.encoders, seen)  # a typing error must not cost hours; the paper's own may not be there
+    task.encoders(
+        request.encoders, lambda: seen
+    )  # a typing error must not cost hours; the paper's own may not be there
     absent: dict[str, str] = {}
     for name in features:
         try:
-            task.encoders([name], seen)
+            task.encoders([name], lambda: seen)
         except UnknownNameError as error:
             absent[name] = error.what
     networks = [f"gnn-sage-{layers}" for layers in LAYERS]
@@ -123,8 +106,8 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
         recommenders=networks,
         task=NAME,
         task_options={"protocol": request.protocol},
-        seeds=request.seeds,
-        output=request.output,
+        seeds=request.random_seeds,
+        output=request.results,
     )
     absent |= {each.name: each.reason for each in chosen.unavailable}
     if all(name in absent for name in features):
@@ -154,39 +137,36 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
 def sheet(request: Request, found: Bars) -> Sheet:
     """Return the table: features x layers, ours and the paper's, then what needs no training, chance and ceiling."""
     heads = ("Features", "Layers", "NDCG@200", "± (seeds)", "NDCG@200, paper's formula", "Published", "Group")
-    rows = [_cells(bar) for bar in found.bars]
+    rows: list[_Cells] = [_cells(bar) for bar in found.bars]
     networks = {f"gnn-sage-{layers}" for layers in LAYERS}
     for row in found.table.rows:
         if row.recommender not in networks and not row.failure:
-            rows.append((Text(row.encoder), Text(row.recommender), *_scores(row), Text(""), Text(row.group)))
-    for name, bounds in (("chance", found.table.chance), ("ceiling", found.table.ceiling)):
-        values = Text(bound_text(bounds.get(NDCG))), Text(""), Text(bound_text(bounds.get(PAPER_NDCG)))
-        rows.append((Text(name), Text(""), *values, Text(""), Text("")))
+            rows.append((row.encoder, row.recommender, *_scores(row), "", row.group))
+    for name, bounds in found.table.bounds:
+        rows.append((name, "", bound_cell(bounds.get(NDCG)), "", bound_cell(bounds.get(PAPER_NDCG)), "", ""))
     notes = [_FORMULA, *found.table.facts, *found.table.footnotes]
     if request.dataset.name != "disco-olga":
         notes.insert(0, f"Published numbers are of disco-olga, not of {request.dataset.name}: compare the order only.")
     notes += [f"not run: {name}: {reason}." for name, reason in found.absent.items()]
     title = f"Features and graph layers (artist similarity, figure 1): {found.table.tested}"
-    return Sheet(NAME, title, heads, tuple(rows), tuple(notes), tuple(_lines(found)))
+    return text_sheet(title, heads, rows, notes, _lines(found))
 
 
-def _cells(bar: Bar) -> tuple[Text, ...]:
-    published = bar.published
-    printed = Text(f"{published.mean:.4f} ± {published.deviation:.4f}" if published else "")
+def _cells(bar: Bar) -> _Cells:
+    published = f"{bar.published.mean:.4f} ± {bar.published.deviation:.4f}" if bar.published else ""
     if bar.row is None:
-        return (Text(bar.features), Text(str(bar.layers)), Text("not run"), Text(""), Text(""), printed, Text(""))
+        return (bar.features, str(bar.layers), "not run", "", "", published, "")
     label = bar.features + (" (control)" if bar.row.control else "")
-    return (Text(label), Text(str(bar.layers)), *_scores(bar.row, bar), printed, Text(bar.row.group))
+    return (label, str(bar.layers), *_scores(bar.row, bar), published, bar.row.group)
 
 
-def _scores(row: Row, bar: Bar | None = None) -> tuple[Text, Text, Text]:
-    score, by_paper = row.scores[NDCG], row.scores[PAPER_NDCG]
-    if score is None or by_paper is None:  # both are defined for any number of candidates
-        raise ValueError(f"{row.encoder} with {row.recommender} has no NDCG@200")
-    interval = "" if score.low is None or score.high is None else f"[{score.low:.3f}, {score.high:.3f}]"
+def _scores(row: Row, bar: Bar | None = None) -> _Cells:
+    by_paper = row.scores.get(PAPER_NDCG)
     deviations = [_number(bar.deviation(metric)) if bar else "" for metric in (NDCG, PAPER_NDCG)]
-    published = f"{by_paper.value:.4f}" + (f" ± {deviations[1]}" if deviations[1] else "")
-    return Text(f"{score.value:.4f}", score.place, interval), Text(deviations[0]), Text(published)
+    published = (_number(by_paper.value) if by_paper else NOT_APPLICABLE) + (
+        f" ± {deviations[1]}" if deviations[1] else ""
+    )
+    return score_cell(row.scores.get(NDCG)), deviations[0], published
 
 
 def _number(value: float | None) -> str:
@@ -197,7 +177,7 @@ def _lines(found: Bars) -> list[dict[str, object]]:
     lines: list[dict[str, object]] = []
     for bar in found.bars:
         for metric in (NDCG, PAPER_NDCG):
-            score = bar.row.scores[metric] if bar.row else None
+            score = bar.row.scores.get(metric) if bar.row else None
             published = bar.published if metric == PAPER_NDCG else None
             lines.append(
                 {

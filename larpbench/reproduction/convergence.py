@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.reproduction.request import Request, evaluate_trained
-from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
-from larpbench.results.rows import Score
-from larpbench.results.writers import interval_text, number_text
+from larpbench.results.rows import Score, score_cell
+from larpbench.results.sheet import Sheet, SheetCell, text_sheet
+from larpbench.results.writers import write_sheet
 
 _STAGES = {"larp-wtc": "LARP-WTC", "larp-ttc": "LARP-TTC", "larp-tpc-fusion": "LARP-TPC-fusion"}
 _METRIC = "recall@10"
@@ -34,9 +34,9 @@ def figure5(request: Request, folder: Path) -> list[Path]:
         curves[name] = [[(entry["epoch"], entry[_METRIC]) for entry in each["history"]] for each in facts]
         best[name] = [each["best"] for each in facts]
         scores[name] = row.scores.get(_METRIC) if row else None
-    chance = found.table.chance[_METRIC]
+    chance = found.table.chance.get(_METRIC)
     sheet = _sheet(request, names, curves, best, scores, chance)
-    return [*write_sheet(sheet, folder), *save_figure(_drawn(request, curves), folder, "figure5")]
+    return [*write_sheet(sheet, folder, "figure5"), *save_figure(_drawn(request, curves), folder, "figure5")]
 
 
 def _drawn(request: Request, curves: Curves) -> Figure:
@@ -70,16 +70,15 @@ def _sheet(
     printed: dict[tuple[str, str], Any] = {
         (each.encoder, each.dataset): each.values[_METRIC] for each in published_scores("table3")
     }
-    rows = []
+    rows: list[tuple[SheetCell | str, ...]] = []
     for name, label in names.items():
-        test = scores[name]
         rows.append(
             (
-                Text(name),
-                Text(", ".join(str(len(curve)) for curve in curves[name])),
-                Text(f"{np.mean(best[name]):.4f}"),
-                Text(number_text(test), small=interval_text(test).strip()),
-                *(Text(f"{printed[label, dataset]:.4f}") for dataset in request.published),
+                name,
+                ", ".join(str(len(curve)) for curve in curves[name]),
+                f"{np.mean(best[name]):.4f}",
+                score_cell(scores[name], marked=False),
+                *(f"{printed[label, dataset]:.4f}" for dataset in request.published),
             )
         )
     lines = [
@@ -100,4 +99,4 @@ def _sheet(
         *request.dataset.manifest.notes,
     )
     title = f"Convergence over the stages (LARP, figure 5): {request.dataset.name}"
-    return Sheet("figure5", title, heads, tuple(rows), notes, tuple(lines))
+    return text_sheet(title, heads, rows, notes, lines)

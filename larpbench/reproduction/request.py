@@ -1,4 +1,4 @@
-"""What is to be reproduced, on what, and the cells that it takes."""
+"""The request that a table or figure is made of, and the cells that it takes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ PAPER_DATASETS = {"mpd": "MPD", "lfm": "LFM"}
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks to be reproduced.
+    """What a table or figure is made of.
 
     Attributes:
         dataset: What is tested.
         trained_on: Name of the data set that table 4's model learns from.
         size: Which size of the encoders that are trained.
-        seeds: How many seeds random and learned parts run over.
+        random_seeds: How many seeds random and learned parts run over.
         budget: Trials of each tuning.
-        output: The results folder: cells that are there are kept.
+        results: The folder of results: cells that are there are kept.
         report: Receives one line a cell.
         protocol: Of artist similarity.
         encoders: Whose features artist similarity compares; empty: those of the paper.
@@ -38,11 +38,11 @@ class Request:
     dataset: Dataset
     trained_on: str
     size: Size
-    seeds: int
+    random_seeds: int
     budget: int
-    output: Path
+    results: Path
     report: Callable[[str], None]
-    protocol: str = "fixed"
+    protocol: str = "corrected"
     encoders: tuple[str, ...] = ()
 
     @property
@@ -59,13 +59,13 @@ class Request:
         return (f"Published numbers are of other data sets than {self.dataset.name}: compare the order of rows only.",)
 
     def sized(self, encoder: str, sizes: Sequence[str]) -> str:
-        """Return the name of a trained encoder in the size that is asked for, or else its smallest."""
+        """Return the name of a trained encoder in the chosen size, or in its smallest if it has no such size."""
         written = self.size if self.size in sizes else sizes[0]
         return encoder if written == sizes[0] else f"{encoder}:{written}"
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluation:
     """Cells that have been run.
 
     Attributes:
@@ -79,17 +79,17 @@ class Evaluated:
     absent: dict[str, str]
 
     def row(self, encoder: str, recommender: str) -> Row | None:
-        """Return the row of an encoder by the name that was asked for; None if it could not be run."""
+        """Return the row of an encoder, by its name in the request; None if it could not be run."""
         name = self.identities.get(encoder), recommender
         return next((row for row in self.table.rows if (row.encoder, row.recommender) == name), None)
 
     def trainings(self, encoder: str) -> list[dict[str, Any]]:
-        """Return what the trainings of an encoder told, one a seed."""
+        """Return the facts of the trainings of an encoder, one a seed."""
         identity = self.identities[encoder]
         return [each.training.facts for each in self.table.records if each.cell.encoder == identity and each.training]
 
 
-def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[str]) -> Evaluated:
+def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[str]) -> Evaluation:
     """Run the cells that are missing and return the table of all of them.
 
     Raises:
@@ -99,9 +99,9 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
         request.dataset,
         encoders=encoders,
         recommenders=recommenders,
-        seeds=request.seeds,
+        seeds=request.random_seeds,
         budget=request.budget,
-        output=request.output,
+        output=request.results,
     )
     if not chosen.cells:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in chosen.unavailable)
@@ -112,10 +112,10 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
     }
     identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
     (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
-    return Evaluated(table, identities, absent)
+    return Evaluation(table, identities, absent)
 
 
-def evaluate_trained(request: Request, encoders: Sequence[str]) -> Evaluated:
+def evaluate_trained(request: Request, encoders: Sequence[str]) -> Evaluation:
     """Return what `evaluate` does with ItemKNN, of encoders that all have to be there.
 
     Raises:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from larpbench.encoders.baselines.settings import BASELINE_SIZES
 from larpbench.encoders.larp.settings import SIZES
-from larpbench.reproduction.request import Evaluated, Request, evaluate
-from larpbench.reproduction.sheet import Sheet, Text
+from larpbench.reproduction.request import Evaluation, Request, evaluate
 from larpbench.results.published import PublishedScores, published_scores
-from larpbench.results.rows import SHOWN, Row
-from larpbench.results.writers import bound_text, column_head, interval_text, number_text
+from larpbench.results.rows import Row, bound_cell, score_cell
+from larpbench.results.sheet import Sheet, SheetCell, column_head, text_sheet
+from larpbench.tasks.continuation.task import CONTINUATION
 
 _PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
 _RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge")
 _CONTROLS = ("same-artist", "random")
 _NOT_APPLICABLE = "n/a: K reaches the number of candidates"
+_COLUMNS = CONTINUATION.columns
+_Cells = tuple[SheetCell | str, ...]
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
         for each in published_scores(layout.name)
         if each.dataset in request.published
     }
-    heads = ("Recommender", "Encoder", "Numbers of", *map(column_head, SHOWN), "Group")
-    rows: list[tuple[Text, ...]] = []
+    heads = ("Recommender", "Encoder", "Numbers of", *map(column_head, _COLUMNS), "Group")
+    rows: list[_Cells] = []
     lines: list[dict[str, object]] = []
     notes: list[str] = []
     for recommender in layout.recommenders:
@@ -115,33 +117,25 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
     rows.extend(_bounds(found))
     table = found.table
     facts = (*table.facts, *table.footnotes)
-    return Sheet(
-        layout.name,
-        f"{layout.title}: {request.dataset.name}",
-        heads,
-        tuple(rows),
-        tuple(dict.fromkeys((*request.published_note, *facts, *notes))),
-        tuple(lines),
-    )
+    notes = list(dict.fromkeys((*request.published_note, *facts, *notes)))
+    return text_sheet(f"{layout.title}: {request.dataset.name}", heads, rows, notes, lines)
 
 
-def _our_cells(request: Request, encoder: str, recommender: str, row: Row | None) -> tuple[Text, ...]:
+def _our_cells(request: Request, encoder: str, recommender: str, row: Row | None) -> _Cells:
     source = f"larpbench, {request.dataset.name}"
     if row is None or row.failure:
         state = "not run" if row is None else "failed"
-        return (Text(recommender), Text(encoder), Text(source), Text(state), *(Text("") for _ in SHOWN))
-    label = row.encoder + (" (control)" if row.control else "")
-    seeds = f" ({row.seeds} seeds)" if row.seeds > 1 else ""
-    scores = (row.scores[column] for column in SHOWN)
-    numbers = (Text(number_text(score), score.place if score else 0, interval_text(score).strip()) for score in scores)
-    return (Text(recommender), Text(label), Text(source + seeds), *numbers, Text(row.group))
+        return (recommender, encoder, source, state, *("" for _ in _COLUMNS))
+    seeds = f" ({row.random_seeds} seeds)" if row.random_seeds > 1 else ""
+    scores = (score_cell(row.scores.get(column)) for column in _COLUMNS)
+    return (recommender, row.label, source + seeds, *scores, row.group)
 
 
 def _our_lines(
-    found: Evaluated, request: Request, encoder: str, recommender: str, row: Row | None, reason: str | None
+    found: Evaluation, request: Request, encoder: str, recommender: str, row: Row | None, reason: str | None
 ) -> Iterator[dict[str, object]]:
     table = found.table
-    for column in SHOWN:
+    for column in _COLUMNS:
         score = row.scores.get(column) if row else None
         chance, ceiling = table.chance.get(column), table.ceiling.get(column)
         yield _line(
@@ -155,20 +149,19 @@ def _our_lines(
             ci_high=score and score.high,
             chance=chance,
             ceiling=ceiling,
-            seeds=row.seeds if row else None,
-            group=row.group if row and column == SHOWN[0] else "",
+            seeds=row.random_seeds if row else None,
+            group=row.group if row and column == _COLUMNS[0] else "",
             note=reason or (row.failure if row else None) or ("" if score else _NOT_APPLICABLE),
         )
 
 
-def _published_cells(each: PublishedScores) -> tuple[Text, ...]:
+def _published_cells(each: PublishedScores) -> _Cells:
     source = f"the paper, {each.dataset}{' ‡' if each.faults else ''}"
-    numbers = (Text(f"{each.values[column]:.4f}") for column in SHOWN)
-    return (Text(each.recommender), Text(each.encoder), Text(source), *numbers, Text(""))
+    return (each.recommender, each.encoder, source, *(bound_cell(each.values[column]) for column in _COLUMNS), "")
 
 
 def _published_lines(each: PublishedScores) -> Iterator[dict[str, object]]:
-    for column in SHOWN:
+    for column in _COLUMNS:
         note = "; ".join(each.faults)
         yield _line(
             "the paper", each.dataset, each.recommender, each.encoder, column, value=each.values[column], note=note
@@ -181,8 +174,8 @@ def _line(source: str, dataset: str, recommender: str, encoder: str, metric: str
     return line | {name: "" if more.get(name) is None else more[name] for name in names}
 
 
-def _bounds(found: Evaluated) -> list[tuple[Text, ...]]:
+def _bounds(found: Evaluation) -> list[_Cells]:
     return [
-        (Text(""), Text(name), Text(""), *(Text(bound_text(values.get(column))) for column in SHOWN), Text(""))
-        for name, values in (("chance", found.table.chance), ("ceiling", found.table.ceiling))
+        ("", name, "", *(bound_cell(values.get(column)) for column in _COLUMNS), "")
+        for name, values in found.table.bounds
     ]

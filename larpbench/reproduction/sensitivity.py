@@ -9,11 +9,11 @@ import numpy as np
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS
 from larpbench.reproduction.request import Request, evaluate_trained
-from larpbench.reproduction.sheet import Sheet, Text, write_sheet
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
-from larpbench.results.rows import Row
-from larpbench.results.writers import interval_text, number_text
+from larpbench.results.rows import Row, score_cell
+from larpbench.results.sheet import Sheet, SheetCell, text_sheet
+from larpbench.results.writers import write_sheet
 
 NEIGHBOURS = (1, 5, 10, 30)
 _METRIC = "recall@10"
@@ -47,7 +47,7 @@ def figure4(request: Request, folder: Path) -> list[Path]:
     axes.set_title(f"Sensitivity to J on {request.dataset.name}", fontsize=10)
     axes.legend(frameon=False)
     sheet = _sheet(request, rows, valid, published)
-    return [*write_sheet(sheet, folder), *save_figure(figure, folder, "figure4")]
+    return [*write_sheet(sheet, folder, "figure4"), *save_figure(figure, folder, "figure4")]
 
 
 def _named(base: str, neighbours: int) -> str:
@@ -57,24 +57,16 @@ def _named(base: str, neighbours: int) -> str:
 
 
 def _sheet(request: Request, rows: dict[int, Row], valid: dict[int, float], published: dict[str, float]) -> Sheet:
-    cells = []
+    cells: list[tuple[SheetCell | str, ...]] = []
     lines = []
     for j, row in rows.items():
-        score = row.scores[_METRIC]
-        star = [f"{published[d]:.4f}" if j == DEFAULT_NEIGHBOURS else "no number" for d in request.published]
-        cells.append(
-            (
-                Text(str(j)),
-                Text(f"{valid[j]:.4f}"),
-                Text(number_text(score), small=interval_text(score).strip()),
-                Text(row.group),
-                *map(Text, star),
-            )
-        )
+        score = row.scores.get(_METRIC)
+        published_texts = [f"{published[d]:.4f}" if j == DEFAULT_NEIGHBOURS else "no number" for d in request.published]
+        cells.append((str(j), f"{valid[j]:.4f}", score_cell(score, marked=False), row.group, *published_texts))
         ends = (score.value, score.low, score.high) if score else ("", "", "")
         names = ("value", "ci_low", "ci_high")
         line = {"j": j, "encoder": row.encoder, "metric": _METRIC, **dict(zip(names, ends, strict=True))}
-        lines.append({**line, "seeds": row.seeds, "group": row.group, "valid": valid[j]})
+        lines.append({**line, "seeds": row.random_seeds, "group": row.group, "valid": valid[j]})
     heads = (
         *("J", "Recall@10 on valid", f"Recall@10 on test of {request.dataset.name}", "Group"),
         *(f"The paper, test of {dataset}" for dataset in request.published),
@@ -87,4 +79,4 @@ def _sheet(request: Request, rows: dict[int, Row], valid: dict[int, float], publ
         *request.dataset.manifest.notes,
     )
     title = f"Sensitivity to J (LARP, figure 4): {request.dataset.name}"
-    return Sheet("figure4", title, heads, tuple(cells), notes, tuple(lines))
+    return text_sheet(title, heads, cells, notes, lines)

@@ -9,8 +9,8 @@ from larpbench.datasets.stats import split_sizes
 from larpbench.encoders.names import get_encoder
 from larpbench.evaluation.homogeneity import homogeneity
 from larpbench.reproduction.request import Request
-from larpbench.reproduction.sheet import Sheet, Text
 from larpbench.results.published import published_statistics
+from larpbench.results.sheet import Sheet, SheetCell, text_sheet
 
 _HEADS = {
     "train_tracks": "Train tracks",
@@ -37,8 +37,8 @@ def table1(request: Request) -> Sheet:
     }
     rows = []
     lines = []
-    heard = [name for name in _ENCODERS if dataset.audio or not get_encoder(name).reads_audio]
-    for name in heard:
+    encoders = [name for name in _ENCODERS if dataset.audio or not get_encoder(name).reads_audio]
+    for name in encoders:
         vectors = default_store().embed(get_encoder(name), dataset, "test", 0).vectors
         values = {**counts, "homogeneity": float(np.mean(homogeneity(vectors, dataset.split("test").interactions())))}
         rows.append(_row(f"larpbench, {dataset.name}", name, values))
@@ -55,12 +55,12 @@ def table1(request: Request) -> Sheet:
     )
     heads = ("Numbers of", "Homogeneity by", *_HEADS.values())
     title = f"Data sets (LARP, table 1): {dataset.name}"
-    return Sheet("table1", title, heads, tuple(rows), (*notes, *dataset.manifest.notes), tuple(lines))
+    return text_sheet(title, heads, rows, (*notes, *dataset.manifest.notes), lines)
 
 
-def _row(source: str, encoder: str, values: dict[str, float]) -> tuple[Text, ...]:
-    cells = (Text(f"{values[name]:,.0f}" if name in _COUNTS else f"{values[name]:.2f}") for name in _HEADS)
-    return (Text(source), Text(encoder), *cells)
+def _row(source: str, encoder: str, values: dict[str, float]) -> tuple[SheetCell | str, ...]:
+    texts = {name: f"{values[name]:,.0f}" if name in _COUNTS else f"{values[name]:.2f}" for name in _HEADS}
+    return (source, encoder, *(SheetCell(text, value=values[name]) for name, text in texts.items()))
 
 
 def _lines(source: str, dataset: str, encoder: str, values: dict[str, float], note: str) -> list[dict[str, object]]:

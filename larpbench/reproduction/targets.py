@@ -20,31 +20,31 @@ class Target:
 
     Attributes:
         where: ``module:attribute`` of what makes it.
-        reads: The fields of a `Request`, beside its data set, that it depends on.
-        drawn: Whether it writes its files itself.
+        reads: The options, beside the data set, that it depends on.
+        figure: Whether it draws figures too, and writes its files itself.
     """
 
     where: str
     reads: tuple[str, ...]
-    drawn: bool = False
+    figure: bool = False
 
 
-_RUNS = ("seeds", "budget", "output")  # whatever runs cells
+_RUNS = ("seeds", "budget", "results")  # whatever runs cells
 _PACKAGE = "larpbench.reproduction"
 _OF_PLAYLISTS = {
     "table1": Target(f"{_PACKAGE}.statistics_table:table1", ()),
     "table2": Target(f"{_PACKAGE}.score_tables:table2", (*_RUNS, "size")),
     "table3": Target(f"{_PACKAGE}.score_tables:table3", (*_RUNS, "size")),
     "table4": Target(f"{_PACKAGE}.score_tables:table4", (*_RUNS, "size", "trained_on")),
-    "figure3": Target(f"{_PACKAGE}.alignment:figure3", (*_RUNS, "size"), drawn=True),
-    "figure4": Target(f"{_PACKAGE}.sensitivity:figure4", (*_RUNS, "size"), drawn=True),
-    "figure5": Target(f"{_PACKAGE}.convergence:figure5", (*_RUNS, "size"), drawn=True),
+    "figure3": Target(f"{_PACKAGE}.alignment:figure3", (*_RUNS, "size"), figure=True),
+    "figure4": Target(f"{_PACKAGE}.sensitivity:figure4", (*_RUNS, "size"), figure=True),
+    "figure5": Target(f"{_PACKAGE}.convergence:figure5", (*_RUNS, "size"), figure=True),
 }
 OF_PLAYLISTS = tuple(_OF_PLAYLISTS)
-"""What ``all`` stands for: no data set can be asked for these and for the one on artists."""
+"""What ``all`` stands for: the target on artists needs a data set of another kind."""
 _TARGETS = _OF_PLAYLISTS | {
     "artist-similarity": Target(
-        f"{_PACKAGE}.artist_similarity:artist_similarity", ("seeds", "output", "protocol", "encoders"), drawn=True
+        f"{_PACKAGE}.artist_figures:artist_similarity", ("seeds", "results", "protocol", "encoders"), figure=True
     )
 }
 
@@ -62,17 +62,17 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def require_read(targets: Collection[str], given: Collection[str]) -> None:
-    """Refuse options that none of the targets depends on: they would change nothing, without a word.
+def require_read(targets: Collection[str], options: Collection[str]) -> None:
+    """Refuse options that none of the targets depends on: they would change nothing.
 
     Args:
         targets: Names of targets.
-        given: The fields of a `Request` that the user has chosen.
+        options: The options that the user has written.
 
     Raises:
         UsageError: Naming the first such option, and the targets that read it.
     """
-    for name in given:
+    for name in options:
         readers = [target for target, each in _TARGETS.items() if name in each.reads]
         if not set(readers) & set(targets):
             raise UsageError(
@@ -103,9 +103,9 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     if target in OF_PLAYLISTS:
         CONTINUATION.view(request.dataset)  # refuses data sets of another kind
     make = resolve(_TARGETS[target].where)
-    if _TARGETS[target].drawn:
+    if _TARGETS[target].figure:
         written: list[Path] = make(request, folder)
         return written
-    from larpbench.reproduction.sheet import write_sheet
+    from larpbench.results.writers import write_sheet
 
-    return write_sheet(make(request), folder)
+    return write_sheet(make(request), folder, target)

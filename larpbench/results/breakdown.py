@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.evaluation.statistics import bootstrap_interval
-from larpbench.results.rows import Row, Score, Table
+from larpbench.results.rows import Row, Score, Table, task_of
 from larpbench.results.store import read_playlist_values, record_path
-from larpbench.tasks import TASKS
 from larpbench.tasks.base import Cell
 
 FEW_QUERIES = 20
@@ -26,16 +25,16 @@ def by_visible(table: Table, output: Path) -> list[Table]:
     Returns:
         One table with a column for each group that is not empty; none where the task has no groups.
     """
-    groups = TASKS.get(table.task).visible_groups if table.task in TASKS.names() else ()
-    if not groups or not any(record.status == "ok" for record in table.records):
+    task, metric = task_of(table.task), table.columns[0]
+    if task is None or not task.visible_groups or not any(row.scores.get(metric) for row in table.rows):
         return []
-    metric, query = table.columns[0], TASKS.get(table.task).query
+    groups, query = task.visible_groups, task.query
     found = [_of_row(row, table, output, metric) for row in table.rows]
     visible = next(counts for counts, _ in found if counts is not None)
     members = {group.label: (visible >= group.least) & (visible <= group.most) for group in groups}
     columns = {f"{label} ({int(rows.sum())} {query}s)": rows for label, rows in members.items() if rows.any()}
     rows = [
-        replace(row, scores={name: _score(values, rows) for name, rows in columns.items() if not row.failure}, group="")
+        replace(row, group="", scores={name: _score(values, rows) for name, rows in columns.items()})
         for row, (_, values) in zip(table.rows, found, strict=True)
     ]
     title = ", ".join(part for part in (table.variant, f"{metric} by visible edges") if part)
@@ -45,8 +44,8 @@ def by_visible(table: Table, output: Path) -> list[Table]:
 
 
 def _of_row(row: Row, table: Table, output: Path, metric: str) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return how much of each query is visible, and (seeds, queries) values of one row."""
-    if row.failure:
+    """Return how much of each query is visible, and (seeds, queries) values of one row; none without scores."""
+    if not row.scores.get(metric):
         return None, np.empty((0, 0))
     read = [
         read_playlist_values(record_path(output, Cell(**record.cell.model_dump()), record.key), ["n_seeds", metric])
@@ -56,7 +55,9 @@ def _of_row(row: Row, table: Table, output: Path, metric: str) -> tuple[np.ndarr
     return read[0][:, 0], np.stack([each[:, 1] for each in read])
 
 
-def _score(values: np.ndarray, rows: np.ndarray) -> Score:
+def _score(values: np.ndarray, rows: np.ndarray) -> Score | None:
+    if not values.size:
+        return None
     chosen = values[:, rows][:, :, None]
     lows, highs = bootstrap_interval(chosen)
     return Score(float(chosen.mean()), float(lows[0]), float(highs[0]))

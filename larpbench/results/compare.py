@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.errors import UsageError
-from larpbench.evaluation.significance import Comparison, compare, holm
+from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
 from larpbench.results.rows import Table
+from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow
 from larpbench.results.store import read_playlist_values, record_path
 from larpbench.results.table import load_results
-from larpbench.results.writers import escape_markdown
 from larpbench.tasks.base import Cell
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _SMALLEST_SHOWN = 0.0001
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonLine:
     """One metric of two encoders under one recommender.
 
     Attributes:
@@ -46,7 +46,7 @@ class Compared:
     comparison: Comparison
 
 
-def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
+def compare_encoders(output: Path, first: str, second: str) -> list[ComparisonLine]:
     """Compare two encoders wherever both have results under the same recommender.
 
     Args:
@@ -58,7 +58,7 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
         UsageError: If one has no results, or they were never tested alike.
         DataError: If there are no results, or a file is damaged.
     """
-    lines: list[Compared] = []
+    lines: list[ComparisonLine] = []
     tables = load_results(output)
     names = sorted({row.encoder for table in tables for row in table.rows})
     one, other = _identity(first, names), _identity(second, names)
@@ -73,12 +73,12 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
             ours, theirs = (_values(output, table, name, recommender) for name in (one, other))
             rows = [row for row in table.rows if row.recommender == recommender and row.encoder in (one, other)]
             for column, metric in enumerate(table.columns):
-                if not all(row.scores.get(metric) for row in rows):
-                    continue  # every ranking would score the same: the table says n/a
                 a, b = ours[:, column], theirs[:, column]
+                if not all(row.scores.get(metric) for row in rows) or np.isnan([a, b]).any():
+                    continue  # the table says n/a, or playlists have no value of their own
                 found = compare(a, b)
                 means = float(a.mean()), float(b.mean())
-                lines.append(Compared(table.task, table.tested, recommender, metric, *means, len(a), found))
+                lines.append(ComparisonLine(table.task, table.tested, recommender, metric, *means, len(a), found))
     if not lines:
         raise UsageError(
             f"{one!r} and {other!r} have no results on one data set under one recommender",
@@ -91,29 +91,39 @@ def compare_encoders(output: Path, first: str, second: str) -> list[Compared]:
     ]
 
 
-def to_markdown(lines: Sequence[Compared], first: str, second: str) -> str:
-    """Return the comparison as a Markdown table, ``*`` where p is at most .05."""
-    one, other = escape_markdown(first), escape_markdown(second)
-    parts = [
-        f"| Data set | Recommender | Metric | {one} | {other} | difference [95 %] | p (Holm) | effect size |",
-        "| --- | --- | --- | --: | --: | --: | --: | --: |",
-    ]
-    for line in lines:
-        found = line.comparison
-        mark = "*" if found.p <= 0.05 else ""
-        asked = " | ".join(map(escape_markdown, (line.dataset, line.recommender, line.metric)))
-        parts.append(
-            f"| {asked} | {line.first:.4f} | {line.second:.4f} "
-            f"| {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] | {p_text(found.p)}{mark} "
-            f"| {found.effect_size:+.2f} |"
-        )
-    counts = ", ".join(sorted({f"{line.playlists} playlists of {escape_markdown(line.dataset)}" for line in lines}))
-    parts.append("")
-    parts.append(
+def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -> Sheet:
+    """Return the comparison as it is printed; ``*`` where p is at most .05."""
+    labels = (
+        "Data set",
+        "Recommender",
+        "Metric",
+        first,
+        second,
+        "Difference, 95 % interval",
+        "p (Holm)",
+        "Effect size",
+    )
+    counts = ", ".join(sorted({f"{line.playlists} playlists of {line.dataset}" for line in lines}))
+    note = (
         f"Paired over {counts}, each a mean over seeds; two-sided randomisation test, adjusted for {len(lines)} lines. "
         "Effect size: mean difference over the standard deviation of the differences."
     )
-    return "\n".join(parts) + "\n"
+    columns = tuple(Column(label, right=place > 2) for place, label in enumerate(labels))
+    return Sheet("", columns, tuple(map(_row, lines)), (note,))
+
+
+def _row(line: ComparisonLine) -> SheetRow:
+    found = line.comparison
+    interval = f"[{found.low:+.4f}, {found.high:+.4f}]"
+    return SheetRow(
+        (
+            *map(SheetCell, (line.dataset, line.recommender, line.metric)),
+            *(SheetCell(f"{mean:.4f}", value=mean) for mean in (line.first, line.second)),
+            SheetCell(f"{found.difference:+.4f}", interval, 0, found.difference, found.low, found.high),
+            SheetCell(small=p_text(found.p) + ("*" if found.p <= ALPHA else ""), value=found.p),
+            SheetCell(f"{found.effect_size:+.2f}", value=found.effect_size),
+        )
+    )
 
 
 def p_text(p: float) -> str:

@@ -11,9 +11,8 @@ import numpy as np
 
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import as_sentence
-from larpbench.results.rows import FEW_HITS, SHOWN, Row
+from larpbench.results.rows import FEW_HITS, Row, task_of
 from larpbench.results.verification import is_checked
-from larpbench.tasks import TASKS
 
 
 def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequence[Row], column: str) -> list[str]:
@@ -29,8 +28,8 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
     record = good[0] if good else None
     if record is None or record.counts is None:
         return removed
-    counts, task = record.counts, record.cell.task
-    query, item = (TASKS.get(task).query, TASKS.get(task).item) if task in TASKS.names() else ("query", "item")
+    counts, task = record.counts, task_of(record.cell.task)
+    query, item = (task.query, task.item) if task else ("query", "item")
     left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
     widths = [
         score.high - score.low
@@ -73,7 +72,7 @@ def split_rule(split: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Older:
+class Omissions:
     """Results that a table leaves out.
 
     Attributes:
@@ -87,25 +86,30 @@ class Older:
     absent: tuple[str, ...] = ()
 
 
-def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: Older) -> list[str]:
+def footnotes(
+    records: Sequence[CellRecord], rows: Sequence[Row], columns: Sequence[str], omissions: Omissions
+) -> list[str]:
     """Return what must be known of single rows.
 
     Args:
         records: The records that the rows are made of.
         rows: The table's rows.
-        older: What is left out.
+        columns: The table's columns.
+        omissions: What is left out.
     """
     found = []
     if any(score and score.few_hits for row in rows for score in row.scores.values()):
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
-    if any(score is None for row in rows for score in row.scores.values()):
+    metrics = [metric for each in records for metric in each.metrics]
+    if any(not metric.applicable for metric in metrics if metric.name in columns):
         found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
+    found.extend(_lacking(records, columns))
     if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         found.append(f"weights: random, never trained: {', '.join(names)}.")
-    found.extend(_draws(records))
+    found.extend(_draws(records, columns[0]))
     found.extend(_trainings(records))
     found.extend(_trained_elsewhere(records))
-    found.extend(_unproven(records))
+    found.extend(_unverified(records))
     found.extend(sorted({f"{each.cell.encoder}: {text}." for each in records for text in each.warnings}))
     for row in rows:
         if row.failure:
@@ -115,13 +119,13 @@ def footnotes(records: Sequence[CellRecord], rows: Sequence[Row], older: Older) 
             f"{unchecked} results are unchecked: an earlier version of larpbench wrote them, without the digest of "
             "their lists."
         )
-    if older.cells:
-        found.append(f"{older.cells} older results of the same cells are left out.")
-    if older.superseded:
-        gone = f", all those of {', '.join(older.absent)} among them" if older.absent else ""
+    if omissions.cells:
+        found.append(f"{omissions.cells} older results of the same cells are left out.")
+    if omissions.superseded:
+        gone = f", all those of {', '.join(omissions.absent)} among them" if omissions.absent else ""
         found.append(
-            f"{older.superseded} older results are left out{gone}: they were tested on other ids, splits or playlists "
-            "of the same name."
+            f"{omissions.superseded} older results are left out{gone}: they were tested on other ids, splits or "
+            "playlists of the same name."
         )
     return found
 
@@ -131,18 +135,31 @@ def _random_weights(row: Row) -> bool:
     return any(part.startswith("random") or ": random" in part for part in row.weights.split("; "))
 
 
-def _draws(records: Sequence[CellRecord]) -> list[str]:
+def _lacking(records: Sequence[CellRecord], columns: Sequence[str]) -> list[str]:
+    """Name the results that were written without a metric that the table shows."""
+    names = {record.cell.encoder: {metric.name for metric in record.metrics} for record in records if record.metrics}
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for encoder in sorted(names):
+        if lacking := tuple(column for column in columns if column not in names[encoder]):
+            found[lacking].append(encoder)
+    return [
+        f"n/a: results of {', '.join(encoders)} hold no {', '.join(lacking)}: another version wrote them."
+        for lacking, encoders in found.items()
+    ]
+
+
+def _draws(records: Sequence[CellRecord], column: str) -> list[str]:
     """Say how much of each row is the draw of the playlists' halves, and how much the training seed."""
     grouped: dict[tuple[str, str, int], list[tuple[float, ...]]] = defaultdict(list)
     for record in records:
-        if record.draws and SHOWN[0] in record.draws.values:
+        if record.draws and column in record.draws.values:
             name = record.cell.encoder, record.cell.recommender, record.draws.n
-            grouped[name].append(record.draws.values[SHOWN[0]])
+            grouped[name].append(record.draws.values[column])
     found = []
     for (encoder, recommender, n), values in sorted(grouped.items()):
         table = np.array(values)  # (seeds, draws)
         by_draw = np.sqrt(table.var(axis=1, ddof=1).mean())
-        text = f"{encoder} with {recommender}: {SHOWN[0]} over {n} draws of the hidden halves: "
+        text = f"{encoder} with {recommender}: {column} over {n} draws of the hidden halves: "
         text += f"mean {table.mean():.4f}, standard deviation {by_draw:.4f}"
         if len(table) > 1:
             by_seed = np.sqrt(table.var(axis=0, ddof=1).mean())
@@ -197,13 +214,17 @@ def _trained_elsewhere(records: Sequence[CellRecord]) -> list[str]:
     return found
 
 
-def _unproven(records: Sequence[CellRecord]) -> list[str]:
+def _unverified(records: Sequence[CellRecord]) -> list[str]:
     """Name the adapters that nobody has compared with their original."""
     cards = {record.cell.encoder: record.encoder.card for record in records}
-    names = sorted(name for name, card in cards.items() if card.get("original") and not card.get("proof"))
+    names = sorted(
+        name
+        for name, card in cards.items()
+        if card.get("original") and not (card.get("verification") or card.get("proof"))
+    )
     if not names:
         return []
     return [
-        "unproven adapters, never compared with the original code on the same weights and input (larpbench check NAME "
-        f"--golden): {', '.join(names)}."
+        "unverified adapters, never compared with the original code on the same weights and input (larpbench check "
+        f"NAME --golden): {', '.join(names)}."
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,20 +196,24 @@ def playlists_frame(result: TaskResult) -> pl.DataFrame:
     return pl.DataFrame(columns).with_columns(ranked=grouped["id"], scores=grouped["score"])
 
 
-def read_playlist_values(record: Path, columns: list[str]) -> np.ndarray:
-    """Return the stored values of some metrics, (p, columns) float64, sorted by the query's id.
+def read_playlist_values(record: Path, columns: Sequence[str]) -> np.ndarray:
+    """Return the stored values of some metrics, sorted by the query's id: (p, columns) float64, NaN for one it lacks.
 
     Raises:
         DataError: If the file is missing or damaged.
     """
     path = playlists_path(record)
     try:
-        query_id = next(iter(parquet_schema(path)))  # playlist_id, or artist_id
-        frame = read_parquet(path, columns=[query_id, *columns])
+        query_id, *others = parquet_schema(path)  # the first is playlist_id, or artist_id
+        frame = read_parquet(path, columns=[query_id, *(name for name in columns if name in others)]).sort(query_id)
     except (OSError, *TABLE_ERRORS) as error:
         raise DataError(
             f"the playlists of a result cannot be read: {str(error).splitlines()[0]}",
             where=str(path),
             next_step="delete the record beside it and run its cell anew",
         ) from error
-    return frame.sort(query_id).select(columns).to_numpy()
+    values = np.full((frame.height, len(columns)), np.nan)
+    for index, name in enumerate(columns):
+        if name in frame.columns:
+            values[:, index] = frame[name].to_numpy()
+    return values

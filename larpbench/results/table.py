@@ -1,4 +1,4 @@
-"""Tables: one object made of records, from which every format is written."""
+"""Tables of scores, made of records: what they show follows from the records, and not from today's metrics."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from larpbench.errors import DataError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.fingerprint import digest
-from larpbench.results.notes import Older, facts, footnotes, split_rule
+from larpbench.results.notes import Omissions, facts, footnotes, split_rule
 from larpbench.results.record import CellRecord, Metric
-from larpbench.results.rows import FEW_HITS, Row, Score, Table
+from larpbench.results.rows import FEW_HITS, Row, Score, Table, task_of
 from larpbench.results.store import read_playlist_values, read_records
-from larpbench.tasks import TASKS
 
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
@@ -94,7 +93,7 @@ def build_tables(found: Sequence[tuple[Path, CellRecord]], superseded: Sequence[
     older = len(found) - sum(map(len, current.values()))
     shown = {record.cell.encoder for pairs in current.values() for _, record in pairs}
     absent = sorted({record.cell.encoder for record in superseded} - shown)
-    return [_table(pairs, Older(older, len(superseded), tuple(absent))) for _, pairs in sorted(current.items())]
+    return [_table(pairs, Omissions(older, len(superseded), tuple(absent))) for _, pairs in sorted(current.items())]
 
 
 def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRecord]]:
@@ -104,30 +103,56 @@ def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRe
     return list(seeds.values())
 
 
-def _table(current: list[tuple[Path, CellRecord]], older: Older) -> Table:
+def _table(current: list[tuple[Path, CellRecord]], omissions: Omissions) -> Table:
     grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
     for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
         grouped[record.cell.encoder, record.cell.recommender].append((path, record))
-    good = [record for _, record in current if record.status == "ok"]
-    by_name = {metric.name: metric for metric in good[0].metrics} if good else {}
-    task = current[0][1].cell.task
-    columns = TASKS.get(task).columns if task in TASKS.names() else tuple(by_name)
+    records = [record for _, record in current]
+    first, good = records[0], [record for record in records if record.status == "ok"]
+    columns = shown_columns(first.cell.task, good)
     rows = [_row(pairs, columns) for pairs in grouped.values()]
     rows = _placed(_lettered(rows, list(grouped.values()), columns[0]), columns)
+    by_name = {metric.name: metric for record in reversed(good) for metric in record.metrics}
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
-        task,
-        current[0][1].cell.dataset,
-        current[0][1].removal,
+        first.cell.task,
+        first.cell.dataset,
+        first.removal,
         columns,
         tuple(rows),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
         {name: metric.ceiling if metric.applicable else None for name, metric in shown.items()},
-        tuple(facts(current[0][1].removal, good, rows, columns[0])),
-        tuple(footnotes([record for _, record in current], rows, older)),
-        tuple(record for _, record in sorted(current, key=lambda pair: _order(pair[1]))),
-        _variant(current[0][1]),
+        tuple(facts(first.removal, good, rows, columns[0])),
+        tuple(footnotes(records, rows, columns, omissions)),
+        tuple(sorted(records, key=_order)),
+        _variant(first),
     )
+
+
+def shown_columns(task: str, records: Sequence[CellRecord]) -> tuple[str, ...]:
+    """Return the metrics that a table of some records shows.
+
+    Of the metrics that the records hold, these are the ones that the task shows; then the same metrics at other K;
+    then metrics that the task does not know, measures of quality first. Without the task all metrics are shown.
+
+    Args:
+        task: Name of the task.
+        records: The records that have scores.
+    """
+    known = task_of(task)
+    measured = {metric.name: metric.chance is not None for record in records for metric in record.metrics}
+    usual = known.columns if known else ()
+    specs = known.metrics if known else ()
+    order = list(dict.fromkeys(map(_base, usual)))
+    hidden = {spec.column for spec in specs} | {spec.name for spec in specs if spec.name not in order}
+    others = [name for name in measured if name not in hidden and _base(name) not in hidden]
+    others.sort(key=lambda name: (order.index(_base(name)) if _base(name) in order else len(order), not measured[name]))
+    columns = *(name for name in usual if name in measured), *others
+    return columns or tuple(measured) or usual or ("score",)
+
+
+def _base(column: str) -> str:
+    return column.partition("@")[0]
 
 
 def _variant(record: CellRecord) -> str:
@@ -172,6 +197,8 @@ def _over_seeds(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ..
         hits = float(np.mean([metrics[column].hits for metrics in by_name]))  # seeds repeat the same playlists
         mean = float(stacked[:, :, index].mean())
         score = Score(mean, float(lows[index]), float(highs[index]), hits < FEW_HITS)
+        if np.isnan(mean):  # playlists have no value of their own
+            score = Score(float(np.mean([metrics[column].value for metrics in by_name])), None, None, hits < FEW_HITS)
         scores[column] = score if all(metrics[column].applicable for metrics in by_name) else None
     return scores
 
@@ -182,7 +209,7 @@ def _lettered(rows: list[Row], records: Sequence[Sequence[tuple[Path, CellRecord
     means = [
         np.mean([read_playlist_values(path, [column])[:, 0] for path, _ in records[index]], axis=0) for index in good
     ]
-    if len(good) < 2 or len({len(each) for each in means}) > 1:
+    if len(good) < 2 or len({len(each) for each in means}) > 1 or np.isnan(means[0]).any():
         return rows
     groups = dict(zip(good, indistinguishable_groups(np.stack(means)), strict=True))
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]

@@ -1,166 +1,151 @@
-"""A table as Markdown, CSV, LaTeX and HTML."""
+"""Writes sheets as Markdown, LaTeX, CSV, HTML and JSON, and reads the JSON back."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from pydantic import TypeAdapter, ValidationError
 
-from larpbench.errors import printable
-from larpbench.results.rows import Row, Score, Table
+from larpbench import storage
+from larpbench.errors import DataError, printable, schema_fault
+from larpbench.results.sheet import Sheet, SheetCell
 
-CSV_COLUMNS = (
-    "task",
-    "dataset",
-    "encoder",
-    "recommender",
-    "seed",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "chance",
-    "ceiling",
-    "n",
-    "group",
-    "licence",
-)
-_NOT_APPLICABLE = "n/a"
+_SCHEMA_VERSION = 1
+_ADAPTER = TypeAdapter(tuple[Sheet, ...])
 
 
-def to_markdown(tables: Sequence[Table]) -> str:
+def to_markdown(sheets: Sequence[Sheet]) -> str:
     """Return GitHub-flavoured Markdown: best bold, second best underlined."""
-    marks = {1: ("**", "**"), 2: ("<u>", "</u>"), 0: ("", "")}
-
-    def cell(score: Score | None) -> str:
-        before, after = marks[score.place if score else 0]
-        return f"{before}{number_text(score)}{after}{interval_text(score)}"
-
-    parts = []
-    for table in tables:
-        heads = ["Encoder", "Recommender", *(f"{column_head(column)} ↑" for column in table.columns), "Group"]
-        lines = [heads, ["---", "---", *("--:" for _ in table.columns), "---"]]
-        lines += [[escape_markdown(text) for text in _labels(row)] + _cells(row, table, cell) for row in table.rows]
-        lines += [
-            [name, "", *(bound_text(values.get(c)) for c in table.columns), ""] for name, values in _bounds(table)
-        ]
-        title = f"## {escape_markdown(table.task)}: {escape_markdown(table.tested)}"
-        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        notes = "\n".join(f"- {escape_markdown(text)}" for text in (*table.facts, *table.footnotes))
-        parts.append(f"{title}\n\n{body}\n\n{notes}\n")
-    return "\n".join(parts)
+    return "\n".join(map(_markdown, sheets))
 
 
-def to_csv(tables: Sequence[Table]) -> str:
-    """Return long CSV: one line a cell and metric, ``n/a`` where K reaches the candidates; one for a failed cell."""
+def _markdown(sheet: Sheet) -> str:
+    marks = {1: "**{}**", 2: "<u>{}</u>", 0: "{}"}
+
+    def shown(cell: SheetCell) -> str:
+        text = marks[cell.place].format(escape_markdown(cell.text)) if cell.text else ""
+        return f"{text} {cell.small}".strip()
+
+    lines = [
+        [escape_markdown(column.label) + (" ↑" if column.rising else "") for column in sheet.columns],
+        ["--:" if column.right else "---" for column in sheet.columns],
+        *([shown(cell) for cell in row.cells] for row in sheet.rows),
+    ]
+    title = f"## {escape_markdown(sheet.title)}\n\n" if sheet.title else ""
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in sheet.notes)
+    return f"{title}{body}\n\n{notes}\n"
+
+
+def to_latex(sheets: Sequence[Sheet]) -> str:
+    """Return LaTeX for the booktabs package: best bold, second best underlined."""
+    return "\n".join(map(_latex, sheets))
+
+
+def _latex(sheet: Sheet) -> str:
+    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}
+
+    def shown(cell: SheetCell) -> str:
+        text = marks[cell.place] % escape_latex(cell.text) if cell.text else ""
+        return text + (rf" {{\scriptsize {escape_latex(cell.small)}}}" if cell.small else "")
+
+    lines = [
+        rf"% {escape_latex(sheet.title)}",
+        rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in sheet.columns)}}}",
+        r"\toprule",
+        " & ".join(escape_latex(column.label) for column in sheet.columns) + r" \\",
+        r"\midrule",
+    ]
+    for place, row in enumerate(sheet.rows):
+        if row.kind == "bound" and (place == 0 or sheet.rows[place - 1].kind != "bound"):
+            lines.append(r"\midrule")
+        lines.append(" & ".join(map(shown, row.cells)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", *(f"% {escape_latex(note)}" for note in sheet.notes), ""]
+    return "\n".join(lines)
+
+
+def to_csv(sheets: Sequence[Sheet]) -> str:
+    """Return the long form of all sheets as one CSV: the columns of the first, then what others have beside them."""
+    lines = [line for sheet in sheets for line in sheet.lines]
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for table in tables:
-        groups = {(row.encoder, row.recommender): row.group for row in table.rows}
-        for record in table.records:
-            cell = record.cell
-            name = (cell.task, table.tested, cell.encoder, cell.recommender, cell.seed)
-            licence = record.encoder.card["licence"]
-            if record.status == "failed":
-                writer.writerow([*name, "failed", *[""] * 7, licence])
-            for metric in record.metrics:
-                numbers = (metric.value, metric.ci_low, metric.ci_high, metric.chance, metric.ceiling)
-                shown = ["" if number is None else repr(number) for number in numbers]
-                if not metric.applicable:
-                    shown = [_NOT_APPLICABLE] * len(numbers)
-                group = groups[cell.encoder, cell.recommender] if metric.name == table.columns[0] else ""
-                writer.writerow([*name, metric.name, *shown, metric.n, group, licence])
+    writer = csv.DictWriter(stream, list(dict.fromkeys(name for line in lines for name in line)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     return stream.getvalue()
 
 
-def to_latex(tables: Sequence[Table]) -> str:
-    """Return LaTeX for the booktabs package: best bold, second best underlined."""
-
-    def cell(score: Score | None) -> str:
-        command = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}[score.place if score else 0]
-        return (command % number_text(score)) + (rf" {{\scriptsize {interval_text(score).strip()}}}" if score else "")
-
-    parts = []
-    for table in tables:
-        lines = [
-            rf"% {escape_latex(table.task)}: {escape_latex(table.tested)}",
-            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}l}}",
-            r"\toprule",
-            " & ".join(["Encoder", "Recommender", *map(column_head, table.columns), "Group"]) + r" \\",
-            r"\midrule",
-        ]
-        lines += [
-            " & ".join([*map(escape_latex, _labels(row)), *_cells(row, table, cell)]) + r" \\" for row in table.rows
-        ]
-        lines.append(r"\midrule")
-        for name, values in _bounds(table):
-            lines.append(" & ".join([name, "", *(bound_text(values.get(c)) for c in table.columns), ""]) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [f"% {escape_latex(text)}" for text in (*table.facts, *table.footnotes)]
-        parts.append("\n".join(lines) + "\n")
-    return "\n".join(parts)
-
-
-def to_html(tables: Sequence[Table]) -> str:
+def to_html(sheets: Sequence[Sheet]) -> str:
     """Return one self-contained page; every text from the data is escaped."""
     environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
-    environment.filters.update(number=number_text, interval=interval_text, plain=bound_text, head=column_head)
-    return environment.get_template("tables.html").render(tables=tables, bounds=_bounds)
+    return environment.get_template("tables.html").render(sheets=sheets)
 
 
-FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+def to_json(sheets: Sequence[Sheet]) -> str:
+    """Return all that the other formats show, and the numbers in full precision; what is empty is left out."""
+    tables = [_plain(sheet) for sheet in sheets]
+    return json.dumps({"schema_version": _SCHEMA_VERSION, "tables": tables}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _plain(part: Any) -> Any:  # noqa: ANN401 - any part of a sheet
+    if isinstance(part, tuple):
+        return [_plain(each) for each in part]
+    if not hasattr(part, "__dataclass_fields__"):
+        return part
+    shown = [each.name for each in fields(part) if each.name != "lines"]
+    defaults = {each.name: each.default for each in fields(part) if each.default is not MISSING}
+    values = {name: getattr(part, name) for name in shown}
+    return {name: _plain(value) for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def read_json(path: Path) -> tuple[Sheet, ...]:
+    """Return the sheets of a file that `to_json` has made, without their long form.
+
+    Raises:
+        DataError: If it cannot be read, or holds something else.
+    """
+    advice = "write it anew: larpbench reproduce, or larpbench table --format json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("schema_version") != _SCHEMA_VERSION:
+            raise ValueError(f"it is no table of schema version {_SCHEMA_VERSION}")
+        return _ADAPTER.validate_python(content.get("tables"))
+    except ValidationError as error:
+        raise DataError(f"a table cannot be read: {schema_fault(error)}", where=str(path), next_step=advice) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"a table cannot be read: {error}", where=str(path), next_step=advice) from error
+
+
+FORMATS: dict[str, Callable[[Sequence[Sheet]], str]] = {
     "md": to_markdown,
     "csv": to_csv,
     "latex": to_latex,
     "html": to_html,
+    "json": to_json,
 }
+_FILES = {"md": to_markdown, "tex": to_latex, "csv": to_csv, "json": to_json}
 
 
-def _labels(row: Row) -> list[str]:
-    seeds = f" ({row.seeds} seeds)" if row.seeds > 1 else ""
-    control = " (control)" if row.control else ""
-    return [f"{row.encoder}{control}{seeds}", row.recommender]
+def write_sheet(sheet: Sheet, folder: Path, name: str) -> list[Path]:
+    """Write a sheet as ``NAME.md``, ``NAME.tex``, ``NAME.csv`` and ``NAME.json``.
 
+    Returns:
+        The paths.
 
-def _cells(row: Row, table: Table, cell: Callable[[Score | None], str]) -> list[str]:
-    if row.failure:
-        return ["failed", *("" for _ in table.columns)]
-    return [*(cell(row.scores[column]) for column in table.columns), row.group]
-
-
-def _bounds(table: Table) -> list[tuple[str, dict[str, float | None]]]:
-    bounds = [("chance", table.chance), ("ceiling", table.ceiling)]
-    return [(name, values) for name, values in bounds if values or table.records]
-
-
-def column_head(column: str) -> str:
-    """Return a metric as a heading, such as ``NDCG@10``."""
-    name, at, k = column.partition("@")
-    if not at:
-        return column
-    first, *rest = name.split("_")
-    words = [first.upper() if first in ("ndcg", "mrr", "map") else first.capitalize(), *rest]
-    return f"{' '.join(words)}@{k}"
-
-
-def number_text(score: Score | None) -> str:
-    """Return a score to four decimals."""
-    return _NOT_APPLICABLE if score is None else f"{score.value:.4f}"
-
-
-def interval_text(score: Score | None) -> str:
-    """Return a score's interval, with a space before it; empty if it has none."""
-    if score is None or score.low is None or score.high is None:
-        return ""
-    return f" [{score.low:.3f}, {score.high:.3f}]{'†' if score.few_hits else ''}"
-
-
-def bound_text(value: float | None) -> str:
-    """Return chance or ceiling to four decimals."""
-    return _NOT_APPLICABLE if value is None else f"{value:.4f}"
+    Raises:
+        StorageError: If the folder cannot be written.
+    """
+    storage.make_folder(folder)
+    written = [folder / f"{name}.{suffix}" for suffix in _FILES]
+    for path, write in zip(written, _FILES.values(), strict=True):
+        storage.write_text(path, write([sheet]))
+    return written
 
 
 def escape_markdown(text: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from larpbench.datasets.schema import Dataset, Interactions, SplitName
 from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import MissingPartError, UsageError
+from larpbench.errors import MissingPartError, UsageError, schema_fault
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
 from larpbench.recommenders.base import Scorer
@@ -42,6 +43,43 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.dataset} x {self.encoder} x {self.recommender} (seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class BoundCell:
+    """A cell with what it is made of.
+
+    Attributes:
+        cell: Which.
+        key: Digest of all that its scores depend on.
+        row_key: What its key depends on, apart from the seed: the same of all cells of one row.
+        spec: Its encoder.
+        recommender: Its recommender.
+        embedding_key: Key of the vectors that it needs.
+    """
+
+    cell: Cell
+    key: str
+    row_key: str
+    spec: EncoderSpec
+    recommender: Scorer
+    embedding_key: str
+
+
+class TaskOptions(BaseModel):
+    """Options of a task: none. A task that has some declares a subclass as its `Options`.
+
+    Each field has a default, and a ``description`` that ``larpbench describe task`` prints. On the command line a value
+    is text (``-O name=value``), which pydantic turns into the field's type.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def variant(self) -> str:
+        """All values that are not the default, in words: the part of the protocol's name after a slash in results."""
+        values = ((name, getattr(self, name), field.default) for name, field in type(self).model_fields.items())
+        return ",".join(f"{name.replace('_', '-')}={value}" for name, value, default in values if value != default)
 
 
 @dataclass(frozen=True)
@@ -127,7 +165,9 @@ class Task(ABC, Generic[M]):
         protocol: The rules that it follows.
         metrics: What it measures.
         splits: The splits whose embeddings it needs, whatever the recommender.
-        kind: The kind of data set that it reads.
+        kind: The kind of data set that it reads, as its manifest says.
+        Options: What may be chosen of it.
+        options: What was chosen.
         query: What is asked about, in the singular.
         item: What is ranked, in the singular.
         shown: Columns of its tables; rows are sorted by the first. Empty: all measures of quality.
@@ -142,7 +182,9 @@ class Task(ABC, Generic[M]):
     protocol: str
     metrics: tuple[MetricSpec, ...]
     splits: tuple[SplitName, ...]
-    kind: ClassVar[Literal["playlists", "artist-graph"]] = "playlists"
+    kind: ClassVar[str] = "playlists"
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+    options: TaskOptions = TaskOptions()
     query: ClassVar[str] = "playlist"
     item: ClassVar[str] = "track"
     shown: ClassVar[tuple[str, ...]] = ()
@@ -156,15 +198,30 @@ class Task(ABC, Generic[M]):
         return self.shown or tuple(spec.column for spec in self.metrics if spec.quality)
 
     def configured(self, options: Mapping[str, Any]) -> Self:
-        """Return the task with options of its own.
+        """Return the task with other options; its protocol names those that are not the default.
 
         Raises:
             UsageError: If it has no such option, or a value makes no sense.
         """
-        if options:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-            raise UsageError(f"the task {self.name!r} has no option {names}", next_step="larpbench list tasks")
-        return self
+        fields = self.Options.model_fields
+        if unknown := [name for name in options if name not in fields]:
+            raise UsageError(
+                f"the task {self.name!r} has no option {', '.join(unknown)}",
+                allowed=", ".join(fields) or "none",
+                next_step=f"larpbench describe task {self.name}",
+            )
+        try:
+            chosen = self.Options(**{**self.options.model_dump(), **options})
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            raise UsageError(
+                f"the option {name} of the task {self.name!r} is {options.get(name)!r}",
+                allowed=fields[name].description or schema_fault(error),
+            ) from error
+        task = copy.copy(self)
+        task.options = chosen
+        task.protocol = "/".join(part for part in (type(self).protocol, chosen.variant) if part)
+        return task
 
     def view(self, dataset: Dataset) -> Dataset:
         """Return what the task reads of a data set.
@@ -174,7 +231,8 @@ class Task(ABC, Generic[M]):
         """
         if dataset.manifest.kind != self.kind:
             raise UsageError(
-                f"the task {self.name!r} asks of {self.kind}, and {dataset.name!r} is of kind {dataset.manifest.kind}",
+                f"the task {self.name!r} reads data sets of kind {self.kind}, and {dataset.name!r} is of kind "
+                f"{dataset.manifest.kind}",
                 allowed=f"a data set of kind {self.kind}",
                 next_step="larpbench list tasks, larpbench list datasets",
             )
@@ -196,23 +254,13 @@ class Task(ABC, Generic[M]):
             UsageError: If the task cannot do that.
         """
 
-    def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
-        """Check as much of the names as can be checked before there is a data set.
-
-        Raises:
-            UnknownNameError: If there is no such encoder or recommender.
-            MissingPartError: If a recommender that was asked for by name cannot be loaded.
-        """
-        for name in encoders:
-            if name not in ("all", "default"):
-                with suppress(MissingPartError):  # listed as unavailable, with the reason
-                    get_encoder(name)
-        for name in recommenders:
-            if name not in ("all", "default"):
-                RECOMMENDERS.get(name)
-
-    def encoders(self, names: Sequence[str], dataset: Dataset) -> dict[str, EncoderSpec | MissingPartError]:
+    def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return name -> encoder, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
+
+        Args:
+            names: Encoder names.
+            load: Returns the data set, for tasks whose encoders depend on it. A data set can take long to make, and no
+                typing error should have to wait for it.
 
         Raises:
             UnknownNameError: If there is no such encoder.
@@ -233,7 +281,7 @@ class Task(ABC, Generic[M]):
         """
         lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
         found: dict[str, Scorer | MissingPartError] = {}
-        for name in dict.fromkeys(each for asked in names for each in lists.get(asked, [asked])):
+        for name in dict.fromkeys(each for given in names for each in lists.get(given, [given])):
             try:
                 found[name] = RECOMMENDERS.get(name)
             except MissingPartError as error:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from larpbench.testing.checks import Check
 from larpbench.testing.datasets import check_dataset
 from larpbench.testing.encoders import check_encoder
-from larpbench.testing.golden import check_golden
 from larpbench.testing.recommenders import check_recommender
+from larpbench.testing.references import check_reference
 from larpbench.testing.tasks import check_task
 from larpbench.testing.toys import toy_batch, toy_split
 from larpbench.testing.worlds import toy_graph, toy_playlists
@@ -21,8 +21,8 @@ __all__ = [
     "Check",
     "check_dataset",
     "check_encoder",
-    "check_golden",
     "check_recommender",
+    "check_reference",
     "check_task",
     "toy_batch",
     "toy_graph",

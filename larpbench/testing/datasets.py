@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from larpbench.datasets.catalogue import DATASETS, DatasetSource, load_dataset
+from larpbench.datasets.catalogue import DATASETS, DatasetSource, load_dataset, load_source
 from larpbench.datasets.check import check_dataset as verify
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
@@ -53,8 +53,7 @@ class _Subject:
         """Load it, as `load_dataset` does."""
         if isinstance(self.source, Path):
             return read_dataset(self.source, as_built=False)  # damage is reported check by check
-        function = _load_function(self.source)
-        return load_dataset(self.source.name) if function is None else function()
+        return load_source(self.source)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -89,13 +88,6 @@ def _source_of(name: str | Path) -> DatasetSource | Path:
     if isinstance(name, str) and name in DATASETS.names():
         return DATASETS.get(name)
     return (Path(name) if Path(name).is_dir() else load_dataset(name).folder).absolute()
-
-
-def _load_function(source: DatasetSource) -> Callable[[], Dataset] | None:
-    """Return the function that loads a data set; None if it is read from the home folder."""
-    load: Any = source.load  # the function, or its address
-    function: Callable[[], Dataset] | None = resolve(load) if isinstance(load, str) else load
-    return function
 
 
 def _require_built(it: _Subject) -> None:
@@ -201,7 +193,8 @@ def _splits(it: _Subject) -> None:
 
 
 def _side_effects(it: _Subject) -> None:
-    _load_function(it.registered)  # importing it may set things; loading may not
+    if isinstance(it.registered.load, str):
+        resolve(it.registered.load)  # importing it may set things; loading may not
     require_no_side_effects(it.load, "load", {})
 
 

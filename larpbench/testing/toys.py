@@ -9,7 +9,7 @@ import polars as pl
 
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, Split
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
-from larpbench.encoders.references import CAPTIONS, clips
+from larpbench.encoders.reference import CAPTIONS, clips
 from larpbench.encoders.spec import EncoderSpec
 
 SECONDS = 4.0

@@ -1,219 +1,157 @@
-"""Epochs of updates on batches of anchors, early stopping on validation, and a state that survives a kill."""
+"""The training loop with early stopping, for all that learns by gradients."""
 
 from __future__ import annotations
 
 import math
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from larpbench import progress
 from larpbench.errors import TrainingError
-from larpbench.training.settings import LoopSettings
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass
-class Progress:
-    """How far a training has come; all that a resumed run must know beside the weights.
+class Selection:
+    """The epoch that was best on validation.
 
     Attributes:
-        update: Updates done.
-        best: Highest validation recall.
-        best_epoch: After which epoch; 0 before the first.
-        sums: Of the loss's terms in the epoch that is under way.
-        history: One entry an epoch.
+        best: Its score; higher is better.
+        best_epoch: Its number, from 1; 0 before the first.
     """
 
-    update: int = 0
     best: float = -math.inf
     best_epoch: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Trainer(nn.Module, ABC, Generic[Model]):
-    """A model that learns, and whatever its losses must remember (as submodules and buffers).
+@dataclass(frozen=True)
+class TrainedModel(Generic[Model]):
+    """The result of a training.
 
-    Every update draws from generators keyed by (seed, update), so that a resumed run makes the same draws.
-
-    Args:
-        model: Learns in place.
-        settings: Of the loop.
-        anchors: (n,) int64, what an epoch takes once: rows of the train tracks.
-        seed: Drives everything random.
-        device: Where to compute.
+    Attributes:
+        model: With the weights of the selected epoch.
+        history: One entry per epoch.
+        facts: Contents of the record, apart from the history, as JSON.
     """
 
-    def __init__(self, model: Model, settings: LoopSettings, anchors: np.ndarray, seed: int, device: str) -> None:
-        super().__init__()
-        self.loop, self.seed, self.device = settings, seed, device
-        self.model = model.to(device)
-        self.optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
-        self.progress = Progress()
-        self._anchors = anchors
+    model: Model
+    history: list[dict[str, Any]]
+    facts: dict[str, Any]
 
-    @property
-    @abstractmethod
-    def what(self) -> str:
-        """What is being trained, for messages: such as ``stage wtc``."""
+    def summary(self) -> dict[str, Any]:
+        """Return the contents of the record, history included."""
+        return {**self.facts, "history": self.history}
 
-    @abstractmethod
-    def losses(self, anchors: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
-        """Return the terms of the loss for a batch, 0-d each; their sum is minimised.
 
-        Args:
-            anchors: (n,) int64.
-            draw: Source of all that is drawn with numpy; torch's own generator is seeded as well.
-        """
+def run_epochs(
+    selection: Selection,
+    epochs: int,
+    patience: int,
+    train: Callable[[int], None],
+    validate: Callable[[int], float],
+    keep_best: Callable[[], None],
+    close: Callable[[], None],
+    done: int = 0,
+) -> None:
+    """Train epoch by epoch until validation no longer improves.
 
-    @abstractmethod
-    def described(self) -> dict[str, Any]:
-        """Return what an entry of the history says beside epoch, losses and validation, as JSON."""
+    Args:
+        selection: Updated in place.
+        epochs: Maximum number of epochs.
+        patience: Epochs without a better score before training ends; 0: no early stopping.
+        train: Trains one epoch, given its number from 1.
+        validate: Returns the validation score after that epoch.
+        keep_best: Called whenever that score is the highest so far.
+        close: Called at the end of every epoch.
+        done: Epochs that an earlier run finished.
+    """
+    for epoch in range(done + 1, epochs + 1):
+        if epoch - 1 - selection.best_epoch >= patience > 0:
+            return
+        train(epoch)
+        score = validate(epoch)
+        if score > selection.best:
+            selection.best, selection.best_epoch = score, epoch
+            keep_best()
+        close()
 
-    def prepare(self) -> None:
-        """Get ready for the first update."""
 
-    def before_update(self) -> None:
-        """Called at the start of every update, in train mode."""
+def fit_in_memory(
+    name: str,
+    model: nn.Module,
+    optimisers: Sequence[torch.optim.Optimizer],
+    losses: Callable[[], Iterable[Tensor]],
+    validate: Callable[[float], float],
+    epochs: int,
+    patience: int | None,
+    next_step: str,
+) -> Selection:
+    """Train a model whose best weights fit into memory, and leave it in eval mode with the weights of the best epoch.
 
-    def after_update(self) -> None:
-        """Called when the weights have changed."""
+    Args:
+        name: Name of the model, for progress and messages.
+        model: Trained in place.
+        optimisers: Step together.
+        losses: Yields the loss of each batch of one epoch.
+        validate: Given the mean loss of the epoch, returns the validation score; called without
+            gradients, in eval mode.
+        epochs: Maximum number of epochs.
+        patience: Epochs without a better score before training ends; None: no early stopping and no selection, the
+            last epoch counts.
+        next_step: Advice where the loss is not finite.
 
-    @property
-    def updates_per_epoch(self) -> int:
-        """How many updates an epoch has."""
-        return max(len(self._anchors) // self.loop.batch, 1)
+    Returns:
+        The best epoch.
 
-    @property
-    def updates(self) -> int:
-        """How many updates the training has if nothing ends it early."""
-        loop = self.loop
-        epochs = loop.epochs if loop.updates is None else math.ceil(loop.updates / self.updates_per_epoch)
-        return epochs * self.updates_per_epoch
+    Raises:
+        TrainingError: If the mean loss of an epoch is not finite.
+    """
+    selection = Selection()
+    kept: dict[str, Tensor] | None = None
+    mean = math.nan
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return everything that a resumed run needs, but for `progress`."""
-        found = {f"module.{name}": tensor for name, tensor in self.state_dict().items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            found |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
-        return found
-
-    def restore(self, tensors: dict[str, Tensor], progress: Progress) -> None:
-        """Go back to where `tensors` and `progress` were taken."""
-        self.load_state_dict({name.removeprefix("module."): t for name, t in tensors.items() if name[0] == "m"})
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimiser."):
-                _, number, part = name.split(".")
-                state.setdefault(int(number), {})[part] = tensor
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        self.progress = progress
-
-    def learning_rate(self, update: int) -> float:
-        """Return the learning rate of an update: linear warm-up, then half a cosine down to 0."""
-        total = self.updates
-        warm_up = max(min(self.loop.warm_up, total // 10), 1)
-        if update < warm_up:
-            return self.loop.learning_rate * (update + 1) / warm_up
-        return self.loop.learning_rate * 0.5 * (1 + math.cos(math.pi * (update - warm_up) / (total - warm_up)))
-
-    def run(
-        self,
-        evaluate: Callable[[Model], dict[str, float]],
-        keep_best: Callable[[Model], None],
-        checkpoint: Callable[[], None],
-        advance: Callable[[int], None],
-    ) -> None:
-        """Train until validation recall no longer rises; goes on from where a loaded state stands.
-
-        Args:
-            evaluate: Returns at least ``recall@10`` on the validation playlists.
-            keep_best: Called with the model whenever that recall is the highest so far.
-            checkpoint: Called after every update; may save the state.
-            advance: Counts updates, for progress.
-
-        Raises:
-            TrainingError: If the loss is no longer a number.
-        """
-        progress = self.progress
-        if not progress.update:
-            self.prepare()
-        while not self._ended():
-            epoch = progress.update // self.updates_per_epoch
-            done = progress.update % self.updates_per_epoch
-            order = list(batches(self._anchors, self.loop.batch, np.random.default_rng([self.seed, epoch])))
-            started = time.perf_counter()
-            for anchors in order[done:]:
-                for name, value in self._update(anchors).items():
-                    progress.sums[name] = progress.sums.get(name, 0.0) + value
-                progress.update += 1
-                advance(1)
-                if progress.update % self.updates_per_epoch:
-                    checkpoint()
-            self._close_epoch(epoch + 1, evaluate, keep_best, time.perf_counter() - started)
-            checkpoint()
-
-    def _ended(self) -> bool:
-        update, best = self.progress.update, self.progress.best_epoch
-        if update % self.updates_per_epoch:
-            return False
-        return update >= self.updates or update // self.updates_per_epoch - best >= self.loop.patience > 0
-
-    def _close_epoch(
-        self,
-        epoch: int,
-        evaluate: Callable[[Model], dict[str, float]],
-        keep_best: Callable[[Model], None],
-        seconds: float,
-    ) -> None:
-        progress = self.progress
-        measured = evaluate(self.model)
-        if measured["recall@10"] > progress.best:
-            progress.best, progress.best_epoch = measured["recall@10"], epoch
-            keep_best(self.model)
-        progress.history.append(
-            {
-                **self.described(),
-                "epoch": epoch,
-                "update": progress.update,
-                "loss": {name: value / self.updates_per_epoch for name, value in progress.sums.items()},
-                "learning_rate": self.learning_rate(progress.update - 1),
-                **measured,
-                "seconds": round(seconds, 3),
-            }
-        )
-        progress.sums = {}
-
-    def _update(self, anchors: np.ndarray) -> dict[str, float]:
-        draw = np.random.default_rng([self.seed, 1, self.progress.update])
-        torch.manual_seed(int(draw.integers(2**62)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(self.progress.update)
-        self.train()
-        self.before_update()
-        self.optimiser.zero_grad(set_to_none=True)
-        terms = self.losses(anchors, draw)
-        total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total.detach()):
+    def train(epoch: int) -> None:
+        nonlocal mean
+        model.train()
+        steps = [step(optimisers, loss) for loss in losses()]
+        mean = float(torch.stack(steps).mean())
+        if not math.isfinite(mean):
             raise TrainingError(
-                f"the loss of {self.what} is {float(total.detach())} at update {self.progress.update}",
-                next_step="train with a lower learning rate",
+                f"the loss of {name} is not finite in epoch {epoch}: training has diverged", next_step=next_step
             )
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self.after_update()
-        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def score(epoch: int) -> float:
+        model.eval()
+        with torch.no_grad():
+            return validate(mean)
+
+    def keep_best() -> None:
+        nonlocal kept
+        if patience is not None:
+            kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    with progress.stage(name, epochs, "epochs", brief=True) as advance:
+        run_epochs(selection, epochs, patience or 0, train, score, keep_best, lambda: advance(1))
+    if kept is not None:
+        model.load_state_dict(kept)
+    model.eval()
+    return selection
 
 
-def batches(anchors: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield anchors in random order, `size` at a time; a smaller last batch is left out unless it is the only one."""
-    order = generator.permutation(anchors)
-    for start in range(0, max(len(order) - size + 1, 1), size):
-        yield order[start : start + size]
+def step(optimisers: Sequence[torch.optim.Optimizer], loss: Tensor) -> Tensor:
+    """Make one update by the gradient of a loss; return the loss without its graph."""
+    torch.autograd.backward(loss)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    return loss.detach()
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers a model has to learn."""
+    return sum(each.numel() for each in model.parameters())

@@ -29,28 +29,37 @@ def threads():
 
 
 @pytest.fixture
-def helpers(monkeypatch):
+def executors(monkeypatch):
     started = []
 
-    class Noted(loader_module.Helper):
-        def __init__(self):
-            super().__init__()
+    class Noted(loader_module.ProcessPoolExecutor):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
             started.append(self)
 
-    monkeypatch.setattr(loader_module, "Helper", Noted)
+        def submit(self, *arguments):
+            future = super().submit(*arguments)
+            self.workers = list(self._processes.values())
+            return future
+
+    monkeypatch.setattr(loader_module, "ProcessPoolExecutor", Noted)
     return started
 
 
+def exit_codes(executors):
+    return [worker.exitcode for executor in executors for worker in executor.workers]
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_order(jobs, helpers, workers):
+def test_order(jobs, executors, workers):
     clips = list(iter_clips(jobs, 1.0, 16_000, workers))
     assert len(clips) == len(jobs)
     for clip, (path, start) in zip(clips, jobs, strict=True):
         assert clip.flags.writeable
         assert np.array_equal(clip, load_clip(path, start, 1.0, 16_000))
     assert threads() == []
-    assert len(helpers) <= (workers if workers > 1 else 0)
-    assert all(helper._process.returncode == 0 for helper in helpers)
+    assert len(executors) <= (workers if workers > 1 else 0)
+    assert exit_codes(executors) == [0] * len(executors)
 
 
 def test_nothing():
@@ -94,26 +103,27 @@ def test_errors_come_at_their_turn(jobs, tmp_path, workers, bad):
     assert threads() == []
 
 
-def test_a_helper_that_dies_is_an_error_of_the_file(make, helpers):
+def test_a_process_that_dies_is_an_error_of_one_file(make, executors):
     path = make("aac-m4a-44k-stereo").path
     clips = iter_clips([(path, 1.0)] * 40, 1.0, 16_000, 2)
     next(clips)
-    for helper in helpers:
-        helper._process.kill()
-    with pytest.raises(UnusableAudio, match="ended"):
+    for executor in executors:
+        os.kill(executor.workers[0].pid, signal.SIGSEGV)
+    with pytest.raises(UnusableAudio, match="the process that decoded it ended: SIGSEGV"):
         list(clips)
     assert threads() == []
+    assert len(list(iter_clips([(path, 1.0)] * 3, 1.0, 16_000, 2))) == 3
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, ValueError])
-def test_leaving_early(jobs, helpers, error):
+def test_leaving_early(jobs, executors, error):
     clips = iter_clips(jobs * 10, 1.0, 16_000, 2)
     for _ in range(3):
         next(clips)
     with pytest.raises(error):
         clips.throw(error)
     assert threads() == []
-    assert all(helper._process.returncode == 0 for helper in helpers)
+    assert exit_codes(executors) == [0] * len(executors)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts differ")
@@ -130,10 +140,22 @@ def test_interrupt_from_the_keyboard(make):
         [sys.executable, "-c", script], stdout=pipe, stderr=pipe, text=True, start_new_session=True
     )
     assert process.stdout.readline() == "going\n"
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the helpers get it too
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
     errors = process.communicate(timeout=20)[1]
     assert process.returncode in (-signal.SIGINT, 130)
     assert errors.count("Traceback") == 1
     assert errors.rstrip().endswith("KeyboardInterrupt")
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    listing = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    left = [state for group, state in map(str.split, listing.splitlines()) if int(group) == process.pid]
+    assert all(state.startswith("Z") for state in left), "the helpers of joblib have ended too"
+
+
+def test_a_script_without_a_guard_runs_once(make, tmp_path):
+    path = make("aac-m4a-44k-stereo").path
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('begins')\nfrom larpbench.audio import iter_clips\n"
+        f"print(len(list(iter_clips([({str(path)!r}, 1.0)] * 4, 1.0, 16_000, 2))))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["begins", "4"], "")

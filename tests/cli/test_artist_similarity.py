@@ -13,7 +13,7 @@ from larpbench import load_results
 from larpbench.results.store import read_records
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
-QUICK = ("--epochs", "1")
+QUICK = ("-O", "epochs=1")
 pytestmark = pytest.mark.skipif(not graph_layers_installed(), reason="needs torch_geometric")
 
 
@@ -27,7 +27,7 @@ def run(cli, toy, *more, task="artist-similarity"):
 
 
 def test_a_run_from_features_to_table(cli, toy):
-    done = run(cli, toy, "--encoders", "random,clap,clap+acousticbrainz", "--layers", "0,1", "--seeds", "2", *QUICK)
+    done = run(cli, toy, "--encoders", "random,clap,clap+acousticbrainz", "-O", "layers=0,1", "--seeds", "2", *QUICK)
     assert done.code == 0, done.err
     assert done.out.startswith("## artist-similarity: toy-artists-3 (epochs=1)\n")
     table, breakdown = done.out.split("## artist-similarity")[1:]
@@ -54,11 +54,11 @@ def test_a_run_from_features_to_table(cli, toy):
             assert record.costs.fit_wall_s > 0
         else:
             assert "fit" not in json.loads(path.read_text())["recommender"]
-    again = run(cli, toy, "--encoders", "random,clap,acousticbrainz+clap", "--layers", "0,1", "--seeds", "2", *QUICK)
+    again = run(cli, toy, "--encoders", "random,clap,acousticbrainz+clap", "-O", "layers=0,1", "--seeds", "2", *QUICK)
     assert again.out == done.out
     assert "0 cells computed" in again.err
     planned = cli(
-        "plan", "--task", "artist-similarity", "--dataset", toy, "--encoders", "default,tfidf", "--layers", "0,3",
+        "plan", "--task", "artist-similarity", "--dataset", toy, "--encoders", "default,tfidf", "-O", "layers=0,3",
         *QUICK, "--seeds", "2", "--output", toy.parent / "results", "--json",
     )  # fmt: skip
     states = {(c["encoder"], c["recommender"], c["seed"]): c["state"] for c in json.loads(planned.out)["cells"]}
@@ -79,11 +79,13 @@ def test_a_run_from_features_to_table(cli, toy):
 
 
 def test_variants_of_the_protocol_have_tables_of_their_own(cli, toy):
-    common = ("--encoders", "random", "--layers", "0", "--seeds", "1", *QUICK)
+    common = ("--encoders", "random", "-O", "layers=0", "--seeds", "1", *QUICK)
     assert run(cli, toy, *common).code == 0
-    paper = run(cli, toy, *common, "--protocol", "paper")
+    paper = run(cli, toy, *common, "-O", "protocol=paper")
     assert paper.code == 0, paper.err
-    cold = run(cli, toy, *common, "--visible-edges", "none", "--songs", "all", "--scaling", "all", "--triplets", "20")
+    cold = run(
+        cli, toy, *common, "-O", "visible-edges=none", "-O", "songs=all", "-O", "scaling=all", "-O", "triplets=20"
+    )
     assert cold.code == 0, cold.err
     tables = {table.variant: table for table in load_results(toy.parent / "results")}
     assert set(tables) == {
@@ -129,13 +131,15 @@ def test_songs_are_pooled(cli, toy):
         (("--encoders", "clap+clap"), "joined with itself"),
         (("--recommenders", "gnn-sage"), "unknown recommender 'gnn-sage'; did you mean"),
         (("--recommenders", "itemknn"), "unknown recommender 'itemknn'"),
-        (("--layers", "0,two"), "--layers holds two"),
-        (("--layers", "1", "--recommenders", "gnn-gat-1"), "the same thing twice"),
-        (("--layers", "9"), "has 9 layers"),
-        (("--protocol", "papers"), "--protocol is 'papers'"),
-        (("--visible-edges", "some"), "--visible-edges is 'some'"),
-        (("--songs", "0"), "--songs is 0"),
-        (("--songs", "few"), "--songs is 'few'"),
+        (("-O", "layers=0,two"), "the option layers of the task 'artist-similarity' is '0,two'"),
+        (("-O", "layers=1", "--recommenders", "gnn-gat-1"), "the same thing twice"),
+        (("-O", "layers=9"), "has 9 layers"),
+        (("-O", "protocol=papers"), "is 'papers'"),
+        (("-O", "visible-edges=some"), "is 'some'"),
+        (("-O", "songs=0"), "is '0'"),
+        (("-O", "songs"), "no option with a value"),
+        (("-O", "songs=2", "-O", "songs=3"), "is there twice"),
+        (("-O", "songs=few"), "allowed: Songs that are pooled per artist"),
         (("--draws", "3"), "--draws is 3"),
     ],
 )
@@ -148,13 +152,13 @@ def test_what_makes_no_sense_is_said(cli, toy, arguments, message):
 def test_tasks_and_data_sets_must_fit(cli, toy, small):
     wrong = run(cli, toy, task="continuation")
     assert wrong.code == 2
-    assert "asks of playlists, and 'toy-artists-3' is of kind artist-graph" in wrong.err
+    assert "reads data sets of kind playlists, and 'toy-artists-3' is of kind artist-graph" in wrong.err
     wrong = run(cli, small.folder / "small")
     assert wrong.code == 2
-    assert "asks of artist-graph" in wrong.err
-    wrong = run(cli, small.folder / "small", "--protocol", "paper", task="continuation")
+    assert "reads data sets of kind artist-graph" in wrong.err
+    wrong = run(cli, small.folder / "small", "-O", "protocol=paper", task="continuation")
     assert wrong.code == 2
-    assert "the task 'continuation' has no option --protocol" in wrong.err
+    assert "the task 'continuation' has no option protocol" in wrong.err
 
 
 def test_a_song_without_a_vector_fails_its_cells_only(cli, toy, tmp_path):
@@ -162,7 +166,7 @@ def test_a_song_without_a_vector_fails_its_cells_only(cli, toy, tmp_path):
     vectors = np.ones((len(ids), 2), dtype=np.float32)
     np.savez(tmp_path / "some.npz", ids=ids[3:], embeddings=vectors[3:])
     np.savez(tmp_path / "holes.npz", ids=ids, embeddings=np.where(np.arange(len(ids))[:, None] < 3, np.nan, vectors))
-    options = ("--layers", "0", "--seeds", "1", *QUICK)
+    options = ("-O", "layers=0", "--seeds", "1", *QUICK)
     refused = run(cli, toy, "--encoders", f"precomputed:{tmp_path / 'some.npz'}", *options)
     assert refused.code == 3
     assert "tracks have no vector: 'artist-00000-song-0'" in refused.err
@@ -175,19 +179,19 @@ def test_a_song_without_a_vector_fails_its_cells_only(cli, toy, tmp_path):
 def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from larpbench.tasks.artist_similarity import task
+    from larpbench.tasks.artist_similarity import settings
 
-    quick = {name: replace(training, epochs=1, width=16) for name, training in task.TRAINING.items()}
-    monkeypatch.setattr(task, "TRAINING", quick)
-    asked = (
+    quick = {name: replace(training, epochs=1, width=16) for name, training in settings.TRAINING.items()}
+    monkeypatch.setattr(settings, "TRAINING", quick)
+    queries = (
         "reproduce", "artist-similarity", "--dataset", toy, "--encoders", "clap,acousticbrainz+clap",
-        "--seeds", "2", "--output", tmp_path / "results", "--to", tmp_path / "reproduced",
+        "--seeds", "2", "--results", tmp_path / "results", "--output", tmp_path / "reproduced",
     )  # fmt: skip
-    done = cli(*asked)
+    done = cli(*queries)
     assert done.code == 0, done.err
     names = {line.rpartition("/")[2] for line in done.out.split()}
     drawn = ("artist-similarity-figure1a", "artist-similarity-figure1b", "artist-similarity-lines")
-    assert names == {f"artist-similarity.{suffix}" for suffix in ("md", "tex", "csv")} | {
+    assert names == {f"artist-similarity.{suffix}" for suffix in ("md", "tex", "csv", "json")} | {
         f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")
     }
     page = (tmp_path / "reproduced" / "artist-similarity.md").read_text()
@@ -202,7 +206,7 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     assert own["seeds"].item() == 2
     assert own["published_mean"].item() == 0.2974
     svg = (tmp_path / "reproduced" / "artist-similarity-figure1a.svg").read_text()
-    again = cli(*asked)
+    again = cli(*queries)
     assert again.code == 0
     assert "[1/" not in again.err
     assert (tmp_path / "reproduced" / "artist-similarity-figure1a.svg").read_text() == svg

@@ -21,8 +21,8 @@ from larpbench.encoders.baselines import specs
 from larpbench.encoders.baselines.trainers import ClapTrainer, CnnTrainer
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
-from larpbench.encoders.towers import fitting
 from larpbench.results.record import CellRecord
+from larpbench.training import resumable
 
 TRAINED = re.compile(r"\S+: \d+ updates, best after epoch \d+ of \d+, validation recall@10 [01]\.\d{4}\n  (\S+)")
 
@@ -84,7 +84,7 @@ class TestEach:
         assert get_encoder(f"{name}:tiny").identity == get_encoder(name).identity == name
 
     def test_weights_after_ctrl_c_are_those_of_an_uninterrupted_run(self, cli, heard, tmp_path, monkeypatch, name):
-        monkeypatch.setattr(fitting, "SECONDS_BETWEEN_SAVES", 0.0)
+        monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", 0.0)
         command = ("train", name, "--dataset", heard.folder)
         monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "whole"))
         trained_folder(cli, *command[1:])
@@ -95,7 +95,7 @@ class TestEach:
         for _ in range(3):
             stopped = cli(*command)
             assert stopped.code == 130
-            assert "the same command goes on from there" in stopped.err
+            assert "run the same command again to continue" in stopped.err
             left += len(states(home))
         assert left == 2
         assert cli(*command).code == 0

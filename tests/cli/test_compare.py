@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from larpbench.results.rows import SHOWN
 from larpbench.results.store import read_playlist_values, read_records
+from larpbench.tasks.continuation.task import CONTINUATION
+
+SHOWN = CONTINUATION.columns
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_what_is_finished(data, tmp_path):
             break
     _, err = process.communicate()
     assert process.returncode == 130, err
-    assert "the same command goes on from there" in err
+    assert "run the same command again to continue" in err
     assert "Traceback" not in err
     assert not list((tmp_path / "r").rglob(".larpbench-tmp-*"))
     done = len(list((tmp_path / "r").glob("*/*/*/*/*.json")))

@@ -337,7 +337,7 @@ class TestWhatCannotBeTrained:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            (["--stages", "bogus"], "stages 'bogus' make no sense"),
+            (["--stages", "bogus"], "unknown stages: 'bogus'"),
             (["--stages", "wtc,bogus"], "allowed: wtc, ttc, tpc"),
             (["--stages", ""], "'' names nothing"),
             (["--towers", "one"], "1 towers: 'one'"),

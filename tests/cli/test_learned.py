@@ -167,7 +167,7 @@ def test_without_train_playlists_they_cannot_run(cli, small):
         "run", "--dataset", data, "--encoders", "tfidf", "--recommenders", "ridge", "--output", small.folder / "r"
     )
     assert asked.code == 3
-    assert "1 of those asked for cannot run: ridge" in asked.err
+    assert "1 of those named cannot run: ridge" in asked.err
     assert not (small.folder / "r").exists()
 
 

@@ -170,7 +170,7 @@ def test_a_full_disk_behind_the_output_is_no_traceback(home):
             [sys.executable, "-m", "larpbench", "list", "tasks"], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1
-    assert done.stderr.strip() == "error: what was to be printed cannot be written: No space left on device"
+    assert done.stderr.strip() == "error: the output cannot be written: No space left on device"
 
 
 def test_the_names_of_embedded_data_sets_are_theirs(cli, data, with_demo, tmp_path, monkeypatch):

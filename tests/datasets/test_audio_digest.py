@@ -18,7 +18,7 @@ from larpbench.datasets.demo.build import build_demo
 from larpbench.datasets.demo.world import WorldSpec
 from larpbench.datasets.files import AUDIO_FILES, MANIFEST
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run.keys import embedding_key
+from larpbench.encoders.run.keys import Keys
 from larpbench.fingerprint import digest, digest_columns, digest_file
 
 POLICY = AudioPolicy(clip_seconds=2)
@@ -50,7 +50,7 @@ def build(cli, library, output):
 
 
 def key_of(dataset):
-    return embedding_key(get_encoder("handcrafted"), dataset, dataset.split("test"), 0)
+    return Keys().embedding(get_encoder("handcrafted"), dataset, dataset.split("test"), 0)
 
 
 def test_other_bytes_of_the_same_samples_are_the_same_data(cli, tmp_path):

@@ -109,7 +109,7 @@ def test_stats_say_how_wide_intervals_will_be_and_what_splits_share(cli, with_de
     assert rows["ndcg@10"]["interval"] is None
     assert {row["of"] for row in found["overlaps"]} >= {"artist", "artist and album", "title"}
     assert found["homogeneity"] is None
-    assert "how wide that of a recall of twice chance" in cli("dataset", "stats", "demo").out
+    assert "smallest width for a recall of twice chance" in cli("dataset", "stats", "demo").out
 
 
 def test_homogeneity_is_the_mean_cosine_of_the_pairs_of_a_playlist(cli, small):

@@ -24,7 +24,7 @@ from support.sounds import write_tone
 
 from larpbench.datasets.reading.packed_streams import unpacked
 from larpbench.datasets.sources.lfm import log as lfm_log
-from larpbench.datasets.sources.lfm.log import DrawnUsers
+from larpbench.datasets.sources.lfm.log import UserSample
 from larpbench.datasets.sources.lfm.times import Clock
 from larpbench.datasets.splits.builder import contiguous
 
@@ -270,14 +270,14 @@ def test_a_user_that_was_dropped_early_is_never_needed(monkeypatch):
         logs = []
         for rows in (10**9, 300):
             monkeypatch.setattr(lfm_log, "_ROWS_BEFORE_PRUNING", rows)
-            drawn = DrawnUsers(3, 30, 900, timed=False)
+            drawn = UserSample(3, 30, 900, timed=False)
             for start in range(0, 60_000, 1_500):
                 part = order[start : start + 1_500]
                 wanted = np.isin(users[part], drawn.wanted(pl.Series(users[part])))
                 part = part[wanted]
                 drawn.add(users[part], tracks[part], np.zeros(len(part), np.uint32))
-            logs.append(drawn.log())
-        assert logs[0].ids.tolist() == logs[1].ids.tolist()
+            logs.append(drawn.playlists())
+        assert logs[0].ids.to_list() == logs[1].ids.to_list()
         assert logs[0].tracks.tolist() == logs[1].tracks.tolist()
         assert len(logs[0]) < 100
 
@@ -301,7 +301,7 @@ def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(cli, 
         sys.executable, "-m", "larpbench", "dataset", "build", "lfm", "--source", str(copy),
         "--output", str(tmp_path / "killed"), *map(str, SIZES),
     ]  # fmt: skip
-    for name in ("", "heard.json", "texts.parquet"):
+    for name in ("", "history.json", "texts.parquet"):
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

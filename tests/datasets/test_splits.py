@@ -7,14 +7,19 @@ from hypothesis import strategies as st
 
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.check import check_dataset, split_overlaps
-from larpbench.datasets.splits import rules as splits
-from larpbench.datasets.splits.rules import draw_playlist_splits, draw_roles
+from larpbench.datasets.schema import SPLITS
+from larpbench.datasets.splits import rules
+from larpbench.datasets.splits.rules import draw_places, draw_roles
 from larpbench.errors import DataError, UsageError
 
 
 def tracks_frame(n):
     rows = [(f"t{i}", f"Title {i}", f"Artist {i % 5}", "") for i in range(n)]
     return pl.DataFrame(rows, schema=["track_id", "title", "artist", "album"], orient="row")
+
+
+def drawn_splits(ids, *kind, seed=0, train_fraction=0.7):
+    return pl.Series(SPLITS).gather(draw_places(ids, seed, train_fraction, *kind))
 
 
 def build(tmp_path, playlists, n_tracks=200, **options):
@@ -47,15 +52,14 @@ def test_another_playlist_changes_nobodys_seeds_and_another_seed_does():
 
 def test_playlists_are_drawn_in_the_stated_shares_whatever_the_others_are():
     ids = pl.Series([f"p{i}" for i in range(20_000)])
-    drawn = draw_playlist_splits(ids, seed=0, train_fraction=0.7)
-    shares = dict(drawn["split"].value_counts(normalize=True).iter_rows())
+    drawn = drawn_splits(ids).rename("split")
+    shares = dict(drawn.value_counts(normalize=True).iter_rows())
     assert shares["test"] == pytest.approx(0.2, abs=0.01)
     assert shares["valid"] == pytest.approx(0.1, abs=0.01)
-    part = draw_playlist_splits(ids[5:50], seed=0, train_fraction=0.7)
-    assert part["split"].to_list() == drawn["split"][5:50].to_list()
-    assert set(draw_playlist_splits(ids, seed=0, train_fraction=0)["split"]) == {"test"}
+    assert drawn_splits(ids[5:50]).to_list() == drawn[5:50].to_list()
+    assert set(drawn_splits(ids, train_fraction=0)) == {"test"}
     with pytest.raises(DataError, match="train fraction"):
-        draw_playlist_splits(ids, seed=0, train_fraction=1.0)
+        drawn_splits(ids, train_fraction=1.0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -76,8 +80,10 @@ def test_drawn_splits_share_nothing_and_lose_nothing_uncounted(tmp_path_factory,
     findings = check_dataset(made.folder)
     assert all(finding.ok for finding in findings), findings
     assert made.tracks.height == 61
-    lost = made.manifest.left_out.get("entries whose track belongs to another split", 0)
-    short = made.manifest.left_out.get("playlists with fewer than 2 tracks of their split", 0)
+    lost = made.manifest.left_out_entries.get("entries whose track belongs to another split", 0)
+    short = sum(
+        made.manifest.left_out.get(f"{split} playlists with fewer than 2 tracks of their split", 0) for split in SPLITS
+    )
     entries = sum(map(len, playlists)) - lost
     assert entries - short <= made.playlists.height <= entries  # a playlist that left had 0 or 1 tracks
     assert made.playlists["playlist_id"].n_unique() + short == len(playlists)
@@ -92,8 +98,8 @@ def test_drawn_splits_share_nothing_and_lose_nothing_uncounted(tmp_path_factory,
 def test_test_playlists_claim_their_tracks_first(tmp_path):
     playlists = [set(range(p, p + 12)) for p in range(0, 120, 4)]
     made = build(tmp_path, playlists, min_length=1, split_rule="playlists")
-    drawn = draw_playlist_splits(pl.Series([f"p{p}" for p in range(30)]), seed=0, train_fraction=0.7)
-    of = dict(drawn.iter_rows())
+    ids = [f"p{p}" for p in range(30)]
+    of = dict(zip(ids, drawn_splits(pl.Series(ids)), strict=True))
     in_test = {track for p, tracks in enumerate(playlists) for track in tracks if of[f"p{p}"] == "test"}
     assert set(made.tracks.filter(pl.col("split") == "test")["track_id"]) == {f"t{track}" for track in in_test}
 
@@ -119,9 +125,9 @@ def test_overlaps_of_artists_are_reported(tmp_path):
 
 def test_draws_of_many_are_those_of_one():
     names = [f"näme {number}" for number in range(500)]
-    many = splits.uniforms(3, "train", names=names)
-    assert many.tolist() == [splits.uniform(3, "train", name) for name in names]
-    assert splits.uniforms(3, names=names).tolist() == [splits.uniform(3, name) for name in names]
+    many = rules.uniforms(3, "train", names=names)
+    assert many.tolist() == [rules.uniform(3, "train", name) for name in names]
+    assert rules.uniforms(3, names=names).tolist() == [rules.uniform(3, name) for name in names]
 
 
 def splits_of(dataset):
@@ -168,10 +174,9 @@ def test_by_the_rule_tracks_every_track_and_every_playlist_is_drawn_by_its_hash(
 
 def test_the_draws_of_tracks_and_of_playlists_of_the_same_name_are_independent():
     names = pl.Series([f"x{number}" for number in range(20_000)])
-    of_tracks = splits.draw_track_splits(names, 0, 0.7)["split"]
-    of_playlists = draw_playlist_splits(names, 0, 0.7)["split"]
+    of_tracks, of_playlists = drawn_splits(names, "track"), drawn_splits(names)
     assert (of_tracks == of_playlists).mean() == pytest.approx(0.7**2 + 0.1**2 + 0.2**2, abs=0.01)
-    other = splits.draw_track_splits(names, 1, 0.7)["split"]
+    other = drawn_splits(names, "track", seed=1)
     assert (of_tracks == other).mean() == pytest.approx(0.54, abs=0.01)
 
 

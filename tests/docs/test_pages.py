@@ -23,8 +23,8 @@ from support.small_graphs import random_graph, small_toy
 from support.small_larp import small_recipe
 
 from larpbench.datasets.artists.toy import GENERATOR_VERSION
+from larpbench.encoders.adapters.hf_audio.reference import write_hubert
 from larpbench.encoders.larp import specs
-from larpbench.encoders.references.hf_audio import write_hubert
 from larpbench.encoders.run import pipeline
 from larpbench.storage import home
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from larpbench.encoders.names import get_encoder
 
 from larpbench.datasets.schema import Split
 from larpbench.encoders.adapters.tfidf import DIM, TfidfEncoder
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
+from larpbench.encoders.names import get_encoder
 from larpbench.errors import UnknownNameError, UsageError
 
 

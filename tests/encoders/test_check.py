@@ -12,9 +12,10 @@ import pytest
 import torch
 from support.small_data import build_split_tables
 
-from larpbench.encoders.cards import HANDCRAFTED, TFIDF
+from larpbench.encoders.adapters.handcrafted import HANDCRAFTED
+from larpbench.encoders.adapters.tfidf import TFIDF
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
-from larpbench.encoders.names import get_encoder, split_combination
+from larpbench.encoders.names import get_encoder, parse_name
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import UnknownNameError, UsageError
@@ -131,10 +132,10 @@ class TestCombinations:
         assert [each.identity for each in three.inputs] == ["larp-ttc:audio", "minilm", "random"]
         assert three.card.stochastic
         assert get_encoder("minilm+tfidf").card.original.startswith("minilm: transformers")
-        assert not get_encoder("minilm+tfidf").card.unproven
+        assert not get_encoder("minilm+tfidf").card.unverified
 
     def test_a_plus_in_a_file_name_separates_nothing(self):
-        assert split_combination("precomputed:a+b.npz+tfidf") == ["precomputed:a+b.npz", "tfidf"]
+        assert [part.written for part in parse_name("precomputed:a+b.npz+tfidf")] == ["precomputed:a+b.npz", "tfidf"]
         assert get_encoder("precomputed:a+b.npz").identity == "precomputed:a+b.npz"
 
     def test_a_typing_error_in_a_part(self):
@@ -170,9 +171,9 @@ class TestCombinations:
         ]  # fmt: skip
         assert {each["encoder"]["origin"]["distribution"] for each in records} == {"larpbench"}
         both = get_encoder("minilm+tfidf"), get_encoder("tfidf+minilm")
-        from larpbench.encoders.run.keys import embedding_key
+        from larpbench.encoders.run.keys import Keys
 
-        keys = {embedding_key(each, data, data.split("test"), 0) for each in both}
+        keys = {Keys().embedding(each, data, data.split("test"), 0) for each in both}
         assert len(keys) == 2
 
     def test_a_trained_part_is_trained_and_not_tested_on_what_it_learnt_from(self, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.small_data import build_split_tables
 
-from larpbench.encoders.checkpoints import CARD
+from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.encoder import EncodeContext, FitContext
 from larpbench.encoders.names import ENCODERS, get_encoder
 from larpbench.testing import check_encoder

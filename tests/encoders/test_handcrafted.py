@@ -9,14 +9,14 @@ import pytest
 
 librosa = pytest.importorskip("librosa")
 
-from larpbench.encoders.adapters.handcrafted import BLOCKS, DIM, SAMPLE_RATE, build_handcrafted  # noqa: E402
-from larpbench.encoders.encoder import EncodeContext, TrackBatch  # noqa: E402
+from larpbench.encoders.adapters.handcrafted.encoder import BLOCKS, DIM, SAMPLE_RATE, HandcraftedEncoder  # noqa: E402
+from larpbench.encoders.encoder import TrackBatch  # noqa: E402
 from larpbench.errors import EmbeddingError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def encode():
-    encoder = build_handcrafted(EncodeContext(0, Path()), None)
+    encoder = HandcraftedEncoder()
 
     def call(audio):
         audio = np.atleast_2d(np.asarray(audio, dtype=np.float32))
@@ -144,7 +144,7 @@ def test_odd_clips_are_finite_and_nobody_is_warned(encode, clip):
 
 def test_no_audio():
     with pytest.raises(EmbeddingError):
-        build_handcrafted(EncodeContext(0, Path()), None).encode(TrackBatch(np.array(["a"]), np.array(["a"])))
+        HandcraftedEncoder().encode(TrackBatch(np.array(["a"]), np.array(["a"])))
 
 
 def test_a_broken_clip_gives_nan_and_spoils_no_other(encode):

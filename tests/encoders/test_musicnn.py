@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,17 @@ import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from larpbench.encoders.adapters.musicnn import convert
+from larpbench.encoders.adapters.musicnn import build_musicnn, convert, musicnn_digest, weights_path
 from larpbench.encoders.adapters.musicnn.checkpoint import read_checkpoint
-from larpbench.encoders.adapters.musicnn.encoder import build_musicnn_msd, build_musicnn_mtt
 from larpbench.encoders.adapters.musicnn.frontend import PATCH_FRAMES, SAMPLE_RATE, log_mel, mel_filters, patches
 from larpbench.encoders.adapters.musicnn.model import Musicnn, load_musicnn
 from larpbench.encoders.adapters.musicnn.tags import TAGS
-from larpbench.encoders.adapters.musicnn.weights import msd_digest, mtt_digest, weights_path
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.errors import DataError, EmbeddingError
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "musicnn" / "mtt_parity.npz"
 CONTEXT = EncodeContext(0, Path())
-BUILD = {"msd": build_musicnn_msd, "mtt": build_musicnn_mtt}
+BUILD = {tags: partial(build_musicnn, tags) for tags in ("msd", "mtt")}
 # float32 sums of up to 6,000 products: TensorFlow's order is not torch's
 RELATIVE, ABSOLUTE = 1e-4, 2e-5
 
@@ -42,7 +41,7 @@ def parity():
 
 @pytest.fixture(scope="module")
 def msd():
-    return build_musicnn_msd(CONTEXT, None)
+    return BUILD["msd"](CONTEXT, None)
 
 
 def batch(audio):
@@ -232,14 +231,14 @@ def test_it_can_be_fine_tuned():
 
 
 def test_bundled_files():
-    assert msd_digest(CONTEXT, None) == "579e3a8f70f541610881faaf29dedd58ced9d60c5e7a82078d11fae849c22be6"
-    assert mtt_digest(CONTEXT, None) == "51f11c49378dc2e78974b6b43dada3784133d17f6bc4f20e768f281be7e30f72"
+    assert musicnn_digest("msd", CONTEXT, None) == "579e3a8f70f541610881faaf29dedd58ced9d60c5e7a82078d11fae849c22be6"
+    assert musicnn_digest("mtt", CONTEXT, None) == "51f11c49378dc2e78974b6b43dada3784133d17f6bc4f20e768f281be7e30f72"
     assert "Universitat Pompeu Fabra" in weights_path("msd").with_name("NOTICE").read_text(encoding="utf-8")
     page = (Path(__file__).parents[2] / "docs" / "encoders" / "musicnn.md").read_text(encoding="utf-8")
-    for digest in (msd_digest(CONTEXT, None), mtt_digest(CONTEXT, None), convert.WHEEL_SHA256):
+    for digest in (musicnn_digest("msd", CONTEXT, None), musicnn_digest("mtt", CONTEXT, None), convert.WHEEL_SHA256):
         assert digest in page
     assert [len(set(tags)) for tags in TAGS.values()] == [50, 50]
-    assert list(inspect.signature(build_musicnn_msd).parameters) == ["context", "argument"]
+    assert list(inspect.signature(BUILD["msd"]).parameters) == ["context", "argument"]
 
 
 def test_conversion_is_the_inverse_of_the_bundled_weights():

@@ -8,8 +8,8 @@ from support.small_data import build_split_tables
 
 from larpbench import load_dataset
 from larpbench.encoders.encoder import EncodeContext
-from larpbench.encoders.names import base_name, get_encoder, list_encoders
-from larpbench.encoders.run.keys import checkpoint_key
+from larpbench.encoders.names import get_encoder, list_encoders, parse_name
+from larpbench.encoders.run.keys import Keys
 from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 
 CHAIN = ["larp-untrained", "larp-wtc", "larp-ttc", "larp-tpc", "larp-tpc-fusion"]
@@ -41,7 +41,7 @@ def test_every_stage_has_a_name_and_goes_on_from_the_one_before(name):
 def test_larp_is_short_for_the_whole_model():
     assert get_encoder("larp") == get_encoder("larp-tpc-fusion")
     assert get_encoder("larp:tiny:text").identity == "larp-tpc-fusion:tiny:text"
-    assert base_name("larp:audio@x") == "larp-tpc-fusion"
+    assert parse_name("larp:audio@x")[0].base == "larp-tpc-fusion"
     assert "larp" not in list_encoders()
 
 
@@ -139,7 +139,7 @@ class TestWhereItWasTrained:
         bound = get_encoder("larp-wtc").learning_from(load_dataset("there"))
         assert bound.identity == "larp-wtc@there"
         with pytest.raises(MissingPartError, match="'handcrafted' needs audio, and the data set 'there' has none"):
-            checkpoint_key(bound, 0)
+            Keys().checkpoint(bound, 0)
 
     def test_an_unknown_data_set(self, home_data):
         with pytest.raises(UnknownNameError, match="unknown dataset 'ther'; did you mean there") as caught:

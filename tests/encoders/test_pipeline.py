@@ -18,10 +18,10 @@ from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.encoders.run import store as store_module
-from larpbench.encoders.run.scaling import Standardiser
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError
+from larpbench.vectors import Standardiser
 
 HEARD: list[int] = []
 

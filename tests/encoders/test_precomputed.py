@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,9 @@ from support.vector_files import FORMATS
 import larpbench
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run.keys import embedding_key
+from larpbench.encoders.precomputed import build_precomputed
+from larpbench.encoders.run.keys import Keys
+from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.errors import DataError
 
 
@@ -304,13 +307,13 @@ def test_a_changed_part_changes_the_key(small, tmp_path, form):
     ids, embeddings = quarters(small)
     name = f"precomputed:{tmp_path / FORMATS[form](tmp_path, ids, embeddings)}"
     data = larpbench.load_dataset(small.folder / "small")
-    before = embedding_key(get_encoder(name), data, data.split("test"), 0)
-    assert embedding_key(get_encoder(name), data, data.split("test"), 0) == before
+    before = Keys().embedding(get_encoder(name), data, data.split("test"), 0)
+    assert Keys().embedding(get_encoder(name), data, data.split("test"), 0) == before
     part = sorted(tmp_path.rglob("*.parquet" if form == "parquet_shards" else "*.npy"))[-1]
     part = tmp_path / "v.ids.txt" if form == "npy" else part
     data_in = part.read_bytes()
     part.write_bytes(data_in[:-1] + bytes([data_in[-1] ^ 1]))
-    assert embedding_key(get_encoder(name), data, data.split("test"), 0) != before
+    assert Keys().embedding(get_encoder(name), data, data.split("test"), 0) != before
 
 
 def test_hdf5_without_its_package_says_what_to_install(cli, small, tmp_path, monkeypatch):
@@ -319,3 +322,45 @@ def test_hdf5_without_its_package_says_what_to_install(cli, small, tmp_path, mon
     run = cli("run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{tmp_path / 'v.h5'}")
     assert run.code == 3
     assert "pip install 'larpbench[hdf5]'" in run.err
+
+
+def test_vectors_are_looked_up_where_they_lie(cli, small, home, tmp_path):
+    name = f"precomputed:{small.vectors}"
+    planned = cli("plan", "--dataset", small.folder / "small", "--encoders", name, "--json")
+    assert [each["tracks_to_encode"] for each in json.loads(planned.out)["cells"]] == [0]
+    in_place = scores(cli, small, small.vectors, tmp_path / "r")
+    shown = cli("encode", "--dataset", small.folder / "small", "--encoder", name)
+    assert shown.out == f"120 vectors of 16 numbers: {small.vectors}, which holds them; nothing is stored\n"
+    assert not list((home / "embeddings").rglob("*"))
+
+    data, store = larpbench.load_dataset(small.folder / "small"), EmbeddingStore(tmp_path / "store")
+    copied = replace(get_encoder(name), in_place=False)
+    stored = store.embed(copied, data, "test", 0)
+    assert list((tmp_path / "store").rglob("*.safetensors"))
+    looked_up = EmbeddingStore(tmp_path / "other").embed(get_encoder(name), data, "test", 0)
+    np.testing.assert_array_equal(looked_up.vectors, stored.vectors)
+    assert (looked_up.key, looked_up.warnings) == (stored.key, stored.warnings)
+    assert set(in_place) >= {"recall@10"}
+
+
+def test_a_file_is_read_once_for_all_cells_of_an_encoder(small, tmp_path, monkeypatch):
+    data, store = larpbench.load_dataset(small.folder / "small"), EmbeddingStore(tmp_path / "store")
+    spec = get_encoder(f"precomputed:{small.vectors}")
+    first = store.embed(spec, data, "test", 0)
+    monkeypatch.setattr("larpbench.encoders.run.store.encode_tracks", lambda *arguments: pytest.fail("read again"))
+    assert store.embed(spec, data, "test", 0).vectors is first.vectors
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(small, tmp_path):
+    ids, embeddings = vectors(small)
+    np.savez(file := tmp_path / "v.npz", ids=ids, embeddings=embeddings)
+    spec = get_encoder(f"precomputed:{file}")
+
+    def slow(context, argument):
+        encoder = build_precomputed(context, argument)
+        np.savez(file, ids=ids, embeddings=embeddings + 1)
+        return encoder
+
+    store = EmbeddingStore(tmp_path / "store")
+    with pytest.raises(DataError, match="changed while they were read"):
+        store.embed(replace(spec, factory=slow), larpbench.load_dataset(small.folder / "small"), "test", 0)

@@ -16,7 +16,7 @@ from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.run import pipeline
 from larpbench.encoders.run import store as store_module
-from larpbench.encoders.run.keys import embedding_key
+from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
@@ -84,14 +84,14 @@ def test_an_interrupted_encode_goes_on_at_the_next_shard(data, tmp_path):
 def test_an_edited_caption_re_encodes_text_encoders_only(data):
     edited = replace(data, tracks=data.tracks.with_columns(caption=pl.col("caption") + "!"))
     for modalities, same in (((), True), (("text",), False)):
-        keys = {embedding_key(spec(modalities), each, each.split("test"), 0) for each in (data, edited)}
+        keys = {Keys().embedding(spec(modalities), each, each.split("test"), 0) for each in (data, edited)}
         assert (len(keys) == 1) is same
 
 
 def test_the_key_holds_version_seed_and_train_captions(data):
     def key(seed=0, dataset=data, **changes):
         changed = replace(spec(), card=spec().card.model_copy(update=changes))
-        return embedding_key(changed, dataset, dataset.split("test"), seed)
+        return Keys().embedding(changed, dataset, dataset.split("test"), seed)
 
     assert key(seed=1) == key()
     assert key(version=2) != key()

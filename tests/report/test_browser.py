@@ -7,7 +7,9 @@ from support.browser import chromium
 from support.made_results import write_results
 
 from larpbench.report.site import write_report
+from larpbench.results.sheet import text_sheet
 from larpbench.results.table import load_results
+from larpbench.results.writers import write_sheet
 
 pytestmark = pytest.mark.browser
 ROWS = "tr[data-text]"
@@ -26,7 +28,7 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduced")
-    (folder / "figure3.md").write_text("## A figure\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n- A note.\n")
+    write_sheet(text_sheet("A figure", ("a", "b"), (("1", "2"),), ("A note.",), ()), folder, "figure3")
     (folder / "figure3.svg").write_text(
         "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>parent.document.title = 'x'</script>"
         "<image href='http://127.0.0.1:9/x.png' width='9' height='9'/></svg>"

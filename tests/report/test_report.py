@@ -19,7 +19,9 @@ from larpbench.report.charts import Point, bar, scale_of, scatter
 from larpbench.report.site import write_report
 from larpbench.results.compare import p_text
 from larpbench.results.rows import Row, Score, Table
+from larpbench.results.sheet import SheetCell, text_sheet
 from larpbench.results.store import read_playlist_values, read_records
+from larpbench.results.writers import write_sheet
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
 ENCODERS = ["clap", "musicnn", "tfidf", "random"]
@@ -173,12 +175,9 @@ def test_a_data_set_of_another_version_is_not_taken_for_the_tested_one(cli, smal
 
 def test_reproduced_tables_and_figures_join_in(cli, results, tmp_path):
     folder = tmp_path / "reproduced"
-    folder.mkdir()
-    (folder / "table2.md").write_text(
-        "## Scores \\<b\\> (table 2)\n\n| Encoder | Recall@10 |\n| --- | --- |\n| a\\|b | **0.5000** [0.4, 0.6] |\n"
-        "| c | <u>0.4000</u> |\n\n- A note.\n"
-    )
-    (folder / "figure3.md").write_text("## A figure\n\n- Another note.\n")
+    rows = (("a|b", SheetCell("0.5000", "[0.4, 0.6]", 1)), ("c", SheetCell("0.4000", place=2)))
+    write_sheet(text_sheet("Scores <b> (table 2)", ("Encoder", "Recall@10"), rows, ("A note.",), ()), folder, "table2")
+    write_sheet(text_sheet("A figure", (), (), ("Another note.",), ()), folder, "figure3")
     (folder / "figure3.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     done = cli("report", results, "--output", tmp_path / "report", "--reproduced", folder)
     assert done.code == 0, done.err
@@ -192,6 +191,33 @@ def test_reproduced_tables_and_figures_join_in(cli, results, tmp_path):
     nothing = cli("report", results, "--output", tmp_path / "report", "--reproduced", results)
     assert nothing.code == 2
     assert "there are no reproduced tables" in nothing.err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "of an earlier version, which wrote no JSON files"),
+        ("{", "a table cannot be read"),
+        ("[]", "no table of schema version 1"),
+        ('{"schema_version": 2, "tables": []}', "no table of schema version 1"),
+        ('{"schema_version": 1, "tables": [{"title": 3}]}', "a table cannot be read: 0.title"),
+        (
+            '{"schema_version": 1, "tables": [{"title": "", "columns": [], "rows": [{"cells": [{}]}]}]}',
+            "has not 0 cells",
+        ),
+    ],
+)
+def test_reproduced_tables_that_cannot_be_read_are_named(cli, results, tmp_path, content, message):
+    folder = tmp_path / "reproduced"
+    folder.mkdir()
+    (folder / "table2.md").write_text("## Scores\n")
+    if content is not None:
+        (folder / "table2.json").write_text(content)
+    refused = cli("report", results, "--output", tmp_path / "report", "--reproduced", folder)
+    assert refused.code == 2
+    assert message in refused.err
+    assert "larpbench reproduce" in refused.err
+    assert not (tmp_path / "report").exists()
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else_ever_is(cli, results, site, tmp_path):

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
+from support.made_results import write_results
 from support.small_baselines import shrink_baselines
 from support.small_data import build_heard, split_tables, write_library
 from support.small_larp import small_recipe
@@ -19,10 +20,11 @@ from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.sources.csv import build_csv
 from larpbench.encoders.larp import specs
 from larpbench.encoders.run import pipeline
-from larpbench.reproduction.sheet import Sheet, Text, to_latex, to_markdown
 from larpbench.reproduction.targets import OF_PLAYLISTS
 from larpbench.results.plots import new_figure, save_figure
 from larpbench.results.published import published_scores
+from larpbench.results.sheet import SheetCell, text_sheet
+from larpbench.results.writers import to_html, to_latex, to_markdown
 
 TRACKS = 30  # of each split: more than 20 candidates
 QUICK = ("--seeds", "2", "--budget", "1")
@@ -70,11 +72,11 @@ def lines(path):
 def test_all_writes_every_table_and_figure_and_goes_on_from_what_is_there(cli, heard, other, tmp_path):
     command = (
         "reproduce", "all", "--dataset", heard.folder, "--trained-on", other.folder, "--seeds", "1", "--budget", "1",
-        "--output", tmp_path / "results", "--to", tmp_path / "made",
+        "--results", tmp_path / "results", "--output", tmp_path / "made",
     )  # fmt: skip
     done = cli(*command)
     assert done.code == 0, done.err
-    expected = {f"{name}.{suffix}" for name in OF_PLAYLISTS for suffix in ("md", "tex", "csv")}
+    expected = {f"{name}.{suffix}" for name in OF_PLAYLISTS for suffix in ("md", "tex", "csv", "json")}
     expected |= {f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     assert set(made) == expected
@@ -111,7 +113,15 @@ def test_all_writes_every_table_and_figure_and_goes_on_from_what_is_there(cli, h
 
 def test_the_published_numbers_stand_beside_ours_and_a_row_that_cannot_run_says_why(cli, heard, tmp_path):
     done = cli(
-        "reproduce", "table3", "--dataset", heard.folder, *QUICK, "--to", tmp_path / "made", "--output", tmp_path / "r"
+        "reproduce",
+        "table3",
+        "--dataset",
+        heard.folder,
+        *QUICK,
+        "--output",
+        tmp_path / "made",
+        "--results",
+        tmp_path / "r",
     )
     assert done.code == 0, done.err
     found = lines(tmp_path / "made" / "table3.csv")
@@ -132,7 +142,7 @@ def test_the_published_numbers_stand_beside_ours_and_a_row_that_cannot_run_says_
 
 
 def test_the_curves_are_those_of_valid_and_the_playlist_is_nobodys_choice(cli, heard, tmp_path):
-    run = ("--dataset", heard.folder, *QUICK, "--to", tmp_path / "made", "--output", tmp_path / "r")
+    run = ("--dataset", heard.folder, *QUICK, "--output", tmp_path / "made", "--results", tmp_path / "r")
     assert cli("reproduce", "figure5", "figure3", *run).code == 0
     curves = lines(tmp_path / "made" / "figure5.csv")
     for path in (tmp_path / "r").glob("*/*/larp-*/itemknn/*.json"):
@@ -166,7 +176,7 @@ def test_the_curves_are_those_of_valid_and_the_playlist_is_nobodys_choice(cli, h
 
 def test_one_target_that_fails_leaves_the_others_standing(cli, small, tmp_path):
     """A data set without audio has no LARP; the others of its tables are there."""
-    run = ("--dataset", small.folder / "small", *QUICK, "--to", tmp_path / "made", "--output", tmp_path / "r")
+    run = ("--dataset", small.folder / "small", *QUICK, "--output", tmp_path / "made", "--results", tmp_path / "r")
     done = cli("reproduce", "figure5", "table1", *run)
     assert done.code == 3, done.err
     assert "error: figure5: " in done.err
@@ -180,7 +190,7 @@ def test_wrong_input(cli, small, tmp_path):
     assert unknown.code == 2
     assert "did you mean table" in unknown.err
     assert "next: larpbench reproduce --help" in unknown.err
-    artists = cli("reproduce", "table1", "--dataset", "toy-artists", "--to", tmp_path / "artists")
+    artists = cli("reproduce", "table1", "--dataset", "toy-artists", "--output", tmp_path / "artists")
     assert artists.code == 2
     assert "kind playlists" in artists.err
     assert not (tmp_path / "artists").exists()
@@ -189,16 +199,47 @@ def test_wrong_input(cli, small, tmp_path):
     assert "--trained-on NAME" in nowhere.err
     assert cli("reproduce", "table4", *named, "--trained-on", "nothing-here").code == 2
     (tmp_path / "file").write_text("")
-    blocked = cli("reproduce", "table1", *named, "--to", tmp_path / "file" / "made")
+    blocked = cli("reproduce", "table1", *named, "--output", tmp_path / "file" / "made")
     assert blocked.code == 1
     assert "file" in blocked.err
 
 
+def test_the_earlier_spelling_of_the_folders_works_and_is_named(cli, small, tmp_path):
+    named = ("reproduce", "table1", "--dataset", small.folder / "small")
+    new = cli(*named, "--output", tmp_path / "new")
+    assert new.code == 0, new.err
+    assert "--output is now the folder of the tables and figures; results lie in results" in new.err
+    old = cli(*named, "--to", tmp_path / "old")
+    assert old.code == 0, old.err
+    assert "--to is now --output" in old.err
+    assert (tmp_path / "old" / "table1.md").read_bytes() == (tmp_path / "new" / "table1.md").read_bytes()
+    unread = cli(*named, "--output", tmp_path / "results", "--to", tmp_path / "old")
+    assert unread.code == 2
+    assert "--results changes nothing of table1" in unread.err  # --output with --to is the folder of results
+    twice = cli(
+        "reproduce", "table2", "--dataset", small.folder / "small",
+        "--output", tmp_path / "x", "--to", tmp_path / "y", "--results", tmp_path / "z",
+    )  # fmt: skip
+    assert twice.code == 2
+    assert "both name the folder" in twice.err
+
+
+def test_a_folder_of_results_is_refused_as_the_folder_of_tables(cli, small, tmp_path):
+    results = write_results(tmp_path / "results", ["a"])
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    refused = cli("reproduce", "table3", "--dataset", small.folder / "small", "--output", results)
+    assert refused.code == 2
+    assert "this folder holds results" in refused.err
+    assert f"--results {results}" in refused.err
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+
+
 def test_text_of_the_data_is_only_text():
     hostile = "<script>$x^2$</script> | & \\b {c} **"
-    sheet = Sheet("s", hostile, (hostile,), ((Text(hostile, 1, "[0, 1]"),),), (hostile,), ({"a": hostile},))
-    assert "<script>" not in to_markdown(sheet)
-    assert r"\$x" in to_latex(sheet)
+    sheet = text_sheet(hostile, (hostile,), ((SheetCell(hostile, "[0, 1]", 1),),), (hostile,), ({"a": hostile},))
+    assert "<script>" not in to_markdown([sheet])
+    assert "<script>" not in to_html([sheet])
+    assert r"\$x" in to_latex([sheet])
 
 
 def test_a_figure_is_the_same_for_the_same_numbers_and_takes_no_name_for_a_formula(tmp_path):

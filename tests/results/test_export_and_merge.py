@@ -26,7 +26,7 @@ def results(tmp_path):
 
 @pytest.mark.parametrize(("kind", "read"), [("parquet", pl.read_parquet), ("csv", pl.read_csv)])
 def test_every_metric_of_every_cell_is_exported(cli, results, tmp_path, kind, read):
-    done = cli("results", "export", results, "--to", kind, tmp_path / "all")
+    done = cli("results", "export", results, "--format", kind, tmp_path / "all")
     assert done.code == 0, done.err
     frame = read(tmp_path / "all")
     assert f"({frame.height} lines)" in done.out
@@ -66,6 +66,13 @@ def test_the_name_of_the_file_says_what_is_written(cli, results, tmp_path):
     unclear = cli("results", "export", results, tmp_path / "o.xlsx")
     assert unclear.code == 2
     assert "o.xlsx does not say what to write" in unclear.err
+
+
+def test_to_is_the_earlier_name_of_format(cli, results, tmp_path):
+    done = cli("results", "export", results, "--to", "csv", tmp_path / "all")
+    assert done.code == 0, done.err
+    assert "--to is now --format" in done.err
+    assert pl.read_csv(tmp_path / "all").height > 10
 
 
 def test_a_file_that_cannot_be_written_is_named(cli, results):

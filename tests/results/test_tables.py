@@ -77,7 +77,7 @@ def test_rows_that_cannot_be_told_apart_share_a_letter_in_every_format(cli, resu
 def test_seeds_are_averaged_in_the_table(cli, results):
     (table,) = load_results(results)
     row = next(row for row in table.rows if (row.encoder, row.recommender) == ("random", "itemknn"))
-    assert row.seeds == 3
+    assert row.random_seeds == 3
     rows = csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out))
     values = [
         float(r["value"])
@@ -236,9 +236,9 @@ def test_what_may_have_been_heard_before_and_what_was_never_compared_is_told(cli
     for kind in ("md", "latex", "html"):
         printed = cli("table", results, "--format", kind).out
         assert "tfidf: its training data (the web) may hold tracks of this data set (not verifiable)." in printed
-        assert "unproven adapters, never compared with the original code" in printed
+        assert "unverified adapters, never compared with the original code" in printed
         assert "weights: random, never trained: tfidf." in printed
     (table,) = load_results(results)
-    (unproven,) = (note for note in table.footnotes if note.startswith("unproven"))
-    assert unproven.endswith(": tfidf.")
+    (unverified,) = (note for note in table.footnotes if note.startswith("unverified"))
+    assert unverified.endswith(": tfidf.")
     assert not [note for note in table.footnotes if "random: its training" in note]

@@ -11,7 +11,7 @@ import numpy as np
 from larpbench import fingerprint
 from larpbench.encoders.card import EncoderCard
 from larpbench.evaluation import bounds
-from larpbench.evaluation.metrics import CUTOFFS, METRICS, per_playlist
+from larpbench.evaluation.metrics import CUTOFFS, METRICS, MetricSpec, list_quality, per_playlist
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.results.record import (
     CellName,
@@ -44,6 +44,7 @@ def write_results(
     failed: Sequence[str] = (),
     failure: str = "it broke",
     notes: tuple[str, ...] = ("Made for a test.",),
+    cutoffs: tuple[int, ...] = CUTOFFS,
 ) -> Path:
     """Write a cell for each combination; encoders get worse in the order given, the last one is a control.
 
@@ -57,6 +58,7 @@ def write_results(
         failed: Encoders whose cells fail.
         failure: With what message.
         notes: Of every data set.
+        cutoffs: The K of all metrics, at most 40; others than those of today are as a later version may have them.
     """
     for dataset in datasets:
         for number, encoder in enumerate(encoders):
@@ -65,7 +67,7 @@ def write_results(
                     cell = Cell("continuation", dataset, encoder, recommender, seed)
                     generator = np.random.default_rng([number, place, seed])
                     skill = 0.6 * (1 - number / len(encoders)) * (1 - 0.1 * place)
-                    result = _result(generator, skill, playlists)
+                    result = _result(generator, skill, playlists, cutoffs)
                     record = _record(cell, number, number == len(encoders) - 1, notes)
                     path = record_path(folder, cell, record.key)
                     if encoder in failed:
@@ -82,30 +84,31 @@ def write_results(
     return folder
 
 
-def _result(generator: np.random.Generator, skill: float, playlists: int) -> TaskResult:
+def _result(generator: np.random.Generator, skill: float, playlists: int, cutoffs: tuple[int, ...]) -> TaskResult:
     """Return ranked lists that hold each of 6 held-out tracks with a probability of about `skill`."""
     hits = generator.random((playlists, LENGTH)) < skill * 6 / LENGTH
     hits &= hits.cumsum(axis=1) <= 6
     heldout = np.full(playlists, 6)
     artists = generator.integers(20, size=(playlists, LENGTH))
     lists = np.stack([generator.permutation(TRACKS)[:LENGTH] for _ in range(playlists)])
-    values = per_playlist(hits, heldout, artists)
+    usual = cutoffs == CUTOFFS
+    values = per_playlist(hits, heldout, artists) if usual else list_quality(hits[:, : cutoffs[-1]], heldout, cutoffs)
     candidates = np.full(playlists, TRACKS - 6)
-    listed = [len(np.unique(lists[:, :k])) / TRACKS for k in CUTOFFS]
+    listed = [len(np.unique(lists[:, :k])) / TRACKS for k in cutoffs]
     return TaskResult(
         query_ids=np.array([f"p{number:04d}" for number in range(playlists)]),
         values=values,
-        totals={f"coverage@{k}": share for k, share in zip(CUTOFFS, listed, strict=True)},
-        chance=bounds.chance(candidates, heldout),
-        ceiling=bounds.ceiling(candidates, heldout),
+        totals={f"coverage@{k}": share for k, share in zip(cutoffs, listed, strict=True)},
+        chance=bounds.chance(candidates, heldout, cutoffs),
+        ceiling=bounds.ceiling(candidates, heldout, cutoffs),
         n_seeds=heldout,
         n_heldout=heldout,
         n_candidates=candidates,
         lists=lists,
         list_scores=np.sort(generator.random((playlists, LENGTH)).astype(np.float32))[:, ::-1],
         item_ids=np.array([f"t{number:04d}" for number in range(TRACKS)]),
-        hits_at={k: int(hits[:, :k].sum()) for k in (10, 20, 40)},
-        tie_share=dict.fromkeys((10, 20, 40), 0.0),
+        hits_at={k: int(hits[:, :k].sum()) for k in cutoffs},
+        tie_share=dict.fromkeys(cutoffs, 0.0),
         left_out={"no seed": 0},
     )
 
@@ -115,7 +118,7 @@ def _metrics(result: TaskResult) -> tuple[Metric, ...]:
     names = list(result.values)
     lows, highs = bootstrap_interval(np.stack([result.values[name] for name in names], axis=1)[None])
     ends = {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
-    for spec in METRICS:
+    for spec in _specs(result):
         values = result.values.get(spec.column)
         value = result.totals[spec.column] if values is None else float(values.mean())
         low, high = ends.get(spec.column, (None, None))
@@ -135,6 +138,14 @@ def _metrics(result: TaskResult) -> tuple[Metric, ...]:
     return tuple(found)
 
 
+def _specs(result: TaskResult) -> tuple[MetricSpec, ...]:
+    found = {*result.values, *result.totals}
+    if found == {spec.column for spec in METRICS}:
+        return METRICS
+    parts = [(name, int(k)) for name, _, k in (column.partition("@") for column in (*result.values, *result.totals))]
+    return tuple(MetricSpec(name, k, name != "coverage", name != "coverage") for name, k in parts)
+
+
 def _counts(result: TaskResult) -> Counts:
     return Counts(
         playlists=len(result.query_ids),
@@ -143,7 +154,7 @@ def _counts(result: TaskResult) -> Counts:
         candidates_min=TRACKS - 6,
         candidates_mean=TRACKS - 6,
         heldout_mean=6.0,
-        tie_share={"10": 0.0, "20": 0.0, "40": 0.0},
+        tie_share={str(k): share for k, share in result.tie_share.items()},
     )
 
 

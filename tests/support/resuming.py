@@ -16,7 +16,7 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.schema import Dataset
 from larpbench.datasets.sources.csv import build_csv
-from larpbench.training.loop import Trainer
+from larpbench.training.trainer import Trainer
 
 
 def checkpoints(home: Path) -> dict[str, Path]:

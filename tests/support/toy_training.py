@@ -10,7 +10,7 @@ import polars as pl
 
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, FitContext, TrackBatch
-from larpbench.encoders.run.keys import checkpoint_key
+from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.training import ensure_trained
 from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.tasks.validation import validation_recall
@@ -96,7 +96,7 @@ def left_behind(store):
 
 
 def key_of(spec, data, seed=0):
-    return checkpoint_key(spec.learning_from(data), seed)
+    return Keys().checkpoint(spec.learning_from(data), seed)
 
 
 def with_captions(data, split, mark="!"):

@@ -24,6 +24,7 @@ class Server(ThreadingHTTPServer):
         self.wrong_digests: set[str] = set()
         self.breaks_after: list[int] = []  # the next answers end after as many bytes
         self.asked: list[tuple[str, str | None]] = []
+        self.tokens: dict[str, str | None] = {}  # path -> the login that was sent with the last request
 
     @property
     def url(self) -> str:
@@ -46,7 +47,7 @@ class Server(ThreadingHTTPServer):
             entry = {"rfilename": name, "size": len(content)}
             if name.endswith((".safetensors", ".bin", ".pt")):
                 sha256 = "0" * 64 if name in self.wrong_digests else hashlib.sha256(content).hexdigest()
-                entry["lfs"] = {"sha256": sha256, "size": len(content)}
+                entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
             siblings.append(entry)
         return json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode()
 
@@ -58,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         asked = self.headers.get("Range")
         self.server.asked.append((path, asked))
+        self.server.tokens[path] = self.headers.get("Authorization")
         content = self.server.content(path)
         if content is None:
             self.send_error(404)

@@ -17,13 +17,13 @@ from larpbench.errors import MissingPartError, TrainingError, UsageError
 from larpbench.tasks.artist_similarity import settings as settings_module
 from larpbench.tasks.artist_similarity.gnn import GraphNetwork, graph_network
 from larpbench.tasks.artist_similarity.models import ArtistNet
-from larpbench.tasks.artist_similarity.queries import directed, question, visible_pairs
-from larpbench.tasks.artist_similarity.scorers import Problem
-from larpbench.tasks.artist_similarity.settings import FIXED, LAYER_KINDS, PAPER, TrainingSettings
+from larpbench.tasks.artist_similarity.queries import artist_queries, directed, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import ScoringInputs
+from larpbench.tasks.artist_similarity.settings import CORRECTED, LAYER_KINDS, PAPER, TrainingSettings
 from larpbench.tasks.artist_similarity.training import TrainGraph, ValidGraph, train
 from larpbench.tasks.artist_similarity.triplets import Triplets, TripletSampler, triplet_loss
 
-SMALL = replace(FIXED, epochs=2, steps_per_epoch=3, width=16, output=8)
+SMALL = replace(CORRECTED, epochs=2, steps_per_epoch=3, width=16, output=8)
 needs_layers = pytest.mark.skipif(not settings_module.graph_layers_installed(), reason="needs torch_geometric")
 
 
@@ -33,7 +33,7 @@ def features_of(graph, seed=0, dim=6):
 
 def vectors_of(graph, features, layers, training=SMALL, kind="sage", seed=0, visible="all"):
     method = GraphNetwork(kind, layers, training).seeded(seed)
-    return method.test_vectors(Problem(graph, visible, features))
+    return method.test_vectors(ScoringInputs(graph, visible, features))
 
 
 def trained_on(graph, features, settings: TrainingSettings, layers=2):
@@ -42,7 +42,7 @@ def trained_on(graph, features, settings: TrainingSettings, layers=2):
     seen = directed(visible_pairs(graph, "valid"), settings.symmetric)
     return train(
         TrainGraph(features[:n_train], pairs, directed(pairs, settings.symmetric)),
-        ValidGraph(features[: n_train + n_valid], seen, question(graph, "valid")),
+        ValidGraph(features[: n_train + n_valid], seen, artist_queries(graph, "valid")),
         "sage",
         layers,
         settings,
@@ -54,7 +54,7 @@ def trained_on(graph, features, settings: TrainingSettings, layers=2):
 def test_weights_do_not_depend_on_test_edges_and_features():
     graph = random_graph(1)
     features = features_of(graph)
-    before = trained_on(graph, features, SMALL).net.state_dict()
+    before = trained_on(graph, features, SMALL).model.state_dict()
     rows = graph.rows("test")
     generator = np.random.default_rng(2)
     other = features.copy()
@@ -64,12 +64,12 @@ def test_weights_do_not_depend_on_test_edges_and_features():
     pairs = [(names.index(renamed.get(a, a)), names.index(renamed.get(b, b))) for a, b in graph.edges.iter_rows()]
     permuted = replace(graph, edges=graph_of_rows(graph, pairs))
     assert sorted(map(tuple, permuted.pairs.tolist())) != sorted(map(tuple, graph.pairs.tolist()))
-    after = trained_on(permuted, other, SMALL).net.state_dict()
+    after = trained_on(permuted, other, SMALL).model.state_dict()
     for name, weights in before.items():
         torch.testing.assert_close(after[name], weights, rtol=0, atol=0)
     changed = features.copy()
     changed[graph.rows("train")[0]] += 1
-    moved = trained_on(graph, changed, SMALL).net.state_dict()
+    moved = trained_on(graph, changed, SMALL).model.state_dict()
     assert any(not torch.equal(moved[name], weights) for name, weights in before.items())
 
 
@@ -179,7 +179,7 @@ def test_the_best_epoch_counts_or_the_last():
     graph = random_graph(7, artists=90, edges=500)
     features = features_of(graph)
     selecting = replace(SMALL, epochs=12, patience=3)
-    facts = trained_on(graph, features, selecting, layers=0).facts
+    facts = trained_on(graph, features, selecting, layers=0).summary()
     ndcg = [epoch["valid_ndcg"] for epoch in facts["history"]]
     assert facts["selected_epoch"] == int(np.argmax(ndcg)) + 1
     assert facts["epochs"] in (12, facts["selected_epoch"] + 3)
@@ -191,11 +191,11 @@ def test_what_cannot_be_learnt_is_said():
     graph = graph_of(["train", "train", "valid", "valid", "test", "test"], [(0, 2), (2, 3), (4, 5)])
     with pytest.raises(TrainingError, match="no two train artists"):
         vectors_of(graph, features_of(graph), 0)
-    with pytest.raises(TrainingError, match="the loss of epoch 1 is nan"):
+    with pytest.raises(TrainingError, match="the loss of gnn-sage-0 is not finite in epoch 1"):
         vectors_of(random_graph(0), features_of(random_graph(0)) * np.nan, 0)
     with pytest.raises(UsageError, match="has 9 layers"):
-        graph_network("gnn-sage-9", FIXED)
-    assert graph_network("gnn-transformer-2", FIXED) is None
+        graph_network("gnn-sage-9", CORRECTED)
+    assert graph_network("gnn-transformer-2", CORRECTED) is None
 
 
 def test_without_torch_geometric_the_extra_is_named(monkeypatch):
@@ -211,8 +211,8 @@ def test_without_torch_geometric_the_extra_is_named(monkeypatch):
 
 @needs_layers
 def test_what_is_planted_is_found():
-    from larpbench.encoders.run.scaling import Standardiser
     from larpbench.tasks.artist_similarity.scores import score
+    from larpbench.vectors import Standardiser
 
     world = draw_toy(ToySpec())
     order = {name: row for row, name in enumerate(world.artists["artist_id"])}
@@ -221,12 +221,12 @@ def test_what_is_planted_is_found():
     place = np.array([int(name[1:]) for name in graph.ids])
     random = np.random.default_rng(0).normal(size=(len(graph.ids), 128)).astype(np.float32)
     known = {"informative": world.features["acousticbrainz"][place], "random": random}
-    asked = question(graph, "test")
+    queries = artist_queries(graph, "test")
     means = {}
     for name, layers in (("random", 0), ("informative", 0), ("informative", 2)):
         features = Standardiser(known[name][graph.rows("train")]).apply(known[name])
-        vectors, _ = vectors_of(graph, features, layers, replace(FIXED, epochs=10))
-        found = score(asked, vectors)
+        vectors, _ = vectors_of(graph, features, layers, replace(CORRECTED, epochs=10))
+        found = score(queries, vectors)
         means[name, layers] = found.values["ndcg@200"].mean()
     chance = found.chance["ndcg@200"].mean()
     assert means["random", 0] == pytest.approx(chance, abs=0.06)

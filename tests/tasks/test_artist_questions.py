@@ -11,9 +11,14 @@ from support.small_graphs import graph_of, random_graph
 
 from larpbench.errors import ProtocolError
 from larpbench.evaluation.metrics import ideal_gain
-from larpbench.tasks.artist_similarity.baselines import AdamicAdar, CommonNeighbours, FeatureCosine, WalkCosine
-from larpbench.tasks.artist_similarity.queries import directed, hidden_pairs, question, visible_pairs
-from larpbench.tasks.artist_similarity.scorers import Problem
+from larpbench.tasks.artist_similarity.queries import artist_queries, directed, hidden_pairs, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import (
+    AdamicAdar,
+    CommonNeighbours,
+    FeatureCosine,
+    ScoringInputs,
+    WalkCosine,
+)
 from larpbench.tasks.artist_similarity.scores import LIST_LENGTH, METRICS, score
 
 SEEDS = st.integers(0, 2**16)
@@ -53,23 +58,23 @@ def test_messages_go_one_way_or_both():
 
 def test_the_asked_are_those_with_a_hidden_edge():
     graph = graph_of(["train", "valid", "test", "test", "test", "test"], [(0, 2), (2, 3), (3, 4), (1, 3), (0, 1)])
-    asked = question(graph, "test")
-    assert asked.hidden.playlist_ids.tolist() == ["a002", "a003", "a004"]
-    assert [asked.ids[part].tolist() for part in np.split(asked.hidden.tracks, asked.hidden.offsets[1:-1])] == [
+    queries = artist_queries(graph, "test")
+    assert queries.hidden.playlist_ids.tolist() == ["a002", "a003", "a004"]
+    assert [queries.ids[part].tolist() for part in np.split(queries.hidden.tracks, queries.hidden.offsets[1:-1])] == [
         ["a003"],
         ["a002", "a004"],
         ["a003"],
     ]
-    assert asked.visible.tolist() == [1, 1, 0]
-    assert question(graph, "test", "none").visible.tolist() == [0, 0, 0]
-    assert asked.left_out == {"without a hidden edge": 1}
+    assert queries.visible.tolist() == [1, 1, 0]
+    assert artist_queries(graph, "test", "none").visible.tolist() == [0, 0, 0]
+    assert queries.left_out == {"without a hidden edge": 1}
     with pytest.raises(ProtocolError, match="no two artists of the valid split"):
-        question(graph, "valid")
+        artist_queries(graph, "valid")
 
 
-def relevance(asked):
-    table = np.zeros((len(asked.asked), len(asked.rows)))
-    table[np.repeat(np.arange(len(asked.asked)), asked.hidden.lengths), asked.hidden.tracks] = 1
+def relevance(queries):
+    table = np.zeros((len(queries.places), len(queries.rows)))
+    table[np.repeat(np.arange(len(queries.places)), queries.hidden.lengths), queries.hidden.tracks] = 1
     return table
 
 
@@ -77,12 +82,12 @@ def relevance(asked):
 @settings(max_examples=15, deadline=None)
 def test_ndcg_is_that_of_scikit_learn(seed):
     graph = random_graph(seed, artists=60, edges=400)
-    asked = question(graph, "test")
-    vectors = np.random.default_rng(seed).normal(size=(len(asked.rows), 7)).astype(np.float32)
-    found = score(asked, vectors)
-    similar, wanted = (vectors[asked.asked] @ vectors.T).astype(np.float64), relevance(asked)
-    for row, place in enumerate(asked.asked):
-        others = np.arange(len(asked.rows)) != place
+    queries = artist_queries(graph, "test")
+    vectors = np.random.default_rng(seed).normal(size=(len(queries.rows), 7)).astype(np.float32)
+    found = score(queries, vectors)
+    similar, wanted = (vectors[queries.places] @ vectors.T).astype(np.float64), relevance(queries)
+    for row, place in enumerate(queries.places):
+        others = np.arange(len(queries.rows)) != place
         for k in (10, 50, 200):
             theirs = ndcg_score(wanted[row : row + 1, others], similar[row : row + 1, others], k=k, ignore_ties=True)
             assert found.values[f"ndcg@{k}"][row] == pytest.approx(theirs, abs=1e-12)
@@ -91,16 +96,16 @@ def test_ndcg_is_that_of_scikit_learn(seed):
 def test_ndcg_is_that_of_ranx():
     ranx = pytest.importorskip("ranx")
     graph = random_graph(5, artists=60, edges=400)
-    asked = question(graph, "test")
-    found = score(asked, np.random.default_rng(5).normal(size=(len(asked.rows), 7)).astype(np.float32))
-    wanted = relevance(asked)
+    queries = artist_queries(graph, "test")
+    found = score(queries, np.random.default_rng(5).normal(size=(len(queries.rows), 7)).astype(np.float32))
+    wanted = relevance(queries)
     qrels = ranx.Qrels(
-        {name: {asked.ids[c]: 1 for c in np.flatnonzero(wanted[row])} for row, name in enumerate(found.query_ids)}
+        {name: {queries.ids[c]: 1 for c in np.flatnonzero(wanted[row])} for row, name in enumerate(found.query_ids)}
     )
     runs = {}
     for row, name in enumerate(found.query_ids):
         listed = found.lists[row][found.lists[row] >= 0]
-        runs[name] = {asked.ids[c]: float(len(listed) - rank) for rank, c in enumerate(listed)}
+        runs[name] = {queries.ids[c]: float(len(listed) - rank) for rank, c in enumerate(listed)}
     theirs = ranx.evaluate(qrels, ranx.Run(runs), "ndcg@200", return_mean=False)
     np.testing.assert_allclose(np.sort(theirs), np.sort(found.values["ndcg@200"]), atol=1e-12)
 
@@ -109,13 +114,13 @@ def test_ndcg_is_that_of_ranx():
 @settings(max_examples=15, deadline=None)
 def test_a_perfect_ranking_scores_1_and_less_by_the_published_formula(seed):
     graph = random_graph(seed, artists=60, edges=100)
-    asked = question(graph, "test")
-    wanted = np.zeros((len(asked.rows), len(asked.rows)))
-    wanted[asked.asked] = relevance(asked)
+    queries = artist_queries(graph, "test")
+    wanted = np.zeros((len(queries.rows), len(queries.rows)))
+    wanted[queries.places] = relevance(queries)
     low = np.linalg.eigvalsh(wanted)[0]  # vectors whose inner products are these relevances, but on the diagonal
     values, axes = np.linalg.eigh(wanted - low * np.eye(len(wanted)))
-    found = score(asked, (axes * np.sqrt(values.clip(0))).astype(np.float32))
-    n = asked.hidden.lengths
+    found = score(queries, (axes * np.sqrt(values.clip(0))).astype(np.float32))
+    n = queries.hidden.lengths
     np.testing.assert_allclose(found.values["ndcg@200"], 1.0, atol=1e-12)
     ideal = ideal_gain(LIST_LENGTH)
     np.testing.assert_allclose(found.values["ndcg_paper@200"], ideal[n] / ideal[n + 1], atol=1e-12)
@@ -125,19 +130,19 @@ def test_a_perfect_ranking_scores_1_and_less_by_the_published_formula(seed):
 
 def test_chance_is_what_random_vectors_score():
     graph = random_graph(11, artists=120, edges=900)
-    asked = question(graph, "test")
+    queries = artist_queries(graph, "test")
     generator = np.random.default_rng(0)
     # Independent scores for each pair, which no vectors have: many draws of vectors average them out.
-    draws = [score(asked, generator.normal(size=(len(asked.rows), 64)).astype(np.float32)) for _ in range(120)]
+    draws = [score(queries, generator.normal(size=(len(queries.rows), 64)).astype(np.float32)) for _ in range(120)]
     for spec in METRICS:
         mean = np.mean([each.values[spec.column].mean() for each in draws])
         assert mean == pytest.approx(draws[0].chance[spec.column].mean(), abs=0.012), spec.column
 
 
 def scores_of(method, graph, features=None):
-    asked = question(graph, "test")
-    vectors, _ = method.test_vectors(Problem(graph, "all", features))
-    return asked, vectors @ vectors.T
+    queries = artist_queries(graph, "test")
+    vectors, _ = method.test_vectors(ScoringInputs(graph, "all", features))
+    return queries, vectors @ vectors.T
 
 
 @given(seed=SEEDS)
@@ -177,10 +182,10 @@ def test_the_baselines_are_what_their_names_say(seed):
 
 def test_nothing_visible_leaves_the_graph_methods_at_chance():
     graph = random_graph(3, artists=120, edges=900)
-    asked = question(graph, "test", "none")
+    queries = artist_queries(graph, "test", "none")
     for method in (CommonNeighbours(), AdamicAdar(), WalkCosine()):
-        vectors, _ = method.test_vectors(Problem(graph, "none"))
+        vectors, _ = method.test_vectors(ScoringInputs(graph, "none"))
         assert not vectors.any()
-        found = score(asked, vectors)
+        found = score(queries, vectors)
         assert found.tie_share[10] == 1.0
         assert found.values["ndcg@200"].mean() == pytest.approx(found.chance["ndcg@200"].mean(), abs=0.06)

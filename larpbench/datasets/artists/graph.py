@@ -15,6 +15,9 @@ from larpbench.errors import DataError, named
 ARTIST_COLUMNS: dict[str, type[pl.DataType]] = {"artist_id": pl.String, "name": pl.String, "split": pl.String}
 SONG_COLUMNS: dict[str, type[pl.DataType]] = {"artist_id": pl.String, "track_id": pl.String}
 EDGE_COLUMNS: dict[str, type[pl.DataType]] = {"artist_a": pl.String, "artist_b": pl.String}
+ARTISTS = "artists.parquet"
+SONGS = "songs.parquet"
+EDGES = "edges.parquet"
 FEATURES = "features"
 """Folder of ready-made artist features inside a data set folder: ``NAME.npz`` with ``ids`` and ``embeddings``."""
 

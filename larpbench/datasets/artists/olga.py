@@ -13,11 +13,23 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.acousticbrainz import artist_vectors
-from larpbench.datasets.artists.tables import TEXT_COLUMNS, GraphTables, read_edges
+from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphTables
+from larpbench.datasets.artists.tables import read_edges
+from larpbench.datasets.catalogue import DatasetSource
 from larpbench.datasets.reading.array_files import read_array, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.errors import DataError, named
 
+OLGA = DatasetSource(
+    "olga",
+    "artists of OLGA and who is similar to whom, from your own copy and your own edges",
+    build="larpbench dataset build olga --source olga --edges artist_connections.npz",
+)
+DISCO_OLGA = DatasetSource(
+    "disco-olga",
+    "the artist graph of the second paper, from your own copy of its authors' archive",
+    build="larpbench dataset build disco-olga --source disco-olga_data",
+)
 _PARTITIONS = {"train": "train", "val": "valid", "valid": "valid", "test": "test"}
 _MASKS = {"train": "train_mask.npy", "valid": "val_mask.npy", "test": "test_mask.npy"}
 _DISCO_FEATURES = {
@@ -64,7 +76,7 @@ def read_olga(
         features["acousticbrainz"] = artist_vectors(low_level, songs_of, low_level_songs)[1]
     elif (path := source / "acousticbrainz.npy").is_file():
         features["acousticbrainz"] = read_array(path)
-    return GraphTables(artists, songs, read_edges(edges, ids), _texts(songs, tracks), features, {})
+    return GraphTables(artists, songs, read_edges(edges, ids), _texts(songs, tracks), features)
 
 
 def read_disco_olga(source: Path) -> GraphTables:
@@ -93,7 +105,6 @@ def read_disco_olga(source: Path) -> GraphTables:
         read_edges(matrix, ids),
         _texts(songs, None),
         features,
-        {},
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,39 +10,14 @@ import polars as pl
 
 from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.artists.files import GraphOptions, assemble_graph
+from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphOptions, GraphTables, assemble_graph
 from larpbench.datasets.artists.graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.audio_files.named import NamedAudio
-from larpbench.datasets.audio_files.usable import find_usable
+from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.reading.array_files import read_arrays, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.datasets.schema import Dataset, DatasetAudio
 from larpbench.errors import DataError, named
-
-TEXT_COLUMNS = ("title", "artist", "album")
-
-
-@dataclass(frozen=True)
-class GraphTables:
-    """An artist graph before it is checked; see `assemble_graph`.
-
-    Attributes:
-        artists: ``artist_id``, ``split``, maybe ``name``.
-        songs: ``artist_id``, ``track_id``.
-        edges: ``artist_a``, ``artist_b``.
-        tracks: ``track_id`` and `TEXT_COLUMNS`.
-        features: Name -> (artists, dim).
-        left_out: What has left, by reason.
-        notes: What every table made on the data set has to say.
-    """
-
-    artists: pl.DataFrame
-    songs: pl.DataFrame
-    edges: pl.DataFrame
-    tracks: pl.DataFrame
-    features: Mapping[str, np.ndarray]
-    left_out: Mapping[str, int]
-    notes: tuple[str, ...] = ()
 
 
 def build_graph(
@@ -54,32 +28,22 @@ def build_graph(
     audio: NamedAudio | None = None,
     policy: AudioPolicy | None = None,
 ) -> Dataset:
-    """Write an artist graph; with audio, every song is heard once, and what cannot be heard leaves.
+    """Write an artist graph; with audio, every song is decoded once, and songs without usable audio leave.
 
     Args:
         tables: What it is made of.
         options: What it is called.
         output: Folder to write.
-        audio: Files of the songs. Artists of whom no song can be heard leave with their edges, counted.
+        audio: Files of the songs. Artists without a usable song leave with their edges, counted.
         policy: How clips are cut.
 
     Raises:
-        DataError: If the tables contradict themselves, or no song can be heard.
+        DataError: If the tables contradict themselves, or no song has usable audio.
     """
-    heard = None
-    if audio is not None:
-        tables, heard = _audible(tables, audio, policy or AudioPolicy())
-    return assemble_graph(
-        tables.artists,
-        tables.songs,
-        tables.edges,
-        tables.tracks,
-        replace(options, notes=(*options.notes, *tables.notes)),
-        output,
-        features=tables.features,
-        audio=heard,
-        left_out=tables.left_out,
-    )
+    if audio is None:
+        return assemble_graph(tables, options, output)
+    tables, dataset_audio = _audible(tables, audio, policy or AudioPolicy())
+    return assemble_graph(tables, options, output, audio=dataset_audio)
 
 
 def read_graph_tables(artists: Path, tracks: Path, edges: Path, features: Path | None = None) -> GraphTables:
@@ -106,7 +70,6 @@ def read_graph_tables(artists: Path, tracks: Path, edges: Path, features: Path |
         read_edges(edges, ids),
         listed.select("track_id", *TEXT_COLUMNS).unique("track_id", maintain_order=True),
         {path.stem: _features_of(path, ids) for path in paths},
-        {},
     )
 
 
@@ -166,22 +129,19 @@ def _audible(tables: GraphTables, audio: NamedAudio, policy: AudioPolicy) -> tup
     counts = tables.songs.group_by("track_id").len()
     entries = listed.to_frame().join(counts, on="track_id", how="left", maintain_order="left")["len"].to_numpy()
     paths = audio.of(listed, entries)
-    heard = find_usable(paths, policy, 0)
-    left_out = dict(tables.left_out) | heard.left_out
+    audible = audible_tracks(tables.tracks, paths, audio.root, policy, 0)
+    left_out = dict(tables.left_out) | audible.left_out
     if len(listed) > len(paths):
         left_out["songs without an audio file"] = len(listed) - len(paths)
-    songs = tables.songs.join(heard.clips.select("track_id"), on="track_id", how="semi", maintain_order="left")
+    songs = tables.songs.join(audible.tracks.select("track_id"), on="track_id", how="semi", maintain_order="left")
     has_song = tables.artists["artist_id"].is_in(songs["artist_id"].implode())
     left_out["artists of whom no song can be heard"] = int((~has_song).sum())
     artists = tables.artists.filter(has_song)
     edges = tables.edges
-    for name in EDGE_COLUMNS:  # an unknown artist is still to be told of
+    for name in EDGE_COLUMNS:  # an unknown artist is an error, and stays
         gone = edges[name].is_in(tables.artists.filter(~has_song)["artist_id"].implode())
         edges = edges.filter(~gone)
     left_out["edges of these artists"] = tables.edges.height - edges.height
-    files = {name: path.relative_to(audio.root).as_posix() for name, path in paths.items()}
-    tracks = tables.tracks.join(heard.clips, on="track_id").with_columns(audio=pl.col("track_id").replace_strict(files))
     kept = {name: values[has_song.to_numpy()] for name, values in tables.features.items()}
     counted = {reason: count for reason, count in left_out.items() if count}
-    audible = GraphTables(artists, songs, edges, tracks, kept, counted, tables.notes)
-    return audible, DatasetAudio(str(audio.root), policy, heard.files)
+    return GraphTables(artists, songs, edges, audible.tracks, kept, counted, tables.notes), audible.audio

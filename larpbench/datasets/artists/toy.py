@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.artists.files import GraphOptions, assemble_graph
+from larpbench.datasets.artists.files import GraphOptions, GraphTables, assemble_graph
+from larpbench.datasets.catalogue import DatasetSource, datasets_folder
 from larpbench.datasets.demo.fixed_point import (
     ONE,
     as_float32,
@@ -69,26 +70,7 @@ class ToySpec:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class ToyWorld:
-    """What has been drawn.
-
-    Attributes:
-        artists: Columns ``artist_id``, ``name``, ``split``.
-        songs: Columns ``artist_id``, ``track_id``.
-        tracks: Columns ``track_id``, ``title``, ``artist``, ``album``.
-        edges: Columns ``artist_a``, ``artist_b``.
-        features: ``acousticbrainz``, ``clap`` and ``moods-themes``: stand-ins of their kind, (artists, dim) float32.
-    """
-
-    artists: pl.DataFrame
-    songs: pl.DataFrame
-    tracks: pl.DataFrame
-    edges: pl.DataFrame
-    features: dict[str, np.ndarray]
-
-
-def draw_toy(spec: ToySpec) -> ToyWorld:
+def draw_toy(spec: ToySpec) -> GraphTables:
     """Draw a graph: artists near the middle of their community, edges mostly to near artists of the same one."""
     generator = np.random.default_rng([spec.seed, GENERATOR_VERSION])
     n = spec.artists
@@ -106,11 +88,11 @@ def draw_toy(spec: ToySpec) -> ToyWorld:
             words = _any_of(vocabulary[community[number]], 3, generator)
             rows.append((ids[number], f"{ids[number]}-song-{song}", " ".join(words), _name(number)))
     songs = pl.DataFrame(rows, schema=["artist_id", "track_id", "title", "artist"], orient="row")
-    return ToyWorld(
+    return GraphTables(
         pl.DataFrame({"artist_id": ids, "name": [_name(number) for number in range(n)], "split": split}),
         songs.select("artist_id", "track_id"),
-        songs.select("track_id", "title", "artist", album=pl.lit("")),
         pl.DataFrame({"artist_a": ids[pairs[:, 0]], "artist_b": ids[pairs[:, 1]]}),
+        songs.select("track_id", "title", "artist", album=pl.lit("")),
         {
             "acousticbrainz": _descriptors(spec, latent, generator),
             "clap": _embeddings(spec, latent, generator),
@@ -134,7 +116,6 @@ def build_toy(output: Path, spec: ToySpec | None = None) -> Dataset:
     with locked(output):
         if spec is None and (output / MANIFEST).is_file():
             return read_dataset(output)
-        world = draw_toy(chosen)
         options = GraphOptions(
             name="toy-artists" if chosen == ToySpec() else f"toy-artists-{chosen.seed}",
             source=f"larpbench toy graph generator, version {GENERATOR_VERSION}, seed {chosen.seed}, "
@@ -143,9 +124,14 @@ def build_toy(output: Path, spec: ToySpec | None = None) -> Dataset:
             caption_template="title",
             notes=(NOTE,),
         )
-        return assemble_graph(
-            world.artists, world.songs, world.edges, world.tracks, options, output, features=world.features
-        )
+        return assemble_graph(draw_toy(chosen), options, output)
+
+
+def _load_toy() -> Dataset:
+    return build_toy(datasets_folder() / f"toy-artists-v{GENERATOR_VERSION}")
+
+
+TOY_ARTISTS = DatasetSource("toy-artists", "300 invented artists in planted communities, made on first use", _load_toy)
 
 
 def _fixed(number: float) -> int:

@@ -31,12 +31,12 @@ class NamedAudio:
     """Files by track id.
 
     Attributes:
-        given: What the user named.
+        source: The folder or table that the user named.
         root: Folder that all files lie below.
         files: Track id, in Unicode's composed form -> file.
     """
 
-    given: Path
+    source: Path
     root: Path
     files: dict[str, Path]
 
@@ -64,7 +64,7 @@ class NamedAudio:
         if not matched:
             raise DataError(
                 f"none of {len(self.files)} audio files belongs to any of {len(track_ids)} tracks",
-                where=f"{self.given}: {named(sorted(self.files), 3)}; tracks: {named(track_ids.head(3).to_list(), 3)}",
+                where=f"{self.source}: {named(sorted(self.files), 3)}; tracks: {named(track_ids.head(3).to_list(), 3)}",
                 allowed=_ALLOWED,
             )
         if matched < len(track_ids):
@@ -80,27 +80,27 @@ class NamedAudio:
         return self.files[composed(track_id)]
 
 
-def find_audio(given: Path) -> NamedAudio:
+def find_audio(source: Path) -> NamedAudio:
     """Find audio files by track id.
 
     Args:
-        given: A folder of files that are named by track ids, at any depth, or a table (CSV or Parquet) with columns
+        source: A folder of files that are named by track ids, at any depth, or a table (CSV or Parquet) with columns
             ``track_id`` and ``path``; relative paths start from the table's folder.
 
     Raises:
         DataError: If there is nothing of the kind.
     """
-    if given.is_dir():
-        root = folder_without_links(given)
+    if source.is_dir():
+        root = folder_without_links(source)
         files = _in_folder(root)
-    elif given.is_file():
-        files = _in_table(given)
-        root = Path(os.path.commonpath([path.parent for path in files.values()])) if files else given.parent
+    elif source.is_file():
+        files = _in_table(source)
+        root = Path(os.path.commonpath([path.parent for path in files.values()])) if files else source.parent
     else:
-        raise DataError(f"there is no {given}", allowed=_ALLOWED)
+        raise DataError(f"there is no {source}", allowed=_ALLOWED)
     if not files:
-        raise DataError(f"there are no audio files in {given}", allowed=_ALLOWED)
-    return NamedAudio(given, root, files)
+        raise DataError(f"there are no audio files in {source}", allowed=_ALLOWED)
+    return NamedAudio(source, root, files)
 
 
 def _in_folder(root: Path) -> dict[str, Path]:

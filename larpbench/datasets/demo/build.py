@@ -12,6 +12,7 @@ from larpbench import progress
 from larpbench.audio.clips import samples_digest
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
+from larpbench.datasets.catalogue import DatasetSource, datasets_folder
 from larpbench.datasets.demo.sound_tables import SAMPLE_RATE
 from larpbench.datasets.demo.synthesis import CLIP_SECONDS, synthesise
 from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, draw_world
@@ -20,8 +21,6 @@ from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, Dataset, DatasetAudio
 from larpbench.errors import StorageError
 from larpbench.fingerprint import digest_file
 from larpbench.storage import locked, staging_folder, sweep
-
-__all__ = ["GENERATOR_VERSION", "ORACLE_FILE", "build_demo"]
 
 ORACLE_FILE = "oracle.npz"
 _AUDIO = "audio"
@@ -73,6 +72,19 @@ def build_demo(output: Path, spec: WorldSpec | None = None) -> Dataset:
                 audio=DatasetAudio(_AUDIO, AudioPolicy(clip_seconds=CLIP_SECONDS), audio_files),
                 attachments={_AUDIO: staging / _AUDIO, ORACLE_FILE: oracle},
             )
+
+
+def _load_demo() -> Dataset:
+    return build_demo(datasets_folder() / f"demo-v{GENERATOR_VERSION}")
+
+
+def _load_demo_2() -> Dataset:
+    folder = datasets_folder() / f"demo-2-v{GENERATOR_VERSION}"
+    return read_dataset(folder) if (folder / MANIFEST).is_file() else build_demo(folder, WorldSpec(seed=2))
+
+
+DEMO = DatasetSource("demo", "invented music and playlists, made on first use", _load_demo)
+DEMO_2 = DatasetSource("demo-2", "another invented world, to test transfer: larp@demo-2", _load_demo_2)
 
 
 def _write_audio(world: World, seed: int, folder: Path) -> pl.DataFrame:

@@ -28,13 +28,13 @@ class ColumnNames:
     """How columns are found.
 
     Attributes:
-        given: Our name -> the user's, which counts where a table has that column.
+        by_user: Our name -> the user's, which counts where a table has that column.
         others: Our name -> further names that are looked for last, in letters and digits only.
         lists: Our name -> further names of columns that have to hold lists, likewise.
         advice: What to do where a column is missing.
     """
 
-    given: Mapping[str, str] = field(default_factory=dict)
+    by_user: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     advice: str = "add it, empty if nothing is known"
@@ -46,7 +46,7 @@ class ColumnNames:
         Letter case, spaces, underscores and other marks make no difference in these.
         """
         plain = [_plain(name) for name in names]
-        theirs = self.given.get(wanted)
+        theirs = self.by_user.get(wanted)
         kinds = [
             [name == theirs for name in names],
             [theirs is not None and same_name(name, theirs) for name in names],
@@ -61,7 +61,7 @@ class ColumnNames:
 
     def means_list(self, wanted: str, name: str) -> bool:
         """Return whether a column has been taken by a name that lists have."""
-        return name != self.given.get(wanted) and _plain(name) in self.lists.get(wanted, ())
+        return name != self.by_user.get(wanted) and _plain(name) in self.lists.get(wanted, ())
 
     def find(
         self, names: list[str], required: tuple[str, ...], optional: tuple[str, ...], where: str

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.assemble import clean_texts
+from larpbench.datasets.raw_dataset import clean_texts
 from larpbench.datasets.reading.bad_rows import BadRow, BadRows
 from larpbench.datasets.reading.column_names import ColumnNames, same_name
 from larpbench.datasets.reading.text_tables import PLACE, TextTable, open_text_table, tell_notes

@@ -10,10 +10,11 @@ import polars as pl
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_files.library import PathsOnDisk
-from larpbench.datasets.audio_files.usable import find_usable
+from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.files import refuse_others
+from larpbench.datasets.losses import in_words
 from larpbench.datasets.reading.playlist_tables import read_playlist_tables
-from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError
 
 
@@ -62,30 +63,13 @@ def build_csv(
             "the tracks have no audio column", where=str(tracks or playlists), allowed="paths below --audio"
         )
     paths, outside = _audio_paths(listed, root)
-    heard = find_usable(paths, policy or AudioPolicy(), options.split_seed)
-    left_out = read.left_out | heard.left_out
+    audible = audible_tracks(listed, paths, root, policy or AudioPolicy(), options.split_seed)
+    left_out = read.left_out | audible.left_out
     if outside:
         left_out["tracks whose audio path leads out of the folder"] = outside
-    if heard.clips.is_empty():
-        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
-        raise DataError(f"no track has audio that can be used: {reasons}", where=str(audio))
-    located = (
-        listed.drop("audio")
-        .join(heard.clips, on="track_id")
-        .with_columns(
-            audio=pl.col("track_id").replace_strict(
-                {name: path.relative_to(root).as_posix() for name, path in paths.items()}
-            )
-        )
-    )
-    return assemble(
-        located,
-        read.entries,
-        options,
-        output,
-        audio=DatasetAudio(str(root), policy or AudioPolicy(), heard.files),
-        left_out=left_out,
-    )
+    if audible.tracks.is_empty():
+        raise DataError(f"no track has audio that can be used: {in_words(left_out)}", where=str(audio))
+    return assemble(audible.tracks, read.entries, options, output, audio=audible.audio, left_out=left_out)
 
 
 def _audio_paths(listed: pl.DataFrame, root: Path) -> tuple[dict[str, Path], int]:

@@ -69,8 +69,8 @@ def _keys(dataset: Dataset) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "track_id", _keyed(tracks, tracks["track_id"])
     yield "playlist_id", dataset.playlists.select("split", key="playlist_id").unique()
     for of in (["artist"], ["artist", "album"], ["title"]):
-        known = pl.all_horizontal(pl.col(of) != "")
-        text = pl.when(known).then(pl.concat_str(pl.col(of).str.to_lowercase(), separator="\t"))
+        stated = pl.all_horizontal(pl.col(of) != "")
+        text = pl.when(stated).then(pl.concat_str(pl.col(of).str.to_lowercase(), separator="\t"))
         yield " and ".join(of), _keyed(tracks, tracks.select(text).to_series())
     yield SAME_SONG, _keyed(tracks, song_keys(tracks))
     if dataset.audio is not None:

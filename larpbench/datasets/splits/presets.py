@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
-from larpbench.datasets.assemble import TRAIN_FRACTION
 from larpbench.datasets.schema import SplitRule
+from larpbench.datasets.splits.rules import TRAIN_FRACTION
 from larpbench.errors import UsageError
 
 
@@ -43,7 +43,7 @@ PROTOCOL = {
 
 def split_rule(
     collection: Literal["mpd", "lfm"],
-    asked: Sizes,
+    sizes: Sizes,
     *,
     drawn: Literal["tracks", "playlists"] | None = None,
     paper: bool,
@@ -54,7 +54,7 @@ def split_rule(
 
     Args:
         collection: Which one.
-        asked: What the user wants otherwise.
+        sizes: What the user wants otherwise.
         drawn: The rule that the user wants; None: ``tracks`` where shares of all playlists are drawn, ``playlists``
             where numbers are.
         paper: Whether train claims first, as in the papers, and not test, as in the protocol's rule 2.
@@ -64,8 +64,8 @@ def split_rule(
     Raises:
         UsageError: If the numbers contradict each other.
     """
-    given = {each.name: value for each in fields(asked) if (value := getattr(asked, each.name)) is not None}
-    sizes = replace((PAPER if paper else PROTOCOL)[collection], **given)
+    stated = {each.name: value for each in fields(sizes) if (value := getattr(sizes, each.name)) is not None}
+    sizes = replace((PAPER if paper else PROTOCOL)[collection], **stated)
     if sizes.max_length is not None and sizes.max_length < (sizes.min_length or 1):
         raise UsageError(
             f"playlists of at least {sizes.min_length} and at most {sizes.max_length} tracks are none",

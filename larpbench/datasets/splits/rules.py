@@ -1,8 +1,9 @@
 """Cold-start splits: which playlists and tracks are train, valid and test, and which tracks are seeds.
 
 Protocol ``cold-start-v1``, rules 2 and 3: the split rule ``tracks`` draws tracks and playlists, the rule ``playlists``
-playlists alone, which then claim their tracks. All draws are orders of sha256 digests of the split seed and the ids:
-they do not depend on the order of the rows, on a random generator's version, or on which other playlists there are.
+draws playlists, which then take their tracks with them. All draws are orders of sha256 digests of the split seed and
+the ids: they do not depend on the order of the rows, on a random generator's version, or on which other playlists there
+are.
 """
 
 from __future__ import annotations
@@ -17,42 +18,8 @@ import polars as pl
 from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.errors import DataError
 
+TRAIN_FRACTION = 0.7
 TEST_SHARE_OF_HELD_BACK = 2 / 3  # 20 of the 30 % that are not train
-
-
-def draw_playlist_splits(playlist_ids: pl.Series, seed: int, train_fraction: float) -> pl.DataFrame:
-    """Draw each playlist to a split by a hash of (seed, playlist id).
-
-    Args:
-        playlist_ids: Unique ids.
-        seed: Split seed.
-        train_fraction: Share of train; of the rest two thirds are test, one third valid (0.7: 70 / 10 / 20 %).
-            0 puts every playlist in test.
-
-    Returns:
-        Columns ``playlist_id`` and ``split``.
-
-    Raises:
-        DataError: If `train_fraction` is not in [0, 1).
-    """
-    return _drawn("playlist_id", playlist_ids, draw_places(playlist_ids, seed, train_fraction))
-
-
-def draw_track_splits(track_ids: pl.Series, seed: int, train_fraction: float) -> pl.DataFrame:
-    """Draw each track to a split by a hash of (split seed, "track", track id), whoever holds it (rule ``tracks``).
-
-    Args:
-        track_ids: Unique ids, those in no playlist too.
-        seed: Split seed.
-        train_fraction: As for playlists.
-
-    Returns:
-        Columns ``track_id`` and ``split``, one row a track.
-
-    Raises:
-        DataError: If `train_fraction` is not in [0, 1).
-    """
-    return _drawn("track_id", track_ids, draw_places(track_ids, seed, train_fraction, "track"))
 
 
 def draw_places(names: Iterable[str], seed: int, train_fraction: float, *before: str) -> np.ndarray:
@@ -61,8 +28,9 @@ def draw_places(names: Iterable[str], seed: int, train_fraction: float, *before:
     Args:
         names: What is drawn.
         seed: Split seed.
-        train_fraction: See `draw_playlist_splits`.
-        before: What is drawn, in a word: draws of other things are independent of these.
+        train_fraction: Share of train; of the rest two thirds are test, one third valid (0.7: 70 / 10 / 20 %).
+            0 puts everything in test.
+        before: What is drawn, in a word, such as ``track``; playlists have none. Draws of two kinds are independent.
 
     Returns:
         (n,) int8 places in `SPLITS`.
@@ -76,46 +44,6 @@ def draw_places(names: Iterable[str], seed: int, train_fraction: float, *before:
     train, valid, test = range(len(SPLITS))
     numbers = uniforms(seed, *before, names=names)
     return np.select([numbers < test_below, numbers < 1 - train_fraction], [test, valid], train).astype(np.int8)
-
-
-def _drawn(column: str, ids: pl.Series, places: np.ndarray) -> pl.DataFrame:
-    return pl.DataFrame(
-        {column: ids, "split": pl.Series(SPLITS).gather(places)}, schema={column: pl.String, "split": pl.String}
-    )
-
-
-def claim_tracks(entries: pl.DataFrame, track_ids: pl.Series) -> pl.DataFrame:
-    """Give each track to one split: test playlists claim theirs first, valid ones what is left, train the rest.
-
-    Tracks in no playlist go to train; if all playlists are in one split, to that one: a track that nobody has put into
-    a playlist is a candidate like any other.
-
-    Args:
-        entries: Columns ``track_id`` and ``split`` (the split of the playlist).
-        track_ids: All tracks, those in no playlist too.
-
-    Returns:
-        Columns ``track_id`` and ``split``, one row a track.
-    """
-    claimed = entries.group_by("track_id").agg(
-        pl.when((pl.col("split") == "test").any())
-        .then(pl.lit("test"))
-        .when((pl.col("split") == "valid").any())
-        .then(pl.lit("valid"))
-        .otherwise(pl.lit("train"))
-        .alias("split")
-    )
-    return (
-        track_ids.to_frame("track_id")
-        .join(claimed, on="track_id", how="left")
-        .with_columns(pl.col("split").fill_null(split_of_unlisted(entries)))
-    )
-
-
-def split_of_unlisted(entries: pl.DataFrame) -> str:
-    """Return the split of the tracks that are in no playlist."""
-    present = entries["split"].unique()
-    return str(present[0]) if len(present) == 1 else "train"
 
 
 def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
@@ -133,15 +61,15 @@ def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
         The same rows with ``role``: member in train, seed or heldout elsewhere.
     """
     train = entries.filter(pl.col("split") == "train").with_columns(role=pl.lit("member"))
-    asked = entries.filter(pl.col("split") != "train")
+    evaluated = entries.filter(pl.col("split") != "train")
     prefix = (f"draw {draw}",) if draw else ()
-    rows = asked.select("playlist_id", "track_id").iter_rows()
+    rows = evaluated.select("playlist_id", "track_id").iter_rows()
     keys = [_key(seed, *prefix, playlist, track) for playlist, track in rows]
     length = pl.len().over("playlist_id").cast(pl.Int64)
     half = length // 2
     seeds = half + ((length % 2 == 1) & (half % 2 == 1)).cast(pl.Int64)
-    drawn = (
-        asked.with_columns(pl.Series("key", keys, dtype=pl.Binary))
+    with_roles = (
+        evaluated.with_columns(pl.Series("key", keys, dtype=pl.Binary))
         .sort("playlist_id", "key")
         .with_columns(
             role=pl.when(pl.int_range(pl.len()).over("playlist_id") < seeds)
@@ -150,7 +78,7 @@ def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
         )
         .drop("key")
     )
-    return pl.concat([train, drawn])
+    return pl.concat([train, with_roles])
 
 
 def redraw_test(dataset: Dataset, draw: int) -> Dataset:
@@ -163,8 +91,8 @@ def redraw_test(dataset: Dataset, draw: int) -> Dataset:
     if draw == 0:
         return dataset
     in_test = pl.col("split") == "test"
-    drawn = draw_roles(dataset.playlists.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
-    playlists = pl.concat([dataset.playlists.filter(~in_test), drawn.select(dataset.playlists.columns)])
+    redrawn = draw_roles(dataset.playlists.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
+    playlists = pl.concat([dataset.playlists.filter(~in_test), redrawn.select(dataset.playlists.columns)])
     return replace(dataset, playlists=playlists.sort("playlist_id", "track_id"))
 
 

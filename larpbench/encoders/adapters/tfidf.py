@@ -6,12 +6,17 @@ sparse random projection of them (Li, Hastie & Church 2006), which keeps inner p
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from larpbench.datasets.schema import Split
+from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.spec import EncoderSpec
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 N_GRAMS = (3, 5)
 BUCKETS = 2**18
@@ -24,6 +29,8 @@ class TfidfEncoder:
     """Hashed character 3- to 5-grams, sublinear tf, idf of the train captions, projected to 1,024 numbers."""
 
     def __init__(self) -> None:
+        from sklearn.feature_extraction.text import HashingVectorizer
+
         self._vectorizer = HashingVectorizer(
             analyzer="char_wb", ngram_range=N_GRAMS, n_features=BUCKETS, alternate_sign=False, norm=None
         )
@@ -51,6 +58,8 @@ def build_tfidf(context: EncodeContext, argument: str | None) -> Encoder:
 
 def _projection() -> sparse.csr_matrix:
     """Return (2**18, 1024): 8 signs in each row, each in an eighth of the columns of its own."""
+    from scipy import sparse
+
     generator = np.random.Generator(np.random.PCG64(_PROJECTION_SEED))
     part = DIM // _ENTRIES_PER_BUCKET
     columns = generator.integers(part, size=(BUCKETS, _ENTRIES_PER_BUCKET)) + part * np.arange(_ENTRIES_PER_BUCKET)
@@ -59,3 +68,19 @@ def _projection() -> sparse.csr_matrix:
     return sparse.csr_matrix(
         (signs.ravel() / np.sqrt(_ENTRIES_PER_BUCKET), columns.ravel(), offsets), shape=(BUCKETS, DIM)
     )
+
+
+TFIDF = EncoderSpec(
+    EncoderCard(
+        name="tfidf",
+        version=1,
+        summary="TF-IDF of caption character n-grams",
+        modalities=("text",),
+        dim=DIM,
+        weights="none",
+        licence="Apache-2.0",
+        learns="statistics",
+        tracks_per_second=2_000,
+    ),
+    factory=build_tfidf,
+)

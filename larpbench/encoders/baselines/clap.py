@@ -15,11 +15,10 @@ from larpbench.encoders.towers.initial_weights import (
     NOT_LEARNED,
     State,
     audio_state,
-    hub_folder,
     read_state,
     refuse_other_shapes,
-    weight_files,
 )
+from larpbench.encoders.weights.finder import checkpoint_folder, weight_files
 from larpbench.errors import DataError, MissingPartError, named
 
 _TEXT_MODEL = "text.roberta."
@@ -144,7 +143,7 @@ def tokenizer_folder(weights: str) -> Path:
     Raises:
         MissingPartError: If it is not here.
     """
-    folder = hub_folder(weights)
+    folder = checkpoint_folder(weights)
     if folder is None:
         raise MissingPartError(
             f"the checkpoint {weights!r} is not here", allowed="a folder, or a name in the hub cache"

@@ -42,7 +42,7 @@ class AudioCnn(nn.Module):
     """Crops of log-mel spectrograms to vectors.
 
     Args:
-        recipe: Shape. Weights are random.
+        settings: Shape. Weights are random.
 
     Attributes:
         width: Length of the vectors.
@@ -51,17 +51,17 @@ class AudioCnn(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, recipe: CnnRecipe) -> None:
+    def __init__(self, settings: CnnRecipe) -> None:
         super().__init__()
-        self.recipe = recipe
-        shape = recipe.backbone
+        self.settings = settings
+        shape = settings.backbone
         self.backbone = _Resnet(shape) if isinstance(shape, ResnetSettings) else Nfnet(shape)
         self.width = self.backbone.width
         self.projector = nn.Sequential(
-            nn.Linear(self.width, self.width), nn.ReLU(), nn.Linear(self.width, recipe.projection)
+            nn.Linear(self.width, self.width), nn.ReLU(), nn.Linear(self.width, settings.projection)
         )
-        self.register_buffer("mean", torch.zeros(recipe.mel.n_mels))
-        self.register_buffer("deviation", torch.ones(recipe.mel.n_mels))
+        self.register_buffer("mean", torch.zeros(settings.mel.n_mels))
+        self.register_buffer("deviation", torch.ones(settings.mel.n_mels))
 
     def set_statistics(self, mean: Tensor, variance: Tensor) -> None:
         """Set what the mel bands are standardised with, (n_mels,) each in dB: those of the train tracks."""
@@ -83,14 +83,14 @@ class AudioCnn(nn.Module):
         Args:
             mels: (n, windows, frames, n_mels) float32 in dB.
         """
-        length, hop = (self.frames(seconds) for seconds in (self.recipe.crop_s, self.recipe.hop_s))
+        length, hop = (self.frames(seconds) for seconds in (self.settings.crop_s, self.settings.hop_s))
         starts = crop_starts(mels.shape[2], length, hop)
         parts = [self(mels[:, window, start : start + length]) for window in range(mels.shape[1]) for start in starts]
         return functional.normalize(torch.stack(parts).mean(dim=0), dim=1)
 
     def frames(self, seconds: float) -> int:
         """Return how many frames of the spectrogram so many seconds are."""
-        mel = self.recipe.mel
+        mel = self.settings.mel
         return max(round(seconds * mel.sample_rate / mel.hop), 1)
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from larpbench.datasets.schema import Dataset
 from larpbench.encoders.baselines.settings import BASELINE_SIZES, BaselineSize, ClapRecipe, ClapSettings, CnnRecipe
 from larpbench.encoders.baselines.sizes import clap_ft, cnn, co_playlist
-from larpbench.encoders.card import EncoderCard
-from larpbench.encoders.checkpoint import VIEWS, InFolder, viewed
-from larpbench.encoders.spec import EncoderSpec, Training
+from larpbench.encoders.card import VIEWS, EncoderCard, View
+from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.names import parse_variant, split_ending
+from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts, Training
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS
 from larpbench.encoders.towers.spectrograms import log_mel_spec
 from larpbench.errors import UsageError
 from larpbench.training.settings import SETTINGS, read_from
 
+NAMES = ("clap-ft", "cnn", "co-playlist")
 _LICENCE = "Apache-2.0, that of the data set"
-_FACTORIES = "larpbench.encoders.baselines.encoder"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ KINDS = {
     for kind in (
         Kind(
             "clap-ft",
-            "CLAP, fine-tuned: audio and text of a track agree",
+            "CLAP fine-tuned on audio-caption pairs",
             "tracks",
             "Wu et al. 2023, Large-scale contrastive language-audio pretraining; row CLAP-FT of LARP",
             clap_ft,
@@ -50,7 +50,7 @@ KINDS = {
         ),
         Kind(
             "co-playlist",
-            "a CNN that hears which tracks share a playlist",
+            "CNN trained on playlist co-occurrence",
             "playlists",
             "Alonso-Jimenez et al. 2023, Pre-training strategies using contrastive learning and playlist information "
             "for music classification and similarity",
@@ -60,7 +60,7 @@ KINDS = {
         ),
         Kind(
             "cnn",
-            "a CNN trained as MULE was: two crops of a track agree",
+            "CNN trained on two crops of a track",
             "tracks",
             "McCallum et al. 2022, Supervised and unsupervised learning of audio representations for music "
             "understanding",
@@ -120,14 +120,15 @@ def baseline_spec(
         reads_captions=clap,
         weights_digest=partial(_initial_digest, made),
         seconds=kind.seconds[size],
+        read_folder=_read_clap if clap else _read_cnn,
     )
     return EncoderSpec(
         card,
-        factory=f"{_FACTORIES}:{'build_clap' if clap else 'build_cnn'}",
+        factory=build_clap if clap else build_cnn,
         takes="[tiny|paper][:audio|:text]" if clap else "[tiny|paper]",
         argument=None if size == "tiny" else size,
         training=training,
-        binder="larpbench.encoders.baselines.specs:bind_baseline",
+        binder=bind_baseline,
     )
 
 
@@ -137,24 +138,33 @@ def bind_baseline(spec: EncoderSpec, argument: str) -> EncoderSpec:
     Raises:
         UsageError: If the name asks for something else.
     """
-    name, parts = spec.card.name, argument.split(":")
-    size = next((each for each in BASELINE_SIZES if each == parts[0]), None)
-    view = next((each for each in VIEWS if each == parts[-1] and len(spec.card.modalities) == len(VIEWS)), None)
-    if parts != [each for each in (size, view) if each]:
-        raise UsageError(f"encoder {name!r} has no variant {argument!r}", allowed=f"{name}:{spec.takes}")
-    made = baseline_spec(name, size or "tiny")
+    views = VIEWS if len(spec.card.modalities) == len(VIEWS) else ()
+    words = parse_variant(spec, argument, BASELINE_SIZES, views)
+    size, view = cast("BaselineSize", words[0] or "tiny"), cast("View | None", words[1])
     written = [each for each in (size if size != "tiny" else None, view) if each]
-    return viewed(replace(made, argument=":".join(written) or None), view)
+    return replace(baseline_spec(spec.card.name, size), argument=":".join(written) or None).viewed(view)
 
 
-def cnn_in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> InFolder:
-    """Return what is known of a co-playlist or cnn in a folder, as of `larp.specs.in_folder`."""
-    return InFolder(_described(read_from(folder / SETTINGS, CnnRecipe)))
+def build_cnn(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return an encoder without weights: they come from `fit` or `load`."""
+    from larpbench.encoders.baselines.encoder import CnnEncoder
+
+    return CnnEncoder()
 
 
-def clap_in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> InFolder:
-    """Return what is known of a clap-ft in a folder, as of `larp.specs.in_folder`."""
-    return InFolder(_described(read_from(folder / SETTINGS, ClapSettings)))
+def build_clap(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return an encoder without weights: they come from `fit` or `load`."""
+    from larpbench.encoders.baselines.encoder import ClapEncoder
+
+    return ClapEncoder(split_ending(argument or "", VIEWS)[1])
+
+
+def _read_cnn(folder: Path, facts: Mapping[str, Any], trained_on: DatasetReference | None) -> FolderFacts:
+    return _described(read_from(folder / SETTINGS, CnnRecipe)), ()
+
+
+def _read_clap(folder: Path, facts: Mapping[str, Any], trained_on: DatasetReference | None) -> FolderFacts:
+    return _described(read_from(folder / SETTINGS, ClapSettings)), ()
 
 
 def _described(made: ClapSettings | CnnRecipe) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the training loop must know of each baseline: batches, pairs and loss."""
+"""The training of each baseline: batches, pairs and loss. Rows have length 1, so an inner product is their cosine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,47 @@ from torch import Tensor
 
 from larpbench.encoders.baselines.clap import Clap
 from larpbench.encoders.baselines.cnn import AudioCnn, mixed, random_crops
-from larpbench.encoders.baselines.losses import info_nce, nt_xent
 from larpbench.encoders.baselines.settings import ClapTraining
-from larpbench.encoders.towers.inputs import MelInputs
+from larpbench.encoders.towers.inputs import MelInputs, TrackInputs, features
+from larpbench.encoders.towers.losses import Features, contrast, cross_modal
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.encoders.towers.track_inputs import TrackInputs, features
 from larpbench.runtime import gains_from_bfloat16
-from larpbench.training.loop import Trainer
+from larpbench.training.trainer import Trainer
 
 _TEMPERATURES = (0.01, 0.5)  # bounds of CLAP's temperature; the lower one is that of its published code
+
+
+def nt_xent(vectors: Tensor, positive: Tensor, temperature: Tensor | float, ignored: Tensor | None = None) -> Tensor:
+    """Return the normalised temperature-scaled cross entropy of finding each row's positive (Chen et al. 2020, eq. 1).
+
+    All other rows of the batch are negatives, but for those that are ignored.
+
+    Args:
+        vectors: (n, dim) float32.
+        positive: (n,) int64, another row for each row.
+        temperature: tau.
+        ignored: (n, n) bool, rows that are neither positive nor negative; a positive is never ignored.
+
+    Returns:
+        0-d float32.
+    """
+    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    return contrast(vectors, vectors, positive, temperature, itself if ignored is None else itself | ignored)
+
+
+def info_nce(audio: Tensor, text: Tensor, temperature: Tensor | float) -> Tensor:
+    """Return the symmetric contrastive loss of CLAP: each row's text among all texts, and the other way around.
+
+    Args:
+        audio: (n, dim) float32.
+        text: (n, dim) float32, row by row of the same tracks.
+        temperature: tau.
+
+    Returns:
+        0-d float32.
+    """
+    both = Features(audio, text)
+    return cross_modal(both, both, torch.arange(len(audio), device=audio.device), temperature)
 
 
 class CnnTrainer(Trainer[AudioCnn]):
@@ -44,7 +76,7 @@ class CnnTrainer(Trainer[AudioCnn]):
         seed: int,
         device: str = "cpu",
     ) -> None:
-        training = model.recipe.training
+        training = model.settings.training
         super().__init__(
             model, training, np.arange(len(tracks)) if graph is None else graph.paired_tracks, seed, device
         )
@@ -64,7 +96,7 @@ class CnnTrainer(Trainer[AudioCnn]):
         """Return NT-Xent for (n,) int64 train tracks and a partner of each."""
         partners = anchors if self.graph is None else self.graph.sample(anchors, 0, draw).partners
         rows = np.concatenate([anchors, partners])
-        recipe = self.model.recipe
+        recipe = self.model.settings
         (mels,) = self.tracks.take(rows, training=True)
         crops = random_crops(mels, self.model.frames(recipe.crop_s)).to(self.device)
         if recipe.mixing:

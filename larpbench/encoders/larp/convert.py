@@ -18,13 +18,11 @@ from typing import Literal
 from torch import Tensor
 
 from larpbench import storage
-from larpbench.encoders.checkpoints import CARD
-from larpbench.encoders.larp.checkpoint import save_model
+from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.audio_tower import PATCH
 from larpbench.encoders.towers.initial_weights import (
-    BERT_NAMES,
     NOT_LEARNED,
     TOKEN_TYPES,
     State,
@@ -36,6 +34,8 @@ from larpbench.encoders.towers.initial_weights import (
 from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
 from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.encoders.towers.tokens import WordPieces, find_bert_tokenizer
+from larpbench.encoders.towers.training import save_model
+from larpbench.encoders.weights.finder import BERT_NAMES
 from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest_file
 

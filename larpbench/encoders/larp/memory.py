@@ -1,10 +1,13 @@
-"""What training remembers of earlier batches: the queue of keys, and the latest features of every track."""
+"""The memory of LARP's training: a momentum copy of the model, a queue of keys, the latest features of all tracks."""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import Tensor, nn
 
+from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.towers.losses import Features
 
 _EMPTY = -1
@@ -13,7 +16,7 @@ _EMPTY = -1
 class TrackQueue(nn.Module):
     """Momentum features of the last tracks, first in, first out, with the tracks they are of (section 3.1).
 
-    Whoever knows the track knows its playlists, so that no track is contrasted with one that shares a playlist with it.
+    The tracks are kept so that no track is contrasted with one that shares a playlist with it.
 
     Args:
         length: How many tracks it holds.
@@ -72,3 +75,25 @@ class LookupTable(nn.Module):
         """Replace the features of some tracks: (n, dim) each, (n,) int64."""
         self.audio[tracks] = features.audio.detach().to(self.audio.dtype)
         self.text[tracks] = features.text.detach().to(self.text.dtype)
+
+
+class MomentumCopy(nn.Module):
+    """A second model whose weights follow the first: its features are the keys of the contrastive losses.
+
+    Args:
+        model: The model that learns.
+        momentum: m; each update sets its weights to m times themselves plus (1 - m) times the model's.
+    """
+
+    def __init__(self, model: Larp, momentum: float) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def follow(self, model: Larp) -> None:
+        """Move the weights towards the model's; running statistics are taken as they are."""
+        ours, theirs = ([each.detach() for each in one.parameters()] for one in (self.model, model))
+        torch._foreach_lerp_(ours, theirs, 1.0 - self.momentum)
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(other)

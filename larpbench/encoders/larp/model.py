@@ -1,17 +1,23 @@
-"""LARP's model: an audio tower, a text tower, one projection each into a common space (section 3.1)."""
+"""LARP's model: an audio tower, a text tower, one projection each into a common space (section 3.1).
+
+While training, the fusion makes one vector of the tracks of a playlist (equations 6, 23 and 24).
+"""
 
 from __future__ import annotations
 
-import copy
+import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from larpbench.encoders.larp.fusion import AttentionFusion, MeanFusion
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.settings import BertSettings
 from larpbench.encoders.towers.text_tower import TextTower
+from larpbench.encoders.towers.tokens import Tokenizer, load_tokenizer
+from larpbench.encoders.towers.training import load_model
 
 
 class HeadTower(nn.Module):
@@ -34,6 +40,43 @@ class HeadTower(nn.Module):
         """Return (n, hidden) for (n, inputs) float32; rows are scaled to length sqrt(inputs) first."""
         length = embeddings.shape[1] ** 0.5
         return self.layers(functional.normalize(embeddings, dim=1) * length)
+
+
+class MeanFusion(nn.Module):
+    """Plain mean of the tracks: the paper's row "w/o fusion"."""
+
+    def forward(self, tracks: Tensor, present: Tensor) -> Tensor:
+        """Return (n, dim): the mean over the present rows.
+
+        Args:
+            tracks: (n, J, dim) float32.
+            present: (n, J) bool, at least one true in each row.
+        """
+        return _mean_of_present(tracks, present)
+
+
+class AttentionFusion(nn.Module):
+    """One layer of single-head self-attention, then the mean of its rows; shared by audio and text (equation 24).
+
+    Padded rows neither attend nor are attended to, so a playlist's vector depends on its own tracks only.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(dim, dim, bias=False) for _ in range(3))
+        for layer in (self.query, self.key, self.value):
+            nn.init.xavier_normal_(layer.weight)
+
+    def forward(self, tracks: Tensor, present: Tensor) -> Tensor:
+        """Return (n, dim); arguments as of `MeanFusion.forward`."""
+        similarity = self.query(tracks) @ self.key(tracks).transpose(1, 2) / math.sqrt(tracks.shape[-1])
+        weights = similarity.masked_fill(~present[:, None, :], -torch.inf).softmax(dim=-1)
+        return _mean_of_present(weights @ self.value(tracks), present)
+
+
+def _mean_of_present(rows: Tensor, present: Tensor) -> Tensor:
+    kept = present.unsqueeze(-1).to(rows.dtype)
+    return (rows * kept).sum(dim=1) / kept.sum(dim=1)
 
 
 class Larp(nn.Module):
@@ -67,23 +110,17 @@ class Larp(nn.Module):
         return functional.normalize(self.text_projection(self.text(*inputs)).float(), dim=1)
 
 
-class MomentumCopy(nn.Module):
-    """A second model whose weights follow the first: its features are the keys of the contrastive losses.
+def load_larp(folder: Path, with_text: bool = True) -> tuple[Larp, Tokenizer | None]:
+    """Return the model in a folder, and its tokenizer if it has one.
 
     Args:
-        model: The model that learns.
-        momentum: m; each update sets its weights to m times themselves plus (1 - m) times the model's.
+        folder: What `save_model` wrote.
+        with_text: Whether a text tower's tokenizer is needed.
+
+    Raises:
+        DataError: If something is missing or damaged, or weights and settings are of different models.
     """
-
-    def __init__(self, model: Larp, momentum: float) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).requires_grad_(False)
-        self.momentum = momentum
-
-    @torch.no_grad()
-    def follow(self, model: Larp) -> None:
-        """Move the weights towards the model's; running statistics are taken as they are."""
-        ours, theirs = ([each.detach() for each in one.parameters()] for one in (self.model, model))
-        torch._foreach_lerp_(ours, theirs, 1.0 - self.momentum)
-        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            own.copy_(other)
+    model = load_model(folder, Larp, ModelSettings)
+    text = model.settings.text
+    tokens = load_tokenizer(folder, text.max_tokens) if with_text and isinstance(text, BertSettings) else None
+    return model, tokens

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
-from larpbench.datasets.schema import Dataset
-from larpbench.encoders.card import EncoderCard
-from larpbench.encoders.checkpoint import VIEWS, InFolder, View, viewed
+from larpbench.encoders.card import VIEWS, EncoderCard, View
+from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.larp.settings import SIZES, Fusion, HeadSettings, ModelSettings, Recipe, Size, Stage
 from larpbench.encoders.larp.sizes import DEFAULT_NEIGHBOURS, DEFAULT_TOWERS, recipe
-from larpbench.encoders.names import get_encoder
-from larpbench.encoders.spec import EncoderSpec, Training
+from larpbench.encoders.names import get_encoder, parse_variant, split_ending
+from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts, Training
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, SwinSettings
 from larpbench.encoders.towers.spectrograms import log_mel_spec
 from larpbench.errors import UsageError
 from larpbench.fingerprint import digest
+from larpbench.training.settings import SETTINGS, read_from
 
+NAMES = ("larp-tpc", "larp-tpc-fusion", "larp-ttc", "larp-untrained", "larp-wtc")
 _METHOD = "larp 1"
 _PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for cold-start playlist continuation"
 _LICENCE = "Apache-2.0, that of the data set and the towers"
 _SECONDS: dict[Size, float] = {"heads": 20.0, "tiny": 240.0, "paper": 1e6}
 _SPEED: dict[Size, float] = {"heads": 20_000.0, "tiny": 100.0, "paper": 5.0}
 _CHAINS: tuple[tuple[Stage, ...], ...] = ((), ("wtc",), ("wtc", "ttc"), ("wtc", "ttc", "tpc"))
-_FACTORY = "larpbench.encoders.larp.encoder:build_larp"
+_NEIGHBOURS = re.compile("j[1-9][0-9]{0,3}")
 
 
 def stage_name(stages: tuple[Stage, ...], fusion: Fusion) -> str:
@@ -73,7 +75,7 @@ def larp_spec(
     card = EncoderCard(
         name=stage_name(stages, fusion),
         version=1,
-        summary=_SUMMARY[stages[-1] if stages else None],
+        summary=_SUMMARY["fusion" if "tpc" in stages and fusion == "attention" else stages[-1] if stages else None],
         modalities=("audio", "text"),
         dim=made.dim,
         sample_rate=made.audio.mel.sample_rate if isinstance(made.audio, SwinSettings) else None,
@@ -94,15 +96,16 @@ def larp_spec(
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(_initial_digest, made),
         seconds=_SECONDS[size] if stages else 1.0,
+        read_folder=read_folder,
     )
     return EncoderSpec(
         card,
-        factory=_FACTORY,
+        factory=build_larp,
         takes="[heads|tiny|paper][:jN][:audio|:text]" if "tpc" in stages else "[heads|tiny|paper][:audio|:text]",
         argument=_written(size, neighbours, None),
         inputs=inputs,
         training=training,
-        binder="larpbench.encoders.larp.specs:bind_larp",
+        binder=bind_larp,
     )
 
 
@@ -112,19 +115,21 @@ def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
     Raises:
         UsageError: If the name asks for something else.
     """
-    parts = argument.split(":")
-    size = next((each for each in SIZES if each == parts[0]), None)
-    view = next((each for each in VIEWS if each == parts[-1]), None)
     name = spec.card.name
     stages = next(stages for stages in _CHAINS if name.removesuffix("-fusion") == stage_name(stages, "mean"))
-    given = [int(each[1:]) for each in parts if "tpc" in stages and re.fullmatch("j[1-9][0-9]{0,3}", each)]
-    neighbours = given[0] if given else DEFAULT_NEIGHBOURS
-    written = [each for each in (size, f"j{neighbours}" if given else None, view) if each]
-    if parts != written:
-        raise UsageError(f"encoder {name!r} has no variant {argument!r}", allowed=f"{name}:{spec.takes}, in this order")
+    words = parse_variant(spec, argument, SIZES, _NEIGHBOURS if "tpc" in stages else (), VIEWS)
+    size, view = cast("Size", words[0] or "heads"), cast("View | None", words[2])
+    neighbours = int(words[1][1:]) if words[1] else DEFAULT_NEIGHBOURS
     fusion: Fusion = "attention" if name.endswith("-fusion") else "mean"
-    made = larp_spec(stages, size or "heads", fusion=fusion, neighbours=neighbours)
-    return viewed(replace(made, argument=_written(size or "heads", neighbours, view)), view)
+    variant = larp_spec(stages, size, fusion=fusion, neighbours=neighbours)
+    return replace(variant, argument=_written(size, neighbours, view)).viewed(view)
+
+
+def build_larp(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return an encoder without weights: they come from `fit` or `load`."""
+    from larpbench.encoders.larp.encoder import LarpEncoder
+
+    return LarpEncoder(split_ending(argument or "", VIEWS)[1])
 
 
 def _written(size: Size, neighbours: int, view: View | None) -> str | None:
@@ -137,20 +142,18 @@ def _written(size: Size, neighbours: int, view: View | None) -> str | None:
     return ":".join(each for each in parts if each) or None
 
 
-def in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> InFolder:
-    """Return what is known of a LARP model in a folder.
+def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetReference | None) -> FolderFacts:
+    """Return card and inputs of a LARP model in a folder.
 
     Args:
         folder: What `train` or `convert` wrote.
         facts: Its card.
-        source: The data set that it was trained on; None if larpbench did not train it.
+        trained_on: The data set that it was trained on; None if larpbench did not train it.
 
     Raises:
         DataError: If its settings are missing or damaged.
     """
-    from larpbench.encoders.larp.checkpoint import read_settings
-
-    settings = read_settings(folder)
+    settings = read_from(folder / SETTINGS, ModelSettings)
     swin = settings.audio if isinstance(settings.audio, SwinSettings) else None
     card = {
         "modalities": tuple(each for each in VIEWS if each in facts.get("views", VIEWS)),
@@ -158,15 +161,15 @@ def in_folder(folder: Path, facts: dict[str, Any], source: Dataset | None) -> In
         "sample_rate": swin.mel.sample_rate if swin else None,
         "window_s": swin.mel.window_s if swin else None,
     }
-    return InFolder(card, _frozen(settings, source))
+    return card, _frozen(settings, trained_on)
 
 
-def _frozen(settings: ModelSettings, source: Dataset | None) -> tuple[EncoderSpec, ...]:
+def _frozen(settings: ModelSettings, trained_on: DatasetReference | None) -> tuple[EncoderSpec, ...]:
     """Return the encoders under a checkpoint's heads, with what they learnt where the heads were trained."""
     heads = [each for each in (settings.audio, settings.text) if isinstance(each, HeadSettings)]
-    if len(heads) < len(VIEWS) or source is None:
+    if len(heads) < len(VIEWS) or trained_on is None:
         return ()
-    return tuple(get_encoder(head.encoder).learning_from(source) for head in heads)
+    return tuple(get_encoder(head.encoder).learning_from(trained_on) for head in heads)
 
 
 def _inputs(made: Recipe) -> tuple[EncoderSpec, ...]:
@@ -191,11 +194,12 @@ def _initial_digest(made: Recipe) -> str | None:
     return digest([weights_digest(each.weights) for each in towers]) if towers else None
 
 
-_SUMMARY: dict[Stage | None, str] = {
-    None: "LARP before training: random heads or towers",
-    "wtc": "LARP, stage 1: audio and text of a track agree",
-    "ttc": "LARP, stage 2: so do tracks that share a playlist",
-    "tpc": "LARP, stage 3: so do tracks and their playlists",
+_SUMMARY: dict[Stage | Literal["fusion"] | None, str] = {
+    None: "LARP before training (random weights)",
+    "wtc": "LARP, stage 1 (audio-text contrast)",
+    "ttc": "LARP, stage 2 (track-track contrast)",
+    "tpc": "LARP, stage 3 (track-playlist contrast)",
+    "fusion": "LARP, stage 3, playlists by attention",
 }
 LARP_UNTRAINED = larp_spec(())
 LARP_WTC = larp_spec(("wtc",))

@@ -1,4 +1,4 @@
-"""One stage of LARP's training: its losses, and what they must remember."""
+"""One stage of LARP's training: its losses (equations 7 to 9), and their memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from larpbench.encoders.larp.losses import track_playlist
-from larpbench.encoders.larp.memory import LookupTable, TrackQueue
-from larpbench.encoders.larp.model import Larp, MomentumCopy
+from larpbench.encoders.larp.memory import LookupTable, MomentumCopy, TrackQueue
+from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import TrainingSettings
+from larpbench.encoders.towers.inputs import EVALUATED_AT_ONCE, TrackInputs, features
 from larpbench.encoders.towers.losses import Features, cross_modal
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.encoders.towers.track_inputs import EVALUATED_AT_ONCE, TrackInputs, features
 from larpbench.runtime import gains_from_bfloat16
-from larpbench.training.loop import Trainer
+from larpbench.training.trainer import Trainer
 
 _SOFT_TARGET_EPOCHS = 2  # epochs over which the soft targets' share grows to its full size
 _TEMPERATURES = (0.001, 0.5)  # bounds of a temperature that is learnt, as in the authors' code

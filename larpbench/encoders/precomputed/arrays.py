@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,9 @@ from larpbench.encoders.precomputed.source import (
     listed,
 )
 from larpbench.errors import DataError, MissingPartError, clipped
+
+if TYPE_CHECKING:
+    import torch
 
 _REMEDY = (
     "it holds arrays of Python objects other than text, which are never unpickled; ids of pandas: "
@@ -64,24 +67,24 @@ def source_of(arrays: Mapping[str, Array], column: str | None, ids_beside: Calla
             raise ValueError(f"it holds no {column!r}, but {listed(list(arrays))}")
         chosen = column
     else:
-        known = [name for name in VECTOR_NAMES if name in arrays]
-        if len(known) > 1:
-            raise ValueError(f"it holds several arrays of vectors: {listed(known)}; name one: PATH#{known[0]}")
-        if not known:
+        usual = [name for name in VECTOR_NAMES if name in arrays]
+        if len(usual) > 1:
+            raise ValueError(f"it holds several arrays of vectors: {listed(usual)}; name one: PATH#{usual[0]}")
+        if not usual:
             return _one_for_each(arrays)
-        chosen = known[0]
-    found = arrays[chosen]
+        chosen = usual[0]
+    vectors = arrays[chosen]
     name = id_name(list(arrays))
     ids = ids_of_array(arrays[name].read()) if name else ids_beside()
-    return Source(ids, found.shape, found.kind, found.real, lambda: _take_of(found.read()))
+    return Source(ids, vectors.shape, vectors.kind, vectors.real, lambda: _take_of(vectors.read()))
 
 
 def _one_for_each(arrays: Mapping[str, Array]) -> Source:
     lengths = {_vector_length(array) for array in arrays.values()}
     if len(lengths) != 1 or None in lengths or id_name(list(arrays)):
-        told = ", ".join(f"{clipped(name, 60)!r} {array.shape}" for name, array in list(arrays.items())[:4])
+        shown = ", ".join(f"{clipped(name, 60)!r} {array.shape}" for name, array in list(arrays.items())[:4])
         raise ValueError(
-            f"it holds {told or 'nothing'}: neither an array of all vectors ({', '.join(VECTOR_NAMES)}, or PATH#NAME) "
+            f"it holds {shown or 'nothing'}: neither an array of all vectors ({', '.join(VECTOR_NAMES)}, or PATH#NAME) "
             f"with ids ({', '.join(ID_NAMES)}), nor one vector of the same length for each id"
         )
     (dim,) = (length for length in lengths if length is not None)
@@ -199,21 +202,17 @@ def safetensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         for name in archive.keys():  # noqa: SIM118 - it is no dict
             part = archive.get_slice(name)
             kind = _SAFETENSORS_KINDS.get(part.get_dtype())
-            framework = "numpy" if kind else "pt"  # numpy has no bfloat16
             real = kind is not None or part.get_dtype() == "BF16"
-            found[name] = Array(
-                tuple(part.get_shape()), kind or str(part.get_dtype()), real, _tensor(path, name, framework)
-            )
+            found[name] = Array(tuple(part.get_shape()), kind or str(part.get_dtype()), real, _tensor(path, name))
         return found, archive.metadata() or {}
 
 
-def _tensor(path: Path, name: str, framework: str) -> Callable[[], np.ndarray]:
+def _tensor(path: Path, name: str) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
         from safetensors import safe_open
 
-        with safe_open(path, framework=framework) as archive:
-            found = archive.get_tensor(name)
-        return found if isinstance(found, np.ndarray) else found.float().numpy()
+        with safe_open(path, framework="pt") as archive:  # it maps the file; numpy's reader copies, without bfloat16
+            return _numpy_of(archive.get_tensor(name))
 
     return read
 
@@ -282,8 +281,14 @@ def _torch_array(name: str, value: Any) -> Array:  # noqa: ANN401 - whatever the
     if isinstance(value, torch.Tensor):
         tensor = value.detach()
         real = tensor.is_floating_point() or (not tensor.is_complex() and tensor.dtype != torch.bool)
-        read = tensor.float if tensor.dtype == torch.bfloat16 else lambda: tensor
-        return Array(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), real, lambda: read().numpy())
+        kind = str(tensor.dtype).removeprefix("torch.")
+        return Array(tuple(tensor.shape), kind, real, lambda: _numpy_of(tensor))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Array((len(value),), type(value).__name__, False, lambda: np.array(value, dtype=object))
     raise ValueError(f"its {name!r} is a {type(value).__name__}, not a tensor or a list of ids")
+
+
+def _numpy_of(tensor: torch.Tensor) -> np.ndarray:
+    import torch
+
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

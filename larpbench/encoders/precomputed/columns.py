@@ -1,4 +1,4 @@
-"""A column of vectors that is given apart from the names of encoders."""
+"""A column of vectors that is named by an option, for all ``precomputed:FILE`` of a command."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def _takes_column(name: str) -> bool:
         return False
     try:
         return place_of(name.removeprefix(_NAME)).column is None
-    except DataError:  # said where the file is opened
+    except DataError:  # reported where the file is opened
         return True

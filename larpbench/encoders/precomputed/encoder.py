@@ -58,14 +58,14 @@ class VectorTable:
 class _Precomputed(VectorTable):
     """Vectors by track id, or else by the last part of the id."""
 
-    _said = False
+    _reported = False
 
     def _rows(self, track_ids: np.ndarray) -> np.ndarray:
         rows = super()._rows(track_ids)
         if (absent := rows < 0).any():
             rows[absent] = self._index.by_last_part(track_ids[absent])
-            if not self._said and (rows[absent] >= 0).any():
-                self._said = True
+            if not self._reported and (rows[absent] >= 0).any():
+                self._reported = True
                 progress.say(
                     printable(f"{self._place.path}: ids match by their last part, such as {self._index.shown()}")
                 )
@@ -117,18 +117,18 @@ def precomputed_digest(context: EncodeContext, argument: str | None) -> str:
     with storage_errors(place.path, "read"):
         files = files_of(place.path)
         digests = _digests(tuple((str(each.absolute()), *_stamp(each)) for each in files))
-    found: list[object]
+    parts: list[object]
     if place.path.is_dir():
         names = [each.relative_to(place.path).as_posix() for each in files]
-        found = [list(pair) for pair in zip(names, digests, strict=True)]
+        parts = [list(pair) for pair in zip(names, digests, strict=True)]
     else:
-        found = [digests[0], digests[1] if len(digests) > 1 else None]
-    return digest([*found, {"column": place.column}] if place.column else found)
+        parts = [digests[0], digests[1] if len(digests) > 1 else None]
+    return digest([*parts, {"column": place.column}] if place.column else parts)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,4 +1,4 @@
-"""What a path holds, told by its content, and the files that it consists of."""
+"""The format of a path, by its content, and the files that it consists of."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def open_vectors(place: Place) -> Source:
 
 
 def reading(path: Path, read: Callable[[], T], what: str = "the vectors") -> T:
-    """Return what a function reads of a file of anyone's making; whatever it raises becomes an error about the file.
+    """Return what a function reads of a user's file; whatever it raises becomes an error about the file.
 
     Raises:
         DataError: If the file is not what it should be.
@@ -165,8 +165,8 @@ def _unreadable(path: Path, error: BaseException, what: str) -> DataError:
     named_by_text = isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile) or "polars" in str(
         type(error)
     )
-    told = first if named_by_text and first else f"{type(error).__name__}: {first}"
-    return DataError(f"{what} cannot be read: {clipped(printable(told), 600)}", where=str(path), next_step=_NEXT)
+    reason = first if named_by_text and first else f"{type(error).__name__}: {first}"
+    return DataError(f"{what} cannot be read: {clipped(printable(reason), 600)}", where=str(path), next_step=_NEXT)
 
 
 def _open(place: Place) -> Source:
@@ -227,7 +227,7 @@ def _kind(path: Path) -> str:
         return reading(path, lambda: _kind_of_zip(path))
     kind = kind or ("safetensors" if begin[8:9] == b"{" and suffix not in _SUFFIXES else _SUFFIXES.get(suffix))
     plain = begin.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    stranger = next((told for sign, told in _STRANGERS.items() if plain.startswith(sign)), None)
+    stranger = next((reason for sign, reason in _STRANGERS.items() if plain.startswith(sign)), None)
     if not begin:
         stranger = "it is empty"
     if stranger and (kind not in ("torch", "npy") or not begin):

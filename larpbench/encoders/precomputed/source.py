@@ -1,4 +1,4 @@
-"""What every format comes to: ids, the shape of the vectors, and a way to take rows of them."""
+"""What every format is read into: ids, the shape of the vectors, and a way to take rows of them."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def id_name(names: Sequence[str]) -> str | None:
     """Return which of some columns or arrays holds the ids, None if none does.
 
     Raises:
-        ValueError: If several do, and none of them is called as the documentation has it.
+        ValueError: If several do, and none of them is called ``track_id``.
     """
-    found = [name for name in ID_NAMES[:-1] if name in names] or [name for name in ID_NAMES[-1:] if name in names]
-    if len(found) > 1 and found[0] != ID_NAMES[0]:
-        raise ValueError(f"it has several sets of ids: {listed(found)}; keep one, or call the right one {ID_NAMES[0]}")
-    return found[0] if found else None
+    there = [name for name in ID_NAMES[:-1] if name in names] or [name for name in ID_NAMES[-1:] if name in names]
+    if len(there) > 1 and there[0] != ID_NAMES[0]:
+        raise ValueError(f"it has several sets of ids: {listed(there)}; keep one, or call the right one {ID_NAMES[0]}")
+    return there[0] if there else None
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

@@ -73,12 +73,12 @@ def _strays(columns: Sequence[str]) -> list[str]:
 
     A series is ``0, 1, ..``, ``d0, d1, ..`` and the like. Where there is none, every column has a name of its own.
     """
-    known = [each for each in columns if each in ID_NAMES or re.fullmatch(r"(?i)unnamed: \d+|index|level_\d+", each)]
+    more_ids = [each for each in columns if each in ID_NAMES or re.fullmatch(r"(?i)unnamed: \d+|index|level_\d+", each)]
     stems = {each: re.sub(r"\d+$", "", each) for each in columns}
     series = {stem for stem in stems.values() if sum(other == stem for other in stems.values()) > 1}
     numbered = [each for each in columns if stems[each] in series and each != stems[each]]
     beside = [each for each in columns if each not in numbered] if len(numbered) > len(columns) / 2 else []
-    return list(dict.fromkeys([*known, *beside]))
+    return list(dict.fromkeys([*more_ids, *beside]))
 
 
 def _of_table(table: pl.LazyFrame, column: str | None) -> Source:
@@ -118,14 +118,14 @@ def _vector_column(schema: pl.Schema, column: str | None) -> str:
         if column not in schema:
             raise ValueError(f"it has no column {column!r}, but {listed(list(schema))}")
         return column
-    known = [name for name in VECTOR_NAMES if name in schema]
-    if not known:
+    usual = [name for name in VECTOR_NAMES if name in schema]
+    if not usual:
         raise ValueError(
             f"it has none of the columns {', '.join(VECTOR_NAMES)}, but {listed(list(schema))}; name one: PATH#COLUMN"
         )
-    if len(known) > 1:
-        raise ValueError(f"it has several columns of vectors: {listed(known)}; name one: PATH#{known[0]}")
-    return known[0]
+    if len(usual) > 1:
+        raise ValueError(f"it has several columns of vectors: {listed(usual)}; name one: PATH#{usual[0]}")
+    return usual[0]
 
 
 def _storage(kind: pl.DataType) -> pl.DataType | None:
@@ -146,7 +146,7 @@ def require_id(header: Sequence[str]) -> str:
 
 
 def csv_header(path: Path) -> tuple[list[str], str]:
-    """Return the names of the columns and what stands between them."""
+    """Return the names of the columns and their separator."""
     with path.open("rb") as stream:
         line = stream.readline(_HEADER_BYTES).decode("utf-8-sig")
     separator = max("\t,;", key=line.count)

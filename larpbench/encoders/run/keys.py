@@ -7,42 +7,107 @@ edited caption, therefore re-encodes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
+T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
-_SAYS_NOTHING_OF_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "proof"}
+_WITHOUT_EFFECT_ON_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
 
 
-def embedding_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-    """Return the key of an encoder's vectors for a split.
+class Keys:
+    """Keys, each worked out once for an encoder, a split and a seed.
 
-    Raises:
-        MissingPartError: If the encoder needs audio and the data set has none.
+    A file that changes while this object lives keeps the key of what it was.
     """
-    learns = spec.card.learns == "statistics"
-    return digest(
-        {
-            "card": spec.card.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VECTORS, exclude_defaults=True),
-            "plugin": spec.plugin,
-            "argument_digest": spec.weights_digest(EncodeContext(seed, dataset.folder)),
-            "seed": seed if spec.card.stochastic else None,
-            "train": _fitted_on(spec, (spec.source or dataset).split("train")) if learns else None,
-            "tracks": _read_digests(spec, dataset, split),
-            "inputs": [scaled_key(each, dataset, split, seed) for each in spec.inputs],
-            "checkpoint": checkpoint_key(spec, seed) if spec.training else None,
-        }
-    )
 
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[Any, object]] = {}
 
-def scaled_key(spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-    """Return the digest of a split's vectors as they are used, after scaling on the train split."""
-    reference = scaled_on(spec, dataset, split)
-    key = embedding_key(spec, dataset, split, seed)
-    return digest([key, embedding_key(spec, *reference, seed)]) if reference else key
+    def embedding(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+        """Return the key of an encoder's vectors for a split.
+
+        Raises:
+            MissingPartError: If the encoder needs audio and the data set has none.
+        """
+        return self._once(
+            (id(spec), id(split), seed), (spec, split), lambda: self._embedding(spec, dataset, split, seed)
+        )
+
+    def weights(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> str | None:
+        """Return the digest of the weights or files that an encoder's vectors depend on, None if there are none."""
+        context = EncodeContext(seed, dataset.folder)
+        return self._once((id(spec), id(dataset), seed), (spec, dataset), lambda: spec.weights_digest(context))
+
+    def scaled(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+        """Return the digest of a split's vectors as they are used, after scaling on the train split."""
+        reference = scaled_on(spec, dataset, split)
+        key = self.embedding(spec, dataset, split, seed)
+        return digest([key, self.embedding(spec, *reference, seed)]) if reference else key
+
+    def checkpoint(self, spec: EncoderSpec, seed: int) -> str:
+        """Return the key of a trained encoder's weights: all that its training reads, known before it is trained.
+
+        Raises:
+            DataError: If the data set that it learns from has no train or no valid playlists.
+            MissingPartError: If it needs audio and that data set has none.
+        """
+        return self._once((id(spec), seed), spec, lambda: self._checkpoint(spec, seed))
+
+    def _once(self, where: tuple[int, ...], what: object, compute: Callable[[], T]) -> T:
+        if where not in self._known:
+            self._known[where] = compute(), what  # kept alive, since an id may be used again
+        known: T = self._known[where][0]
+        return known
+
+    def _embedding(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+        learns = spec.card.learns == "statistics"
+        return digest(
+            {
+                "card": spec.card.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_VECTORS, exclude_defaults=True),
+                "plugin": spec.plugin,
+                "argument_digest": self.weights(spec, dataset, seed),
+                "seed": seed if spec.card.stochastic else None,
+                "train": _fitted_on(spec, (spec.source or dataset).split("train")) if learns else None,
+                "tracks": _read_digests(spec, dataset, split),
+                "inputs": [self.scaled(each, dataset, split, seed) for each in spec.inputs],
+                "checkpoint": self.checkpoint(spec, seed) if spec.training else None,
+            }
+        )
+
+    def _checkpoint(self, spec: EncoderSpec, seed: int) -> str:
+        training, source = spec.training, spec.source
+        if training is None or source is None:
+            raise ValueError(f"{spec.identity} is not bound to a data set to learn from")
+        splits: list[SplitName] = ["train", "valid"]
+        for name in splits:
+            if not source.split(name).entries.height:
+                raise DataError(
+                    f"encoder {spec.identity!r} learns from playlists, and the {name} split of {source.name!r} has "
+                    "none",
+                    next_step="build it with playlists in both (--train-fraction above 0, or a smaller --min-length)",
+                )
+        return digest(
+            {
+                "method": training.method,
+                "settings": dict(training.settings),
+                "plugin": spec.plugin,
+                "seed": seed,
+                "start": self.checkpoint(training.start, seed) if training.start else training.weights_digest(),
+                "playlists": [source.split(name).playlists_digest for name in splits],
+                "tracks": [self._trained_on(training, source, source.split(name), seed) for name in splits],
+            }
+        )[:_CHECKPOINT_KEY_LENGTH]
+
+    def _trained_on(self, training: Training, source: Dataset, split: Split, seed: int) -> list[str]:
+        digests = [self.scaled(each, source, split, seed) for each in training.inputs]
+        return [*digests, split.text_digest if training.reads_captions else split.ids_digest]
 
 
 def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Dataset, Split] | None:
@@ -51,41 +116,6 @@ def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Datase
     train = source.split("train")
     own = source.manifest.fingerprint == dataset.manifest.fingerprint and split.name == "train"
     return (source, train) if spec.card.standardised and not own and train.tracks.height else None
-
-
-def checkpoint_key(spec: EncoderSpec, seed: int) -> str:
-    """Return the key of a trained encoder's weights: everything that its training reads (design: known beforehand).
-
-    Raises:
-        DataError: If the data set that it learns from has no train or no valid playlists.
-        MissingPartError: If it needs audio and that data set has none.
-    """
-    training, source = spec.training, spec.source
-    if training is None or source is None:
-        raise ValueError(f"{spec.identity} is not bound to a data set to learn from")
-    splits: list[SplitName] = ["train", "valid"]
-    for name in splits:
-        if not source.split(name).entries.height:
-            raise DataError(
-                f"encoder {spec.identity!r} learns from playlists, and the {name} split of {source.name!r} has none",
-                next_step="build it with playlists in both (--train-fraction above 0, or a smaller --min-length)",
-            )
-    return digest(
-        {
-            "method": training.method,
-            "settings": dict(training.settings),
-            "plugin": spec.plugin,
-            "seed": seed,
-            "start": checkpoint_key(training.start, seed) if training.start else training.weights_digest(),
-            "playlists": [source.split(name).playlists_digest for name in splits],
-            "tracks": [_trained_on(training, source, source.split(name), seed) for name in splits],
-        }
-    )[:_CHECKPOINT_KEY_LENGTH]
-
-
-def _trained_on(training: Training, source: Dataset, split: Split, seed: int) -> list[str]:
-    digests = [scaled_key(each, source, split, seed) for each in training.inputs]
-    return [*digests, split.text_digest if training.reads_captions else split.ids_digest]
 
 
 def _fitted_on(spec: EncoderSpec, train: Split) -> str:

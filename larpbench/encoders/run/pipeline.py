@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -24,7 +22,7 @@ from larpbench import compiled, processes, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
-from larpbench.encoders.checkpoints import load_checkpoint
+from larpbench.encoders.checkpoint_folder import load_checkpoint
 from larpbench.encoders.encoder import EncodeContext, FittedEncoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError
@@ -91,7 +89,7 @@ def encode_tracks(
 
     Raises:
         DataError: If an audio file is gone, was changed since the data set was built, or cannot be decoded.
-        EmbeddingError: If the encoder's card promises what it does not have.
+        EmbeddingError: If the encoder lacks what its card declares.
     """
     compiled.use_cache()
     requests = (_request(spec, split, rows, inputs) for rows in batches)
@@ -118,7 +116,7 @@ def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Callab
         load_checkpoint(spec, encoder, context)
     if spec.card.learns != "nothing":
         if not isinstance(encoder, FittedEncoder):
-            raise EmbeddingError(f"the card of {spec.identity!r} says that it learns, but it has no fit method")
+            raise EmbeddingError(f"the card of {spec.identity!r} declares that it learns, but it has no fit method")
         encoder.fit(source.split("train"))
     return encoder.encode
 
@@ -141,8 +139,8 @@ def _request(spec: EncoderSpec, split: Split, rows: slice, inputs: tuple[np.ndar
 def _require_unchanged(path: Path, size: int, modified_ns: int, sha256: str) -> None:
     """Raise if a file is not the one that the data set was built from; a new time alone is no change."""
     try:
-        found = path.stat()
-        same = found.st_size == size and (found.st_mtime_ns == modified_ns or digest_file(path) == sha256)
+        stat = path.stat()
+        same = stat.st_size == size and (stat.st_mtime_ns == modified_ns or digest_file(path) == sha256)
     except OSError:
         same = False
     if not same:
@@ -179,12 +177,12 @@ def _loaded(spec: EncoderSpec, requests: Iterator[_Request], seconds: float, wor
 
 def _rate(spec: EncoderSpec) -> int:
     if spec.card.sample_rate is None:
-        raise EmbeddingError(f"the card of {spec.identity!r} says that it hears audio, but not at which sample rate")
+        raise EmbeddingError(f"the card of {spec.identity!r} declares audio, but no sample rate")
     return spec.card.sample_rate
 
 
 def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
-    """Yield the same batches, made by a thread that runs a few ahead."""
+    """Yield the same batches, prepared by a thread that runs a few ahead."""
     ready: queue.Queue[TrackBatch | BaseException | None] = queue.Queue(_BATCHES_AHEAD)
     stopped = threading.Event()
 
@@ -194,7 +192,7 @@ def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
                 ready.put(item, timeout=0.1)
                 return
 
-    def make() -> None:
+    def prepare() -> None:
         try:
             for batch in batches:
                 put(batch)
@@ -204,7 +202,7 @@ def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
         except BaseException as error:  # it is raised again where it is waited for
             put(error)
 
-    thread = threading.Thread(target=make, name="larpbench-decode", daemon=True)
+    thread = threading.Thread(target=prepare, name="larpbench-decode", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:
@@ -220,7 +218,7 @@ def _in_processes(
     spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
 ) -> Iterator[EncodedBatch]:
     options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
-    spec = replace(spec, source=None)  # it cannot learn, and a data set is heavy luggage
+    spec = replace(spec, trained_on=None)  # it cannot learn, and a data set is large
     jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
     try:
         with compiled.first_use(spec.identity) as is_first:
@@ -232,7 +230,7 @@ def _in_processes(
 
 
 def _worker_died(spec: EncoderSpec, endings: list[str]) -> EmbeddingError:
-    """Return what to say of workers that ended by themselves."""
+    """Return the error for workers that ended by themselves."""
     fewer = "fewer processes need less memory: taskset -c 0 larpbench ... starts one at a time"
     anew = f"delete the folder of compiled code, in case it is damaged, and try again: {compiled.use_cache()}"
     crashed = any(each in processes.CRASHES for each in endings)
@@ -255,8 +253,7 @@ def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Reque
 @functools.lru_cache(maxsize=1)
 def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[TrackBatch], np.ndarray]:
     """Return the encoder of this worker process, built once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    processes.serve_parent()
     compiled.follow(spec.identity)
     sys.stdout = sys.stderr = streams.Spelling(sys.stderr)
     with contextlib.suppress(ImportError):
@@ -264,9 +261,3 @@ def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[Track
 
         torch.set_num_threads(1)
     return spec.build(context).encode
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

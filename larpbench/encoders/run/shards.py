@@ -1,4 +1,4 @@
-"""One shard of stored vectors: a file that says whose vectors it holds, and proves that they are still the same.
+"""One shard of stored vectors: a file that records whose vectors it holds, with a digest of them.
 
 The metadata hold two digests. ``belongs`` is that of the embeddings' key, which holds the ids of the split's tracks,
 and of the rows; ``sha256`` is that of ``belongs``, the costs, the type, the shape and every byte of the vectors. A file
@@ -58,23 +58,23 @@ class Shard:
             save_file({_TENSOR: vectors}, temporary, metadata={**facts, "sha256": _digest(facts, vectors)})
 
     def read(self) -> tuple[np.ndarray, Cost]:
-        """Return its vectors and what they took; only after `fault` found none."""
+        """Return its vectors and what they took; only after `fault` has returned None."""
         with storage.storage_errors(self.path, "read"), safe_open(self.path, framework="numpy") as archive:
             facts = archive.metadata()
             return archive.get_tensor(_TENSOR), Cost(float(facts["wall_s"]), float(facts["cpu_s"]))
 
     def rows(self) -> Any:  # noqa: ANN401 - safetensors has no name for it
-        """Return its vectors as something to take rows of, which stay on disk; only after `fault` found none."""
+        """Return its vectors as something to take rows of, which stay on disk; only after `fault` has returned None."""
         with storage.storage_errors(self.path, "read"):
             return safe_open(self.path, framework="numpy").get_slice(_TENSOR)  # type: ignore[no-untyped-call]
 
     @property
     def dim(self) -> int:
-        """The length of its vectors; only after `fault` found none."""
+        """The length of its vectors; only after `fault` has returned None."""
         return int(self.rows().get_shape()[1])
 
     def misplaced(self) -> str | None:
-        """Return why its file cannot be what it should be as far as its header tells, None if it can."""
+        """Return why its file cannot be what it should be as far as its header shows, None if it can."""
         try:
             with safe_open(self.path, framework="numpy") as archive:
                 facts, shape = archive.metadata() or {}, archive.get_slice(_TENSOR).get_shape()
@@ -89,10 +89,10 @@ class Shard:
     def fault(self) -> str | None:
         """Return why its file is not to be trusted, None if it is. The bytes are read once while the file stays."""
         try:
-            found = self.path.stat()
+            stat = self.path.stat()
         except OSError as error:
             return f"damaged: {error}"
-        return _fault(self, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return _fault(self, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -103,8 +103,8 @@ def _fault(shard: Shard, inode: int, size: int, modified_ns: int, changed_ns: in
         with safe_open(shard.path, framework="numpy") as archive:
             facts, vectors = archive.metadata(), archive.get_tensor(_TENSOR)
             Cost(float(facts["wall_s"]), float(facts["cpu_s"]))
-        told = {name: value for name, value in facts.items() if name != "sha256"}
-        return None if _digest(told, vectors) == facts["sha256"] else "damaged: its content has another digest"
+        digested = {name: value for name, value in facts.items() if name != "sha256"}
+        return None if _digest(digested, vectors) == facts["sha256"] else "damaged: its content has another digest"
     except _UNREADABLE as error:
         return f"damaged: {error}"
 

@@ -1,9 +1,14 @@
-"""The embedding store: every vector is computed once, kept by its key, and found again after a kill."""
+"""The embedding store: every vector is computed once, kept by its key, and is still there after a kill.
+
+Vectors that lie in a file already (`EncoderSpec.in_place`) are looked up there; nothing of them is written.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +17,13 @@ import numpy as np
 from larpbench import progress, storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
-from larpbench.encoders.run.keys import checkpoint_key, embedding_key, scaled_key, scaled_on
+from larpbench.encoders.run.keys import Keys, scaled_on
 from larpbench.encoders.run.pipeline import batch_size, encode_tracks
-from larpbench.encoders.run.scaling import Standardiser
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
 from larpbench.runtime import Cost
+from larpbench.vectors import Standardiser
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
@@ -31,7 +36,7 @@ class StoredEmbeddings:
 
     Attributes:
         vectors: (n, dim) float32, in the order of the split's tracks.
-        key: Where they are kept.
+        key: Digest of all that they depend on.
         cost: What it took to compute them, possibly in an earlier run.
         warnings: What is odd about them.
     """
@@ -43,7 +48,7 @@ class StoredEmbeddings:
 
 
 class StoredRows:
-    """Rows of a split's vectors, read from their shards when they are asked for: for vectors too large for memory.
+    """Rows of a split's vectors, read from their shards on demand: for vectors too large for memory.
 
     Args:
         shards: In order, all of one length but for the last.
@@ -72,15 +77,17 @@ class EmbeddingStore:
 
     def __init__(self, root: Path, checkpoints: Path | None = None) -> None:
         self.root = root
+        self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
+        self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
 
     def folder(self, spec: EncoderSpec, key: str) -> Path:
-        """Return the folder of an encoder's vectors, given their `embedding_key`."""
+        """Return the folder of an encoder's vectors, given their key."""
         return self.root / storage.slug(spec.card.name) / key
 
     def checkpoint(self, spec: EncoderSpec, seed: int) -> Path:
         """Return the folder of a trained encoder's weights, whether it is there or not."""
-        return self.checkpoints / storage.slug(spec.card.name) / checkpoint_key(spec, seed)
+        return self.checkpoints / storage.slug(spec.card.name) / self.keys.checkpoint(spec, seed)
 
     def context(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> EncodeContext:
         """Return what the encoder may know when it is built."""
@@ -88,6 +95,8 @@ class EmbeddingStore:
 
     def missing_tracks(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
         """Return how many tracks have to be encoded to have the vectors of a split."""
+        if spec.in_place:
+            return 0
         missing = 0
         for data, each in _needed(spec, dataset, split):
             shards = self._shards(spec, data, each, seed)
@@ -103,16 +112,18 @@ class EmbeddingStore:
             return None
 
     def embed(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> StoredEmbeddings:
-        """Return the vectors of a split, computing and keeping those shards that are missing.
+        """Return the vectors of a split: looked up, or computed and kept where shards of them are missing.
 
         Raises:
             EmbeddingError: If the encoder gives a wrong shape, or NaN, infinite or all-zero rows; ids are named, and
                 nothing of that shard is kept.
-            DataError: If an audio file is gone or was changed.
+            DataError: If an audio file is gone or was changed, or a file of vectors changes while it is read.
             StorageError: If the store cannot be written or read.
         """
         split = dataset.split(split_name)
-        key = scaled_key(spec, dataset, split, seed)
+        if self._in_place[0] != spec.identity:
+            self._in_place = (spec.identity, {})
+        key = self.keys.scaled(spec, dataset, split, seed)
         vectors, cost = self._raw(spec, dataset, split, seed)
         warnings = _oddities(vectors)
         if spec.card.standardised:
@@ -126,12 +137,14 @@ class EmbeddingStore:
         return StoredEmbeddings(vectors, key, cost, warnings)
 
     def rows(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> Rows:
-        """Return the vectors of a split for training: in memory, or read when asked for if the card says so."""
+        """Return the vectors of a split for training: in memory, or read on demand if the card marks them as large."""
         if not spec.card.large:
             return self.embed(spec, dataset, split_name, seed).vectors
         return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
 
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        if spec.in_place:
+            return self._lookup(spec, dataset, split, seed)
         shards = self._complete(spec, dataset, split, seed)
         # Filled shard by shard: a list of parts would take the memory twice.
         vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
@@ -141,8 +154,32 @@ class EmbeddingStore:
             wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
         return vectors, Cost(wall, cpu)
 
+    def _lookup(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        """Return vectors out of a file: read once for all cells of an encoder, and checked as all others are."""
+        in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
+        key = self.keys.embedding(spec, dataset, split, seed)
+        if key not in in_memory:
+            total = len(split.track_ids)
+            _require_tracks(dataset, split, total)
+            parts = [range(start, min(start + TEXT_SHARD, total)) for start in range(0, total, TEXT_SHARD)]
+            vectors: np.ndarray | None = None
+            wall = cpu = 0.0
+            with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, spec.card.dim)) as encoded:
+                for part, (block, cost) in zip(parts, encoded, strict=True):
+                    if vectors is None:
+                        vectors = np.empty((total, block.shape[1]), dtype=np.float32)
+                    vectors[part.start : part.stop] = block
+                    wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
+            if vectors is None or spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
+                raise DataError(
+                    f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
+                    next_step="run the same command again when the file is complete",
+                )
+            in_memory[key] = vectors, Cost(wall, cpu)
+        return in_memory[key]
+
     def _shards(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
-        key = embedding_key(spec, dataset, split, seed)
+        key = self.keys.embedding(spec, dataset, split, seed)
         folder = self.folder(spec, key)
         total, size = len(split.track_ids), AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
         return [
@@ -153,8 +190,7 @@ class EmbeddingStore:
     def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
         """Encode what is missing or cannot be trusted, and return the shards: one at least."""
         shards = self._shards(spec, dataset, split, seed)
-        if not shards:
-            raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
+        _require_tracks(dataset, split, len(shards))
         folder = storage.make_folder(shards[0].path.parent)
         with storage.locked(folder):
             storage.sweep(folder.parent)
@@ -166,44 +202,48 @@ class EmbeddingStore:
             missing = [shard for shard in shards if faults.get(shard, "missing")]
             if missing:
                 sound = next((shard for shard in shards if shard not in missing), None)
-                self._encode(spec, dataset, split, seed, missing, sound.dim if sound else spec.card.dim)
+                parts = [range(shard.start, shard.stop) for shard in missing]
+                dim = sound.dim if sound else spec.card.dim
+                with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, dim)) as encoded:
+                    for shard, (vectors, cost) in zip(missing, encoded, strict=True):
+                        shard.write(vectors, cost)
         return shards
 
-    def _encode(
-        self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, missing: list[Shard], dim: int | None
-    ) -> None:
+    def _encoded(
+        self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, parts: Sequence[range], dim: int | None
+    ) -> Generator[tuple[np.ndarray, Cost]]:
+        """Yield the vectors of parts of a split's tracks, each encoded in batches and checked, and what they took."""
         if spec.check:
             spec.check(spec.argument, dataset, [split.name])
         total = len(split.track_ids)
         size = batch_size(spec)
         batches = [
-            slice(first, min(first + size, shard.stop))
-            for shard in missing
-            for first in range(shard.start, shard.stop, size)
+            slice(first, min(first + size, part.stop)) for part in parts for first in range(part.start, part.stop, size)
         ]
-        todo = sum(map(len, missing))
+        todo = sum(map(len, parts))
         clock = _SpeedClock()
         inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
         context = self.context(spec, dataset, seed)
         with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
             encoded = encode_tracks(spec, context, dataset, split, batches, inputs)
-            for shard in missing:
+            for part in parts:
                 wall, cpu = time.perf_counter(), time.process_time()
                 beside = 0.0
-                parts: list[np.ndarray] = []
-                for first in range(shard.start, shard.stop, size):
+                blocks: list[np.ndarray] = []
+                for first in range(part.start, part.stop, size):
                     batch = next(encoded)
-                    dim = _require_shape(spec, batch.vectors, min(size, shard.stop - first), dim)
-                    parts.append(batch.vectors)
+                    dim = _require_shape(spec, batch.vectors, min(size, part.stop - first), dim)
+                    blocks.append(batch.vectors)
                     beside += batch.cpu_s
                     advance(len(batch.vectors))
                     clock.tick(len(batch.vectors))
-                vectors = np.ascontiguousarray(np.concatenate(parts))
-                _require_usable(spec.identity, vectors, split.track_ids[shard.start : shard.stop])
-                shard.write(vectors, Cost(time.perf_counter() - wall, time.process_time() - cpu + beside))
+                vectors = np.ascontiguousarray(np.concatenate(blocks))
+                _require_usable(spec.identity, vectors, split.track_ids[part.start : part.stop])
+                yield vectors, Cost(time.perf_counter() - wall, time.process_time() - cpu + beside)
             encoded.close()
-        speed = {"tracks_per_second": clock.tracks_per_second()}
-        storage.write_text(missing[0].path.parent.parent / _SPEED, json.dumps(speed) + "\n")
+        if not spec.in_place:
+            speed = {"tracks_per_second": clock.tracks_per_second()}
+            storage.write_text(self.root / storage.slug(spec.card.name) / _SPEED, json.dumps(speed) + "\n")
 
 
 class _SpeedClock:
@@ -226,8 +266,13 @@ class _SpeedClock:
         return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
 
 
+def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:
+    if not number:
+        raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
+
+
 def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
-    """Say in a folder what its vectors are; before the first is there, so that no kill leaves them without."""
+    """Write into a folder what its vectors are; before the first is there, so that no kill leaves them without."""
     card = {
         "encoder": spec.identity,
         "card": spec.card.model_dump(mode="json"),
@@ -239,7 +284,7 @@ def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
 
 
 def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:
-    """Say how many stored shards are not used, and why."""
+    """Print how many stored shards are not used, and why."""
     if reasons:
         why = clipped(printable("; ".join(sorted(set(reasons)))))
         progress.say(

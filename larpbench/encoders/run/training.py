@@ -10,7 +10,7 @@ import numpy as np
 
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
-from larpbench.encoders.checkpoints import CARD, write_card
+from larpbench.encoders.checkpoint_folder import CARD, write_card
 from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec, Training

@@ -1,4 +1,4 @@
-"""Models and tokenizers of transformers out of a folder: nothing is downloaded, nothing left random without a word."""
+"""Models and tokenizers of transformers out of a folder: nothing is downloaded, and missing weights are an error."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def load_model(kind: Any, folder: Path, place: Place, unused: str = "") -> Any: 
     """
     with quiet():
         try:
-            model, told = kind.from_pretrained(
+            model, loading = kind.from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
-    missing = [each for each in sorted(map(str, told["missing_keys"])) if not (unused and each.startswith(unused))]
-    if missing or told.get("mismatched_keys"):
+    missing = [each for each in sorted(map(str, loading["missing_keys"])) if not (unused and each.startswith(unused))]
+    if missing or loading.get("mismatched_keys"):
         raise DataError(
             f"the weights are not those of {kind.__name__}: without {len(missing)} of its tensors, such as "
             f"{named(missing, 3)}, it would be part random",
@@ -84,7 +84,7 @@ class Tokens:
         from transformers import AutoTokenizer
 
         if not any(list(folder.glob(pattern)) for pattern in TOKENIZER.split("|")):
-            # transformers would make an empty one without a word: every caption the same
+            # transformers would make an empty one without a warning: every caption the same
             raise DataError("there is no tokenizer beside the model", where=str(folder), allowed=TOKENIZER)
         with quiet():
             try:

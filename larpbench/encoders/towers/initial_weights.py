@@ -1,12 +1,11 @@
 """Pretrained weights for the towers: what of a checkpoint fits, and how much of the tower it covers.
 
 A checkpoint that matches nothing is an error: the published code looks for its audio weights under names that do not
-occur, and trains from random ones without a word.
+occur, and trains from random weights without a warning.
 """
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,23 +19,14 @@ from torch import Tensor
 from larpbench.encoders.towers.audio_tower import AudioTower
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS
 from larpbench.encoders.towers.text_tower import TextTower
-from larpbench.encoders.weights.finder import Weights
-from larpbench.errors import DataError, MissingPartError, named
+from larpbench.encoders.weights.finder import BERT_NAMES, weight_files
+from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest, digest_file_once
 
 State = dict[str, Tensor]
-BERT_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
-"""Both names of the same checkpoint."""
 TOKEN_TYPES = "bert.embeddings.token_type_embeddings.weight"  # noqa: S105, a name of weights
 NOT_LEARNED = ("relative_position_index", "num_batches_tracked")
 """Ends of the names of tensors that are the same in every tower, or do not matter."""
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model-*.safetensors",
-    "*.safetensors",
-    "pytorch_model.bin",
-    "pytorch_model-*.bin",
-)
 _WRAPPERS = ("model", "state_dict")
 _NO_COUNTERPART = ("spectrogram_extractor.", "logmel_extractor.", "tscam_conv.", "head.")
 """Of HTS-AT. The mel filters of its 32 kHz checkpoint have the shape of those for 48 kHz: never take them."""
@@ -51,12 +41,12 @@ _SWIN_NAMES = (
 
 
 @dataclass(frozen=True)
-class Matched:
+class Coverage:
     """How much of a tower came out of a checkpoint.
 
     Attributes:
         matched: Tensors that the checkpoint has by name and shape.
-        total: Tensors of the tower, less those that are the same in every tower.
+        total: Tensors of the tower, without those that are the same in every tower.
         digest: Of the checkpoint's files; None for random weights.
     """
 
@@ -75,7 +65,7 @@ class _Layout:
     example: str
 
 
-def load_initial(tower: AudioTower | TextTower, weights: str) -> Matched:
+def load_initial(tower: AudioTower | TextTower, weights: str) -> Coverage:
     """Copy pretrained weights into a tower; nothing is downloaded.
 
     Args:
@@ -88,23 +78,23 @@ def load_initial(tower: AudioTower | TextTower, weights: str) -> Matched:
     """
     own = {name: tensor for name, tensor in tower.state_dict().items() if not name.endswith(NOT_LEARNED)}
     if weights == RANDOM_WEIGHTS:
-        return Matched(0, len(own), None)
+        return Coverage(0, len(own), None)
     files = weight_files(weights)
     state = {name: tensor for path in files for name, tensor in read_state(path).items()}
     layout = _AUDIO if isinstance(tower, AudioTower) else _TEXT
     translated = [layout.translate(state, prefix) for prefix in layout.prefixes]
-    found = max(({name: each[name] for name in own if name in each} for each in translated), key=len)
-    if not found:
+    fitting = max(({name: each[name] for name in own if name in each} for each in translated), key=len)
+    if not fitting:
         raise DataError(
             f"the checkpoint has not one tensor of the {layout.tower} tower; it holds {named(sorted(state), 3)}",
             where=str(files[0]),
             allowed=" or ".join(prefix + layout.example for prefix in layout.prefixes),
         )
-    refuse_other_shapes(found, own, files[0])
-    tower.load_state_dict(found, strict=False)
-    if isinstance(tower, TextTower) and (weights in BERT_NAMES or TOKEN_TYPES not in found):
+    refuse_other_shapes(fitting, own, files[0])
+    tower.load_state_dict(fitting, strict=False)
+    if isinstance(tower, TextTower) and (weights in BERT_NAMES or TOKEN_TYPES not in fitting):
         tower.drop_token_types()
-    return Matched(len(found), len(own), weights_digest(weights))
+    return Coverage(len(fitting), len(own), weights_digest(weights))
 
 
 def weights_digest(weights: str) -> str | None:
@@ -119,17 +109,17 @@ def weights_digest(weights: str) -> str | None:
     return digests[0] if len(digests) == 1 else digest(digests)
 
 
-def refuse_other_shapes(found: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
+def refuse_other_shapes(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
     """Check that tensors have the shapes of those of the same name in `own`.
 
     Raises:
         DataError: If some have not; it names the first.
     """
-    other = [name for name in found if found[name].shape != own[name].shape]
+    other = [name for name in tensors if tensors[name].shape != own[name].shape]
     if other:
-        shown = [f"{name} is {tuple(found[name].shape)} and not {tuple(own[name].shape)}" for name in other[:3]]
+        shown = [f"{name} is {tuple(tensors[name].shape)} and not {tuple(own[name].shape)}" for name in other[:3]]
         raise DataError(
-            f"the checkpoint is of another size: {len(other)} of {len(found)} tensors, {'; '.join(shown)}",
+            f"the checkpoint is of another size: {len(other)} of {len(tensors)} tensors, {'; '.join(shown)}",
             where=str(path),
             next_step="take the checkpoint's own sizes in the settings, or another checkpoint",
         )
@@ -142,7 +132,7 @@ def audio_state(state: Mapping[str, Tensor], prefix: str) -> State:
         state: Of HTS-AT's published code, or of transformers' ClapAudioModel.
         prefix: In front of ``patch_embed.proj.weight``.
     """
-    found: State = {}
+    renamed: State = {}
     for name, tensor in _under(state, prefix):
         if name.startswith(_NO_COUNTERPART) or name.endswith(".attn_mask"):
             continue
@@ -151,11 +141,11 @@ def audio_state(state: Mapping[str, Tensor], prefix: str) -> State:
         block, qkv, kind = name.partition(".attn.qkv.")
         if qkv:
             for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                found[f"swin.{block}.attention.self.{part}.{kind}"] = rows
+                renamed[f"swin.{block}.attention.self.{part}.{kind}"] = rows
             continue
         first, _, rest = name.partition(".")
-        found[f"norm.{rest}" if first in ("bn0", "batch_norm") else f"swin.{name}"] = tensor
-    return found
+        renamed[f"norm.{rest}" if first in ("bn0", "batch_norm") else f"swin.{name}"] = tensor
+    return renamed
 
 
 def text_state(state: Mapping[str, Tensor], prefix: str) -> State:
@@ -165,14 +155,14 @@ def text_state(state: Mapping[str, Tensor], prefix: str) -> State:
         state: Of BERT, with or without cross-attention and pooler, which are left out.
         prefix: In front of ``embeddings.word_embeddings.weight``.
     """
-    found: State = {}
+    renamed: State = {}
     for name, tensor in _under(state, prefix):
         if ".crossattention." in name or not name.startswith(("embeddings.", "encoder.layer.")):
             continue
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if not name.endswith("position_ids"):
-            found[f"bert.{name}"] = tensor
-    return found
+            renamed[f"bert.{name}"] = tensor
+    return renamed
 
 
 _AUDIO = _Layout(
@@ -223,50 +213,6 @@ def _read_torch(path: Path) -> object:
             allowed="a state dict written by torch.save, or a .safetensors file",
             next_step="if you trust the file, load it with the code that wrote it and save its weights as .safetensors",
         ) from error
-
-
-def weight_files(weights: str) -> list[Path]:
-    """Return the files of a checkpoint, shards in order; nothing is downloaded.
-
-    Raises:
-        MissingPartError: If the checkpoint is not here.
-    """
-    if Path(weights).is_file():
-        return [Path(weights)]
-    folder = hub_folder(weights)
-    found = [sorted(folder.glob(pattern)) for pattern in _WEIGHT_FILES] if folder else []
-    files = next((each for each in found if each), None)
-    if files is None:
-        raise MissingPartError(
-            f"the initial weights {weights!r} are not here: neither a folder or file, nor in the hub cache",
-            where=str(folder) if folder else None,
-            allowed=f"{RANDOM_WEIGHTS}, a folder with {_WEIGHT_FILES[0]} or pytorch_model.bin, or a name in the cache",
-            next_step=how_to_get(weights),
-        )
-    return files
-
-
-def hub_folder(name: str) -> Path | None:
-    """Return a folder itself, or where ``larpbench fetch`` or the hub cache has that checkpoint; None if none has."""
-    if Path(name).is_dir():
-        return Path(name)
-    fetched = Weights(name.rpartition("/")[2].replace("_", "-"), licence="", size=0).found()
-    if fetched:
-        return fetched
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    for alias in BERT_NAMES if name in BERT_NAMES else (name,):
-        try:
-            return Path(snapshot_download(alias, local_files_only=True))
-        except (LocalEntryNotFoundError, HFValidationError):
-            continue
-    return None
-
-
-def how_to_get(name: str) -> str:
-    """Return what brings a checkpoint into the hub cache, if it can be the name of one."""
-    return f"hf download {name}" if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) else "name a folder that is there"
 
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:

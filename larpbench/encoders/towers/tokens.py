@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from larpbench import storage
-from larpbench.encoders.towers.initial_weights import BERT_NAMES, how_to_get, hub_folder
+from larpbench.encoders.weights.finder import BERT_NAMES, checkpoint_folder, download_command
 from larpbench.errors import DataError, MissingPartError, schema_fault
 
 PAD, CLS = 0, 1
@@ -99,7 +99,7 @@ class WordTokenizer:
             reason = schema_fault(error) if isinstance(error, ValidationError) else str(error)
             raise DataError(f"the tokenizer's file is damaged: {reason}", where=str(path)) from error
         if len(set(stored.words)) != len(stored.words):
-            raise DataError("the tokenizer's file is damaged: a word stands in it twice", where=str(path))
+            raise DataError("the tokenizer's file is damaged: a word is in it twice", where=str(path))
         return cls(stored.words, stored.buckets, max_tokens)
 
     def save(self, folder: Path) -> None:
@@ -112,17 +112,17 @@ class WordTokenizer:
         return len(_SPECIAL) + len(self._words) + self._buckets
 
     def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return ids and mask of captions, as `Tokenizer` says."""
+        """Return ids and mask of captions, as `Tokenizer` describes."""
         ids = torch.full((len(captions), self._max_tokens), PAD)
         for row, caption in enumerate(captions):
-            found = [CLS, *map(self._id, _words_of(caption))][: self._max_tokens]
-            ids[row, : len(found)] = torch.tensor(found)
+            tokens = [CLS, *map(self._id, _words_of(caption))][: self._max_tokens]
+            ids[row, : len(tokens)] = torch.tensor(tokens)
         return ids, (ids != PAD).long()
 
     def _id(self, word: str) -> int:
-        known = self._ids.get(word)
-        if known is not None:
-            return known
+        number = self._ids.get(word)
+        if number is not None:
+            return number
         bucket = int.from_bytes(hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()[:8]) % self._buckets
         return len(_SPECIAL) + len(self._words) + bucket
 
@@ -159,7 +159,7 @@ class WordPieces:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
     def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return ids and mask of captions, as `Tokenizer` says."""
+        """Return ids and mask of captions, as `Tokenizer` describes."""
         rows = self._tokenizer.encode_batch(list(captions))
         ids, mask = [row.ids for row in rows], [row.attention_mask for row in rows]
         shape = (len(rows), self._tokenizer.padding["length"])
@@ -188,9 +188,9 @@ def find_bert_tokenizer(name: str) -> Path:
     Raises:
         MissingPartError: If it is nowhere.
     """
-    found = hub_folder(name)
-    if found is not None and _holds_pieces(found):
-        return found
+    folder = checkpoint_folder(name)
+    if folder is not None and _holds_pieces(folder):
+        return folder
     if name in BERT_NAMES:
         for folder in _wheel_folders():
             if WordPieces(folder, max_tokens=2).size == _BERT_SIZE:
@@ -199,7 +199,7 @@ def find_bert_tokenizer(name: str) -> Path:
     raise MissingPartError(
         f"there is no tokenizer {name!r}: neither a folder nor in the hub cache",
         allowed=f"a folder with {_PIECES_FILE} or {_VOCABULARY_FILE}",
-        next_step=f"{wheel}{how_to_get(name)}",
+        next_step=f"{wheel}{download_command(name)}",
     )
 
 
@@ -211,14 +211,10 @@ def _holds_pieces(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (_PIECES_FILE, _VOCABULARY_FILE))
 
 
-def _read_pieces(folder: Path) -> Any:  # noqa: ANN401, a tokenizers.Tokenizer: importable with the extra only
-    try:
-        from tokenizers import BertWordPieceTokenizer
-        from tokenizers import Tokenizer as Pieces
-    except ImportError as error:
-        raise MissingPartError(
-            "word pieces need the package tokenizers", next_step="pip install 'larpbench[text]'"
-        ) from error
+def _read_pieces(folder: Path) -> Any:  # noqa: ANN401 - a Tokenizer or a BertWordPieceTokenizer of tokenizers
+    from tokenizers import BertWordPieceTokenizer
+    from tokenizers import Tokenizer as Pieces
+
     if not _holds_pieces(folder):
         raise MissingPartError(
             "the folder holds no tokenizer", where=str(folder), allowed=f"{_PIECES_FILE} or {_VOCABULARY_FILE}"

@@ -1,7 +1,8 @@
-"""Pretrained weights: what they are, whether they are here, and what they are the digest of. Nothing is fetched here.
+"""Pretrained weights: what they are, whether they are here, and their digest. Nothing is fetched here.
 
 They lie in a folder of their own under the home folder, where ``larpbench fetch`` puts them, or where some other
-program has put them: the cache of the Hugging Face hub, or a folder that the original code uses.
+program has put them: the cache of the Hugging Face hub, or a folder that the original code uses. Initial weights of
+towers (`weight_files`) may be any file or folder besides.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,9 @@ BESIDE_MODEL = (
     *("added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model"),
 )
 """What it may hold besides that counts: the settings of the front end, and the tokenizer."""
+BERT_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
+"""Both names of the same checkpoint."""
+_TENSORS = ("model.safetensors", "model-*.safetensors", "*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
 _DIGESTS = "digests.json"
 
 
@@ -40,8 +45,8 @@ class WeightFile:
     Attributes:
         name: Its name in the folder.
         url: Its address.
-        size: Bytes; None if nobody has said.
-        sha256: Its digest; None if nobody has said: then it is recorded when it is fetched.
+        size: Bytes; None if unknown.
+        sha256: Its digest; None if unknown: then it is recorded when the file is fetched.
     """
 
     name: str
@@ -96,16 +101,16 @@ class Weights:
         if self.files:
             wanted = [file.name for file in self.files]
             return sorted(wanted) if set(wanted) <= set(names) else None
-        found: set[str] = set()
+        chosen: set[str] = set()
         for pattern in self.required:
             matches = (fnmatch.filter(names, each) for each in pattern.split("|"))
             first = next((each for each in matches if each), None)
             if first is None:
                 return None
-            found.update(first)
+            chosen.update(first)
         for pattern in self.besides:
-            found.update(fnmatch.filter(names, pattern))
-        return sorted(found)
+            chosen.update(fnmatch.filter(names, pattern))
+        return sorted(chosen)
 
     def found(self) -> Path | None:
         """Return the folder that has them: the fetched one, else the hub's cache or another one; None if none has.
@@ -161,25 +166,25 @@ def digests(paths: Iterable[Path]) -> list[str]:
     memory = weights_root() / _DIGESTS
     storage.sweep(memory.parent)
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        stored = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = {}
-    found: list[str] = []
+        stored = {}
+    values: list[str] = []
     fresh: dict[str, list[Any]] = {}
     for path in paths:
         stat = path.stat()
         mark = [stat.st_size, stat.st_mtime_ns]
-        entry = known.get(str(path.absolute())) if isinstance(known, dict) else None
+        entry = stored.get(str(path.absolute())) if isinstance(stored, dict) else None
         if not (isinstance(entry, list) and entry[:2] == mark):
             entry = fresh[str(path.absolute())] = [*mark, digest_file(path)]
-        found.append(entry[2])
+        values.append(entry[2])
     if fresh:
-        storage.write_text(memory, json.dumps(known | fresh, indent=2) + "\n")
-    return found
+        storage.write_text(memory, json.dumps(stored | fresh, indent=2) + "\n")
+    return values
 
 
 def _complete(folder: Path) -> bool:
-    """Whether a fetched folder holds what its manifest says; one without a manifest was filled by hand."""
+    """Whether a fetched folder holds what its manifest lists; one without a manifest was filled by hand."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         return all((folder / name).stat().st_size == facts["size"] for name, facts in files.items())
@@ -189,17 +194,54 @@ def _complete(folder: Path) -> bool:
         return False
 
 
-def _cached(repo: str, revision: str) -> Path | None:
+def _cached(repo: str, revision: str = "main") -> Path | None:
     """Return the folder of a model in the hub's cache, without asking the hub."""
     from huggingface_hub import constants
 
     if not (Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}").is_dir():
         return None  # the import below takes longer than all the rest of `larpbench list`
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    try:
-        path = try_to_load_from_cache(repo, "config.json", revision=revision)
-    except HFValidationError:  # no name that the hub could have
+    try:  # without patterns it would refuse a model of which only some files were downloaded
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=[]))
+    except (LocalEntryNotFoundError, HFValidationError):  # none, or no name that the hub could have
         return None
-    return Path(path).parent if isinstance(path, str) else None
+
+
+def checkpoint_folder(name: str) -> Path | None:
+    """Return a folder itself, or where ``larpbench fetch`` or the hub's cache has that checkpoint; None if none has."""
+    if Path(name).is_dir():
+        return Path(name)
+    fetched = Weights(name.rpartition("/")[2].replace("_", "-"), licence="", size=0).found()
+    aliases = BERT_NAMES if name in BERT_NAMES else (name,)
+    return fetched or next((folder for each in aliases if (folder := _cached(each))), None)
+
+
+def weight_files(name: str) -> list[Path]:
+    """Return the files of a checkpoint, shards in order.
+
+    Args:
+        name: A file or folder, or the name of a checkpoint that was fetched or is in the hub's cache.
+
+    Raises:
+        MissingPartError: If the checkpoint is not here.
+    """
+    if Path(name).is_file():
+        return [Path(name)]
+    folder = checkpoint_folder(name)
+    matches = [sorted(folder.glob(pattern)) for pattern in _TENSORS] if folder else []
+    files = next((each for each in matches if each), None)
+    if files is None:
+        raise MissingPartError(
+            f"the initial weights {name!r} are not here: neither a folder or file, nor in the hub cache",
+            where=str(folder) if folder else None,
+            allowed="random, a folder with model.safetensors or pytorch_model.bin, or a name in the cache",
+            next_step=download_command(name),
+        )
+    return files
+
+
+def download_command(name: str) -> str:
+    """Return what brings a checkpoint into the hub cache, if it can be the name of one."""
+    return f"hf download {name}" if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) else "name a folder that is there"

@@ -1,4 +1,4 @@
-"""Encoders that only artists have: ready-made features of the data set, several joined with ``+``, and none at all."""
+"""Encoders of artist graphs only: ready-made features of the data set, concatenations ``A+B``, and none at all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from larpbench.datasets.artists.files import SONGS
-from larpbench.datasets.artists.graph import FEATURES
+from larpbench.datasets.artists.graph import FEATURES, SONGS
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.combined import combine
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, base_name, get_encoder
+from larpbench.encoders.names import ENCODERS, get_encoder, parse_name
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
@@ -22,19 +21,6 @@ from larpbench.fingerprint import digest, digest_file_once
 from larpbench.table_files import read_parquet
 
 JOIN = "+"
-NO_ENCODER = EncoderSpec(
-    EncoderCard(
-        name="none",
-        version=1,
-        summary="no features at all: for methods that see the graph only",
-        modalities=(),
-        dim=0,
-        weights="none",
-        licence="Apache-2.0",
-        tracks_per_second=1e9,
-    ),
-    factory="larpbench.tasks.artist_similarity.encoders:build_none",
-)
 
 
 @dataclass(frozen=True)
@@ -54,14 +40,54 @@ class ArtistFeatures:
         return (sums / np.array([[len(each)] for each in owners])).astype(np.float32)
 
 
-class Joined:
-    """Puts the vectors of several encoders side by side."""
+class Concatenation:
+    """Puts the vectors of several encoders side by side, as they are."""
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, sum of dims) float32."""
         return np.concatenate(batch.inputs, axis=1)
 
 
+class UniformEncoder:
+    """Uniform numbers in [0, 1) keyed by (seed, track id)."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, 2613) float32."""
+        keys = (hashlib.sha256(f"{self._seed}\x1f{name}".encode()).digest() for name in batch.track_ids.tolist())
+        generators = (np.random.default_rng(int.from_bytes(key, "little")) for key in keys)
+        return np.stack([each.random(PAPER_RANDOM.card.dim, dtype=np.float32) for each in generators])
+
+
+def _build_paper_random(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the paper's random features for the run's seed."""
+    return UniformEncoder(context.seed)
+
+
+def _build_none(context: EncodeContext, argument: str | None) -> Encoder:
+    """Refuse: nothing reads vectors of no encoder.
+
+    Raises:
+        UsageError: Always.
+    """
+    raise UsageError("no encoder has no vectors")
+
+
+NO_ENCODER = EncoderSpec(
+    EncoderCard(
+        name="none",
+        version=1,
+        summary="no features at all: for methods that see the graph only",
+        modalities=(),
+        dim=0,
+        weights="none",
+        licence="Apache-2.0",
+        tracks_per_second=1e9,
+    ),
+    factory=_build_none,
+)
 PAPER_RANDOM = EncoderSpec(
     EncoderCard(
         name="random",
@@ -76,7 +102,7 @@ PAPER_RANDOM = EncoderSpec(
         control=True,
         tracks_per_second=20_000,
     ),
-    factory="larpbench.tasks.artist_similarity.encoders:build_paper_random",
+    factory=_build_paper_random,
 )
 
 
@@ -91,25 +117,27 @@ def artist_encoder(name: str, dataset: Dataset, paper: bool = False) -> EncoderS
     Raises:
         UnknownNameError: If there is no such encoder and no such features.
         MissingPartError: If it is a plug-in that cannot be loaded.
-        UsageError: If a part of a joined name is there twice.
+        UsageError: If a part of a concatenation is there twice.
     """
-    known = dataset.graph.features if dataset.graph else {}
-    if name in known:
-        return _ready_made(name)
+    features = dataset.graph.features if dataset.graph else {}
+    if name in features:
+        return _features_spec(name)
     if paper and name == PAPER_RANDOM.card.name:
         return PAPER_RANDOM
     parts = name.split(JOIN)
-    if len(parts) > 1 and all(part in known or base_name(part) in ENCODERS.names() for part in parts):
+    if len(parts) > 1 and all(part in features or parse_name(part)[0].base in ENCODERS.names() for part in parts):
         if len(set(parts)) < len(parts):
             raise UsageError(f"an encoder is joined with itself: {name}")
-        return _joined([artist_encoder(part, dataset, paper) for part in sorted(parts)])  # one name whatever the order
+        return _concatenated(
+            [artist_encoder(part, dataset, paper) for part in sorted(parts)]
+        )  # one name whatever the order
     try:
         return get_encoder(name)
     except UnknownNameError as error:
-        raise UnknownNameError("encoder", name, [*known, *ENCODERS.names()]) from error
+        raise UnknownNameError("encoder", name, [*features, *ENCODERS.names()]) from error
 
 
-def _ready_made(name: str) -> EncoderSpec:
+def _features_spec(name: str) -> EncoderSpec:
     card = EncoderCard(
         name=name,
         version=1,
@@ -121,17 +149,16 @@ def _ready_made(name: str) -> EncoderSpec:
         training_data="unknown",
         tracks_per_second=100_000,
     )
-    return EncoderSpec(card, _ReadyMade(name), digest=_FeaturesDigest(name))
+    return EncoderSpec(card, _FeaturesFactory(name), digest=_FeaturesDigest(name))
 
 
 @dataclass(frozen=True)
-class _ReadyMade:
+class _FeaturesFactory:
     """The factory of ready-made features."""
 
     name: str
 
     def __call__(self, context: EncodeContext, argument: str | None) -> Encoder:
-
         songs = read_parquet(context.dataset_folder / SONGS)
         grouped = songs.group_by("track_id").agg("artist_id")
         owners = dict(zip(grouped["track_id"].to_list(), grouped["artist_id"].to_list(), strict=True))
@@ -156,39 +183,12 @@ def _path(folder: Path, name: str) -> Path:
     return path
 
 
-def _joined(parts: list[EncoderSpec]) -> EncoderSpec:
+def _concatenated(parts: list[EncoderSpec]) -> EncoderSpec:
     combined = combine(parts)
     card = combined.card.model_copy(update={"pooling": "side by side, as they are: columns are scaled for all artists"})
-    return replace(combined, card=card, factory="larpbench.tasks.artist_similarity.encoders:build_joined")
+    return replace(combined, card=card, factory=_build_concatenation)
 
 
-def build_joined(context: EncodeContext, argument: str | None) -> Encoder:
+def _build_concatenation(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder that puts its inputs side by side."""
-    return Joined()
-
-
-class UniformEncoder:
-    """Uniform numbers in [0, 1) keyed by (seed, track id)."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, 2613) float32."""
-        keys = (hashlib.sha256(f"{self._seed}\x1f{name}".encode()).digest() for name in batch.track_ids.tolist())
-        generators = (np.random.default_rng(int.from_bytes(key, "little")) for key in keys)
-        return np.stack([each.random(PAPER_RANDOM.card.dim, dtype=np.float32) for each in generators])
-
-
-def build_paper_random(context: EncodeContext, argument: str | None) -> Encoder:
-    """Return the paper's random features for the run's seed."""
-    return UniformEncoder(context.seed)
-
-
-def build_none(context: EncodeContext, argument: str | None) -> Encoder:
-    """Refuse: nothing reads vectors of no encoder.
-
-    Raises:
-        UsageError: Always.
-    """
-    raise UsageError("no encoder has no vectors")
+    return Concatenation()

@@ -1,19 +1,17 @@
-"""What is known of an artist: the vectors of their songs, pooled and scaled."""
+"""Features of artists: the vectors of their songs, pooled and scaled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.graph import ArtistGraph
 from larpbench.datasets.schema import SPLITS, Dataset, SplitName
-from larpbench.encoders.run.scaling import Standardiser
-
-Scaling = Literal["train", "all"]
+from larpbench.tasks.artist_similarity.settings import Scaling
+from larpbench.vectors import Standardiser
 
 
 def with_songs(dataset: Dataset, graph: ArtistGraph, most: int | None) -> Dataset:
@@ -68,5 +66,5 @@ def artist_features(
     pooled = rows if len(rows) == len(starts) else np.add.reduceat(rows, starts, axis=0) / counts[:, None]
     pooled = pooled.astype(np.float32, copy=False)
     if scaling == "all":
-        return Standardiser(pooled).apply(pooled, largest=None)
+        return Standardiser(pooled, largest=None).apply(pooled)
     return Standardiser(pooled[graph.rows("train")]).apply(pooled)

@@ -1,10 +1,9 @@
-"""``gnn-sage-2`` and its like: a graph network in the recommender slot."""
+"""Scorers such as ``gnn-sage-2``: graph networks, trained by triplets."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +11,8 @@ import numpy as np
 from larpbench.datasets.schema import SPLITS, Dataset
 from larpbench.errors import UsageError
 from larpbench.runtime import measured
-from larpbench.tasks.artist_similarity.queries import directed, question, visible_pairs
-from larpbench.tasks.artist_similarity.scorers import ArtistScorer, Problem
+from larpbench.tasks.artist_similarity.queries import artist_queries, directed, visible_pairs
+from larpbench.tasks.artist_similarity.scorers import ArtistScorer, ScoringInputs
 from larpbench.tasks.artist_similarity.settings import LAYER_KINDS, LayerKind, TrainingSettings
 from larpbench.tasks.base import Fit
 
@@ -25,7 +24,7 @@ _SECONDS_PER_LAYER_OF_AN_EDGE = 3e-6
 
 
 class GraphNetwork(ArtistScorer):
-    """A network of graph layers, trained by triplets; with 0 layers it sees no edge when it is asked.
+    """A network of graph layers, trained by triplets; with 0 layers it uses no edge at test time.
 
     Args:
         kind: Of the layers.
@@ -52,7 +51,7 @@ class GraphNetwork(ArtistScorer):
         return True
 
     def seeded(self, seed: int) -> Self:
-        """Return the method for a run with a seed."""
+        """Return the scorer for a run with a seed."""
         return type(self)(self.kind, self.n_layers, self.training, seed)
 
     def seconds(self, dataset: Dataset) -> float:
@@ -65,31 +64,31 @@ class GraphNetwork(ArtistScorer):
         step += self.n_layers * (edges * _SECONDS_PER_LAYER_OF_AN_EDGE + layer)
         return self.training.epochs * self.training.steps_per_epoch * (0.003 + step)
 
-    def test_vectors(self, problem: Problem) -> tuple[np.ndarray, Fit | None]:
+    def test_vectors(self, inputs: ScoringInputs) -> tuple[np.ndarray, Fit | None]:
         """Train on the train artists, select on the valid ones, and return the vectors of the test ones."""
-        from larpbench.tasks.artist_similarity.training import TrainGraph, ValidGraph, train
+        from larpbench.tasks.artist_similarity.training import TrainGraph, ValidGraph, embed, train
 
-        graph, features = problem.graph, problem.given_features()
+        graph, features = inputs.graph, inputs.require_features()
         symmetric = self.training.symmetric
         n_train, n_valid = len(graph.rows("train")), len(graph.rows("valid"))
         pairs = visible_pairs(graph, "train")
-        shown = {name: visible_pairs(graph, name, problem.visible_edges) for name in SPLITS[1:]}
-        messages = {name: directed(found, symmetric) for name, found in shown.items()}
+        visible = {name: visible_pairs(graph, name, inputs.visible_edges) for name in SPLITS[1:]}
+        messages = {name: directed(edges, symmetric) for name, edges in visible.items()}
         with measured() as cost:
             trained = train(
                 TrainGraph(features[:n_train], pairs, directed(pairs, symmetric)),
                 ValidGraph(
                     features[: n_train + n_valid],
                     messages["valid"],
-                    question(graph, "valid", problem.visible_edges),
+                    artist_queries(graph, "valid", inputs.visible_edges),
                 ),
                 self.kind,
                 self.n_layers,
                 self.training,
                 self.seed,
             )
-        vectors = trained.vectors(features, messages["test"])
-        return vectors[graph.rows("test")], Fit(trained.facts, cost)
+        vectors = embed(trained.model, features, messages["test"])
+        return vectors[graph.rows("test")], Fit(trained.summary(), cost)
 
 
 def graph_network(name: str, training: TrainingSettings) -> GraphNetwork | None:
@@ -98,16 +97,10 @@ def graph_network(name: str, training: TrainingSettings) -> GraphNetwork | None:
     Raises:
         UsageError: If it has too many layers.
     """
-    found = _NAME.fullmatch(name)
-    if found is None:
+    match = _NAME.fullmatch(name)
+    if match is None:
         return None
-    kind = next(each for each in LAYER_KINDS if each == found[1])
-    if int(found[2]) > MOST_LAYERS:
-        raise UsageError(f"{name!r} has {found[2]} layers", allowed=f"0 to {MOST_LAYERS}")
-    return GraphNetwork(kind, int(found[2]), training)
-
-
-def shortened(training: TrainingSettings, epochs: int | None, triplets: int | None) -> TrainingSettings:
-    """Return the settings with other numbers of epochs and triplets, where they are given; 0 triplets are all."""
-    changed = training if epochs is None else replace(training, epochs=epochs)
-    return changed if triplets is None else replace(changed, triplets=triplets or None)
+    kind = next(each for each in LAYER_KINDS if each == match[1])
+    if int(match[2]) > MOST_LAYERS:
+        raise UsageError(f"{name!r} has {match[2]} layers", allowed=f"0 to {MOST_LAYERS}")
+    return GraphNetwork(kind, int(match[2]), training)

@@ -1,37 +1,35 @@
-"""What is hidden, what may be seen: edges for messages, edges to be found."""
+"""Hidden edges, which are to be found, and visible edges, along which messages travel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from larpbench.datasets.artists.graph import ArtistGraph
 from larpbench.datasets.schema import SPLITS, Interactions, SplitName
 from larpbench.errors import ProtocolError
-
-VisibleEdges = Literal["all", "none"]
+from larpbench.tasks.artist_similarity.settings import VisibleEdges
 
 
 @dataclass(frozen=True)
-class Question:
-    """Artists of a split who are similar to others of the same split, and to whom.
+class ArtistQueries:
+    """The artists of a split that are similar to others of the same split, and those others.
 
     Attributes:
         split: Which split.
         rows: (c,) int64 numbers of the candidates: all artists of the split.
         ids: (c,) str, their ids.
-        asked: (p,) int64 places in `rows` of the artists that are asked about: those with a hidden edge.
-        hidden: For each asked artist, the places in `rows` of those to be found.
-        visible: (p,) int64, how many edges of each asked artist may be seen.
-        left_out: Reason -> number of artists that are not asked about.
+        places: (p,) int64 places in `rows` of the queries: the artists with a hidden edge.
+        hidden: For each query, the places in `rows` of the artists to be found.
+        visible: (p,) int64 number of visible edges of each query.
+        left_out: Reason -> number of artists that are no queries.
     """
 
     split: SplitName
     rows: np.ndarray
     ids: np.ndarray
-    asked: np.ndarray
+    places: np.ndarray
     hidden: Interactions
     visible: np.ndarray
     left_out: dict[str, int]
@@ -43,11 +41,11 @@ def hidden_pairs(graph: ArtistGraph, split: SplitName) -> np.ndarray:
 
 
 def visible_pairs(graph: ArtistGraph, split: SplitName, visible: VisibleEdges = "all") -> np.ndarray:
-    """Return (e, 2) the edges that may be seen when a split is asked about.
+    """Return (e, 2) the edges that are visible when a split is tested.
 
     For train, its own edges, which are also what is learnt. For valid and test, the edges among artists of earlier
-    splits, and with `visible` ``all`` also those from the asked artists to artists of earlier splits; never one between
-    two asked artists, and never one of a later split.
+    splits, and with `visible` ``all`` also those from the tested artists to artists of earlier splits. Edges between
+    two tested artists and edges of later splits are never visible.
     """
     level = SPLITS.index(split)
     splits = graph.split_numbers[graph.pairs]
@@ -68,8 +66,8 @@ def directed(pairs: np.ndarray, symmetric: bool) -> np.ndarray:
     return np.concatenate([one_way, one_way[::-1]], axis=1) if symmetric else np.ascontiguousarray(one_way)
 
 
-def question(graph: ArtistGraph, split: SplitName, visible: VisibleEdges = "all") -> Question:
-    """Return what is asked about a valid or test split.
+def artist_queries(graph: ArtistGraph, split: SplitName, visible: VisibleEdges = "all") -> ArtistQueries:
+    """Return the queries of the valid or test split.
 
     Raises:
         ProtocolError: If no two artists of the split are similar to each other.
@@ -85,8 +83,9 @@ def question(graph: ArtistGraph, split: SplitName, visible: VisibleEdges = "all"
     ends = np.concatenate([pairs, pairs[:, ::-1]])
     ends = ends[np.lexsort((ends[:, 1], ends[:, 0]))]
     counts = np.bincount(ends[:, 0], minlength=len(rows))
-    asked = np.flatnonzero(counts)
-    seen = np.bincount(visible_pairs(graph, split, visible).ravel(), minlength=len(graph.ids))[rows]
+    places = np.flatnonzero(counts)
+    degrees = np.bincount(visible_pairs(graph, split, visible).ravel(), minlength=len(graph.ids))[rows]
     ids = graph.ids[rows]
-    hidden = Interactions(ids[asked], np.concatenate([[0], np.cumsum(counts[asked])]), ends[:, 1])
-    return Question(split, rows, ids, asked, hidden, seen[asked], {"without a hidden edge": int((counts == 0).sum())})
+    hidden = Interactions(ids[places], np.concatenate([[0], np.cumsum(counts[places])]), ends[:, 1])
+    without = {"without a hidden edge": int((counts == 0).sum())}
+    return ArtistQueries(split, rows, ids, places, hidden, degrees[places], without)

@@ -12,7 +12,7 @@ import numpy as np
 from larpbench.evaluation import bounds
 from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.metrics import MetricSpec, find_hits, ideal_gain, list_quality
-from larpbench.tasks.artist_similarity.queries import Question
+from larpbench.tasks.artist_similarity.queries import ArtistQueries
 from larpbench.tasks.base import Fit, TaskResult
 
 CUTOFFS = (10, 50, 200)
@@ -29,11 +29,11 @@ METRICS: tuple[MetricSpec, ...] = (
 SHOWN = ("ndcg@200", "hit_rate@10", "recall@200", "mrr@200", PAPER_NDCG)
 
 
-def ranked(asked: Question, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rank all other artists of the split for each asked one, by inner product.
+def ranked(queries: ArtistQueries, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rank all other artists of the split for each query, by inner product.
 
     Args:
-        asked: The question.
+        queries: Of the split.
         vectors: (c, k) float32, one row a candidate. For vectors of length 1 the order is that of Euclidean distance.
 
     Returns:
@@ -44,59 +44,59 @@ def ranked(asked: Question, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     blocks = list(
         rank(
-            vectors[asked.asked],
+            vectors[queries.places],
             vectors,
-            masked_offsets=np.arange(len(asked.asked) + 1),
-            masked_items=asked.asked,
-            order=tie_order(asked.ids),
+            masked_offsets=np.arange(len(queries.places) + 1),
+            masked_items=queries.places,
+            order=tie_order(queries.ids),
             k=LIST_LENGTH,
         )
     )
     return tuple(np.concatenate([getattr(block, part) for block in blocks]) for part in ("items", "scores", "tied_at"))  # type: ignore[return-value]
 
 
-def selection_ndcg(asked: Question, vectors: np.ndarray) -> float:
+def selection_ndcg(queries: ArtistQueries, vectors: np.ndarray) -> float:
     """Return the mean NDCG@200: what training is selected by, on valid."""
-    lists, _, _ = ranked(asked, vectors)
-    hits = find_hits(lists, asked.hidden, len(asked.rows))
-    return float(list_quality(hits, asked.hidden.lengths, CUTOFFS)[SELECTED_BY].mean())
+    lists, _, _ = ranked(queries, vectors)
+    hits = find_hits(lists, queries.hidden, len(queries.rows))
+    return float(list_quality(hits, queries.hidden.lengths, CUTOFFS)[SELECTED_BY].mean())
 
 
-def score(asked: Question, vectors: np.ndarray, fit: Fit | None = None) -> TaskResult:
+def score(queries: ArtistQueries, vectors: np.ndarray, fit: Fit | None = None) -> TaskResult:
     """Rank and score a split.
 
     Args:
-        asked: The question.
+        queries: Of the split.
         vectors: (c, k) float32, one row a candidate.
         fit: What learning the vectors took.
 
     Raises:
         ProtocolError: If a score is not finite, or contradicts arithmetic.
     """
-    lists, scores, tied = ranked(asked, vectors)
-    n_hidden = asked.hidden.lengths
-    n_candidates = np.full(len(asked.asked), len(asked.rows) - 1)
-    hits = find_hits(lists, asked.hidden, len(asked.rows))
+    lists, scores, tied = ranked(queries, vectors)
+    n_hidden = queries.hidden.lengths
+    n_candidates = np.full(len(queries.places), len(queries.rows) - 1)
+    hits = find_hits(lists, queries.hidden, len(queries.rows))
     values = with_paper_ndcg(list_quality(hits, n_hidden, CUTOFFS), n_hidden)
     best = with_paper_ndcg(bounds.ceiling(n_candidates, n_hidden, CUTOFFS), n_hidden)
     check_scores(values, best, n_hidden, CUTOFFS)
     return TaskResult(
-        query_ids=asked.hidden.playlist_ids,
+        query_ids=queries.hidden.playlist_ids,
         values=values,
         totals={},
         chance=with_paper_ndcg(bounds.chance(n_candidates, n_hidden, CUTOFFS), n_hidden),
         ceiling=best,
-        n_seeds=asked.visible,
+        n_seeds=queries.visible,
         n_heldout=n_hidden,
         n_candidates=n_candidates,
         lists=lists,
         list_scores=scores,
-        item_ids=asked.ids,
+        item_ids=queries.ids,
         hits_at={k: int(hits[:, :k].sum()) for k in CUTOFFS},
         tie_share={k: float(tied[:, k - 1].mean()) for k in CUTOFFS},
-        left_out=asked.left_out,
+        left_out=queries.left_out,
         fit=fit,
-        heldout=asked.hidden,
+        heldout=queries.hidden,
         query="artist",
     )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,69 +11,32 @@ from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.recommenders.base import Scorer
-from larpbench.tasks.artist_similarity.baselines import BASELINES
 from larpbench.tasks.artist_similarity.encoders import NO_ENCODER, artist_encoder
-from larpbench.tasks.artist_similarity.features import Scaling, artist_features, with_songs
-from larpbench.tasks.artist_similarity.gnn import graph_network, shortened
-from larpbench.tasks.artist_similarity.queries import VisibleEdges, question
-from larpbench.tasks.artist_similarity.scorers import ArtistScorer, Problem
+from larpbench.tasks.artist_similarity.features import artist_features, with_songs
+from larpbench.tasks.artist_similarity.gnn import graph_network
+from larpbench.tasks.artist_similarity.queries import artist_queries
+from larpbench.tasks.artist_similarity.scorers import BASELINES, ArtistScorer, ScoringInputs
 from larpbench.tasks.artist_similarity.scores import METRICS, SHOWN, score
 from larpbench.tasks.artist_similarity.settings import (
     INSTALL,
     LAYER_KINDS,
-    TRAINING,
-    ProtocolName,
+    LAYERS,
+    ArtistOptions,
     graph_layers_installed,
 )
 from larpbench.tasks.base import Task, TaskResult, VisibleGroup
 
-LAYERS = (0, 1, 2, 3, 4)
-_PROTOCOL = "artist-similarity-v1"
-
-
-@dataclass(frozen=True)
-class ArtistOptions:
-    """What may be chosen of the protocol.
-
-    Attributes:
-        protocol: ``fixed``, or ``paper``: one-way edges, last epoch, scaling on all artists, every triplet.
-        visible_edges: Whether edges of the asked artists to earlier ones are seen (``all``) or not (``none``).
-        songs: How many songs an artist has; None for all.
-        scaling: On whom features are scaled; None: train artists, or all under ``paper``.
-        epochs: At most; None as the protocol says.
-        triplets: Of one update, 0 for all; None as the protocol says.
-    """
-
-    protocol: ProtocolName = "fixed"
-    visible_edges: VisibleEdges = "all"
-    songs: int | None = 1
-    scaling: Scaling | None = None
-    epochs: int | None = None
-    triplets: int | None = None
-
-    @property
-    def variant(self) -> str:
-        """All that is not the default, in words: it is part of the protocol's name in results."""
-        words: list[str] = [self.protocol] if self.protocol != "fixed" else []
-        for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            if value != field.default:
-                words.append(f"{field.name.replace('_', '-')}={'all' if value is None else value}")
-        return ",".join(words)
-
 
 class ArtistSimilarityTask(Task[ArtistScorer]):
-    """Given an artist unseen in training, rank all other such artists; the similar ones should come first.
-
-    Args:
-        options: What may be chosen.
-    """
+    """Given an artist unseen in training, rank all other such artists; the similar ones should come first."""
 
     name = "artist-similarity"
     version = 1
     summary = "find artists who are similar to an artist unseen in training (data sets of kind artist-graph)"
+    protocol = "artist-similarity-v1"
+    Options = ArtistOptions
     splits: tuple[SplitName, ...] = ()
-    kind: ClassVar[Literal["playlists", "artist-graph"]] = "artist-graph"
+    kind = "artist-graph"
     query = "artist"
     item = "artist"
     visible_groups = (
@@ -85,25 +46,17 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
         VisibleGroup("10+ edges", 10, 2**31),
     )
     default_encoders = ("random",)
-    default_recommenders = tuple(f"gnn-sage-{layers}" for layers in LAYERS)
-
     metrics = METRICS
     shown = SHOWN
+    options: ArtistOptions = ArtistOptions()
 
-    def __init__(self, options: ArtistOptions | None = None) -> None:
-        self.options = options or ArtistOptions()
-        variant = self.options.variant
-        self.protocol = f"{_PROTOCOL}/{variant}" if variant else _PROTOCOL
-
-    def configured(self, options: Mapping[str, Any]) -> Self:
-        """Return the task with other `ArtistOptions`."""
-        known = {field.name for field in fields(ArtistOptions)}
-        if unknown := sorted(options.keys() - known):
-            raise UsageError(f"the task {self.name!r} has no option {', '.join(unknown)}", allowed=", ".join(known))
-        return type(self)(_checked(ArtistOptions(**options)))
+    @property
+    def default_recommenders(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Networks of SAGE layers, as many as the options say."""
+        return tuple(f"gnn-sage-{layers}" for layers in self.options.layers)
 
     def view(self, dataset: Dataset) -> Dataset:
-        """Return the data set with as many songs an artist as asked for."""
+        """Return the data set with as many songs per artist as the options say."""
         seen = super().view(dataset)
         return with_songs(seen, _graph(seen), self.options.songs)
 
@@ -117,37 +70,38 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
                 next_step="leave that encoder out, or build the data set without these artists",
             )
 
-    def check_names(self, encoders: Sequence[str], recommenders: Sequence[str]) -> None:
-        """Check the recommenders; which encoders there are depends on the data set."""
-        self.recommenders(recommenders)
-
-    def encoders(self, names: Sequence[str], dataset: Dataset) -> dict[str, EncoderSpec | MissingPartError]:
+    def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return encoders, features of the data set, and both joined with ``+``; and always none, for the baselines."""
+        dataset = load()
         chosen = [each for name in names for each in self._defaults(dataset) if name == "default"]
         chosen += [name for name in names if name != "default"]
-        found: dict[str, EncoderSpec | MissingPartError] = {}
+        specs: dict[str, EncoderSpec | MissingPartError] = {}
         for name in self.expanded(chosen):
             try:
-                found[name] = artist_encoder(name, dataset, paper=self.options.protocol == "paper")
+                specs[name] = artist_encoder(name, dataset, paper=self.options.protocol == "paper")
             except MissingPartError as error:
-                found[name] = error
-        return {**found, NO_ENCODER.card.name: NO_ENCODER}
+                specs[name] = error
+        return {**specs, NO_ENCODER.card.name: NO_ENCODER}
 
     def recommenders(self, names: Sequence[str]) -> dict[str, Scorer | MissingPartError]:
         """Return graph networks by name, ``gnn-KIND-LAYERS``; and always the baselines."""
-        training = shortened(TRAINING[self.options.protocol], self.options.epochs, self.options.triplets)
-        untrained = {method.name: method for method in BASELINES}
+        if self.options.layers != LAYERS and list(names) != ["default"]:
+            raise UsageError(
+                "the option layers and --recommenders say the same thing twice",
+                allowed="-O layers=0,1,2, or --recommenders gnn-sage-0,gnn-gat-2",
+            )
+        untrained = {scorer.name: scorer for scorer in BASELINES}
         lists = {"default": self.default_recommenders, "all": _all_networks()}
-        found: dict[str, Scorer | MissingPartError] = {}
-        for name in dict.fromkeys(each for asked in names for each in lists.get(asked, (asked,))):
-            network = graph_network(name, training)
+        networks: dict[str, Scorer | MissingPartError] = {}
+        for name in dict.fromkeys(each for listed in names for each in lists.get(listed, (listed,))):
+            network = graph_network(name, self.options.training)
             if network is None and name not in untrained:
                 raise UnknownNameError("recommender", name, [*_all_networks(), *untrained])
             if network is not None and network.n_layers and not graph_layers_installed():
-                found[name] = MissingPartError("graph layers need torch_geometric", next_step=INSTALL)
+                networks[name] = MissingPartError("graph layers need torch_geometric", next_step=INSTALL)
             elif network is not None:
-                found[name] = network
-        return {**untrained, **found}
+                networks[name] = network
+        return {**untrained, **networks}
 
     def pairs(self, spec: EncoderSpec, recommender: ArtistScorer) -> bool:
         """Return whether both read features, or neither does."""
@@ -158,13 +112,12 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
     ) -> TaskResult:
         """Score the test artists."""
         graph = _graph(dataset)
-        asked = question(graph, "test", self.options.visible_edges)
+        queries = artist_queries(graph, "test", self.options.visible_edges)
         features = None
         if recommender.reads_features:
-            scaling = self.options.scaling or ("all" if self.options.protocol == "paper" else "train")
-            features = artist_features(dataset, graph, embeddings, scaling)
-        vectors, fit = recommender.test_vectors(Problem(graph, self.options.visible_edges, features))
-        return score(asked, vectors, fit)
+            features = artist_features(dataset, graph, embeddings, self.options.scaled_on)
+        vectors, fit = recommender.test_vectors(ScoringInputs(graph, self.options.visible_edges, features))
+        return score(queries, vectors, fit)
 
     def _defaults(self, dataset: Dataset) -> list[str]:
         return [*self.default_encoders, *_graph(dataset).features]
@@ -178,21 +131,6 @@ def _graph(dataset: Dataset) -> ArtistGraph:
 
 def _all_networks() -> tuple[str, ...]:
     return tuple(f"gnn-{kind}-{layers}" for kind in LAYER_KINDS for layers in LAYERS)
-
-
-def _checked(options: ArtistOptions) -> ArtistOptions:
-    allowed = {"protocol": ("fixed", "paper"), "visible_edges": ("all", "none"), "scaling": (None, "train", "all")}
-    for name, values in allowed.items():
-        if getattr(options, name) not in values:
-            raise UsageError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)!r}",
-                allowed=", ".join(value for value in values if value),
-            )
-    for name, least in (("songs", 1), ("epochs", 1), ("triplets", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name} is {value}", allowed=f"{least} or more")
-    return options
 
 
 ARTIST_SIMILARITY = ArtistSimilarityTask()

@@ -11,8 +11,8 @@ from support.small_larp import AUDIO
 from larpbench.encoders.baselines.clap import Clap, load_pretrained, tokenizer_folder
 from larpbench.encoders.baselines.settings import ClapRecipe
 from larpbench.encoders.baselines.sizes import clap_ft
-from larpbench.encoders.towers.fitting import parameters
 from larpbench.errors import DataError, MissingPartError
+from larpbench.training.loop import count_parameters
 
 
 def features_of(output):
@@ -62,6 +62,6 @@ def test_the_papers_size():
     assert isinstance(recipe, ClapRecipe)
     with torch.device("meta"):
         model = Clap(recipe.model)
-    assert parameters(model) == pytest.approx(153.5e6, rel=0.01)  # laion/clap-htsat-unfused
+    assert count_parameters(model) == pytest.approx(153.5e6, rel=0.01)  # laion/clap-htsat-unfused
     names = {name.partition(".")[0] for name, _ in model.named_parameters()}
     assert names == {"audio", "text", "audio_projection", "text_projection", "temperature"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from larpbench.encoders.baselines.losses import info_nce, nt_xent
+from larpbench.encoders.baselines.trainers import info_nce, nt_xent
 
 
 def rows(n: int, dim: int = 5, seed: int = 0) -> torch.Tensor:

@@ -12,7 +12,7 @@ from support.small_baselines import NFNET, RESNET, small
 from larpbench.encoders.baselines.cnn import AudioCnn, crop_starts, mixed, random_crops
 from larpbench.encoders.baselines.nfnet import Nfnet, StandardisedConv, gelu
 from larpbench.encoders.baselines.sizes import cnn, co_playlist
-from larpbench.encoders.towers.fitting import parameters
+from larpbench.training.loop import count_parameters
 
 RECIPES = {"cnn": cnn, "co-playlist": co_playlist}
 
@@ -83,7 +83,7 @@ def test_the_papers_sizes(name, width, millions):
         assert crops.shape[1:] == ((300, 96) if name == "cnn" else (128, 96))
         assert model(crops).shape == (2, width)
         assert model.projected(crops).shape == (2, 128)
-    assert millions[0] < parameters(model) / 1e6 < millions[1]
+    assert millions[0] < count_parameters(model) / 1e6 < millions[1]
 
 
 def test_crops_cover_a_track_to_its_end():

@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from larpbench.cli.convert import app
-from larpbench.encoders.larp.checkpoint import load_model
 from larpbench.encoders.larp.convert import convert, infer_settings
-from larpbench.encoders.larp.model import Larp
+from larpbench.encoders.larp.model import Larp, load_larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
 from larpbench.encoders.towers.front_end import log_mel
 from larpbench.encoders.towers.initial_weights import audio_state, text_state
@@ -112,7 +111,7 @@ def pieces(tmp_path):
 
 
 def loaded(folder):
-    return load_model(folder, with_text=False)[0]
+    return load_larp(folder, with_text=False)[0]
 
 
 def features(model):

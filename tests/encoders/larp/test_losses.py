@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from torch.nn import functional
 
-from larpbench.encoders.larp.fusion import AttentionFusion, MeanFusion
 from larpbench.encoders.larp.losses import track_playlist
 from larpbench.encoders.larp.memory import LookupTable, TrackQueue
+from larpbench.encoders.larp.model import AttentionFusion, MeanFusion
 from larpbench.encoders.towers.losses import Features, contrast, cross_modal
 
 TAU = 0.07

@@ -10,10 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from larpbench.encoders.larp.checkpoint import load_model
 from larpbench.encoders.larp.convert import convert
-from larpbench.encoders.larp.memory import TrackQueue
-from larpbench.encoders.larp.model import MomentumCopy
+from larpbench.encoders.larp.memory import MomentumCopy, TrackQueue
+from larpbench.encoders.larp.model import load_larp
 from larpbench.encoders.towers.front_end import log_mel
 from larpbench.encoders.towers.losses import Features, cross_modal
 from larpbench.encoders.towers.settings import MelSettings
@@ -50,7 +49,7 @@ def step(tmp_path_factory, expected):
             }
         save_file(swapped, folder / f"state{suffix}.safetensors")
         convert(folder / f"state{suffix}.safetensors", folder / f"model{suffix}")
-        models.append(load_model(folder / f"model{suffix}", with_text=False)[0])
+        models.append(load_larp(folder / f"model{suffix}", with_text=False)[0])
     model, follower = models
     temperature = torch.tensor(json.loads((SHARED / "larp_mini_config.json").read_text())["temp"], requires_grad=True)
     momentum = MomentumCopy(model, 0.995)

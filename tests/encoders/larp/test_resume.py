@@ -22,19 +22,19 @@ from support.small_larp import small_recipe
 from larpbench.encoders.larp import specs
 from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.run import pipeline
-from larpbench.encoders.towers import fitting
+from larpbench.training import resumable
 
 KILLS = 4
 SHOOTER = """
 import os, signal, sys, threading
 import torch._dynamo  # comes with Adam
 from larpbench.cli import main
-from larpbench.encoders.towers import fitting
+from larpbench.training import resumable
 from larpbench.encoders.larp.stage import StageTrainer
 from support.small_larp import shrink
 
 shrink()
-fitting.SECONDS_BETWEEN_SAVES = 0.0
+resumable.SECONDS_BETWEEN_SAVES = 0.0
 run = StageTrainer.run
 
 def train(home, printed, seconds):
@@ -123,7 +123,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize(("size", "seconds"), [("heads", 0.0), ("tiny", 0.0), ("heads", 1e9)])
 def test_ctrl_c_in_any_stage(cli, command, tmp_path, monkeypatch, size, seconds):
     """In the first update, within an epoch, at its end, in the last stage; with a state, and without any."""
-    monkeypatch.setattr(fitting, "SECONDS_BETWEEN_SAVES", seconds)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", seconds)
     if size == "tiny":
         command = ("train", "larp", "--dataset", heard_data(tmp_path).folder, "--size", "tiny")
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "whole"))
@@ -140,7 +140,7 @@ def test_ctrl_c_in_any_stage(cli, command, tmp_path, monkeypatch, size, seconds)
     for _ in places:
         stopped = cli(*command)
         assert stopped.code == 130
-        assert "the same command goes on from there" in stopped.err
+        assert "run the same command again to continue" in stopped.err
         left += states(home)
     assert bool(left) is (seconds == 0)
     final = cli(*command)
@@ -204,7 +204,7 @@ class TestLossesThatAreNoNumbers:
 
 @pytest.mark.usefixtures("quick")
 def test_a_damaged_state_is_named(cli, command, home, monkeypatch):
-    monkeypatch.setattr(fitting, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", 0.0)
     Interrupter(monkeypatch, StageTrainer, 3)
     assert cli(*command).code == 130
     (state,) = states(home)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.training.loop import batches
+from larpbench.training.trainer import batches
 
 N_TRACKS = 12
 playlists = st.lists(st.sets(st.integers(0, N_TRACKS - 1), max_size=6), max_size=8)

@@ -15,9 +15,8 @@ from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings
 from larpbench.encoders.larp.sizes import recipe
 from larpbench.encoders.larp.stage import StageTrainer
-from larpbench.encoders.towers.inputs import VectorInputs
+from larpbench.encoders.towers.inputs import TrackInputs, VectorInputs, features
 from larpbench.encoders.towers.sampling import PlaylistGraph
-from larpbench.encoders.towers.track_inputs import TrackInputs, features
 from larpbench.errors import TrainingError
 
 GROUPS, DIM, LISTED = 8, 16, 12

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from support.sounds import tone
 
-from larpbench.encoders.adapters.essentia import BLOCKS, DIM, EssentiaEncoder, flatten, signed_log
-from larpbench.encoders.adapters.essentia_tf import GraphEncoder, read_graph, without_tensorflow
+from larpbench.encoders.adapters.essentia import without_tensorflow
+from larpbench.encoders.adapters.essentia.encoder import BLOCKS, DIM, EssentiaEncoder, flatten, signed_log
+from larpbench.encoders.adapters.essentia.graphs import GraphEncoder, read_graph
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
 from larpbench.errors import DataError, EmbeddingError, MissingPartError, UsageError

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from support.weights_server import serving
 
 from larpbench.encoders.adapters.hf_audio import split_argument
+from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT, WAV2VEC2, run_layer
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.references.hf_audio import ENCODEC, HUBERT, WAV2VEC2, run_layer
 from larpbench.errors import DataError, MissingPartError, UsageError
-from larpbench.testing import check_encoder, check_golden
+from larpbench.testing import check_encoder, check_reference
 
 KINDS = {"hubert": HUBERT, "wav2vec2": WAV2VEC2, "encodec": ENCODEC}
 
@@ -23,9 +23,9 @@ KINDS = {"hubert": HUBERT, "wav2vec2": WAV2VEC2, "encodec": ENCODEC}
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
     made = {}
-    for name, golden in KINDS.items():
+    for name, reference in KINDS.items():
         made[name] = tmp_path_factory.mktemp(name)
-        golden.write(made[name])
+        reference.write(made[name])
     return made
 
 
@@ -40,7 +40,7 @@ def hubert(checkpoints, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_the_original_code(checkpoints, kind):
     """Stored references, and transformers itself on the same folder; what is allowed is 1e-4 of a vector's length."""
-    checks = check_golden(get_encoder(f"hf-audio:{checkpoints[kind]}"))
+    checks = check_reference(get_encoder(f"hf-audio:{checkpoints[kind]}"))
     assert [each.outcome for each in checks] == ["pass", "pass"], checks
     assert all(float(each.detail.split()[2]) < 1e-5 for each in checks), checks
 
@@ -49,10 +49,10 @@ def test_as_the_original_code(checkpoints, kind):
     ("kind", "layers"), [("hubert", (0, 1, 3)), ("wav2vec2", (0, 2, 3)), ("encodec", ("encoder",))]
 )
 def test_every_layer(checkpoints, kind, layers):
-    golden = KINDS[kind]
+    reference = KINDS[kind]
     for layer in layers:
         spec = get_encoder(f"hf-audio:{checkpoints[kind]}@{layer}")
-        batch = golden.batch(spec.card.sample_rate)
+        batch = reference.batch(spec.card.sample_rate)
         found = spec.build(EncodeContext(0, checkpoints[kind])).encode(batch)
         np.testing.assert_allclose(found, run_layer(checkpoints[kind], batch, spec.argument), rtol=1e-4, atol=1e-5)
         assert found.shape == (4, spec.card.dim)

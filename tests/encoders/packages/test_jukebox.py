@@ -12,10 +12,17 @@ import torch
 
 pytest.importorskip("jukebox_infer")
 
-from larpbench.encoders.adapters import jukebox
-from larpbench.encoders.adapters.jukebox import LAYER, PRIOR_FILE, VQVAE_FILE, JukeboxEncoder, load_prior, load_vqvae
+from larpbench.encoders.adapters.jukebox import encoder as jukebox
+from larpbench.encoders.adapters.jukebox.encoder import (
+    LAYER,
+    PRIOR_FILE,
+    VQVAE_FILE,
+    JukeboxEncoder,
+    load_prior,
+    load_vqvae,
+)
+from larpbench.encoders.adapters.jukebox.reference import JUKEBOX
 from larpbench.encoders.encoder import TrackBatch
-from larpbench.encoders.references.jukebox import JUKEBOX
 from larpbench.errors import DataError
 
 RATE = 44_100

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from larpbench.encoders.adapters.laion_clap import WEIGHTS_FILE, LaionClapEncoder
+from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, LaionClapEncoder
+from larpbench.encoders.adapters.laion_clap.reference import LAION_CLAP
 from larpbench.encoders.encoder import TrackBatch
-from larpbench.encoders.references.laion_clap import LAION_CLAP
 from larpbench.errors import DataError
 
 

@@ -17,7 +17,7 @@ from support.toy_training import (
 )
 
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run.keys import checkpoint_key, embedding_key
+from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.training import untrained
 
 
@@ -82,9 +82,9 @@ class TestKey:
         view = replace(
             whole, argument="left", card=whole.card.model_copy(update={"modalities": ()}), inputs=whole.inputs[:1]
         )
-        assert checkpoint_key(view, 0) == checkpoint_key(whole, 0)
+        assert Keys().checkpoint(view, 0) == Keys().checkpoint(whole, 0)
         assert store.checkpoint(view, 0) == store.checkpoint(whole, 0)
-        keys = {embedding_key(each, data, data.split("test"), 0) for each in (whole, view)}
+        keys = {Keys().embedding(each, data, data.split("test"), 0) for each in (whole, view)}
         assert len(keys) == 2
         train(store, whole)
         assert untrained(store, view, 0) == []
@@ -92,8 +92,8 @@ class TestKey:
 
     def test_vectors_of_other_weights_have_another_key(self, data):
         test = data.split("test")
-        keys = {embedding_key(toy(rate=rate).learning_from(data), data, test, 0) for rate in (1, 2)}
-        keys |= {embedding_key(toy().learning_from(data), data, test, seed) for seed in (0, 1)}
+        keys = {Keys().embedding(toy(rate=rate).learning_from(data), data, test, 0) for rate in (1, 2)}
+        keys |= {Keys().embedding(toy().learning_from(data), data, test, seed) for seed in (0, 1)}
         assert len(keys) == 3
 
 
@@ -102,5 +102,5 @@ def test_statistics_of_a_plug_in_depend_on_all_of_train(tmp_path):
     built_in = get_encoder("tfidf")
     plug_in = replace(built_in, plugin="somebody 1.0")
     for spec, same in ((built_in, True), (plug_in, False)):
-        keys = [embedding_key(spec, data, data.split("test"), 0) for data in (one, other)]
+        keys = [Keys().embedding(spec, data, data.split("test"), 0) for data in (one, other)]
         assert (keys[0] == keys[1]) is same

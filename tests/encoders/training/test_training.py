@@ -21,13 +21,13 @@ from support.toy_training import (
 )
 
 from larpbench.encoders.adapters.tfidf import TfidfEncoder
-from larpbench.encoders.checkpoints import CARD, read_card
+from larpbench.encoders.checkpoint_folder import CARD, read_card
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run.scaling import Standardiser
 from larpbench.encoders.run.training import untrained
 from larpbench.errors import MissingPartError
 from larpbench.tasks.validation import validation_recall
+from larpbench.vectors import Standardiser
 
 
 class TestOnce:

@@ -19,7 +19,7 @@ from support.toy_training import (
 
 from larpbench.benchmark.plan import plan
 from larpbench.benchmark.run import run
-from larpbench.encoders.checkpoints import CARD, read_card
+from larpbench.encoders.checkpoint_folder import CARD, read_card
 from larpbench.encoders.run.training import untrained
 from larpbench.errors import DataError, EmbeddingError, StorageError
 from larpbench.tasks.validation import validation_recall
@@ -137,7 +137,7 @@ class TestWhatGoesWrong:
         monkeypatch.setitem(ENCODERS._builtins, "toy", "nowhere:TOY")
         monkeypatch.setitem(ENCODERS._loaded, "toy", toy(factory=Failing))
         planned = plan(data, encoders=["toy", "tfidf"], seeds=2, output=tmp_path / "r", store=store)
-        summary = run(planned, store)
+        summary = run(planned)
         assert [planned.cell.encoder for planned, _ in summary.failed] == ["toy@one", "toy@one"]
         assert ["the fan broke" in message for _, message in summary.failed] == [True, True]
         assert [planned.cell.encoder for planned in summary.computed] == ["tfidf"]

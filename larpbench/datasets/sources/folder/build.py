@@ -23,10 +23,10 @@ from larpbench.datasets.audio_files.library import (
     walk,
 )
 from larpbench.datasets.audio_files.tags import Tags, read_tags
-from larpbench.datasets.audio_files.usable import find_usable
+from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.files import refuse_others
-from larpbench.datasets.left_out import LeftOut, with_names
-from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.datasets.losses import LossCounter, in_words, with_names
+from larpbench.datasets.schema import Dataset
 from larpbench.datasets.sources.folder.albums import album_groups, artist_groups
 from larpbench.datasets.sources.folder.playlist_files import PLAYLIST_READERS, read_playlist
 from larpbench.datasets.sources.folder.playlist_lookup import find_track
@@ -59,39 +59,32 @@ def build_folder(
     refuse_others(output)
     root = folder_without_links(audio)
     lists = folder_without_links(playlists) if playlists else None
-    left_out = LeftOut()
+    left_out = LossCounter()
     library = find_library(root, left_out)
     if not library.files:
         raise DataError(
             f"there are no audio files in {audio}", allowed=f"files that end with {', '.join(sorted(AUDIO_SUFFIXES))}"
         )
-    heard = find_usable(library.files, policy, options.split_seed)
-    if heard.clips.is_empty():
-        reasons = _in_words(left_out.by_reason() | heard.left_out)
+    ids = pl.DataFrame({"track_id": sorted(library.files)})
+    audible = audible_tracks(ids, library.files, root, policy, options.split_seed)
+    if audible.tracks.is_empty():
+        reasons = in_words(left_out.by_reason() | audible.left_out)
         raise DataError(f"none of the {len(library.files)} audio files can be used: {reasons}", where=str(audio))
-    tags = {track_id: read_tags(library.files[track_id]) for track_id in heard.clips["track_id"]}
+    tags = {track_id: read_tags(library.files[track_id]) for track_id in audible.tracks["track_id"]}
     if lists is None:
         entries, groups = _groups(tags)
         options = replace(options, notes=(*options.notes, NO_PLAYLISTS.format(groups=groups)))
     else:
         entries = _playlist_entries(lists, library, set(tags), left_out)
+    texts = {name: [getattr(each, name) for each in tags.values()] for name in ("title", "artist", "album")}
     return assemble(
-        heard.clips.join(_track_table(tags, library), on="track_id"),
+        audible.tracks.with_columns(pl.Series(name, column, pl.String) for name, column in texts.items()),
         entries,
         options,
         output,
-        audio=DatasetAudio(str(root), policy, heard.files),
-        left_out=left_out.by_reason() | heard.left_out,
+        audio=audible.audio,
+        left_out=left_out.by_reason() | audible.left_out,
     )
-
-
-def _track_table(tags: Mapping[str, Tags], library: AudioLibrary) -> pl.DataFrame:
-    rows = [
-        (track_id, found.title, found.artist, found.album, library.files[track_id].relative_to(library.root).as_posix())
-        for track_id, found in tags.items()
-    ]
-    columns = ("track_id", "title", "artist", "album", "audio")
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
 
 def _groups(tags: Mapping[str, Tags]) -> tuple[pl.DataFrame, str]:
@@ -104,7 +97,7 @@ def _groups(tags: Mapping[str, Tags]) -> tuple[pl.DataFrame, str]:
     )
 
 
-def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], left_out: LeftOut) -> pl.DataFrame:
+def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], left_out: LossCounter) -> pl.DataFrame:
     rows: list[tuple[str, str]] = []
     by_ending: list[tuple[int, str]] = []
     ids = _playlist_ids(folder, left_out)
@@ -133,7 +126,7 @@ def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], lef
     if not rows:
         raise DataError(
             f"{len(ids)} playlist files in {folder} name no audio file below {library.root}",
-            where=_in_words(left_out.by_reason()),
+            where=in_words(left_out.by_reason()),
             allowed="M3U, M3U8, PLS or XSPF with paths that lead into --audio",
         )
     if by_ending:
@@ -144,7 +137,7 @@ def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], lef
     return pl.DataFrame(rows, schema={"playlist_id": pl.String, "track_id": pl.String}, orient="row")
 
 
-def _playlist_ids(folder: Path, left_out: LeftOut) -> dict[Path, str]:
+def _playlist_ids(folder: Path, left_out: LossCounter) -> dict[Path, str]:
     """Return playlist file -> id: its path without the ending, or with it where two files would have the same id."""
     whole: dict[str, Path] = {}
     for path in walk(folder, left_out):
@@ -161,7 +154,3 @@ def _playlist_ids(folder: Path, left_out: LeftOut) -> dict[Path, str]:
     while torn := {name for name, count in Counter(ids.values()).items() if count > 1}:
         ids |= {name: name for name, playlist_id in ids.items() if playlist_id in torn}
     return {path: ids[name] for name, path in whole.items()}
-
-
-def _in_words(left_out: Mapping[str, int]) -> str:
-    return "; ".join(f"{count} {reason}" for reason, count in left_out.items())

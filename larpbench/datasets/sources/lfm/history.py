@@ -1,4 +1,4 @@
-"""What the drawn users of LFM have heard, and the texts of these tracks, out of the files of a copy."""
+"""Listening histories of a sample of LFM's users, and the texts of their tracks, out of the files of a copy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import polars as pl
 
 from larpbench import progress
 from larpbench.datasets.audio_files.named import NamedAudio
+from larpbench.datasets.raw_dataset import RawPlaylists
 from larpbench.datasets.schema import SplitRule
-from larpbench.datasets.sources.lfm.log import DrawnUsers
+from larpbench.datasets.sources.lfm.log import UserSample
 from larpbench.datasets.sources.lfm.tables import (
     ARTISTS_1B,
     COUNTS,
@@ -25,7 +26,6 @@ from larpbench.datasets.sources.lfm.tables import (
     find_table,
 )
 from larpbench.datasets.sources.lfm.times import OUTSIDE, Clock
-from larpbench.datasets.splits.builder import PlaylistLog
 from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError
 from larpbench.storage import atomic_file, storage_errors, write_text
@@ -59,22 +59,22 @@ class LfmFiles:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What users have heard.
+class ListeningHistory:
+    """What users have listened to.
 
     Attributes:
-        log: Users in the order in which they are drawn, with rows of `tracks`.
+        playlists: Users in the order in which they are drawn, with rows of `tracks`.
         tracks: Columns ``track`` (LFM's number) and ``track_id``.
         left_out: Reason -> number of rows of the log that do not count.
     """
 
-    log: PlaylistLog
+    playlists: RawPlaylists
     tracks: pl.DataFrame
     left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
-class _Known:
+class _TrackNumbers:
     """The tracks that count.
 
     Attributes:
@@ -116,33 +116,34 @@ def find_files(source: Path) -> LfmFiles:
     return LfmFiles(log, uris, tracks, artists)
 
 
-def read_heard(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None, work: Path) -> Heard:
-    """Return what the users that the rule draws have heard; read from `work` if it is there.
+def read_history(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None, work: Path) -> ListeningHistory:
+    """Return the histories of the users that the rule draws; read from `work` if they are there.
 
     Raises:
         DataError: If the log is damaged, or no row of it can be used.
     """
-    marker, arrays, names = (work / f"heard.{suffix}" for suffix in ("json", "npz", "parquet"))
+    marker, arrays, names = (work / f"history.{suffix}" for suffix in ("json", "npz", "parquet"))
     if not marker.is_file():
-        heard = _listen(files, rule, audio)
+        history = _read_log(files, rule, audio)
+        users = history.playlists
         with atomic_file(arrays) as temporary:
-            np.savez(temporary, ids=heard.log.ids, offsets=heard.log.offsets, tracks=heard.log.tracks)
+            np.savez(temporary, ids=users.ids.to_numpy().astype(str), offsets=users.offsets, tracks=users.tracks)
         with atomic_file(names) as temporary:
-            heard.tracks.write_parquet(temporary)
-        write_text(marker, json.dumps({"order": heard.log.order, "left_out": heard.left_out}))
-        return heard
+            history.tracks.write_parquet(temporary)
+        write_text(marker, json.dumps({"order": users.order, "left_out": history.left_out}))
+        return history
     state = json.loads(marker.read_text(encoding="utf-8"))
     with storage_errors(arrays, "read"), np.load(arrays) as stored:
-        log = PlaylistLog(stored["ids"], stored["offsets"], stored["tracks"], state["order"])
-    return Heard(log, read_parquet(names), state["left_out"])
+        users = RawPlaylists(pl.Series(stored["ids"]), stored["offsets"], stored["tracks"], state["order"])
+    return ListeningHistory(users, read_parquet(names), state["left_out"])
 
 
-def read_texts(files: LfmFiles, heard: Heard, work: Path) -> pl.DataFrame:
-    """Return ``track``, ``title``, ``artist`` of what was heard; read from `work` if it is there."""
+def read_texts(files: LfmFiles, history: ListeningHistory, work: Path) -> pl.DataFrame:
+    """Return ``track``, ``title``, ``artist`` of the tracks of a history; read from `work` if it is there."""
     path = work / "texts.parquet"
     if path.is_file():
         return read_parquet(path)
-    texts = _rows_of(files.tracks, "track_id", heard.tracks["track"])
+    texts = _rows_of(files.tracks, "track_id", history.tracks["track"])
     if files.artists is not None:
         names = _rows_of(files.artists, "artist_id", texts["artist_id"].drop_nulls().unique())
         texts = texts.join(names, on="artist_id", how="left", maintain_order="left")
@@ -152,11 +153,11 @@ def read_texts(files: LfmFiles, heard: Heard, work: Path) -> pl.DataFrame:
     return texts
 
 
-def _listen(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Heard:
-    known = _known_tracks(files.uris, audio)
+def _read_log(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> ListeningHistory:
+    numbers = _track_numbers(files.uris, audio)
     timed = "timestamp" in files.log.places
-    asked = (rule.test_playlists or 0) + (rule.valid_playlists or 0)
-    users = DrawnUsers(rule.seed, asked, rule.train_tracks or 0, timed=timed)
+    evaluated = (rule.test_playlists or 0) + (rule.valid_playlists or 0)
+    users = UserSample(rule.seed, evaluated, rule.train_tracks or 0, timed=timed)
     clock = Clock(files.log.path.name) if timed else None
     rows = readable = 0
     for chunk in files.log.chunks():
@@ -167,50 +168,49 @@ def _listen(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Heard
         mine = whole.filter(pl.col("user_id").is_in(users.wanted(whole["user_id"])))
         tracks = mine["track_id"].to_numpy()
         usable = np.ones(len(tracks), dtype=bool)
-        if known is not None:
-            place = np.searchsorted(known.keys, tracks).clip(max=len(known.keys) - 1)
-            usable = known.keys[place] == tracks
-            tracks = known.track[place]
+        if numbers is not None:
+            place = np.searchsorted(numbers.keys, tracks).clip(max=len(numbers.keys) - 1)
+            usable = numbers.keys[place] == tracks
+            tracks = numbers.track[place]
         times = mine["timestamp"].to_numpy() if timed else np.zeros(len(tracks))
         users.add(mine["user_id"].to_numpy()[usable], tracks[usable].astype(np.uint32), times[usable].astype(np.uint32))
     left_out = {UNREADABLE: rows - readable}
     if clock is not None:
         clock.close(readable)
         left_out = {UNREADABLE: rows - readable + clock.unreadable, WRONG_TIME: clock.outside}
-    log = users.log()
+    playlists = users.playlists()
     lost = sum(left_out.values())
-    if not len(log) or 2 * lost > rows:
+    if not len(playlists) or 2 * lost > rows:
         because = f"{left_out[UNREADABLE]} cannot be read" + (
             f", {left_out[WRONG_TIME]} are {OUTSIDE}" if left_out.get(WRONG_TIME) else ""
         )
         raise DataError(
             f"most of {rows} rows cannot be used: {because}"
-            if len(log)
+            if len(playlists)
             else f"none of {rows} rows can be used: {because}, the rest name tracks that are not known",
             where=str(files.log.path),
             allowed="numbers of users and tracks"
-            + (" that spotify-uris.tsv.bz2 has" if known is not None else "")
+            + (" that spotify-uris.tsv.bz2 has" if numbers is not None else "")
             + ("; dates, or seconds since 1970 or thousandths, millionths, billionths of them" if timed else ""),
         )
-    return _numbered(log, known, left_out)
+    return _numbered(playlists, numbers, left_out)
 
 
-def _numbered(log: PlaylistLog, known: _Known | None, left_out: dict[str, int]) -> Heard:
-    """Put rows of a table of just those tracks that were heard in place of LFM's numbers."""
-    present = np.zeros(int(log.tracks.max()) + 1, dtype=bool)
-    for _, _, heard in log.blocks():
-        present[heard] = True
-    numbers = np.flatnonzero(present).astype(np.uint32)
-    log.renumber((np.cumsum(present, dtype=np.uint32) - 1).astype(np.uint32))
-    tracks = pl.DataFrame({"track": numbers})
-    if known is None:
+def _numbered(playlists: RawPlaylists, numbers: _TrackNumbers | None, left_out: dict[str, int]) -> ListeningHistory:
+    """Put rows of a table of just those tracks that occur in place of LFM's numbers."""
+    present = np.zeros(int(playlists.tracks.max()) + 1, dtype=bool)
+    for _, _, block in playlists.blocks():
+        present[block] = True
+    playlists.renumber((np.cumsum(present, dtype=np.uint32) - 1).astype(np.uint32))
+    tracks = pl.DataFrame({"track": np.flatnonzero(present).astype(np.uint32)})
+    if numbers is None:
         tracks = tracks.with_columns(track_id=pl.col("track").cast(pl.String))
     else:
-        tracks = tracks.join(known.ids, on="track", how="left", maintain_order="left")
-    return Heard(log, tracks, left_out)
+        tracks = tracks.join(numbers.ids, on="track", how="left", maintain_order="left")
+    return ListeningHistory(playlists, tracks, left_out)
 
 
-def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None:
+def _track_numbers(uris: Table | None, audio: NamedAudio | None) -> _TrackNumbers | None:
     """Return the tracks that have a Spotify id, if the copy has those, and a file, if there is audio; None for all."""
     if uris is None:
         if audio is None:
@@ -230,13 +230,13 @@ def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _Known | None
     if names.is_empty():
         raise DataError(
             "no track has both a Spotify id and an audio file" if audio is not None else "no track has a Spotify id",
-            where=str(audio.given if audio is not None else uris and uris.path),
+            where=str(audio.source if audio is not None else uris and uris.path),
             allowed="files named by the ids that spotify-uris.tsv.bz2 has" if audio is not None else "track_id, uri",
         )
     names = names.unique("track_id", keep="first", maintain_order=True).sort("track_id")
     one = names.select("id", pl.col("track_id").min().over("id").cast(pl.UInt32).alias("track"))
     ids = one.unique("track").select("track", pl.col("id").alias("track_id"))
-    return _Known(names["track_id"].to_numpy().astype(np.int64), one["track"].to_numpy(), ids)
+    return _TrackNumbers(names["track_id"].to_numpy().astype(np.int64), one["track"].to_numpy(), ids)
 
 
 def _rows_of(table: Table, column: str, wanted: pl.Series) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """A listening log, read once: of all users only those that were drawn are kept, so memory does not grow with the log.
 
 Users come in the order of a hash of the seed and their id: first those for test, then for valid, then train users until
-they have heard enough tracks, then some spare ones in place of users that turn out to have too few tracks. Who they are
-is known only when the whole log has been read, but a user beyond the last one needed so far can never come back: every
+they have played enough tracks, then some spare ones for users that turn out to have too few tracks. Who they are is
+known only when the whole log has been read, but a user beyond the last one needed so far can never come back: every
 further user, and every further track of one, only moves that limit down.
 """
 
@@ -11,25 +11,25 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.splits import rules as splits
-from larpbench.datasets.splits.builder import PlaylistLog
+from larpbench.datasets.raw_dataset import RawPlaylists
+from larpbench.datasets.splits import rules
 
 _ROWS_BEFORE_PRUNING = 4_000_000
 
 
-class DrawnUsers:
-    """The users that are needed, and what they have heard.
+class UserSample:
+    """The users that are needed, and their listening events.
 
     Args:
         seed: Drives the order of the users.
-        asked: How many users valid and test need.
-        train_tracks: How many tracks train users have heard together.
-        timed: Whether it is known when a track was heard.
+        evaluated: How many users valid and test need.
+        train_tracks: How many tracks train users have played together.
+        timed: Whether the log says when a track was played.
     """
 
-    def __init__(self, seed: int, asked: int, train_tracks: int, *, timed: bool) -> None:
-        self._seed, self._asked, self._train_tracks, self._timed = seed, asked, train_tracks, timed
-        self._spare = asked // 10 + 20
+    def __init__(self, seed: int, evaluated: int, train_tracks: int, *, timed: bool) -> None:
+        self._seed, self._evaluated, self._train_tracks, self._timed = seed, evaluated, train_tracks, timed
+        self._spare = evaluated // 10 + 20
         self._keys: dict[int, float] = {}
         self._codes: dict[int, int] = {}  # of all users that were ever wanted, as they came
         self._limit = 2.0
@@ -41,13 +41,13 @@ class DrawnUsers:
         found = []
         for user in users.unique():
             if user not in self._keys:
-                self._keys[user] = splits.uniform(self._seed, str(user))
+                self._keys[user] = rules.uniform(self._seed, str(user))
             if self._keys[user] <= self._limit:
                 found.append(user)
         return found
 
     def add(self, users: np.ndarray, tracks: np.ndarray, times: np.ndarray) -> None:
-        """Keep what wanted users have heard.
+        """Keep listening events of wanted users.
 
         Args:
             users: (n,) int64.
@@ -62,13 +62,14 @@ class DrawnUsers:
         if self._rows > 1.25 * self._rows_after_pruning + _ROWS_BEFORE_PRUNING:
             self._prune()
 
-    def log(self) -> PlaylistLog:
+    def playlists(self) -> RawPlaylists:
         """Return the users in their order, each with the tracks in the order of time, or once where it is unknown.
 
         Only the users that may be needed are in it; there are more of them than needed.
         """
         if not self._rows:
-            return PlaylistLog(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.uint32), "unknown")
+            nobody = pl.Series(dtype=pl.String)
+            return RawPlaylists(nobody, np.zeros(1, np.int64), np.empty(0, np.uint32), "unknown")
         self._prune()
         ids, rank = self._ranked()
         order = np.argsort(rank, kind="stable")
@@ -76,11 +77,12 @@ class DrawnUsers:
         tracks, times = (np.concatenate(column)[order] for column in self._columns[1:])
         lengths, kept = [], []
         for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-            heard = tracks[start:stop]
-            kept.append(heard[np.lexsort((heard, times[start:stop]))] if self._timed else np.unique(heard))
+            mine = tracks[start:stop]
+            kept.append(mine[np.lexsort((mine, times[start:stop]))] if self._timed else np.unique(mine))
             lengths.append(len(kept[-1]))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return PlaylistLog(ids, offsets, np.concatenate(kept), "heard" if self._timed else "unknown")
+        names = pl.Series(ids).cast(pl.String)
+        return RawPlaylists(names, offsets, np.concatenate(kept), "timed" if self._timed else "unknown")
 
     def _ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (u,) int64 the users with rows, in their order, and (n,) int32 the place of each row's user there."""
@@ -95,9 +97,9 @@ class DrawnUsers:
     def _prune(self) -> None:
         """Drop the rows of users that cannot be needed any more."""
         ids, rank = self._ranked()
-        late = rank >= self._asked
-        train = train_users(rank[late] - self._asked, np.concatenate(self._columns[1])[late], self._train_tracks)
-        needed = self._asked + train + self._spare
+        late = rank >= self._evaluated
+        train = train_users(rank[late] - self._evaluated, np.concatenate(self._columns[1])[late], self._train_tracks)
+        needed = self._evaluated + train + self._spare
         if needed < len(ids):
             self._limit = self._keys[int(ids[needed - 1])]
             kept = rank < needed
@@ -107,11 +109,11 @@ class DrawnUsers:
 
 
 def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
-    """Return how many of the first users have heard `count` different tracks together; all if they have heard fewer.
+    """Return how many of the first users have played `count` different tracks together; all if they have played fewer.
 
     Args:
         places: (n,) the place of each row's user, from 0 on.
-        tracks: (n,) what was heard.
+        tracks: (n,) what was played.
         count: How many tracks.
     """
     if not len(places):
@@ -120,5 +122,5 @@ def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
     tracks, places = tracks[order], places[order]
     first = np.ones(len(tracks), dtype=bool)
     first[1:] = tracks[1:] != tracks[:-1]
-    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that nobody before has heard
+    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that no user before has played
     return min(int(np.searchsorted(np.cumsum(new), count)) + 1, len(new))

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from larpbench import progress, storage
+from larpbench.datasets.build import DatasetOptions, build_dataset
+from larpbench.datasets.catalogue import DatasetSource
 from larpbench.datasets.files import already_built
-from larpbench.datasets.raw_dataset import Collected, CollectedOptions, build_collected
+from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
 from larpbench.datasets.schema import Manifest, SplitName
 from larpbench.datasets.sources.mpd.pieces import Pieces
 from larpbench.datasets.sources.mpd.slices import SliceSource, open_slices, parse_slice, unzipped
-from larpbench.datasets.splits import rules as splits
-from larpbench.datasets.splits.builder import SHORTEST_TRAIN, Claims, PlaylistLog
+from larpbench.datasets.splits import rules
+from larpbench.datasets.splits.builder import SHORTEST_TRAIN, SplitBuilder
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 from larpbench.storage import storage_errors
 
+MPD = DatasetSource(
+    "mpd",
+    "the Million Playlist Dataset, from your own copy",
+    build="larpbench dataset build mpd --source spotify_million_playlist_dataset.zip --preset paper",
+)
 LICENCE = "Million Playlist Dataset: research only, not commercial, not to be passed on (Spotify's terms)"
 NOTE = (
     "The split of the Million Playlist Dataset is a seeded draw of our own: which playlists a paper drew is published "
@@ -29,7 +37,7 @@ VISIBLE = 100
 """Challenge playlists with so many visible tracks can be test playlists: LARP's seem to have been drawn from these."""
 
 
-def build_mpd(source: Path, options: CollectedOptions, output: Path, challenge: Path | None = None) -> Manifest:
+def build_mpd(source: Path, options: DatasetOptions, output: Path, challenge: Path | None = None) -> Manifest:
     """Build a data set from slices of playlists.
 
     The slices are read one by one, and what is kept of each lies in a work folder beside `output` until the data set is
@@ -51,8 +59,9 @@ def build_mpd(source: Path, options: CollectedOptions, output: Path, challenge: 
         with storage.work_folder(output, key) as work:
             if (done := already_built(output, recipe, options.rule)) is not None:
                 return done
-            collected, n_challenge = _collect(slices, challenge, work)
-            return build_collected(collected, options, lambda claims: _draw(claims, n_challenge), output, recipe)
+            raw, n_challenge = _raw_dataset(slices, challenge, work)
+            assign = partial(_assign, n_challenge=n_challenge)
+            return build_dataset(raw, options, output, assign=assign, recipe=recipe)
 
 
 def _stamp(path: Path | None) -> list[int]:
@@ -78,7 +87,7 @@ def _read(slices: SliceSource, challenge: Path | None, work: Path) -> Pieces:
     return pieces
 
 
-def _collect(slices: SliceSource, challenge: Path | None, work: Path) -> tuple[Collected, int]:
+def _raw_dataset(slices: SliceSource, challenge: Path | None, work: Path) -> tuple[RawDataset, int]:
     """Return everything that was read, and how many of the last playlists are those of the challenge set."""
     pieces = _read(slices, challenge, work)
     ids, offsets, tracks, n_challenge = pieces.playlists(last_apart=challenge is not None)
@@ -108,9 +117,9 @@ def _collect(slices: SliceSource, challenge: Path | None, work: Path) -> tuple[C
         "playlists without tracks": counts["without_tracks"],
     }
     return (
-        Collected(
+        RawDataset(
             pieces.tracks(),
-            PlaylistLog(ids, offsets, tracks, "listed"),
+            RawPlaylists(pl.Series(ids).cast(pl.String), offsets, tracks, "listed"),
             source + (" and the challenge set" if challenge is not None else ""),
             LICENCE,
             {reason: count for reason, count in left_out.items() if count},
@@ -126,35 +135,31 @@ def _gaps(missing: tuple[tuple[int, int], ...], most: int = 3) -> str:
     return f"Slices are missing from this copy of the data set: playlists {shown}{more}."
 
 
-def _draw(claims: Claims, n_challenge: int) -> None:
-    """Draw the splits; the last `n_challenge` playlists of the log are those of the challenge set."""
-    rule, log = claims.rule, claims.log
-    own = len(log) - n_challenge
-    keys = splits.uniforms(rule.seed, names=map(str, log.ids.tolist()))
-    drawn = np.argsort(keys, kind="stable")
-    of_slices, of_challenge = drawn[drawn < own], drawn[drawn >= own]
-    for_train = np.arange(len(log)) < own
+def _assign(builder: SplitBuilder, n_challenge: int) -> None:
+    """Assign the splits; the last `n_challenge` playlists are those of the challenge set."""
+    rule, playlists = builder.rule, builder.playlists
+    if rule.rule != "paper" and rule.train_fraction is not None:
+        builder.draw_shares(n_challenge)
+        return
+    own = len(playlists) - n_challenge
+    order = np.argsort(rules.uniforms(rule.seed, names=playlists.ids), kind="stable")
+    of_slices, of_challenge = order[order < own], order[order >= own]
+    for_train = np.arange(len(playlists)) < own
 
-    def take(split: SplitName, rows: np.ndarray, count: int | None) -> None:
-        for_train[claims.take(split, iter(rows.tolist()), count)] = False
+    def take(split: SplitName, count: int | None) -> None:
+        rows = of_challenge if split == "test" and n_challenge else of_slices[for_train[of_slices]]
+        for_train[builder.take(split, iter(rows.tolist()), count)] = False
 
     if rule.rule == "paper":
-        claims.draw_train(rule.train_tracks or 0)
-        take("valid", of_slices, rule.valid_playlists)
-        take("test", of_challenge if n_challenge else of_slices[for_train[of_slices]], rule.test_playlists)
-        claims.keep_train(for_train, SHORTEST_TRAIN)
-        return
-    test, valid = of_slices, of_slices
-    if rule.train_fraction is not None:
-        shares = splits.draw_playlist_splits(pl.Series(log.ids[:own].astype(str)), rule.seed, rule.train_fraction)
-        test, valid = (np.flatnonzero((shares["split"] == name).to_numpy()) for name in ("test", "valid"))
-        for_train[valid] = False
-        for_train[test] = bool(n_challenge)
-    take("test", of_challenge if n_challenge else test, rule.test_playlists)
-    take("valid", valid if rule.train_fraction is not None else valid[for_train[valid]], rule.valid_playlists)
-    if rule.train_tracks is None:
-        claims.claim("train", np.flatnonzero(claims.open_to("train")))
-        claims.keep_train(for_train, rule.min_length or 1)
+        builder.draw_train(rule.train_tracks or 0)
+        take("valid", rule.valid_playlists)
+        take("test", rule.test_playlists)
     else:
-        claims.draw_train(rule.train_tracks)
-        claims.keep_train(for_train, SHORTEST_TRAIN)
+        take("test", rule.test_playlists)
+        take("valid", rule.valid_playlists)
+        if rule.train_tracks is None:
+            builder.assign("train", np.flatnonzero(builder.free()))
+            builder.keep_train(for_train, rule.min_length or 1)
+            return
+        builder.draw_train(rule.train_tracks)
+    builder.keep_train(for_train, SHORTEST_TRAIN)

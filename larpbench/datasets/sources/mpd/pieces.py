@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.assemble import clean_texts
+from larpbench.datasets.raw_dataset import clean_texts
 from larpbench.datasets.sources.mpd.slices import ParsedSlice
 from larpbench.storage import atomic_file, storage_errors, write_text
 from larpbench.table_files import read_parquet

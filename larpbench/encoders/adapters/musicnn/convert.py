@@ -19,7 +19,6 @@ from safetensors.torch import save
 
 from larpbench.encoders.adapters.musicnn.checkpoint import read_checkpoint
 from larpbench.encoders.adapters.musicnn.model import Musicnn
-from larpbench.encoders.adapters.musicnn.weights import NAMES, weights_path
 from larpbench.errors import DataError, LarpbenchError
 from larpbench.fingerprint import digest_file
 
@@ -52,10 +51,10 @@ def convert(wheel: Path, output: Path) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     written = []
     with zipfile.ZipFile(wheel) as archive:
-        for name in NAMES:
+        for name in ("msd", "mtt"):
             folder = f"musicnn/{name.upper()}_musicnn"
             index, data = archive.read(f"{folder}/.index"), archive.read(f"{folder}/.data-00000-of-00001")
-            path = output / weights_path(name).name
+            path = output / f"{name}.safetensors"
             path.write_bytes(save(network_of(read_checkpoint(index, data)).state_dict(), metadata={"licence": "ISC"}))
             written.append(path)
         written.append(output / "NOTICE")

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from larpbench.encoders.adapters.musicnn.frontend import log_mel, patches
-from larpbench.encoders.adapters.musicnn.model import PENULTIMATE, Musicnn, load_musicnn
-from larpbench.encoders.adapters.musicnn.weights import weights_path
-from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
+from larpbench.encoders.adapters.musicnn.model import PENULTIMATE, Musicnn
+from larpbench.encoders.encoder import TrackBatch
 
 _PATCHES_AT_ONCE = 2  # the largest activation is then 18 MB; more at once is slower, and needs more memory
 
@@ -38,13 +37,3 @@ class MusicnnEncoder:
             parts = [self._model(part).penultimate for part in torch.split(cut, _PATCHES_AT_ONCE)]
             vectors[row] = torch.cat(parts).mean(dim=0).cpu().numpy()
         return vectors
-
-
-def build_musicnn_msd(context: EncodeContext, argument: str | None) -> Encoder:
-    """Return the encoder trained on the tags of the Million Song Dataset."""
-    return MusicnnEncoder(load_musicnn(weights_path("msd")))
-
-
-def build_musicnn_mtt(context: EncodeContext, argument: str | None) -> Encoder:
-    """Return the encoder trained on the tags of MagnaTagATune."""
-    return MusicnnEncoder(load_musicnn(weights_path("mtt")))

@@ -1,0 +1,181 @@
+"""The one writer of data set folders: playlists or an artist graph, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from larpbench.datasets.artists.graph import ARTISTS, EDGES, FEATURES, SONGS, ArtistGraph, edge_groups
+from larpbench.datasets.files import (
+    AUDIO_FILES,
+    MANIFEST,
+    PLAYLISTS,
+    TRACKS,
+    feature_files,
+    fingerprint_of,
+    read_manifest,
+    something_else,
+    table_digests,
+    uncounted_playlists,
+)
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, TRACK_COLUMNS, DatasetAudio, Manifest
+from larpbench.fingerprint import digest_file
+from larpbench.storage import put_in_place, staging_folder
+from larpbench.table_files import scan_parquet
+
+_ROWS_AT_A_TIME = 1 << 20
+
+
+def write_dataset(
+    output: Path,
+    manifest: Manifest,
+    tracks: pl.DataFrame,
+    playlists: Iterable[pl.DataFrame] = (),
+    *,
+    audio: DatasetAudio | None = None,
+    graph: ArtistGraph | None = None,
+    features: Mapping[str, np.ndarray] | None = None,
+    attachments: Mapping[str, Path] | None = None,
+) -> Manifest:
+    """Write a data set folder and return its whole manifest.
+
+    A folder that already holds the same data set (by fingerprint) is left as it is, except for where its audio files
+    are and what bytes they have now.
+
+    Args:
+        output: Folder to write.
+        manifest: What the builder knows; counts, digests, fingerprint and audio are filled in here.
+        tracks: Columns of `TRACK_COLUMNS`; what is missing is null.
+        playlists: Columns `PLAYLIST_COLUMNS`, whole playlists in blocks, in the order of the playlist ids: only one
+            block has to fit into memory.
+        audio: The tracks' audio, if the data set has any.
+        graph: Artists, songs and edges, if the data set is an artist graph; its `features` are not looked at.
+        features: Name -> (artists, dim) float32 features of its artists, in their order.
+        attachments: Name -> file or folder on the same disk that is moved into the data set folder.
+
+    Raises:
+        DataError: If `output` holds something else.
+    """
+    missing = {name: pl.lit(None, dtype=kind) for name, kind in TRACK_COLUMNS.items() if name not in tracks.columns}
+    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS))
+    if not tracks["track_id"].is_sorted():
+        tracks = tracks.sort("track_id")
+    counts = {f"{name}.tracks": tracks.filter(pl.col("split") == name).height for name in SPLITS}
+    with staging_folder(output) as folder:
+        staged = folder / PLAYLISTS
+        playlist_counts, uncounted = _write_blocks(playlists, staged)
+        counts |= playlist_counts
+        if graph is not None:
+            graph = replace(graph, features=_write_features(folder, graph, features or {}))
+            counts |= {f"{name}.artists": len(graph.rows(name)) for name in SPLITS} | edge_groups(graph)
+        elif without_artist := tracks.filter(pl.col("artist").fill_null("") == "").height:
+            counts["tracks.without_artist"] = without_artist
+        cells = {column: _stored_cells(staged, column) for column in PLAYLIST_COLUMNS}
+        digests = table_digests(tracks, cells, audio, graph)
+        located = {} if audio is None else {"audio_root": audio.root, "audio_policy": audio.policy}
+        found = {"counts": counts, "uncounted": uncounted, "digests": digests, "fingerprint": fingerprint_of(digests)}
+        manifest = manifest.model_copy(update=found | located)
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            if audio is None or audio.root in (attachments or {}):  # in which case its files are those that lie there
+                return _same_or_refuse(output, manifest, {}, folder)
+            return _same_or_refuse(output, manifest, {TRACKS: tracks, AUDIO_FILES: audio.files}, folder)
+        tables = {TRACKS: tracks}
+        if audio is not None:
+            tables[AUDIO_FILES] = audio.files
+        if graph is not None:
+            tables |= {ARTISTS: graph.artists, SONGS: graph.songs, EDGES: graph.edges}
+        for name, table in tables.items():
+            table.write_parquet(folder / name)
+        for name, path in (attachments or {}).items():
+            path.rename(folder / name)
+        written = {path.name: digest_file(path) for path in sorted(folder.glob("*.parquet"))}
+        manifest = _write_manifest(folder, manifest, written)
+        put_in_place(folder, output)
+    return manifest
+
+
+def _write_manifest(folder: Path, manifest: Manifest, tables: dict[str, str]) -> Manifest:
+    written = manifest.model_copy(update={"files": tables})
+    (folder / MANIFEST).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return written
+
+
+def _write_features(folder: Path, graph: ArtistGraph, features: Mapping[str, np.ndarray]) -> dict[str, Path]:
+    (folder / FEATURES).mkdir()
+    for name, values in features.items():
+        np.savez(folder / FEATURES / f"{name}.npz", ids=graph.ids, embeddings=values)
+    return feature_files(folder)
+
+
+def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Write blocks as one Parquet file; return how many playlists and entries each split has, and who is uncounted."""
+    counts = {f"{name}.{what}": 0 for name in SPLITS for what in ("playlists", "entries")}
+    uncounted: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    parts: list[Path] = []
+    for block in blocks:
+        parts.append(path.with_name(f"{len(parts):06d}.part"))
+        block.select(list(PLAYLIST_COLUMNS)).write_parquet(parts[-1])
+        found = block.group_by("split").agg(pl.col("playlist_id").n_unique(), pl.len())
+        for name, playlists, entries in found.iter_rows():
+            counts[f"{name}.playlists"] += playlists
+            counts[f"{name}.entries"] += entries
+        for name, playlists in uncounted_playlists(block)["split"].value_counts().iter_rows():
+            uncounted[name] += playlists
+    if len(parts) > 1:
+        scan_parquet(parts).sink_parquet(path)
+    elif parts:
+        parts.pop().rename(path)
+    else:
+        pl.DataFrame(schema=PLAYLIST_COLUMNS).write_parquet(path)
+    for part in parts:
+        part.unlink()
+    return counts, {name: playlists for name, playlists in uncounted.items() if playlists}
+
+
+def _stored_cells(path: Path, column: str) -> Iterator[str]:
+    """Yield a column of a Parquet file, a bounded number of rows at a time."""
+    stored = scan_parquet(path).select(column)
+    start = 0
+    while (part := stored.slice(start, _ROWS_AT_A_TIME).collect()).height:
+        yield from part[column]
+        start += part.height
+
+
+def _same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.DataFrame], staging: Path) -> Manifest:
+    """Return the manifest of the same data set, which is there already.
+
+    Args:
+        output: Where it is.
+        manifest: What would be written.
+        located: File name -> table that says where audio files are and what bytes they have, which is no part of the
+            fingerprint: the library may have been moved, or given other tags.
+        staging: Folder on the same disk for files on their way.
+
+    Raises:
+        DataError: If the folder holds something else.
+    """
+    if output.is_dir() and (output / MANIFEST).is_file():
+        existing = read_manifest(output)
+        if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
+            return _relocated(output, existing, manifest, located, staging) if located else existing
+    raise something_else(output)
+
+
+def _relocated(
+    folder: Path, existing: Manifest, new: Manifest, tables: Mapping[str, pl.DataFrame], staging: Path
+) -> Manifest:
+    """Take some tables in as they are now; the others are not touched, and no more trusted than before."""
+    for name, table in tables.items():
+        table.write_parquet(staging / name)
+    digests = existing.files | {name: digest_file(staging / name) for name in tables}
+    manifest = existing.model_copy(update={"audio_root": new.audio_root})
+    if (manifest.audio_root, digests) == (existing.audio_root, existing.files):
+        return existing
+    written = _write_manifest(staging, manifest, digests)
+    for name in (*tables, MANIFEST):
+        (staging / name).replace(folder / name)
+    return written

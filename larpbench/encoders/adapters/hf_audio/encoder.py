@@ -1,0 +1,96 @@
+"""Models of the hub that read the waveform: HuBERT, MERT-v0, wav2vec 2.0 and their kin, and EnCodec.
+
+What the checkpoint says of itself decides: sampling rate and normalisation come from its feature extractor, number and
+width of the layers from its configuration. Only models that transformers brings itself: no code of a checkpoint runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.towers.hub_models import Place, load_model, quiet
+from larpbench.errors import DataError
+
+_FOR_TRAINING = "masked_spec_embed"
+_SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
+
+
+class LayeredEncoder:
+    """Mean over time of the hidden states of one layer.
+
+    Args:
+        folder: Holds the checkpoint.
+        layer: 0 is what enters the first layer, n what the nth gives; None is the last.
+        place: Where and how it computes.
+    """
+
+    def __init__(self, folder: Path, layer: int | None, place: Place) -> None:
+        self._model, self._extractor = _loaded(folder, place)
+        self._layer = self._model.config.num_hidden_layers if layer is None else layer
+        self._device = place.device
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, width) float32 of `batch.audio`, (n, samples) float32 at the checkpoint's rate.
+
+        Raises:
+            EmbeddingError: If the batch has no audio.
+        """
+        import torch
+
+        rows = []
+        with torch.inference_mode():
+            for wave in _waves(batch, self._extractor):
+                given = self._model(wave.to(self._device), output_hidden_states=True)
+                rows.append(given.hidden_states[self._layer][0].mean(dim=0).float().cpu().numpy())
+        return np.stack(rows)
+
+
+class CodecEncoder:
+    """Mean over time of what EnCodec's encoder gives, before quantisation.
+
+    Args:
+        folder: Holds the checkpoint.
+        place: Where and how it computes.
+    """
+
+    def __init__(self, folder: Path, place: Place) -> None:
+        self._model, self._extractor = _loaded(folder, place)
+        self._device = place.device
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, width) float32 of `batch.audio`, (n, samples) float32 at the checkpoint's rate.
+
+        Raises:
+            EmbeddingError: If the batch has no audio.
+        """
+        import torch
+
+        rows = []
+        with torch.inference_mode():
+            for wave in _waves(batch, self._extractor):
+                rows.append(self._model.encoder(wave.to(self._device))[0].mean(dim=-1).float().cpu().numpy())
+        return np.stack(rows)
+
+
+def _loaded(folder: Path, place: Place) -> tuple[Any, Any]:
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    with quiet():
+        try:
+            extractor: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"no feature extractor can be read: {error}", where=str(folder)) from error
+    return load_model(AutoModel, folder, place, unused=_FOR_TRAINING), extractor
+
+
+def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes
+    """Yield the model's input for each clip alone: padding would change what normalisation sees."""
+    audio = batch.require_audio("hf-audio")
+    rate = extractor.sampling_rate
+    for clip in audio:
+        wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * rate)))
+        yield extractor(wave, sampling_rate=rate, return_tensors="pt")["input_values"]

@@ -1,0 +1,57 @@
+"""LAION's own checkpoint of CLAP for music (Wu et al. 2023), in the format of its authors' code."""
+
+from __future__ import annotations
+
+from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.reference import Reference
+from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.weights.finder import WeightFile, Weights
+from larpbench.runtime import torch_device
+
+_FILE = "music_audioset_epoch_15_esc_90.14.pt"
+
+
+def build_laion_clap(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the encoder with the fetched weights."""
+    from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, LaionClapEncoder
+
+    return LaionClapEncoder(context.weights_folder / WEIGHTS_FILE, torch_device())
+
+
+def _reference() -> Reference:
+    from larpbench.encoders.adapters.laion_clap.reference import LAION_CLAP
+
+    return LAION_CLAP
+
+
+LAION_CLAP = EncoderSpec(
+    EncoderCard(
+        name="laion-clap",
+        version=1,
+        summary="CLAP (Wu et al. 2023), LAION checkpoint",
+        modalities=("audio",),
+        dim=512,
+        sample_rate=48_000,
+        window_s=10.0,
+        pooling="mean over windows of 10 s, scaled to length 1",
+        weights=f"pretrained: {_FILE}",
+        licence="Apache-2.0, CC0-1.0",
+        training_data="music, AudioSet and LAION-Audio-630K: audio and captions",
+        paper="Wu et al. 2023, Large-scale Contrastive Language-Audio Pretraining",
+        original="laion-clap 1.1.7",
+        verification="the package's audio branch called literally, smaller tower, random weights: 4e-6 of a vector's "
+        "length",
+        tracks_per_second=0.3,
+    ),
+    factory=build_laion_clap,
+    reference=_reference,
+    requires=("transformers",),
+    versions=("torch>=2.6",),
+    weights=Weights(
+        "laion-clap-music",
+        licence="CC0-1.0",
+        size=2_350_000_000,
+        files=(WeightFile(_FILE, f"https://huggingface.co/lukewys/laion_clap/resolve/main/{_FILE}"),),
+    ),
+)

@@ -1,0 +1,121 @@
+"""LAION's own checkpoint of CLAP for music (Wu et al. 2023), in the format of its authors' code.
+
+The code itself needs an old numpy, torchvision and network when it is imported. None of that is needed here: its audio
+tower is the HTS-AT that larpbench has anyway, followed by two layers of projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.front_end import log_mel, windows
+from larpbench.encoders.towers.initial_weights import NOT_LEARNED, audio_state, read_state, refuse_other_shapes
+from larpbench.encoders.towers.settings import SwinSettings
+from larpbench.errors import DataError, named
+
+SAMPLE_RATE = 48_000
+"""Hz."""
+DIM = 512
+WEIGHTS_FILE = "music_audioset_epoch_15_esc_90.14.pt"
+_TOWER, _PROJECTION = "audio_branch.", "audio_projection."
+_INT16 = 32_767  # the authors' code rounds waveforms to 16 bits
+
+
+class LaionClapEncoder:
+    """The projected audio vector of CLAP: mean over windows of 10 s, scaled to length 1.
+
+    Args:
+        path: The checkpoint.
+        device: Where to compute, as torch names it.
+
+    Raises:
+        DataError: If the checkpoint is of another kind.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        state = read_checkpoint(path)
+        settings = _settings(state, path)
+        self._tower = AudioTower(settings)
+        _fill(self._tower, audio_state(state, _TOWER), path)
+        self._projection = nn.Sequential(nn.Linear(self._tower.width, DIM), nn.ReLU(), nn.Linear(DIM, DIM))
+        projection = {name: values for name, values in state.items() if name.startswith(_PROJECTION)}
+        _fill(self._projection, {name.removeprefix(_PROJECTION): each for name, each in projection.items()}, path)
+        for module in (self._tower, self._projection):
+            module.eval().to(device)
+        self._mel, self._device = settings.mel, device
+
+    @torch.inference_mode()
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, 512) float32, rows of length 1, of `batch.audio`, (n, samples) float32 at 48 kHz.
+
+        A clip of less than 10 s is repeated as often as it fits in whole, then filled up with zeros, as in training.
+
+        Raises:
+            EmbeddingError: If the batch has no audio.
+        """
+        audio = batch.require_audio("laion-clap")
+        vectors = np.empty((len(batch), DIM), dtype=np.float32)
+        for row, clip in enumerate(audio):
+            cut = windows(self._filled(clip), self._mel)[0]
+            projected = self._projection(self._tower(log_mel(cut.to(self._device), self._mel)))
+            vectors[row] = functional.normalize(projected.mean(dim=0), dim=0).cpu().numpy()
+        return vectors
+
+    def _filled(self, clip: np.ndarray) -> Tensor:
+        rounded = (np.clip(clip, -1, 1) * _INT16).astype(np.int16).astype(np.float32) / _INT16
+        length = round(self._mel.window_s * self._mel.sample_rate)
+        if len(rounded) < length:
+            rounded = np.tile(rounded, length // len(rounded))
+            rounded = np.pad(rounded, (0, length - len(rounded)))
+        return torch.from_numpy(rounded)[None]
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
+    """Return the weights of a checkpoint; numpy numbers, which lie beside them, are let through, and nothing else is.
+
+    Raises:
+        DataError: If it is none, or holds what only executing it could read.
+    """
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    allowed: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]  # the latter: numpy 1's name
+    allowed += [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
+    with torch.serialization.safe_globals(allowed):
+        return read_state(path)
+
+
+def _settings(state: Mapping[str, Tensor], path: Path) -> SwinSettings:
+    """Return the size of the tower, such as that of HTSAT-base for the music checkpoint."""
+    tables = sorted(  # one a block: (positions, heads)
+        (int(parts[0]), int(parts[2]), values.shape[1])
+        for name, values in state.items()
+        if (parts := name.removeprefix(f"{_TOWER}layers.").split("."))
+        and name.startswith(f"{_TOWER}layers.")
+        and name.endswith(".relative_position_bias_table")
+    )
+    stem = state.get(f"{_TOWER}patch_embed.proj.weight")
+    if not tables or stem is None:
+        raise DataError("this is no checkpoint of LAION's CLAP with an HTS-AT", where=str(path))
+    stages = range(tables[-1][0] + 1)
+    return SwinSettings(
+        width=stem.shape[0],
+        depths=tuple(sum(stage == each for each, _, _ in tables) for stage in stages),
+        heads=tuple(next(heads for each, _, heads in tables if each == stage) for stage in stages),
+    )
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    own = {name: values for name, values in module.state_dict().items() if not name.endswith(NOT_LEARNED)}
+    if absent := own.keys() - state.keys():
+        raise DataError(f"the checkpoint lacks weights of CLAP's audio side: {named(sorted(absent))}", where=str(path))
+    found = {name: state[name] for name in own}
+    refuse_other_shapes(found, own, path)
+    module.load_state_dict(found, strict=False)

@@ -1,0 +1,246 @@
+"""Recording: from the scores of a cell to its record."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.checkpoint_folder import read_card
+from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.names import encoder_origin
+from larpbench.encoders.run.store import StoredEmbeddings
+from larpbench.evaluation.metrics import MetricSpec
+from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
+from larpbench.recommenders import RECOMMENDERS
+from larpbench.recommenders.tuning import Tuned
+from larpbench.results.record import (
+    CellName,
+    CellRecord,
+    Costs,
+    Counts,
+    DatasetPart,
+    DrawsPart,
+    EncoderPart,
+    Failure,
+    FitPart,
+    Metric,
+    TrainingPart,
+    TrialPart,
+)
+from larpbench.results.removal import removal_part
+from larpbench.runtime import Cost, machine, torch_device, versions
+from larpbench.tasks import TASKS
+from larpbench.tasks.base import BoundCell, Task, TaskResult
+from larpbench.tasks.overlap import Removal
+
+_RECORDED_ELSEWHERE = {
+    *("encoder", "method", "settings", "seed", "start", "train_tracks"),
+    *("trained_on", "trained_on_folder", "trained_on_fingerprint", "wall_s", "cpu_s"),
+}
+
+
+class Recorder:
+    """Makes the records of one run.
+
+    Args:
+        task: The task.
+        dataset: The data set that is tested, before anything is removed.
+        removal: What protocol rule 13 removes; None if nothing.
+    """
+
+    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None) -> None:
+        self._task, self._dataset, self._removal = task, dataset, removal
+
+    def failed(self, cell: BoundCell, kind: str, message: str) -> CellRecord:
+        """Return the record of a cell that failed; no file of its encoder is read, which may be why it failed."""
+        return self._record(cell, status="failed", failure=Failure(kind=kind, message=message))
+
+    def scored(
+        self,
+        cell: BoundCell,
+        result: TaskResult,
+        metrics: tuple[Metric, ...],
+        stored: Mapping[SplitName, StoredEmbeddings],
+        checkpoint: Path | None,
+        cost: Cost,
+        *,
+        tuned: Tuned | None,
+        fit_s: float,
+        budget: int,
+        draws: DrawsPart | None,
+        playlists_file: str,
+    ) -> CellRecord:
+        """Return the record of a cell that was scored.
+
+        Args:
+            cell: Which.
+            result: Its scores.
+            metrics: Their means.
+            stored: Split -> the vectors that were read.
+            checkpoint: Folder of the encoder's weights, if it is trained.
+            cost: What scoring took.
+            tuned: The tuning of a learned recommender.
+            fit_s: Seconds of that recommender's fit.
+            budget: Trials of each tuning.
+            draws: Means on other draws of the seed tracks.
+            playlists_file: Name of the file of scores by query.
+        """
+        source = cell.spec.source
+        costs = self._costs(stored, cost, checkpoint)
+        recommender: dict[str, object] = {}
+        if result.fit:  # the task itself has learnt: its time is part of what scoring took
+            spent = result.fit.cost
+            recommender["fit"] = FitPart(settings=dict(cell.recommender.settings), facts=dict(result.fit.facts))
+            costs |= {
+                "fit_wall_s": spent.wall_s,
+                "score_wall_s": cost.wall_s - spent.wall_s,
+                "score_cpu_s": cost.cpu_s - spent.cpu_s,
+            }
+        if tuned:
+            trials = tuple(
+                TrialPart(params=each.params, valid_recall=each.valid_recall, failure=each.failure)
+                for each in tuned.trials
+            )
+            recommender |= {"params": tuned.params, "budget": budget, "trials": trials}
+            costs |= {"fit_wall_s": fit_s, "trial_wall_s": tuple(each.seconds for each in tuned.trials)}
+        return self._record(
+            cell,
+            status="ok",
+            recommender=recommender,
+            metrics=metrics,
+            training=_training(source, checkpoint) if checkpoint and source else None,
+            counts=_counts(result, self._removal),
+            diagnostics=dict(result.diagnostics),
+            draws=draws,
+            warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
+            playlists_file=playlists_file,
+            costs=Costs(**costs),
+        )
+
+    def _record(
+        self, cell: BoundCell, status: str, recommender: Mapping[str, object] | None = None, **parts: object
+    ) -> CellRecord:
+        dataset, spec = self._dataset, cell.spec
+        manifest, task_origin = dataset.manifest, TASKS.origin(self._task.name)
+        name = cell.recommender.name
+        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else task_origin
+        weights = spec.weights_digest(EncodeContext(cell.cell.seed, dataset.folder)) if status == "ok" else None
+        return CellRecord.model_validate(
+            {
+                "protocol": self._task.protocol,
+                "interval": INTERVAL,
+                "key": cell.key,
+                "row_key": cell.row_key,
+                "cell": CellName(**asdict(cell.cell)),
+                "status": status,
+                "dataset": DatasetPart(
+                    name=manifest.name,
+                    fingerprint=manifest.fingerprint,
+                    digests=manifest.digests,
+                    source=manifest.source,
+                    licence=manifest.licence,
+                    caption_template=manifest.caption_template,
+                    split=manifest.split.model_dump(mode="json"),
+                    notes=manifest.notes,
+                ),
+                "removal": removal_part(self._removal),
+                "encoder": EncoderPart(
+                    identity=spec.identity,
+                    card=spec.card.model_dump(mode="json"),
+                    embeddings_key=cell.embedding_key,
+                    weights_digest=weights,
+                    origin=encoder_origin(spec, task_origin),
+                    learnt_from=" and ".join(sorted({source.name for source in spec.sources})) or None,
+                ),
+                "recommender": {
+                    "name": name,
+                    "version": cell.recommender.version,
+                    "origin": asdict(origin),
+                    **(recommender or {}),
+                },
+                "versions": versions(),
+                "machine": {**machine(), "device": torch_device()},
+                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+                **parts,
+            }
+        )
+
+    def _costs(
+        self, stored: Mapping[SplitName, StoredEmbeddings], score: Cost, checkpoint: Path | None
+    ) -> dict[str, Any]:
+        card = read_card(checkpoint) if checkpoint else {}
+        encode_wall = sum(each.cost.wall_s for each in stored.values())
+        tracks = sum(len(self._dataset.split(name).track_ids) for name in stored)
+        return {
+            "encode_wall_s": encode_wall,
+            "encode_cpu_s": sum(each.cost.cpu_s for each in stored.values()),
+            "tracks_per_second": tracks / encode_wall if encode_wall else None,
+            "train_wall_s": card.get("wall_s", 0.0),
+            "train_cpu_s": card.get("cpu_s", 0.0),
+            "score_wall_s": score.wall_s,
+            "score_cpu_s": score.cpu_s,
+            "peak_memory_mb": score.peak_memory_mb,
+            "dim": next((each.vectors.shape[1] for each in stored.values()), 0),
+        }
+
+
+def summarise(result: TaskResult, specs: Iterable[MetricSpec]) -> tuple[Metric, ...]:
+    """Return the means of a cell with intervals, chance and ceiling."""
+    specs = tuple(specs)
+    per_query = [spec for spec in specs if spec.per_query]
+    stacked = np.stack([result.values[spec.column] for spec in per_query], axis=1)
+    lows, highs = bootstrap_interval(stacked[None])
+    intervals = {spec.column: (float(lows[i]), float(highs[i])) for i, spec in enumerate(per_query)}
+    metrics = []
+    for spec in specs:
+        low, high = intervals.get(spec.column, (None, None))
+        value = result.totals.get(spec.column)
+        metrics.append(
+            Metric(
+                name=spec.column,
+                value=float(result.values[spec.column].mean()) if value is None else value,
+                ci_low=low,
+                ci_high=high,
+                chance=float(result.chance[spec.column].mean()) if spec.quality else None,
+                ceiling=float(result.ceiling[spec.column].mean()) if spec.quality else None,
+                n=len(result.query_ids),
+                hits=result.hits_at[spec.k],
+                applicable=bool(spec.whole_list or spec.k < result.n_candidates.min()),
+            )
+        )
+    return tuple(metrics)
+
+
+def _counts(result: TaskResult, removal: Removal | None) -> Counts:
+    emptied = {"only tracks that were trained on": removal.emptied} if removal else {}
+    return Counts(
+        playlists=len(result.query_ids),
+        left_out={**result.left_out, **emptied},
+        tracks=len(result.item_ids),
+        candidates_min=int(result.n_candidates.min()),
+        candidates_mean=float(result.n_candidates.mean()),
+        heldout_mean=float(result.n_heldout.mean()),
+        tie_share={str(k): share for k, share in result.tie_share.items()},
+    )
+
+
+def _training(source: Dataset, checkpoint: Path) -> TrainingPart:
+    card = read_card(checkpoint)
+    history = [
+        {name: entry[name] for name in entry if name != "seconds"} if isinstance(entry, dict) else entry
+        for entry in card.get("history", [])
+    ]
+    return TrainingPart(
+        checkpoint=checkpoint.name,
+        method=card["method"],
+        settings=card["settings"],
+        trained_on=source.name,
+        trained_on_fingerprint=source.manifest.fingerprint,
+        facts={name: card[name] for name in card if name not in _RECORDED_ELSEWHERE} | {"history": history},
+    )

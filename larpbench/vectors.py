@@ -1,0 +1,46 @@
+"""Arithmetic on rows of vectors: unit length, and columns of one scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_TINY = 1e-12
+
+
+def unit_rows(vectors: np.ndarray, double: bool = True) -> np.ndarray:
+    """Scale rows to length 1; a zero row stays zero.
+
+    Args:
+        vectors: (n, dim) float32 or float64.
+        double: Whether lengths are computed in float64, as vectors for scoring require; else in the dtype of the rows.
+
+    Returns:
+        (n, dim) of the same dtype.
+    """
+    if not double:
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    lengths[lengths == 0] = 1.0
+    return vectors * (1.0 / lengths).astype(vectors.dtype)[:, None]
+
+
+class Standardiser:
+    """Each column minus its mean, divided by its standard deviation; a column that never varies becomes 0.
+
+    Args:
+        reference: (n, dim) float32, the rows that mean and deviation are taken of: train rows.
+        largest: Standardised values are cut to [-largest, largest], so that one outlier in one column does not decide
+            all inner products; None: no cut.
+    """
+
+    def __init__(self, reference: np.ndarray, largest: float | None = 10.0) -> None:
+        exact = reference.astype(np.float64)
+        self.mean, deviation = exact.mean(axis=0), exact.std(axis=0)
+        varies = deviation > 1e-6 * np.abs(self.mean)  # less is the rounding of float32
+        self.scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+        self.largest = largest
+
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32."""
+        scaled = (vectors - self.mean) * self.scale
+        return (scaled if self.largest is None else np.clip(scaled, -self.largest, self.largest)).astype(np.float32)

@@ -1,0 +1,57 @@
+"""Writes the stored references anew: ``python tests/support/make_references.py``, where the original code is installed.
+
+The tests compute those of transformers again and compare, so that nobody has to believe the files. Other packages are
+slow, or cannot be installed together: theirs are written by name, ``python tests/support/make_references.py mule``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from larpbench.encoders.adapters.clap.reference import CLAP, HTSAT
+from larpbench.encoders.adapters.text.reference import TEXT
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.reference import Reference
+
+STORED = {CLAP: (None, "audio", "text"), HTSAT: (None,), TEXT: (None,)}
+"""Reference -> the arguments that it has vectors of."""
+RATES = {CLAP: 48_000, HTSAT: 48_000, TEXT: None}
+"""Sample rates in Hz."""
+
+
+def computed(reference: Reference, folder: Path) -> dict[str, np.ndarray]:
+    """Run the original code on the tiny checkpoint."""
+    reference.write(folder)
+    batch = reference.batch(RATES[reference])
+    return {argument or "whole": reference.run(folder, batch, argument) for argument in STORED[reference]}
+
+
+def of_package(name: str) -> tuple[Reference, int]:
+    """Return the reference of an encoder, or of a kind of ``hf-audio``, and its sample rate in Hz."""
+    from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT, WAV2VEC2
+
+    for reference in (ENCODEC, HUBERT, WAV2VEC2):
+        if reference.stored.stem == name:
+            return reference, reference.sample_rate
+    spec = get_encoder(name)
+    return spec.reference(), spec.card.sample_rate
+
+
+def write(reference: Reference, vectors: dict[str, np.ndarray]) -> None:
+    """Store vectors where the reference expects them."""
+    np.savez_compressed(reference.stored, **vectors)
+
+
+if __name__ == "__main__":
+    for each in STORED if len(sys.argv) == 1 else ():
+        with tempfile.TemporaryDirectory() as made:
+            write(each, computed(each, Path(made)))
+    for each_name in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as made:
+            each, rate = of_package(each_name)
+            each.write(Path(made))
+            write(each, {"whole": each.run(Path(made), each.batch(rate), None)})
