@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
@@ -58,3 +59,16 @@ def test_contributing_names_every_folder():
         assert (ROOT / name).is_dir(), name
     for name in re.findall(r"`(larpbench/[\w/]+\.py)`", text):
         assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_modules_and_files_of_the_package_exist(path):
+    text = path.read_text(encoding="utf-8")
+    for name in set(re.findall(r"`(larpbench(?:/[\w-]+)+(?:\.\w+)?)`", text)):
+        assert (ROOT / name).exists(), name
+    for name in set(re.findall(r"\blarpbench(?:\.[a-z]\w*)+\.[A-Z]\w*", text)):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+    for module, names in re.findall(r"^from (larpbench[\w.]*) import (.+)$", text, re.MULTILINE):
+        for name in names.split(","):
+            assert hasattr(importlib.import_module(module), name.strip()), (module, name)
