@@ -74,7 +74,7 @@ def _print_encoders(rows: list[dict[str, str]]) -> None:
     """Print name, modality, dimension, status and summary, in lines of at most 100 characters."""
     columns = [
         (
-            row["name"].partition("[")[0].rstrip(":"),
+            row["name"].partition("[")[0].rstrip(":") if row["origin"] == "larpbench" else row["name"],
             row.get("modalities", "-"),
             row.get("dim", "-"),
             row["status"] + ("*" if row.get("unverified") else ""),

@@ -74,7 +74,6 @@ def test_lists_have_lines_of_a_usual_length(cli, kind):
     assert max(map(len, lines)) <= 100
 
 
-def test_the_list_of_encoders_has_four_columns(cli):
-    head, *lines = cli("list", "encoders", "tfidf").out.splitlines()
-    assert head.split() == ["NAME", "READS", "DIM", "STATUS"]
-    assert [line.split() for line in lines] == [["tfidf", "text", "1024", "ready"]]
+def test_the_list_of_encoders_says_name_modality_dimension_and_status(cli):
+    (line,) = cli("list", "encoders", "tfidf").out.splitlines()
+    assert line.split()[:4] == ["tfidf", "text", "1024", "ready"]

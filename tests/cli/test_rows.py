@@ -54,10 +54,10 @@ def test_seeds_of_two_experiments_are_never_averaged(cli, data, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     assert run(cli, data, alone, *RIDGE, "--seeds", "1", "--budget", "1").code == 0
     assert run(cli, data, both, *RIDGE, "--seeds", "3", "--budget", "2").code == 0
-    assert row_of(both)[0].seeds == 3
+    assert row_of(both)[0].random_seeds == 3
     assert run(cli, data, both, *RIDGE, "--seeds", "1", "--budget", "1").code == 0
     row, table = row_of(both)
-    assert row.seeds == 1
+    assert row.random_seeds == 1
     assert row.scores == row_of(alone)[0].scores
     assert any("3 older results" in note for note in table.footnotes)
 
@@ -68,7 +68,7 @@ def test_new_vectors_leave_the_old_ones_out_whatever_the_seed(cli, data, vectors
     with np.load(vectors) as stored:
         np.savez(vectors, ids=stored["ids"], embeddings=stored["embeddings"][:, ::2] + 1)
     assert run(cli, data, tmp_path / "r", *RIDGE, "--budget", "1", "--seeds", "1", encoders=encoder).code == 0
-    assert row_of(tmp_path / "r", encoder)[0].seeds == 1
+    assert row_of(tmp_path / "r", encoder)[0].random_seeds == 1
 
 
 def test_rows_of_two_experiments_do_not_merge(cli, data, tmp_path):

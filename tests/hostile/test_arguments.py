@@ -28,7 +28,7 @@ BASE = {
     "table": ("empty",),
     "compare": ("empty", "tfidf", "random"),
     "report": ("empty",),
-    "check": ("tfidf",),
+    "check": ("encoder", "tfidf"),
     "dataset check": ("small",),
     "dataset stats": ("small",),
     "dataset build mpd": ("--source", "empty"),
