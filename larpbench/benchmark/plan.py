@@ -76,7 +76,7 @@ class PlannedCell(BoundCell):
 
 @dataclass(frozen=True)
 class Unavailable:
-    """An encoder or recommender that was asked for and cannot run here.
+    """An encoder or recommender of the request that cannot run here.
 
     Attributes:
         name: Its name.
@@ -102,7 +102,7 @@ class Plan:
         store: Where embeddings and checkpoints are kept.
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
-        removal: What leaves the data set because an encoder was trained on it elsewhere; None if nothing does.
+        removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
     """
 
     task: Task[Any]
@@ -117,7 +117,7 @@ class Plan:
 
     @cached_property
     def tested(self) -> Dataset:
-        """The data set as every cell is tested on it: without what leaves."""
+        """The data set on which every cell is tested: without what is removed."""
         return self.removal.applied_to(self.dataset) if self.removal else self.dataset
 
     @property
@@ -127,7 +127,7 @@ class Plan:
 
     @property
     def queries(self) -> int:
-        """How many playlists, or artists, are asked about at most."""
+        """The largest number of queries (playlists, or artists)."""
         return self.dataset.manifest.counts[f"test.{self.task.query}s"]
 
     def estimated_seconds(self) -> float:

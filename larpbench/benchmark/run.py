@@ -18,7 +18,7 @@ from larpbench.encoders.run.store import StoredEmbeddings
 from larpbench.encoders.run.training import ensure_trained
 from larpbench.errors import LarpbenchError, StorageError, error_text
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer, TrainData, ValidData
-from larpbench.recommenders.tuning import Learner, Trial, Tuned, at_once
+from larpbench.recommenders.tuning import Learner, Trial, Tuning, at_once
 from larpbench.results.record import CellRecord, DrawsPart, Metric, RecommenderPart
 from larpbench.results.recorder import Recorder, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
@@ -143,7 +143,7 @@ class _Run:
             stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
         return stored, checkpoint
 
-    def _fit(self, planned: PlannedCell, vectors: dict[SplitName, np.ndarray]) -> tuple[Scorer, Tuned | None, float]:
+    def _fit(self, planned: PlannedCell, vectors: dict[SplitName, np.ndarray]) -> tuple[Scorer, Tuning | None, float]:
         """Return the recommender ready to score, its tuning if it was tuned, and the seconds of its fit."""
         kind, cell = planned.recommender, planned.cell
         if not isinstance(kind, LearnedRecommender):
@@ -206,6 +206,6 @@ def _is_done(planned: PlannedCell) -> bool:
     return cell_state(planned.path) in ("done", "stale")
 
 
-def _tuned_before(part: RecommenderPart) -> Tuned:
+def _tuned_before(part: RecommenderPart) -> Tuning:
     trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
-    return Tuned(part.params, trials, None)
+    return Tuning(part.params, trials, None)

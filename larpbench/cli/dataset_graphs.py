@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from larpbench.cli import options
-from larpbench.cli.built import print_built
+from larpbench.cli.build_summary import print_built
 
 if TYPE_CHECKING:
     from larpbench.datasets.artists.files import GraphTables

@@ -53,7 +53,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Tuning:
     """What tuning found.
 
     Attributes:
@@ -72,7 +72,7 @@ class Tuned:
         return next(trial for trial in self.trials if trial.params == self.params)
 
 
-def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: int = DEFAULT_BUDGET) -> Tuned:
+def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: int = DEFAULT_BUDGET) -> Tuning:
     """Try parameters and keep those with the best recall@10 on valid; of equals, the first.
 
     A trial that fails is recorded and the others go on.
@@ -101,7 +101,7 @@ def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: i
             f"all {len(trials)} trials of {kind.name} failed; the first: {trials[0].failure}",
             next_step="look at the embeddings (larpbench dataset check), or leave this recommender out",
         )
-    return Tuned(best.params, tuple(trials), best)
+    return Tuning(best.params, tuple(trials), best)
 
 
 def at_once(kind: LearnedRecommender, train: TrainData) -> int:
@@ -152,7 +152,7 @@ class Learner:
 
     def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
         self._budget = budget
-        self._tuned: dict[str, Tuned | LarpbenchError] = {}
+        self._tuned: dict[str, Tuning | LarpbenchError] = {}
         self._ahead: dict[tuple[str, int], tuple[LearnedRecommender, float]] = {}
 
     def knows(self, name: str) -> bool:
@@ -163,7 +163,7 @@ class Learner:
         """
         return name in self._tuned
 
-    def remember(self, name: str, tuned: Tuned) -> None:
+    def remember(self, name: str, tuned: Tuning) -> None:
         """Take a tuning that an earlier run did."""
         self._tuned[name] = tuned
 
@@ -200,7 +200,7 @@ class Learner:
 
     def fitted(
         self, name: str, kind: LearnedRecommender, seed: int, train: TrainData, valid: ValidData
-    ) -> tuple[LearnedRecommender, Tuned, float]:
+    ) -> tuple[LearnedRecommender, Tuning, float]:
         """Return a recommender fitted with the tuned parameters, the tuning, and the seconds of that one fit.
 
         Raises:

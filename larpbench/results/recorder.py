@@ -18,7 +18,7 @@ from larpbench.encoders.run.store import StoredEmbeddings
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.tuning import Tuned
+from larpbench.recommenders.tuning import Tuning
 from larpbench.results.record import (
     CellName,
     CellRecord,
@@ -70,7 +70,7 @@ class Recorder:
         checkpoint: Path | None,
         cost: Cost,
         *,
-        tuned: Tuned | None,
+        tuned: Tuning | None,
         fit_s: float,
         budget: int,
         draws: DrawsPart | None,

@@ -1,4 +1,4 @@
-"""What protocol rule 13 removed, as records keep it and as plans and tables tell it."""
+"""What protocol rule 13 removed, in records, plans and tables."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def as_sentence(part: RemovalPart) -> str:
     )
     return (
         f"Protocol rule 13: {part.tracks} of {part.of} test tracks are left out for every encoder, because a training "
-        f"has seen them: {why}. {part.seeds} seeds and {part.heldout} held-out entries went with them; "
-        f"{part.playlists} playlists were left without either and are not counted."
+        f"has seen them: {why}. {part.seeds} seed and {part.heldout} held-out entries are removed with them; "
+        f"{part.playlists} playlists are left without either and are not counted."
     )

@@ -1,4 +1,4 @@
-"""Tasks: what is asked of an encoder, scored query by query."""
+"""Tasks: kinds of queries to an encoder, scored query by query."""
 
 from __future__ import annotations
 

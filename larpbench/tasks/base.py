@@ -318,7 +318,7 @@ def _all_encoders() -> list[str]:
 
 
 def _is_left_out(name: str) -> bool:
-    """Whether ``all`` does not mean an encoder: it needs an argument, or wants to be asked for."""
+    """Whether ``all`` does not mean an encoder: it needs an argument, or runs only by name."""
     try:
         spec = ENCODERS.get(name)
         return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))

@@ -1,4 +1,4 @@
-"""Tested tracks that a trained encoder has seen: they leave, for every encoder of the table (protocol rule 13)."""
+"""Test tracks that an encoder was trained on: removed, for every encoder of the table (protocol rule 13)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from larpbench.fingerprint import digest, digest_columns
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the training on one data set has seen of the tested tracks.
+class TrainingOverlap:
+    """The test tracks that are also train or valid tracks of one other data set.
 
     Attributes:
         dataset: Name of the data set that was trained on.
         fingerprint: Its fingerprint.
-        by_id: Tested tracks whose id was among its train or valid tracks.
-        by_song: Other tested tracks whose artist and title were.
+        by_id: Test tracks whose id is among its train or valid tracks.
+        by_song: Other test tracks whose artist and title are.
     """
 
     dataset: str
@@ -34,20 +34,20 @@ class Seen:
 
 @dataclass(frozen=True)
 class Removal:
-    """The tracks that leave the test split, and what leaves with them.
+    """The tracks that are removed from the test split, and what is removed with them.
 
     Attributes:
         kept: (n,) bool over the test split's tracks, in their order.
-        sources: Whose training has seen the others; only data sets that have seen any.
-        ids_digest: Digest of the ids that leave.
-        seeds: Seeds that leave, over all playlists.
-        heldout: Held-out tracks that leave, over all playlists.
+        sources: Data sets whose training included the others.
+        ids_digest: Digest of the removed ids.
+        seeds: Removed seed tracks, over all playlists.
+        heldout: Removed held-out tracks, over all playlists.
         playlists: Playlists that had a seed and a held-out track and now lack one.
         emptied: Playlists that have no track left at all.
     """
 
     kept: np.ndarray
-    sources: tuple[Seen, ...]
+    sources: tuple[TrainingOverlap, ...]
     ids_digest: str
     seeds: int
     heldout: int
@@ -56,12 +56,12 @@ class Removal:
 
     @cached_property
     def key(self) -> str:
-        """The digest of what leaves and of why: part of the key of every cell."""
+        """The digest of what is removed, and why: part of the key of every cell."""
         return digest([self.ids_digest, [[each.dataset, each.fingerprint] for each in self.sources]])
 
     @property
     def tracks(self) -> int:
-        """How many tracks leave."""
+        """Number of removed tracks."""
         return int((~self.kept).sum())
 
     def applied_to(self, dataset: Dataset) -> Dataset:
@@ -70,7 +70,7 @@ class Removal:
 
 
 def find_removal(dataset: Dataset, sources: Iterable[Dataset]) -> Removal | None:
-    """Return what has to leave a data set before encoders that were trained elsewhere are tested on it.
+    """Return what must be removed from a data set before encoders that were trained elsewhere are tested on it.
 
     Args:
         dataset: What is tested.
@@ -78,7 +78,7 @@ def find_removal(dataset: Dataset, sources: Iterable[Dataset]) -> Removal | None
             must not be tested. Where that is the tested data set itself, its split has kept them apart.
 
     Returns:
-        None if nothing has to leave.
+        None if nothing is removed.
 
     Raises:
         ProtocolError: If no playlist is left that could be tested.
@@ -91,31 +91,31 @@ def find_removal(dataset: Dataset, sources: Iterable[Dataset]) -> Removal | None
     split = dataset.split("test")
     tested = split.tracks.select("track_id", song=song_keys(split.tracks))
     gone = pl.repeat(False, tested.height, dtype=pl.Boolean, eager=True)
-    found: list[Seen] = []
+    overlaps: list[TrainingOverlap] = []
     for fingerprint, source in sorted(foreign.items(), key=lambda pair: (pair[1].name, pair[0])):
         trained_on = source.tracks.filter(pl.col("split") != "test")
         seen = trained_on.select("track_id", song=song_keys(trained_on))
         same_id = tested["track_id"].is_in(seen["track_id"].implode())
         same_song = tested["song"].is_in(seen["song"].drop_nulls().implode()).fill_null(False) & ~same_id
         if same_id.any() or same_song.any():
-            found.append(Seen(source.name, fingerprint, int(same_id.sum()), int(same_song.sum())))
+            overlaps.append(TrainingOverlap(source.name, fingerprint, int(same_id.sum()), int(same_song.sum())))
             gone = gone | same_id | same_song
-    if not found:
+    if not overlaps:
         return None
-    removal = _counted(split, gone, tuple(found))
+    removal = _counted(split, gone, tuple(overlaps))
     if removal is None:
-        names = ", ".join(repr(each.dataset) for each in found)
+        names = ", ".join(repr(each.dataset) for each in overlaps)
         raise ProtocolError(
             f"all playlists of {dataset.name!r} that could be tested lose their seeds or their held-out tracks: "
             f"{int(gone.sum())} of {len(gone)} test tracks were in the training on {names}",
-            allowed="tested tracks that no training has seen (protocol rule 13)",
+            allowed="test tracks that no encoder was trained on (protocol rule 13)",
             next_step="leave the encoders with that @ out, or test on another data set",
         )
     return removal
 
 
-def _counted(split: Split, gone: pl.Series, sources: tuple[Seen, ...]) -> Removal | None:
-    """Count what leaves; None if nothing is left to be tested."""
+def _counted(split: Split, gone: pl.Series, sources: tuple[TrainingOverlap, ...]) -> Removal | None:
+    """Count what is removed; None if nothing is left to be tested."""
     ids = split.tracks["track_id"].filter(gone)
     seed, heldout, left = pl.col("role") == "seed", pl.col("role") == "heldout", pl.col("left")
     playlists = (
