@@ -15,6 +15,7 @@ Each function is pure and works on whole blocks of playlists.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,9 @@ class MetricSpec:
         quality: Whether more is better and chance and ceiling are defined; otherwise it only describes the lists.
         whole_list: Whether it still tells rankings apart where K reaches the number of candidates, so that there is no
             reason to print n/a.
+        compute: Returns its values, (p,) float64, from the hits among the first K, (p, K) bool, the numbers of held-out
+            tracks, (p,) int, and the artists of the first K, (p, K) int, -1 where a list has ended; None for those that
+            `list_quality` computes together.
     """
 
     name: str
@@ -43,20 +47,12 @@ class MetricSpec:
     per_query: bool = True
     quality: bool = True
     whole_list: bool = False
+    compute: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
 
     @property
     def column(self) -> str:
         """Name in tables: ``recall@10``."""
         return f"{self.name}@{self.k}"
-
-
-METRICS: tuple[MetricSpec, ...] = (
-    *(MetricSpec(name, k) for name in ("recall", "ndcg", "hit_rate") for k in CUTOFFS),
-    MetricSpec("mrr", LIST_LENGTH),
-    MetricSpec("map", LIST_LENGTH),
-    *(MetricSpec("unique_artist_share", k, quality=False) for k in CUTOFFS),
-    *(MetricSpec("coverage", k, per_query=False, quality=False) for k in CUTOFFS),
-)
 
 
 def discounts(k: int) -> np.ndarray:
@@ -156,15 +152,27 @@ def per_playlist(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -
     Returns:
         Column name -> (p,) float64.
     """
-    columns = list_quality(hits, n_heldout, CUTOFFS)
-    for k in CUTOFFS:
-        columns[f"unique_artist_share@{k}"] = _unique_share(artists[:, :k])
-    return columns
+    others = {
+        spec.column: spec.compute(hits[:, : spec.k], n_heldout, artists[:, : spec.k])
+        for spec in METRICS
+        if spec.compute
+    }
+    return list_quality(hits, n_heldout, CUTOFFS) | others
 
 
-def _unique_share(artists: np.ndarray) -> np.ndarray:
+def unique_artist_share(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -> np.ndarray:
+    """Return the distinct artists of each list over its length, see `MetricSpec.compute`."""
     ordered = np.sort(artists, axis=1)
     new = np.ones(ordered.shape, dtype=bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     listed = (artists >= 0).sum(axis=1)
     return (new & (ordered >= 0)).sum(axis=1) / np.maximum(listed, 1)
+
+
+METRICS: tuple[MetricSpec, ...] = (
+    *(MetricSpec(name, k) for name in ("recall", "ndcg", "hit_rate") for k in CUTOFFS),
+    MetricSpec("mrr", LIST_LENGTH),
+    MetricSpec("map", LIST_LENGTH),
+    *(MetricSpec("unique_artist_share", k, quality=False, compute=unique_artist_share) for k in CUTOFFS),
+    *(MetricSpec("coverage", k, per_query=False, quality=False) for k in CUTOFFS),
+)

@@ -317,7 +317,8 @@ def left_out(folder):
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory):
-    root = tmp_path_factory.mktemp("tones")
+    root = tmp_path_factory.mktemp("library") / "tones"  # a library of its own: its parent is read as one, too
+    root.mkdir()
     for number in range(3):
         write_tone(root / f"{number}.ogg", 300 + 90 * number, seconds=1.5, artist="A", title=f"T{number}")
     return root
