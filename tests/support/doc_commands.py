@@ -35,9 +35,10 @@ def resolved(words: list[str]) -> tuple[Any, list[str]]:
     """Return the command that the first words name, and the words behind them; fail if there is none."""
     from larpbench.cli import app
 
-    command, rest = typer.main.get_command(app), list(words)
+    command, rest, context = typer.main.get_command(app), list(words), None
     while hasattr(command, "resolve_command") and rest:
-        _, command, rest = command.resolve_command(command.make_context(command.name, [], resilient_parsing=True), rest)
+        context = command.make_context(command.name, [], parent=context, resilient_parsing=True)
+        _, command, rest = command.resolve_command(context, rest)
     return command, rest
 
 
