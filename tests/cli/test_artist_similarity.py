@@ -213,3 +213,13 @@ def test_the_figure_is_reproduced_and_resumed(cli, toy, tmp_path, monkeypatch):
     refused = cli("reproduce", "artist-similarity", "--dataset", toy, "--encoders", "clap,nothing")
     assert refused.code == 2
     assert "unknown encoder 'nothing'" in refused.err
+
+
+def test_the_flags_of_larpbench_0_1_are_options_of_the_task(cli, toy):
+    command = ("plan", "--task", "artist-similarity", "--dataset", toy, "--encoders", "clap", "--json")
+    earlier = cli(*command, "--layers", "0", "--epochs=1", "--songs", "all")
+    now = cli(*command, "-O", "layers=0", "-O", "epochs=1", "-O", "songs=all")
+    assert (earlier.code, now.code) == (0, 0), earlier.err + now.err
+    assert earlier.out == now.out
+    assert "note: --epochs is now a task option: -O epochs=1 (--epochs works in this version only)" in earlier.err
+    assert now.err == ""
