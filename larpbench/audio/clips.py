@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from larpbench.audio.decoding import with_sound
+from larpbench.audio.decoder_choice import with_sound
 from larpbench.audio.errors import CannotDecodeError, UnusableAudio
 from larpbench.audio.policy import AudioPolicy, clip_start
 from larpbench.audio.sound import Sound
