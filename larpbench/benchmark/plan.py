@@ -195,14 +195,14 @@ def plan(
         output.exists()
     chosen = TASKS.get(task).configured(task_options)
     load = cache(lambda: chosen.view(dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
-    scorers = chosen.recommenders(recommenders)
-    specs, unavailable = _ready(chosen.encoders(encoders, load), load())
-    dataset = load()
-    paired_with, broken = _recommenders(scorers, dataset)
+    named_recommenders, named_encoders = chosen.recommenders(recommenders), chosen.encoders(encoders, load)
+    tested = load()
+    specs, unavailable = _ready(named_encoders, tested)
+    paired_with, broken = _recommenders(named_recommenders, tested)
     unavailable += broken
-    removal = find_removal(dataset, [source for spec in specs.values() for source in spec.sources])
+    removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
-    planner = _Planner(chosen, dataset, removal, budget, draws, output, condition, store)
+    planner = _Planner(chosen, tested, removal, budget, draws, output, condition, store)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
@@ -215,7 +215,7 @@ def plan(
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
     _require_one_encoder_a_name(cells.values())
-    return Plan(chosen, dataset, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
+    return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
 
 
 def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:

@@ -29,10 +29,7 @@ larpbench list recommenders 'itemknn*'
 
 larpbench list encoders --json"""
 
-
 Kind = Literal["encoders", "recommenders", "datasets", "tasks"]
-
-
 _WIDTH = 100  # of a line of text
 
 
@@ -92,8 +89,7 @@ def _print_encoders(rows: list[dict[str, str]]) -> None:
 def _state(row: dict[str, str]) -> str:
     """Return the status of a row, with the package of a plug-in."""
     state = row.get("status", "ready")
-    state += f" (from {row['origin']})" if row["origin"] != "larpbench" else ""
-    return state + (", unverified" if row.get("unverified") else "")
+    return state if row["origin"] == "larpbench" else f"{state} (from {row['origin']})"
 
 
 def _encoders() -> list[dict[str, str]]:
