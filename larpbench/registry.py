@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ class Origin:
     @classmethod
     def of_object(cls, value: object) -> Origin:
         """Return the origin of an object of this process."""
-        kind = value if isinstance(value, type) else type(value)
+        kind = value if inspect.isroutine(value) or isinstance(value, type) else type(value)
         return cls(_IN_MEMORY, "0", f"{kind.__module__}:{kind.__qualname__}")
 
     def __str__(self) -> str:

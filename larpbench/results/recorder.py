@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.tuning import Tuning
+from larpbench.registry import Origin
 from larpbench.results.record import (
     CellName,
     CellRecord,
@@ -131,9 +133,11 @@ class Recorder:
         self, cell: BoundCell, status: str, recommender: Mapping[str, object] | None = None, **parts: object
     ) -> CellRecord:
         dataset, spec = self._dataset, cell.spec
-        manifest, task_origin = dataset.manifest, TASKS.origin(self._task.name)
-        name = cell.recommender.name
-        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else task_origin
+        manifest, task, name = dataset.manifest, self._task.name, cell.recommender.name
+        task_origin = TASKS.origin(task) if task in TASKS.names() else Origin.of_object(self._task)
+        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else Origin.of_object(cell.recommender)
+        if origin.in_memory and _package(origin) == _package(task_origin):  # it belongs to the task alone
+            origin = task_origin
         weights = spec.weights_digest(EncodeContext(cell.cell.seed, dataset.folder)) if status == "ok" else None
         return CellRecord.model_validate(
             {
@@ -193,6 +197,10 @@ class Recorder:
             "peak_memory_mb": score.peak_memory_mb,
             "dim": next((each.vectors.shape[1] for each in stored.values()), 0),
         }
+
+
+def _package(origin: Origin) -> str:
+    return re.split("[.:]", origin.target)[0]
 
 
 def failure_text(error: BaseException) -> str:
