@@ -238,7 +238,7 @@ def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
             raise UsageError(
                 f"two different encoders are called {planned.spec.identity!r}",
                 where=", ".join(sorted(folders)) or None,
-                allowed="one of them in a run; data sets that encoders were trained on need names of their own",
+                allowed="a label of its own for each, LABEL=ENCODER, and names of their own for data sets",
             )
 
 

@@ -18,6 +18,7 @@ from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest
+from larpbench.paths import without_folders
 from larpbench.registry import resolve
 
 
@@ -111,6 +112,7 @@ class EncoderSpec:
         takes: What follows the colon in its name, such as ``FILE``, in brackets if it may be left out; None if nothing
             does.
         argument: What followed it.
+        label: What its user calls it, as in ``LABEL=ENCODER``; None: nothing but its name.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
         check: Given the argument, a data set and splits, raises where it can be known beforehand that there are no
             vectors for them.
@@ -134,6 +136,7 @@ class EncoderSpec:
     weights: Weights | None = None
     takes: str | None = None
     argument: str | None = None
+    label: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
     check: Callable[[str | None, Dataset, Sequence[SplitName]], None] | None = None
     plugin: str | None = None
@@ -154,11 +157,23 @@ class EncoderSpec:
 
     @property
     def identity(self) -> str:
-        """Full name in results, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``."""
+        """Its name in results: the label, or else the name."""
+        return self.label or self.name
+
+    @property
+    def name(self) -> str:
+        """Full name, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``.
+
+        Of a file or folder it holds the name alone: results say nothing of the machine that they were made on.
+        """
         if self.combined:
             return "+".join(each.identity for each in self.inputs)
-        name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
+        name = self.card.name if self.argument is None else f"{self.card.name}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
+
+    @cached_property
+    def _shown_argument(self) -> str:
+        return without_folders(self.argument or "")
 
     @property
     def reads_audio(self) -> bool:

@@ -96,6 +96,9 @@ class EncoderPart(_Model):
     """The encoder that was tested."""
 
     identity: str
+    """Full name; of a file or folder without those that it lies in."""
+    label: str | None = Field(default=None, exclude_if=lambda label: label is None)
+    """What its user called it: then the name of the cell's encoder; null where that is the identity."""
     card: dict[str, Any]
     embeddings_key: str
     weights_digest: str | None

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from larpbench import storage
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import encoder_origin
 from larpbench.encoders.run.store import StoredEmbeddings
+from larpbench.errors import LarpbenchError, error_text
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
+from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.tuning import Tuning
 from larpbench.results.record import (
@@ -57,9 +60,10 @@ class Recorder:
     def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None) -> None:
         self._task, self._dataset, self._removal = task, dataset, removal
 
-    def failed(self, cell: BoundCell, kind: str, message: str) -> CellRecord:
+    def failed(self, cell: BoundCell, error: BaseException) -> CellRecord:
         """Return the record of a cell that failed; no file of its encoder is read, which may be why it failed."""
-        return self._record(cell, status="failed", failure=Failure(kind=kind, message=message))
+        message = hide_folders(failure_text(error), [self._dataset.folder, storage.home()])
+        return self._record(cell, status="failed", failure=Failure(kind=type(error).__name__, message=message))
 
     def scored(
         self,
@@ -152,7 +156,8 @@ class Recorder:
                 ),
                 "removal": removal_part(self._removal),
                 "encoder": EncoderPart(
-                    identity=spec.identity,
+                    identity=spec.name,
+                    label=spec.label,
                     card=spec.card.model_dump(mode="json"),
                     embeddings_key=cell.embedding_key,
                     weights_digest=weights,
@@ -189,6 +194,11 @@ class Recorder:
             "peak_memory_mb": score.peak_memory_mb,
             "dim": next((each.vectors.shape[1] for each in stored.values()), 0),
         }
+
+
+def failure_text(error: BaseException) -> str:
+    """Return why a cell failed, in words."""
+    return str(error) if isinstance(error, LarpbenchError) else error_text(error)
 
 
 def summarise(result: TaskResult, specs: Iterable[MetricSpec]) -> tuple[Metric, ...]:
