@@ -97,7 +97,7 @@ class Plan:
 
     Attributes:
         task: The task.
-        dataset: The data set.
+        dataset: The data set; the part of it that is read, where the task has a limit.
         output: The results folder.
         cells: Cells, grouped by encoder.
         unavailable: Encoders and recommenders that cannot run here.
@@ -130,7 +130,8 @@ class Plan:
     @property
     def queries(self) -> int:
         """The largest number of queries (playlists, or artists)."""
-        return self.dataset.manifest.counts[f"test.{self.task.query}s"]
+        stated = self.dataset.manifest.counts[f"test.{self.task.query}s"]
+        return min(stated, self.task.limit or stated)
 
     def estimated_seconds(self) -> float:
         """Return a rough time for all that is left: right within a factor of a few."""
@@ -159,6 +160,7 @@ def plan(
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
+    limit: int | None = None,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -183,6 +185,8 @@ def plan(
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
             own, on which the scores rest; the others say how much depends on it.
+        limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
+            tables of their own. None: all.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -206,8 +210,8 @@ def plan(
     with storage.storage_errors(output, "use"):
         output.exists()
     unconfigured = chosen_task(task)
-    chosen = unconfigured.configured(task_options)
-    load = cache(lambda: chosen.view(dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
+    chosen = unconfigured.configured(task_options).limited(limit)
+    load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
     requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)
     named_encoders = chosen_encoders(chosen, requested, load)
@@ -232,6 +236,12 @@ def plan(
             unavailable.append(Unavailable(name, error_text(error), None))
     _require_one_encoder_a_name(cells.values())
     return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
+
+
+def _read(task: Task[Any], dataset: Dataset) -> Dataset:
+    """Return what a task reads of a data set."""
+    seen = task.view(dataset)
+    return seen if task.limit is None else task.first_queries(seen, task.limit)
 
 
 def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:

@@ -211,6 +211,8 @@ class CellRecord(_Model):
 
     schema_version: Literal[1] = 1
     protocol: str
+    limit: int | None = Field(default=None, exclude_if=lambda limit: limit is None)
+    """Of a smoke run: the largest number of playlists a split that were read. Null where all were."""
     interval: str = "percentile-bootstrap-1"
     """Method of the intervals, with its version."""
     key: str

@@ -142,6 +142,7 @@ class Recorder:
         return CellRecord.model_validate(
             {
                 "protocol": self._task.protocol,
+                "limit": self._task.limit,
                 "interval": INTERVAL,
                 "key": cell.key,
                 "row_key": cell.row_key,
