@@ -10,8 +10,17 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
-from larpbench.benchmark.choice import chosen_encoders, chosen_recommenders, chosen_task, object_keys, task_key
-from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.benchmark.choice import (
+    Unavailable,
+    chosen_encoders,
+    chosen_recommenders,
+    chosen_task,
+    object_keys,
+    ready_encoders,
+    ready_recommenders,
+    task_key,
+)
+from larpbench.benchmark.learned import fit_seconds, splits_read, tuning_key
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import View
@@ -22,7 +31,7 @@ from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
 from larpbench.fingerprint import digest
-from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender, Scorer
+from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
 from larpbench.streams import aside
@@ -76,22 +85,7 @@ class PlannedCell(BoundCell):
     to_run: bool
 
 
-@dataclass(frozen=True)
-class Unavailable:
-    """An encoder or recommender of the request that cannot run here.
-
-    Attributes:
-        name: Its name.
-        reason: Why.
-        next_step: What mends it.
-    """
-
-    name: str
-    reason: str
-    next_step: str | None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """All cells of a run, in the order in which they would run.
 
@@ -116,6 +110,11 @@ class Plan:
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
+
+    def __repr__(self) -> str:
+        to_run = f"{len(self.to_run)} to run" if self.to_run else "all done"
+        lacking = f", {len(self.unavailable)} unavailable" if self.unavailable else ""
+        return f"<Plan {self.task.name} on {self.dataset.name}: {len(self.cells)} cells, {to_run}{lacking}>"
 
     @cached_property
     def tested(self) -> Dataset:
@@ -216,8 +215,8 @@ def plan(
     scorers = chosen_recommenders(chosen, recommenders)
     named_encoders = chosen_encoders(chosen, requested, load)
     tested = load()
-    specs, unavailable = _ready(named_encoders, tested)
-    paired_with, broken = _recommenders(scorers, tested)
+    specs, unavailable = ready_encoders(named_encoders, tested)
+    paired_with, broken = ready_recommenders(scorers, tested)
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
@@ -229,11 +228,11 @@ def plan(
             for planned in planner.cells(spec, paired_with, seeds):
                 cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError, EmbeddingError) as error:
-            unavailable.append(Unavailable(name, error.what, error.next_step))
+            unavailable.append(Unavailable(name, error.what, error.next_step, error))
         except LarpbenchError:
             raise
         except Exception as error:  # a plug-in's digest may raise anything, and so may an object
-            unavailable.append(Unavailable(name, error_text(error), None))
+            unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
     return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
 
@@ -365,38 +364,3 @@ def cell_state(path: Path) -> CellState:
     if record.status == "failed":
         return "failed"
     return "done" if record.versions == versions() else "stale"
-
-
-def _ready(
-    specs: Mapping[str, EncoderSpec | MissingPartError], dataset: Dataset
-) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
-    """Return the encoders that can run, bound to the data set that they learn from, and why the others cannot."""
-    ready: dict[str, EncoderSpec] = {}
-    unavailable: list[Unavailable] = []
-    for name, spec in specs.items():
-        if isinstance(spec, MissingPartError):
-            unavailable.append(Unavailable(name, spec.what, spec.next_step))
-            continue
-        bound = spec.tested_on(dataset)
-        status = bound.status()
-        if status.state == "ready":
-            ready[name] = bound
-        else:
-            unavailable.append(Unavailable(name, status.text, status.next_step))
-    return ready, unavailable
-
-
-def _recommenders(
-    scorers: Mapping[str, Scorer | MissingPartError], dataset: Dataset
-) -> tuple[list[Scorer], list[Unavailable]]:
-    ready: list[Scorer] = []
-    unavailable: list[Unavailable] = []
-    for name, recommender in scorers.items():
-        if isinstance(recommender, MissingPartError):
-            unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
-        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
-            reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
-            unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
-        else:
-            ready.append(recommender)
-    return ready, unavailable

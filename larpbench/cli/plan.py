@@ -114,8 +114,7 @@ def fetch_missing(chosen: RunOptions) -> None:
 def print_unavailable(plan: Plan) -> None:
     """Print the encoders and recommenders that cannot run here, with the reason."""
     for each in plan.unavailable:
-        advice = f"; next: {each.next_step}" if each.next_step else ""
-        typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
+        typer.echo(f"cannot run: {each.name}: {each.text}", err=True)
 
 
 def require_available(plan: Plan, chosen: RunOptions) -> None:
