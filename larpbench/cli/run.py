@@ -21,6 +21,8 @@ larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recom
 
 larpbench run --encoders all --seeds 5 --output results-5
 
+larpbench run --dataset mpd --encoders all --recommenders all --limit 100
+
 larpbench run --encoders clap-pt,bert --download
 
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
@@ -35,6 +37,7 @@ def run(
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
+    limit: options.Limit = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -69,6 +72,7 @@ def run(
         seeds=seeds,
         budget=budget,
         draws=draws,
+        limit=limit,
         output=output,
         condition=condition,
         option=option,
