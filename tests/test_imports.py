@@ -21,7 +21,7 @@ LAYERS = [  # from below; modules at the top of the package may be used by all o
     "evaluation",
     ("encoders", "recommenders"),
     ("tasks", "results"),
-    ("benchmark", "testing"),
+    ("benchmark", "testing", "export"),
     ("reproduction", "report"),
     "cli",
 ]
