@@ -73,9 +73,15 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
 
 
 def split_rule(split: Mapping[str, Any]) -> str:
-    """Return the name of the rule by which a record's data set was split; earlier versions had another name for one."""
+    """Return the rule by which a record's data set was split, with its boundaries, and whether it separates artists.
+
+    Earlier versions had another name for one of the rules.
+    """
     rule = str(split.get("rule", "unknown"))
-    return "playlists" if rule == "cold-start" else rule
+    if split.get("column"):
+        rule += f" ({split['column']}:{','.join(split.get('boundaries') or ())})"
+    rule = "playlists" if rule == "cold-start" else rule
+    return f"{rule}, artist-disjoint" if split.get("artist_disjoint") else rule
 
 
 @dataclass(frozen=True)
