@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from larpbench import storage
 from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.names import get_encoder
@@ -103,6 +104,7 @@ class Plan:
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
+        similarity: The second encoder, by which the tracks of a list are compared; None: they are not.
     """
 
     task: Task[Any]
@@ -114,6 +116,7 @@ class Plan:
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
+    similarity: SecondEncoder | None = None
 
     @cached_property
     def tested(self) -> Dataset:
@@ -137,7 +140,8 @@ class Plan:
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
         ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
-        return sum(train.values()) + sum(encode.values()) + fit + ranking
+        second = self.similarity.seconds if self.similarity and self.to_run else 0.0
+        return sum(train.values()) + sum(encode.values()) + fit + ranking + second
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
@@ -157,6 +161,7 @@ def plan(
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
+    similarity_by: str | EncoderSpec | None = None,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -174,6 +179,7 @@ def plan(
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
             own, on which the scores rest; the others say how much depends on it.
+        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -182,6 +188,7 @@ def plan(
     Raises:
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
+        MissingPartError: If the second encoder cannot run here.
         ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
@@ -202,7 +209,8 @@ def plan(
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
-    planner = _Planner(chosen, tested, removal, budget, draws, output, condition, store)
+    second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
+    planner = _Planner(chosen, tested, removal, budget, draws, second, output, condition, store)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
@@ -215,7 +223,9 @@ def plan(
         except Exception as error:  # a plug-in's digest may raise anything
             unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
     _require_one_encoder_a_name(cells.values())
-    return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
+    return Plan(
+        chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal, second
+    )
 
 
 def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
@@ -251,6 +261,7 @@ class _Planner:
     removal: Removal | None
     budget: int
     draws: int
+    similarity: SecondEncoder | None
     output: Path
     condition: Condition
     store: EmbeddingStore
@@ -280,6 +291,7 @@ class _Planner:
             "recommender": [recommender.name, recommender.version, *tuning_key(recommender, self.budget)],
             **({"draws": [self.draws, self.dataset.manifest.split.seed]} if self.draws > 1 else {}),
             **({"removal": self.removal.key} if self.removal else {}),
+            **({"similarity": [self.similarity.spec.identity, self.similarity.key]} if self.similarity else {}),
         }
         key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
         path = record_path(self.output, cell, key)

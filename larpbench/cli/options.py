@@ -58,6 +58,14 @@ Draws = Annotated[
         help="Re-draw the seed/held-out split of each test playlist N times in all and report the variance.",
     ),
 ]
+SimilarityBy = Annotated[
+    str | None,
+    typer.Option(
+        "--similarity-by",
+        metavar="ENCODER",
+        help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,
@@ -115,6 +123,7 @@ class RunOptions:
     seeds: int
     budget: int
     draws: int
+    similarity_by: str | None
     output: Path
     condition: Condition
     option: list[str] | None

@@ -32,6 +32,7 @@ def plan(
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -52,6 +53,7 @@ def plan(
         seeds=seeds,
         budget=budget,
         draws=draws,
+        similarity_by=similarity_by,
         output=output,
         condition=condition,
         option=option,
@@ -65,6 +67,9 @@ def plan(
             train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
             typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
         print_unavailable(made)
+        if second := made.similarity:
+            train = f", to train first: {len(second.untrained)}" if second.untrained else ""
+            typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
         if part := removal_part(made.removal):
             typer.echo(as_sentence(part))
         typer.echo(
@@ -88,6 +93,7 @@ def planned(chosen: RunOptions) -> Plan:
         seeds=chosen.seeds,
         budget=chosen.budget,
         draws=chosen.draws,
+        similarity_by=chosen.similarity_by,
         output=chosen.output.absolute(),
         condition=chosen.condition,
     )
@@ -99,7 +105,8 @@ def fetch_missing(chosen: RunOptions) -> None:
     from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(chosen.task).expanded(chosen.encoder_names):
+    second = [chosen.similarity_by] if chosen.similarity_by else []
+    for name in [*TASKS.get(chosen.task).expanded(chosen.encoder_names), *second]:
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
@@ -154,6 +161,12 @@ def _as_json(plan: Plan) -> dict[str, object]:
             }
             for each in plan.cells
         ],
+        "similarity_by": plan.similarity
+        and {
+            "encoder": plan.similarity.spec.identity,
+            "tracks_to_encode": plan.similarity.tracks_to_encode,
+            "to_train": [each.identity for each in plan.similarity.untrained],
+        },
         "removal": part and part.model_dump(mode="json"),
         "unavailable": [
             {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable

@@ -23,6 +23,8 @@ larpbench run --encoders all --seeds 5 --output results-5
 
 larpbench run --encoders clap-pt,bert --download
 
+larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcrafted
+
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
 
@@ -35,6 +37,7 @@ def run(
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -69,6 +72,7 @@ def run(
         seeds=seeds,
         budget=budget,
         draws=draws,
+        similarity_by=similarity_by,
         output=output,
         condition=condition,
         option=option,

@@ -30,6 +30,7 @@ from larpbench.results.record import (
     Failure,
     FitPart,
     Metric,
+    SimilarityPart,
     TrainingPart,
     TrialPart,
 )
@@ -66,6 +67,7 @@ class Recorder:
         cell: BoundCell,
         result: TaskResult,
         metrics: tuple[Metric, ...],
+        beyond: tuple[Metric, ...],
         stored: Mapping[SplitName, StoredEmbeddings],
         checkpoint: Path | None,
         cost: Cost,
@@ -74,6 +76,7 @@ class Recorder:
         fit_s: float,
         budget: int,
         draws: DrawsPart | None,
+        similarity: SimilarityPart | None,
         playlists_file: str,
     ) -> CellRecord:
         """Return the record of a cell that was scored.
@@ -82,6 +85,7 @@ class Recorder:
             cell: Which.
             result: Its scores.
             metrics: Their means.
+            beyond: Measures beyond accuracy.
             stored: Split -> the vectors that were read.
             checkpoint: Folder of the encoder's weights, if it is trained.
             cost: What scoring took.
@@ -89,6 +93,7 @@ class Recorder:
             fit_s: Seconds of that recommender's fit.
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
+            similarity: The second encoder, if there is one.
             playlists_file: Name of the file of scores by query.
         """
         source = cell.spec.source
@@ -117,6 +122,8 @@ class Recorder:
             training=_training(source, checkpoint) if checkpoint and source else None,
             counts=_counts(result, self._removal),
             diagnostics=dict(result.diagnostics),
+            beyond=beyond,
+            similarity=similarity,
             draws=draws,
             warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
             playlists_file=playlists_file,
