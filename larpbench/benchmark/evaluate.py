@@ -41,6 +41,7 @@ def evaluate(
     task_options: Mapping[str, Any] = MappingProxyType({}),
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
+    similarity_by: EncoderLike | None = None,
     modality: View | None = None,
     sample_rate: int | None = None,
     cache_key: str | None = None,
@@ -69,6 +70,7 @@ def evaluate(
         task_options: Options of the task.
         budget: How many trials the tuning of a learned recommender has.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored.
+        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         modality: What callables read: ``text`` (a list of captions) or ``audio`` (an array of shape (n, samples)).
         sample_rate: Sample rate in Hz of the audio that they get.
         cache_key: Text that stands for the vectors of objects: they are stored under it and used again. Without it an
@@ -98,6 +100,7 @@ def evaluate(
         budget=budget,
         draws=draws,
         limit=limit,
+        similarity_by=similarity_by,
         output=temporary.name if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,

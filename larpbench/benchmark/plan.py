@@ -21,6 +21,7 @@ from larpbench.benchmark.choice import (
     task_key,
 )
 from larpbench.benchmark.learned import fit_seconds, splits_read, tuning_key
+from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import View
@@ -99,6 +100,7 @@ class Plan:
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
+        similarity: The second encoder, by which the tracks of a list are compared; None: they are not.
     """
 
     task: Task[Any]
@@ -110,6 +112,7 @@ class Plan:
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
+    similarity: SecondEncoder | None = None
 
     def __repr__(self) -> str:
         to_run = f"{len(self.to_run)} to run" if self.to_run else "all done"
@@ -139,7 +142,8 @@ class Plan:
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
         ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
-        return sum(train.values()) + sum(encode.values()) + fit + ranking
+        second = self.similarity.seconds if self.similarity and self.to_run else 0.0
+        return sum(train.values()) + sum(encode.values()) + fit + ranking + second
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
@@ -160,6 +164,7 @@ def plan(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     limit: int | None = None,
+    similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -186,6 +191,7 @@ def plan(
             own, on which the scores rest; the others say how much depends on it.
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
+        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -197,6 +203,7 @@ def plan(
     Raises:
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
+        MissingPartError: If the second encoder cannot run here.
         ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
@@ -220,8 +227,9 @@ def plan(
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
+    second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
     keys = {"": task_key(unconfigured), **object_keys(paired_with, recommenders)}
-    planner = _Planner(chosen, tested, removal, budget, draws, output, condition, store, keys)
+    planner = _Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
@@ -234,7 +242,9 @@ def plan(
         except Exception as error:  # a plug-in's digest may raise anything, and so may an object
             unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
-    return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
+    return Plan(
+        chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal, second
+    )
 
 
 def _read(task: Task[Any], dataset: Dataset) -> Dataset:
@@ -276,6 +286,7 @@ class _Planner:
     removal: Removal | None
     budget: int
     draws: int
+    similarity: SecondEncoder | None
     output: Path
     condition: Condition
     store: EmbeddingStore
@@ -319,6 +330,7 @@ class _Planner:
             ],
             **({"draws": [self.draws, self.dataset.manifest.split.seed]} if self.draws > 1 else {}),
             **({"removal": self.removal.key} if self.removal else {}),
+            **({"similarity": [self.similarity.spec.identity, self.similarity.key]} if self.similarity else {}),
         }
         key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
         path = record_path(self.output, cell, key)

@@ -67,6 +67,14 @@ Limit = Annotated[
         help="For a smoke run: read only the first N playlists of each split, and only their tracks.",
     ),
 ]
+SimilarityBy = Annotated[
+    str | None,
+    typer.Option(
+        "--similarity-by",
+        metavar="ENCODER",
+        help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,
@@ -125,6 +133,7 @@ class RunOptions:
     budget: int
     draws: int
     limit: int | None
+    similarity_by: str | None
     output: Path
     condition: Condition
     option: list[str] | None

@@ -33,6 +33,7 @@ def plan(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -54,6 +55,7 @@ def plan(
         budget=budget,
         draws=draws,
         limit=limit,
+        similarity_by=similarity_by,
         output=output,
         condition=condition,
         option=option,
@@ -67,6 +69,9 @@ def plan(
             train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
             typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
         print_unavailable(made)
+        if second := made.similarity:
+            train = f", to train first: {len(second.untrained)}" if second.untrained else ""
+            typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
         if part := removal_part(made.removal):
             typer.echo(as_sentence(part))
         typer.echo(
@@ -91,6 +96,7 @@ def planned(chosen: RunOptions) -> Plan:
         budget=chosen.budget,
         draws=chosen.draws,
         limit=chosen.limit,
+        similarity_by=chosen.similarity_by,
         output=chosen.output.absolute(),
         condition=chosen.condition,
     )
@@ -102,7 +108,8 @@ def fetch_missing(chosen: RunOptions) -> None:
     from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(chosen.task).expanded(chosen.encoder_names):
+    second = [chosen.similarity_by] if chosen.similarity_by else []
+    for name in [*TASKS.get(chosen.task).expanded(chosen.encoder_names), *second]:
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
@@ -156,6 +163,12 @@ def _as_json(plan: Plan) -> dict[str, object]:
             }
             for each in plan.cells
         ],
+        "similarity_by": plan.similarity
+        and {
+            "encoder": plan.similarity.spec.identity,
+            "tracks_to_encode": plan.similarity.tracks_to_encode,
+            "to_train": [each.identity for each in plan.similarity.untrained],
+        },
         "removal": part and part.model_dump(mode="json"),
         "unavailable": [
             {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable

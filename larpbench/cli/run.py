@@ -21,6 +21,8 @@ larpbench run --dataset mpd --encoders all --recommenders all --limit 100
 
 larpbench run --encoders clap-pt,bert --download
 
+larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcrafted
+
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
 
@@ -34,6 +36,7 @@ def run(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -70,6 +73,7 @@ def run(
         budget=budget,
         draws=draws,
         limit=limit,
+        similarity_by=similarity_by,
         output=output,
         condition=condition,
         option=option,

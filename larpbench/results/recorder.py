@@ -35,6 +35,7 @@ from larpbench.results.record import (
     Failure,
     FitPart,
     Metric,
+    SimilarityPart,
     TrainingPart,
     TrialPart,
 )
@@ -72,6 +73,7 @@ class Recorder:
         cell: BoundCell,
         result: TaskResult,
         metrics: tuple[Metric, ...],
+        beyond: tuple[Metric, ...],
         stored: Mapping[SplitName, StoredEmbeddings],
         checkpoint: Path | None,
         cost: Cost,
@@ -80,6 +82,7 @@ class Recorder:
         fit_s: float,
         budget: int,
         draws: DrawsPart | None,
+        similarity: SimilarityPart | None,
         playlists_file: str,
     ) -> CellRecord:
         """Return the record of a cell that was scored.
@@ -88,6 +91,7 @@ class Recorder:
             cell: Which.
             result: Its scores.
             metrics: Their means.
+            beyond: Measures beyond accuracy.
             stored: Split -> the vectors that were read.
             checkpoint: Folder of the encoder's weights, if it is trained.
             cost: What scoring took.
@@ -95,6 +99,7 @@ class Recorder:
             fit_s: Seconds of that recommender's fit.
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
+            similarity: The second encoder, if there is one.
             playlists_file: Name of the file of scores by query.
         """
         source = cell.spec.source
@@ -123,6 +128,8 @@ class Recorder:
             training=_training(source, checkpoint) if checkpoint and source else None,
             counts=_counts(result, self._removal),
             diagnostics=dict(result.diagnostics),
+            beyond=beyond,
+            similarity=similarity,
             draws=draws,
             warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
             playlists_file=playlists_file,

@@ -164,7 +164,7 @@ class Table:
 
     def sheet(self) -> Sheet:
         """Return the table as it is printed."""
-        describing = {metric.name for each in self.records for metric in each.metrics if metric.chance is None}
+        describing = {metric.name for each in self.records for metric in each.measured if metric.descriptive}
         metrics = (Column(column_head(name), name, right=True, rising=name not in describing) for name in self.columns)
         rows = [*map(self._row, self.rows)]
         for name, values in self.bounds:
@@ -196,7 +196,7 @@ class Table:
             last = {"n": "", "group": "", "licence": record.encoder.card["licence"]}
             if record.status == "failed":
                 yield name | {"metric": "failed"} | dict.fromkeys(numbers, "") | last
-            for metric in record.metrics:
+            for metric in record.measured:
                 shown = {each: getattr(metric, each) if metric.applicable else NOT_APPLICABLE for each in numbers}
                 group = groups[cell.encoder, cell.recommender] if metric.name == self.columns[0] else ""
                 yield name | {"metric": metric.name} | shown | last | {"n": metric.n, "group": group}
