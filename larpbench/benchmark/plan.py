@@ -103,6 +103,7 @@ class Plan:
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
+        config: Digest of the file that describes the run; None where there is none.
     """
 
     task: Task[Any]
@@ -114,6 +115,7 @@ class Plan:
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
+    config: str | None = None
 
     @cached_property
     def tested(self) -> Dataset:

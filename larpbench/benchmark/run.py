@@ -88,7 +88,7 @@ class _Run:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.store = plan, plan.store
         self.learner = Learner(plan.budget)
-        self.recorder = Recorder(plan.task, plan.dataset, plan.removal)
+        self.recorder = Recorder(plan.task, plan.dataset, plan.removal, plan.config)
 
     def compute(self, planned: PlannedCell) -> str | None:
         """Compute and record one cell; return the message of its failure, if any."""
