@@ -117,7 +117,7 @@ def evaluate(
         raise EmbeddingError("; ".join(f"{what}: {reason}" for what, reason in lost.items()))
     for what, reason in lost.items():
         warnings.warn(f"not tested: {what}: {reason}", stacklevel=2)
-    tables, unusable = tables_of(planned)
+    tables, unusable = tables_of([planned])
     for each in unusable:
         warnings.warn(f"skipped, unusable: {each}", stacklevel=2)
     return Results(tables, planned.output, temporary)
@@ -142,17 +142,19 @@ def _refusal(planned: Plan) -> LarpbenchError:
     return refusal
 
 
-def tables_of(planned: Plan) -> tuple[list[Table], list[Unusable]]:
-    """Return the tables of a plan's data, and the other results in its folder that cannot be used.
+def tables_of(plans: Sequence[Plan]) -> tuple[list[Table], list[Unusable]]:
+    """Return the tables of the data of plans with one output, and the other results in it that cannot be used.
 
     Raises:
         DataError: If there are no results.
     """
-    found, unusable = find_records(planned.output)
-    own = {each.path for each in planned.cells}
-    tested = next(record for path, record in found if path in own)
-    tables = tables_beside(found, tested)
-    return [table for table in tables if table.removal == removal_part(planned.removal)], unusable
+    found, unusable = find_records(plans[0].output)
+    shown = []
+    for planned in plans:
+        own = {each.path for each in planned.cells}
+        tested = next(record for path, record in found if path in own)
+        shown += [table for table in tables_beside(found, tested) if table.removal == removal_part(planned.removal)]
+    return shown, unusable
 
 
 def _named(

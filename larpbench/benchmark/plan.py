@@ -101,6 +101,7 @@ class Plan:
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
         similarity: The second encoder, by which the tracks of a list are compared; None: they are not.
+        config: Digest of the file that describes the run; None where there is none.
     """
 
     task: Task[Any]
@@ -113,6 +114,7 @@ class Plan:
     draws: int = 1
     removal: Removal | None = None
     similarity: SecondEncoder | None = None
+    config: str | None = None
 
     def __repr__(self) -> str:
         to_run = f"{len(self.to_run)} to run" if self.to_run else "all done"
