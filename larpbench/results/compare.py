@@ -57,18 +57,18 @@ def compare_encoders(output: Path, first: str, second: str) -> list[ComparisonLi
     """
     lines: list[ComparisonLine] = []
     tables = load_results(output)
-    names = sorted({row.encoder for table in tables for row in table.rows})
+    names = sorted({row.encoder for table in tables for row in (*table.rows, *table.omissions.failed)})
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:
         rows = {(row.encoder, row.recommender): row for row in table.rows if row.encoder in (one, other)}
-        for row in rows.values():
-            if row.failure:
+        for row in table.omissions.failed:
+            if row.encoder in (one, other):
                 logger.warning(
                     "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
                 )
         for recommender in sorted({recommender for _, recommender in rows}):
             pair = [rows[name, recommender] for name in (one, other) if (name, recommender) in rows]
-            if len(pair) < 2 or any(row.failure for row in pair):
+            if len(pair) < 2:
                 continue
             ours, theirs = (row.values(table.columns).mean(axis=0) for row in pair)
             for column, metric in enumerate(table.columns):

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from larpbench import storage
 from larpbench.errors import DataError, printable, schema_fault
+from larpbench.results.latex import to_latex
 from larpbench.results.sheet import Sheet, SheetCell
 
 _SCHEMA_VERSION = 1
@@ -42,33 +43,6 @@ def _markdown(sheet: Sheet) -> str:
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     notes = "\n".join(f"- {escape_markdown(note)}" for note in sheet.notes)
     return f"{title}{body}\n\n{notes}\n"
-
-
-def to_latex(sheets: Sequence[Sheet]) -> str:
-    """Return LaTeX for the booktabs package: best bold, second best underlined."""
-    return "\n".join(map(_latex, sheets))
-
-
-def _latex(sheet: Sheet) -> str:
-    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}
-
-    def shown(cell: SheetCell) -> str:
-        text = marks[cell.place] % escape_latex(cell.text) if cell.text else ""
-        return text + (rf" {{\scriptsize {escape_latex(cell.small)}}}" if cell.small else "")
-
-    lines = [
-        rf"% {escape_latex(sheet.title)}",
-        rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in sheet.columns)}}}",
-        r"\toprule",
-        " & ".join(escape_latex(column.label) for column in sheet.columns) + r" \\",
-        r"\midrule",
-    ]
-    for place, row in enumerate(sheet.rows):
-        if row.kind == "bound" and (place == 0 or sheet.rows[place - 1].kind != "bound"):
-            lines.append(r"\midrule")
-        lines.append(" & ".join(map(shown, row.cells)) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", *(f"% {escape_latex(note)}" for note in sheet.notes), ""]
-    return "\n".join(lines)
 
 
 def to_csv(sheets: Sequence[Sheet]) -> str:
@@ -153,10 +127,3 @@ def escape_markdown(text: str) -> str:
     for character in "\\`|<>*_[]":
         text = text.replace(character, f"\\{character}")
     return " ".join(printable(text).split())
-
-
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX shows as it is, on one line."""
-    table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\dag{}"}
-    table |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return " ".join("".join(table.get(character, character) for character in text).split())
