@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, printing
 
 if TYPE_CHECKING:
-    from larpbench.benchmark.plan import Plan
+    from larpbench.benchmark.plan import Plan, PlannedCell
+    from larpbench.benchmark.run import RunSummary
     from larpbench.results.rows import Table
+    from larpbench.results.sheet import Sheet
 
 EPILOG = """Examples:
 
@@ -22,6 +26,8 @@ larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recom
 larpbench run --encoders all --seeds 5 --output results-5
 
 larpbench run --encoders clap-pt,bert --download
+
+larpbench run --encoders tfidf --json > run.json
 
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
@@ -42,6 +48,7 @@ def run(
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Test encoders on a data set and print the table.
 
@@ -58,7 +65,6 @@ def run(
     from larpbench.benchmark import run as runner
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
-    from larpbench.results.writers import to_markdown
 
     chosen = options.RunOptions(
         task=task,
@@ -80,8 +86,11 @@ def run(
     require_available(plan, chosen)
     summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
     tables = _tables(plan)
-    shown = [*tables, *(part for table in tables for part in by_visible(table))]
-    typer.echo(to_markdown([table.sheet() for table in shown]))
+    sheets = [table.sheet() for table in (*tables, *(part for table in tables for part in by_visible(table)))]
+    if as_json:
+        printing.print_json(_as_json(plan, summary, sheets))
+    else:
+        printing.print_sheets(sheets)
     typer.echo(
         f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
         f"Results: {output}",
@@ -91,6 +100,25 @@ def run(
         typer.echo(f"failed: {cell.cell}: {message}", err=True)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _as_json(plan: Plan, summary: RunSummary, sheets: Sequence[Sheet]) -> dict[str, object]:
+    from larpbench.results.writers import plain_tables
+
+    return {
+        "output": str(plan.output),
+        "computed": [_cell(each) for each in summary.computed],
+        "kept": [_cell(each) for each in summary.kept],
+        "failed": [{**_cell(each), "message": message} for each, message in summary.failed],
+        "unavailable": [
+            {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable
+        ],
+        "tables": plain_tables(sheets),
+    }
+
+
+def _cell(planned: PlannedCell) -> dict[str, object]:
+    return {**dataclasses.asdict(planned.cell), "key": planned.key, "path": str(planned.path)}
 
 
 def _tables(plan: Plan) -> list[Table]:

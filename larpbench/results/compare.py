@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +107,16 @@ def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -
         f"Paired over {counts}, each a mean over seeds; two-sided randomisation test, adjusted for {len(lines)} lines. "
         "Effect size: mean difference over the standard deviation of the differences."
     )
-    columns = tuple(Column(label, right=place > 2) for place, label in enumerate(labels))
-    return Sheet("", columns, tuple(map(_row, lines)), (note,))
+    single = len({line.dataset for line in lines}) == 1  # the note names it
+    columns = tuple(Column(label, right=place > 2, minor=single and place == 0) for place, label in enumerate(labels))
+    return Sheet("", columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
+
+
+def _flat(line: ComparisonLine, first: str, second: str) -> dict[str, object]:
+    """Return a line for CSV."""
+    found, sides = line.comparison, {"encoder_a": first, "encoder_b": second, "a": line.first, "b": line.second}
+    name = {"task": line.task, "dataset": line.dataset, "recommender": line.recommender, "metric": line.metric}
+    return name | sides | {"n": line.playlists} | asdict(found)
 
 
 def _row(line: ComparisonLine) -> SheetRow:

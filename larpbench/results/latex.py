@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from larpbench.results.latex_text import escape_latex, text_points
-from larpbench.results.sheet import Sheet, SheetCell, without_minor
+from larpbench.results.sheet import Sheet, SheetCell, without_minor, wrapped
 
 _PAGE_LINES = 42
 """Lines of a table and its notes on one page: with more it is a longtable, which goes on over pages."""
@@ -18,7 +18,6 @@ _PAGE_WIDTH = 345.0
 """Points: the width of the text in LaTeX's article with letters of 10 pt."""
 _LONGEST_TEXT, _LONGEST_HEAD = 30, 12
 """Characters of one line of a cell, and of a heading."""
-_BREAK = re.compile(r"(?<=[/_:@+=,.#\s-])(?=\S)")
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _MARKS = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}
 _BOLD = 1.15
@@ -76,7 +75,7 @@ def _latex(whole: Sheet) -> str:
     lines += [] if fitting else ["% Wider than the text of the class article: show fewer metrics, or no intervals."]
     size = fitting[0] if fitting else _SIZES[-1]
     body = list(_body(sheet, size))
-    height = len(body) + sum(map(len, notes)) / _NOTE_CHARACTERS
+    height = sum(line.endswith((r"\\", r"\\*")) for line in body) + sum(map(len, notes)) / _NOTE_CHARACTERS
     make = _longtable if height > _PAGE_LINES else _floating_table
     return "\n".join([*lines, *make(sheet, size, body, notes), ""])
 
@@ -143,7 +142,7 @@ def _heads(sheet: Sheet) -> Iterator[str]:
     """Yield the lines of the headings, which stand on the last of them."""
     heads = []
     for column in sheet.columns:
-        lines = [escape_latex(line) for line in _wrapped(column.label, _LONGEST_HEAD)]
+        lines = [escape_latex(line) for line in wrapped(column.label, _LONGEST_HEAD)]
         heads.append([*lines[:-1], lines[-1] + (r" $\uparrow$" if column.rising else "")])
     most = max(map(len, heads))
     yield from _together([[""] * (most - len(lines)) + lines for lines in heads])
@@ -175,7 +174,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell_lines(cell: SheetCell, size: _Size) -> list[str]:
     numeric = cell.value is not None
-    lines = [cell.text] if numeric else _wrapped(cell.text, _LONGEST_TEXT)
+    lines = [cell.text] if numeric else wrapped(cell.text, _LONGEST_TEXT)
     lines = [_MARKS[cell.place] % _escaped(line, numeric) if line else "" for line in lines]
     if not cell.small:
         return lines
@@ -190,33 +189,24 @@ def _escaped(text: str, numeric: bool) -> str:
     return _MINUS.sub("$-$", escape_latex(text)) if numeric else escape_latex(text)
 
 
-def _wrapped(text: str, most: int) -> list[str]:
-    """Return a text in lines that are broken at spaces and behind punctuation; a longer word has a line of its own."""
-    lines = [""]
-    for part in _BREAK.split(text):
-        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > most:
-            lines.append("")
-        lines[-1] += part
-    return lines
-
-
 def _notes(sheet: Sheet) -> list[str]:
     """Return what stands below the table: how to read it, then its notes."""
     found = [_LEGEND] if any(cell.place for row in sheet.rows for cell in row.cells) else []
     found += [_BOUNDS] if any(row.kind == "bound" for row in sheet.rows) else []
-    return found + [escape_latex(note) + ("" if note.endswith((".", "!", "?")) else ".") for note in sheet.notes]
+    sentences = (note if note.endswith((".", "!", "?")) else f"{note}." for note in sheet.notes)
+    return found + [escape_latex(sentence, breakable=True) for sentence in sentences]
 
 
 def _width(sheet: Sheet, size: _Size) -> float:
     """Return about how wide a table is, in points."""
     widths = []
     for place, column in enumerate(sheet.columns):
-        head = max(map(text_points, _wrapped(f"{column.label}{' ↑' if column.rising else ''}", _LONGEST_HEAD)))
+        head = max(map(text_points, wrapped(f"{column.label}{' ↑' if column.rising else ''}", _LONGEST_HEAD)))
         widths.append(max([head * size.scale, *(_cell_width(row.cells[place], size) for row in sheet.rows)]))
     return sum(widths) + 2 * size.gap * (len(widths) - 1)
 
 
 def _cell_width(cell: SheetCell, size: _Size) -> float:
-    text = max(map(text_points, _wrapped(cell.text, _LONGEST_TEXT))) * size.scale * (_BOLD if cell.place == 1 else 1)
+    text = max(map(text_points, wrapped(cell.text, _LONGEST_TEXT))) * size.scale * (_BOLD if cell.place == 1 else 1)
     small = text_points(cell.small) * (_SMALL if cell.text else size.scale)
     return max(text, small) if size.stacked or not (cell.text and cell.small) else text + text_points(" ") + small

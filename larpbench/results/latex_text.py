@@ -99,14 +99,18 @@ _LONG_WORD = 20
 _LIGATURES = frozenset("-',")
 
 
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX shows as it is, on one line, in a sentence, a table or a caption.
+def escape_latex(text: str, breakable: bool = False) -> str:
+    """Return text that LaTeX shows as it is, in a sentence, a table or a caption.
 
     Letters that pdfLaTeX lacks, such as Japanese ones, are printed by XeLaTeX and LuaLaTeX if their font has them;
     pdfLaTeX prints a plain letter in their place, or their number.
+
+    Args:
+        text: The text; all white space is a space.
+        breakable: Whether a line may end within a long word, behind punctuation: for paths and names in sentences.
     """
     words = printable(unicodedata.normalize("NFC", text)).split()
-    return " ".join(map(_word, words))
+    return " ".join(map(_breakable, words) if breakable else map(_escaped, words))
 
 
 def text_points(text: str) -> float:
@@ -114,8 +118,7 @@ def text_points(text: str) -> float:
     return sum(_POINTS.get(character, _USUAL_POINTS) for character in text)
 
 
-def _word(word: str) -> str:
-    """Return a word, which may be broken behind punctuation if it is long, such as a path."""
+def _breakable(word: str) -> str:
     parts = _BREAK.split(word) if len(word) > _LONG_WORD else [word]
     return r"\allowbreak{}".join(map(_escaped, parts))
 

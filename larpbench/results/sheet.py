@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 NOT_APPLICABLE = "n/a"
 _MAIN_METRICS = 2
+_BREAK = re.compile(r"(?<=[/_:@+=,#\s-])(?=\S)|(?<=\.)(?=[^\W\d])")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,19 @@ def captioned(sheets: Sequence[Sheet], caption: str, label: str) -> list[Sheet]:
         name = label if single else f"{label}-{number}"
         found.append(replace(sheet, title=title if caption else sheet.title, label=name if label else sheet.label))
     return found
+
+
+def wrapped(text: str, most: int) -> list[str]:
+    """Return a text in lines of at most so many characters, which end at spaces and behind punctuation.
+
+    What has neither in so many characters has a line of its own.
+    """
+    lines = [""]
+    for part in _BREAK.split(text):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > most:
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]
 
 
 def main_metrics(metrics: Sequence[str], first: str = "") -> tuple[str, ...]:

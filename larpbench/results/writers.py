@@ -63,8 +63,13 @@ def to_html(sheets: Sequence[Sheet]) -> str:
 
 def to_json(sheets: Sequence[Sheet]) -> str:
     """Return all that the other formats show, and the numbers in full precision; what is empty is left out."""
-    tables = [_plain(sheet) for sheet in sheets]
-    return json.dumps({"schema_version": _SCHEMA_VERSION, "tables": tables}, indent=1, ensure_ascii=False) + "\n"
+    content = {"schema_version": _SCHEMA_VERSION, "tables": plain_tables(sheets)}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def plain_tables(sheets: Sequence[Sheet]) -> list[Any]:
+    """Return sheets as the JSON has them: mappings, lists, texts and numbers."""
+    return [_plain(sheet) for sheet in sheets]
 
 
 def _plain(part: Any) -> Any:  # noqa: ANN401 - any part of a sheet
