@@ -58,6 +58,15 @@ Draws = Annotated[
         help="Re-draw the seed/held-out split of each test playlist N times in all and report the variance.",
     ),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        help="For a smoke run: read only the first N playlists of each split, and only their tracks.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,
@@ -115,6 +124,7 @@ class RunOptions:
     seeds: int
     budget: int
     draws: int
+    limit: int | None
     output: Path
     condition: Condition
     option: list[str] | None

@@ -32,6 +32,7 @@ def plan(
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
+    limit: options.Limit = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -52,6 +53,7 @@ def plan(
         seeds=seeds,
         budget=budget,
         draws=draws,
+        limit=limit,
         output=output,
         condition=condition,
         option=option,
@@ -88,6 +90,7 @@ def planned(chosen: RunOptions) -> Plan:
         seeds=chosen.seeds,
         budget=chosen.budget,
         draws=chosen.draws,
+        limit=chosen.limit,
         output=chosen.output.absolute(),
         condition=chosen.condition,
     )

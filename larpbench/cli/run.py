@@ -25,6 +25,8 @@ larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recom
 
 larpbench run --encoders all --seeds 5 --output results-5
 
+larpbench run --dataset mpd --encoders all --recommenders all --limit 100
+
 larpbench run --encoders clap-pt,bert --download
 
 larpbench run --encoders tfidf --json > run.json
@@ -41,6 +43,7 @@ def run(
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
+    limit: options.Limit = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -75,6 +78,7 @@ def run(
         seeds=seeds,
         budget=budget,
         draws=draws,
+        limit=limit,
         output=output,
         condition=condition,
         option=option,
