@@ -301,7 +301,7 @@ class Split:
         return digest_columns(self.tracks["track_id"], self.tracks["caption"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A data set folder, read and checked against its schema.
 
@@ -320,6 +320,11 @@ class Dataset:
     playlists: pl.DataFrame
     audio: DatasetAudio | None = None
     graph: ArtistGraph | None = None
+
+    def __repr__(self) -> str:
+        holds = "artists" if self.graph else f"{self.playlists['playlist_id'].n_unique()} playlists"
+        audio = ", audio" if self.audio else ""
+        return f"<Dataset {self.name}: {self.tracks.height} tracks, {holds}{audio}>"
 
     @property
     def name(self) -> str:
