@@ -34,7 +34,7 @@ def parquet(paths: Sequence[Path], column: str | None) -> Source:
 
 @functools.lru_cache(maxsize=4)
 def _facts_of_files(files: tuple[tuple[str, int, int], ...], column: str | None) -> _Facts:
-    """Return the facts of Parquet files, remembered while sizes and times stay as they are: a plan asks several times."""
+    """Return the facts of Parquet files, remembered while sizes and times stay: a plan asks several times."""
     return _facts(scan_parquet([Path(path) for path, _, _ in files]), column)
 
 
