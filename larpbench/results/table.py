@@ -106,7 +106,7 @@ def _table(current: list[tuple[Path, CellRecord]], omissions: Omissions) -> Tabl
     first, good = records[0], [record for record in records if record.status == "ok"]
     columns = shown_columns(first.cell.task, good)
     rows = [_row(pairs, columns) for pairs in grouped.values()]
-    rows = _placed(_lettered(rows, columns[0]), columns)
+    rows = placed(_lettered(rows, columns[0]), columns)
     by_name = {metric.name: metric for record in reversed(good) for metric in record.metrics}
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
@@ -197,7 +197,7 @@ def _lettered(rows: list[Row], column: str) -> list[Row]:
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
 
 
-def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
+def placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
     """Mark the best and the second best of each column and sort; controls take part in neither."""
     places: dict[tuple[int, str], int] = {}
     for column in columns:
