@@ -5,7 +5,7 @@ Built in are those of `BUILT_IN`. Any column of the data set's tracks or playlis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,13 +87,9 @@ def make_groups(dataset: Dataset, answers: Answers, by: str) -> Grouping:
         UnknownNameError: If there is no such column.
         DataError: If it is a column of playlists that differs within one.
     """
-    name = _found(by, slice_names(dataset))
+    name, table, column = _found(dataset, by)
     if name in BUILT_IN:
         return BUILT_IN[name](dataset, answers)
-    table, _, column = name.rpartition(".")
-    columns = _columns(dataset)
-    if table not in columns or column not in columns[table]:
-        table, column = next(each for each, names in columns.items() if name in names), name
     labels = (_of_tracks if table == "tracks" else _of_playlists)(dataset, answers, column)
     groups, left = _largest(labels)
     notes = [f"{column}: {labels.note}."]
@@ -104,20 +100,22 @@ def make_groups(dataset: Dataset, answers: Answers, by: str) -> Grouping:
     return Grouping(name, groups, tuple(notes))
 
 
-def _found(by: str, names: Sequence[str]) -> str:
-    if by in names or by.partition(".")[0] in ("tracks", "playlists"):
-        plain = by.partition(".")[2] if by not in names else by
-        found = by if by in names else plain if plain in names and plain not in BUILT_IN else None
-    else:
-        alike = [name for name in names if name.casefold() == by.strip().casefold()]
-        found = alike[0] if len(alike) == 1 else None
-    if found is None:
-        advice = (
-            "add the column to the tables and build the data set again into the same folder; results stay valid, since "
-            "such a column is no part of the fingerprint"
-        )
-        raise UnknownNameError("slice", by, names, advice)
-    return found
+def _found(dataset: Dataset, by: str) -> tuple[str, str, str]:
+    """Return the name of slices, and the table and column that make them, both empty for the built-in ones."""
+    names = {name: (name, "", "") for name in BUILT_IN}
+    for table, columns in _columns(dataset).items():
+        for column in columns:
+            whole = f"{table}.{column}"
+            name = names.setdefault(column, (column, table, column))
+            names[whole] = (column if name[1:] == (table, column) else whole, table, column)
+    alike = [by] if by in names else [name for name in names if name.casefold() == by.strip().casefold()]
+    if len(alike) == 1:
+        return names[alike[0]]
+    advice = (
+        "add the column to the tables and build the data set again into the same folder; results stay valid, because "
+        "such a column is no part of the fingerprint"
+    )
+    raise UnknownNameError("slice", by, slice_names(dataset), advice)
 
 
 def _columns(dataset: Dataset) -> dict[str, list[str]]:
