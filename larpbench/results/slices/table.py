@@ -177,32 +177,75 @@ def slice_table(table: Table, dataset: Dataset, by: str) -> SliceTable:
         UsageError: If the table shows no metric that slices have, or there is no such column.
         DataError: If its results do not hold the held-out tracks.
     """
-    rows = [row for row in table.rows if not row.failure]
-    sliced = [row for row in rows if all(map(holds_answers, row.files))]
-    if not sliced:
+    return read_answered(table).sliced(dataset, by)
+
+
+@dataclass(frozen=True)
+class AnsweredTable:
+    """A table with what its results say of each held-out track, from which any slices are made.
+
+    Attributes:
+        table: The table.
+        rows: Those of its rows whose results hold the held-out tracks.
+        answers: Of each row, by seed.
+        columns: The metrics that slices have.
+        cutoffs: The K of recall and NDCG in the results.
+        lacking: Encoders whose results do not hold the held-out tracks.
+    """
+
+    table: Table
+    rows: tuple[Row, ...]
+    answers: tuple[tuple[Answers, ...], ...]
+    columns: tuple[str, ...]
+    cutoffs: tuple[int, ...]
+    lacking: tuple[str, ...]
+
+    def of_rows(self, rows: Sequence[Row]) -> AnsweredTable:
+        """Return the same with some of the rows only; with all of them where none of these can be sliced."""
+        kept = [place for place, row in enumerate(self.rows) if row in rows] or range(len(self.rows))
+        chosen = (tuple(self.rows[place] for place in kept), tuple(self.answers[place] for place in kept))
+        return replace(self, rows=chosen[0], answers=chosen[1])
+
+    def sliced(self, dataset: Dataset, by: str) -> SliceTable:
+        """Return the slices of the table, see `slice_table`."""
+        first = self.answers[0][0]
+        grouping = make_groups(dataset, first, by)
+        parts = tuple(_slice(group, self.rows, self.answers, self.columns, self.cutoffs) for group in grouping.groups)
+        notes = _notes(grouping, parts, first, self.lacking)
+        return SliceTable(self.table, grouping.by, self.columns, parts, notes)
+
+
+def read_answered(table: Table) -> AnsweredTable:
+    """Read the held-out tracks and lists of a table's results.
+
+    Raises:
+        UsageError: If the table shows no metric that slices have.
+        DataError: If its results do not hold the held-out tracks.
+    """
+    scored = [row for row in table.rows if not row.failure]
+    rows = [row for row in scored if all(map(holds_answers, row.files))]
+    if not rows:
         raise DataError(
             "the results do not say which tracks were held out: an earlier version of larpbench wrote them"
-            if rows
+            if scored
             else "the table has no scores",
             where=f"{table.task}: {table.tested}",
-            next_step="run them anew: larpbench run --if always",
+            next_step=f"run them anew: larpbench run --if always --dataset {table.dataset}",
         )
-    cutoffs = _cutoffs(sliced)
+    cutoffs = _cutoffs(rows)
     measures = ceiling(np.ones(1, dtype=int), np.ones(1, dtype=int), cutoffs)
     columns = tuple(name for name in table.columns if name in measures)
     if not columns:
         raise UsageError(
             f"slices have none of the metrics {', '.join(table.columns)}", allowed=f"some of {', '.join(measures)}"
         )
-    answers = [[read_answers(path, cutoffs[-1]) for path in row.files] for row in sliced]
+    answers = tuple(tuple(read_answers(path, cutoffs[-1]) for path in row.files) for row in rows)
     first = answers[0][0]
-    for row, found in zip(sliced, answers, strict=True):
+    for row, found in zip(rows, answers, strict=True):
         if any(not (each.playlists.equals(first.playlists) and each.entries.equals(first.entries)) for each in found):
             raise DataError("two results of one table have other held-out tracks", where=str(row.files[0].parent))
-    grouping = make_groups(dataset, first, by)
-    parts = [_slice(group, sliced, answers, columns, cutoffs) for group in grouping.groups]
-    lacking = [row.encoder for row in rows if row not in sliced]
-    return SliceTable(table, grouping.by, columns, tuple(parts), _notes(grouping, parts, first, lacking))
+    lacking = tuple(dict.fromkeys(row.encoder for row in scored if row not in rows))
+    return AnsweredTable(table, tuple(rows), answers, columns, cutoffs, lacking)
 
 
 def _slice(
