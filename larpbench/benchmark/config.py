@@ -49,7 +49,12 @@ def _as_encoders(value: object) -> object:
 
 
 def _as_path(value: object) -> object:
-    return Path(value) if isinstance(value, str) and value and "\0" not in value else value
+    return Path(_expanded(value)) if isinstance(value, str) and value and "\0" not in value else value
+
+
+def _expanded(path: str) -> str:
+    """Return a path from a file, where no shell has put the home folder in the place of ``~``."""
+    return str(Path(path).expanduser()) if path.startswith("~/") else path
 
 
 def _as_options(value: object) -> object:
@@ -114,7 +119,7 @@ class RunConfig(BaseModel):
         fields = type(self).model_fields
         chosen = {name: getattr(self, name) for name in fields if name not in _NOT_IN_PLANS}
         chosen |= {"encoders": self.encoder_names, "output": self.output.absolute()}
-        return [replace(plan(dataset, **chosen), config=self.digest) for dataset in self.datasets]
+        return [replace(plan(_expanded(each), **chosen), config=self.digest) for each in self.datasets]
 
 
 def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfig:
