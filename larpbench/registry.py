@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ class Origin:
     @classmethod
     def of_object(cls, value: object) -> Origin:
         """Return the origin of an object of this process."""
-        kind = value if isinstance(value, type) else type(value)
+        kind = value if inspect.isroutine(value) or isinstance(value, type) else type(value)
         return cls(_IN_MEMORY, "0", f"{kind.__module__}:{kind.__qualname__}")
 
     def __str__(self) -> str:
@@ -130,7 +131,7 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing has that name.
         """
         if name in self._builtins:
-            return Origin(_BUILT_IN, _own_version(), self._builtins[name])
+            return Origin(_BUILT_IN, own_version(), self._builtins[name])
         if name in self._objects:
             return self._objects[name]
         if name in (plugins := self._plugins()):
@@ -212,7 +213,8 @@ class Registry(Generic[T]):
 
 
 @functools.cache
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of larpbench that is installed."""
     try:
         return metadata.version(_BUILT_IN)
     except metadata.PackageNotFoundError:

@@ -82,6 +82,14 @@ Limit = Annotated[
         help="For a smoke run: read only the first N playlists of each split, and only their tracks.",
     ),
 ]
+SimilarityBy = Annotated[
+    str | None,
+    typer.Option(
+        "--similarity-by",
+        metavar="ENCODER",
+        help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,

@@ -38,6 +38,7 @@ def plan(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     task_options: options.Option = None,
@@ -66,6 +67,9 @@ def _print(made: Plan) -> None:
         train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
         typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
     print_unavailable([made])
+    if second := made.similarity:
+        train = f", to train first: {len(second.untrained)}" if second.untrained else ""
+        typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
     if part := removal_part(made.removal):
         typer.echo(as_sentence(part))
     if limit := made.task.limit:
@@ -88,7 +92,8 @@ def fetch_missing(chosen: RunConfig) -> None:
     from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(chosen.task).expanded(chosen.encoder_names):
+    second = [chosen.similarity_by] if chosen.similarity_by else []
+    for name in [*TASKS.get(chosen.task).expanded(chosen.encoder_names), *second]:
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
@@ -100,8 +105,7 @@ def fetch_missing(chosen: RunConfig) -> None:
 def print_unavailable(plans: Sequence[Plan]) -> None:
     """Print the encoders and recommenders that cannot run here, with the reason."""
     for each in dict.fromkeys(each for plan in plans for each in plan.unavailable):
-        advice = f"; next: {each.next_step}" if each.next_step else ""
-        typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
+        typer.echo(f"cannot run: {each.name}: {each.text}", err=True)
 
 
 def require_available(plans: Sequence[Plan], chosen: RunConfig) -> None:
@@ -144,6 +148,12 @@ def _as_json(plan: Plan) -> dict[str, object]:
             }
             for each in plan.cells
         ],
+        "similarity_by": plan.similarity
+        and {
+            "encoder": plan.similarity.spec.identity,
+            "tracks_to_encode": plan.similarity.tracks_to_encode,
+            "to_train": [each.identity for each in plan.similarity.untrained],
+        },
         "removal": part and part.model_dump(mode="json"),
         "unavailable": [
             {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable

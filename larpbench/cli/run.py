@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from larpbench.cli import options
-
-if TYPE_CHECKING:
-    from larpbench.benchmark.plan import Plan
-    from larpbench.results.rows import Table
 
 EPILOG = """Examples:
 
@@ -24,6 +20,8 @@ larpbench run --encoders all --seeds 5 --output results-5
 larpbench run --dataset mpd --encoders all --recommenders all --limit 100
 
 larpbench run --encoders clap-pt,bert --download
+
+larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcrafted
 
 larpbench run --config bench.toml --seeds 1
 
@@ -42,6 +40,7 @@ def run(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     task_options: options.Option = None,
@@ -64,6 +63,7 @@ def run(
     if chosen.offline:
         go_offline()  # before any import that reads the environment variables
     from larpbench.benchmark import run as runner
+    from larpbench.benchmark.evaluate import tables_of
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
     from larpbench.results.writers import to_markdown
@@ -74,7 +74,9 @@ def run(
     print_unavailable(plans)
     require_available(plans, chosen)
     summaries = [runner.run(plan, report=lambda line: typer.echo(line, err=True)) for plan in plans]
-    tables = _tables(plans)
+    tables, unusable = tables_of(plans)
+    for each in unusable:
+        typer.echo(f"skipped, unusable: {each}", err=True)
     shown = [*tables, *(part for table in tables for part in by_visible(table))]
     typer.echo(to_markdown([table.sheet() for table in shown]))
     computed, kept = (sum(len(getattr(each, name)) for each in summaries) for name in ("computed", "kept"))
@@ -87,20 +89,3 @@ def run(
         typer.echo(f"failed: {cell.cell}: {message}", err=True)
     if failed:
         raise typer.Exit(1)
-
-
-def _tables(plans: list[Plan]) -> list[Table]:
-    """Return the tables of the plans' data; name the other results in the folder that cannot be used."""
-    from larpbench.results.removal import removal_part
-    from larpbench.results.store import find_records
-    from larpbench.results.table import tables_beside
-
-    found, unusable = find_records(plans[0].output)
-    for each in unusable:
-        typer.echo(f"skipped, unusable: {each}", err=True)
-    shown = []
-    for plan in plans:
-        own = {planned.path for planned in plan.cells}
-        tested = next(record for path, record in found if path in own)
-        shown += [table for table in tables_beside(found, tested) if table.removal == removal_part(plan.removal)]
-    return shown

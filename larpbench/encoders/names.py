@@ -115,7 +115,7 @@ def get_encoder(name: str) -> EncoderSpec:
     """
     label, name = split_label(name)
     specs = [_spec(part) for part in parse_name(name)]
-    spec = specs[0] if len(specs) == 1 else combine(specs)
+    spec = specs[0] if len(specs) == 1 else replace(combine(specs), registered=True)
     return spec if label is None else labelled(spec, label)
 
 
@@ -149,6 +149,7 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
 def _spec(name: EncoderName) -> EncoderSpec:
     base = name.base
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
+    spec = replace(spec, registered=True)
     if not (origin.built_in or origin.in_memory):
         spec = replace(spec, plugin=f"{origin.distribution} {origin.version}")
     argument, source = name.argument_and_source(spec.training is not None)
@@ -232,5 +233,5 @@ def encoder_origin(spec: EncoderSpec, otherwise: Origin | None = None) -> dict[s
         parts = [encoder_origin(each, otherwise) for each in spec.inputs]
         return {key: "+".join(dict.fromkeys(part[key] for part in parts)) for key in parts[0]}
     base = spec.card.name
-    origin = otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base)
+    origin = spec.origin or (otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base))
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

@@ -19,7 +19,7 @@ from larpbench.encoders.weights.finder import Weights
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest
 from larpbench.paths import without_folders
-from larpbench.registry import resolve
+from larpbench.registry import Origin, resolve
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,10 @@ class EncoderSpec:
         combined: Whether it is nothing but its inputs side by side.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
+        origin: Where it comes from, if no package brings it.
+        registered: Whether it came out of the registry by its name, which then tells it apart from all others.
+        unkeyed: Whether nothing that is known beforehand tells its vectors apart from those of another encoder of the
+            same card: it is encoded when a run is planned, and its key is the digest of what it gave.
         reference: The stored reference that it is compared with.
         binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
@@ -146,6 +150,9 @@ class EncoderSpec:
     combined: bool = False
     in_place: bool = False
     only_by_name: bool = False
+    origin: Origin | None = None
+    registered: bool = False
+    unkeyed: bool = False
     reference: Reference | None = None
     binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
 

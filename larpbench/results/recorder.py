@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.tuning import Tuning
+from larpbench.registry import Origin
 from larpbench.results.record import (
     CellName,
     CellRecord,
@@ -33,6 +35,7 @@ from larpbench.results.record import (
     Failure,
     FitPart,
     Metric,
+    SimilarityPart,
     TrainingPart,
     TrialPart,
 )
@@ -71,6 +74,7 @@ class Recorder:
         cell: BoundCell,
         result: TaskResult,
         metrics: tuple[Metric, ...],
+        beyond: tuple[Metric, ...],
         stored: Mapping[SplitName, StoredEmbeddings],
         checkpoint: Path | None,
         cost: Cost,
@@ -79,6 +83,7 @@ class Recorder:
         fit_s: float,
         budget: int,
         draws: DrawsPart | None,
+        similarity: SimilarityPart | None,
         playlists_file: str,
     ) -> CellRecord:
         """Return the record of a cell that was scored.
@@ -87,6 +92,7 @@ class Recorder:
             cell: Which.
             result: Its scores.
             metrics: Their means.
+            beyond: Measures beyond accuracy.
             stored: Split -> the vectors that were read.
             checkpoint: Folder of the encoder's weights, if it is trained.
             cost: What scoring took.
@@ -94,6 +100,7 @@ class Recorder:
             fit_s: Seconds of that recommender's fit.
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
+            similarity: The second encoder, if there is one.
             playlists_file: Name of the file of scores by query.
         """
         source = cell.spec.source
@@ -122,6 +129,8 @@ class Recorder:
             training=_training(source, checkpoint) if checkpoint and source else None,
             counts=_counts(result, self._removal),
             diagnostics=dict(result.diagnostics),
+            beyond=beyond,
+            similarity=similarity,
             draws=draws,
             warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
             playlists_file=playlists_file,
@@ -132,9 +141,11 @@ class Recorder:
         self, cell: BoundCell, status: str, recommender: Mapping[str, object] | None = None, **parts: object
     ) -> CellRecord:
         dataset, spec = self._dataset, cell.spec
-        manifest, task_origin = dataset.manifest, TASKS.origin(self._task.name)
-        name = cell.recommender.name
-        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else task_origin
+        manifest, task, name = dataset.manifest, self._task.name, cell.recommender.name
+        task_origin = TASKS.origin(task) if task in TASKS.names() else Origin.of_object(self._task)
+        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else Origin.of_object(cell.recommender)
+        if origin.in_memory and _package(origin) == _package(task_origin):  # it belongs to the task alone
+            origin = task_origin
         weights = spec.weights_digest(EncodeContext(cell.cell.seed, dataset.folder)) if status == "ok" else None
         return CellRecord.model_validate(
             {
@@ -196,6 +207,10 @@ class Recorder:
             "peak_memory_mb": score.peak_memory_mb,
             "dim": next((each.vectors.shape[1] for each in stored.values()), 0),
         }
+
+
+def _package(origin: Origin) -> str:
+    return re.split("[.:]", origin.target)[0]
 
 
 def failure_text(error: BaseException) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 
 from larpbench.datasets.schema import tested_digest
 from larpbench.evaluation.significance import indistinguishable_groups, letters
-from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.fingerprint import digest
+from larpbench.results.beyond import by_one_encoder, column_intervals
 from larpbench.results.notes import Omissions, facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, task_of
@@ -21,7 +21,7 @@ from larpbench.results.store import read_records
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
 
-def load_results(output: str | Path) -> list[Table]:
+def read_tables(output: Path) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
     Rows stand in one table if they were tested on the same ids, split and playlists; where there are several such sets
@@ -31,12 +31,12 @@ def load_results(output: str | Path) -> list[Table]:
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
     """
-    found = read_records(Path(output))
+    found = read_records(output)
     return [table for _, record in sorted(_newest_of_each(found).items()) for table in tables_beside(found, record)]
 
 
 def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
-    """Return the records that `load_results` leaves out, since newer ones were tested on other data of that name."""
+    """Return the records that `read_tables` leaves out, since newer ones were tested on other data of that name."""
     newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
     return [record for _, record in found if tested_group(record) != newest[_name(record)]]
 
@@ -77,7 +77,7 @@ def build_tables(found: Sequence[tuple[Path, CellRecord]], superseded: Sequence[
         found: The records.
         superseded: Those of the same name that were tested on other ids, splits or playlists: to be counted.
     """
-    found = sorted(found, key=lambda pair: pair[1].created)
+    found = sorted(by_one_encoder(found), key=lambda pair: pair[1].created)
     tables: dict[str, dict[tuple[str, str], list[tuple[Path, CellRecord]]]] = defaultdict(lambda: defaultdict(list))
     for path, record in found:
         removed = record.removal.key if record.removal else ""
@@ -107,7 +107,7 @@ def _table(current: list[tuple[Path, CellRecord]], omissions: Omissions) -> Tabl
     columns = shown_columns(first.cell.task, good)
     rows = [_row(pairs, columns) for pairs in grouped.values()]
     rows = _placed(_lettered(rows, columns[0]), columns)
-    by_name = {metric.name: metric for record in reversed(good) for metric in record.metrics}
+    by_name = {metric.name: metric for record in reversed(good) for metric in record.measured}
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
         first.cell.task,
@@ -169,13 +169,14 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> 
 
 def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
     scores: dict[str, Score | None] = dict.fromkeys(columns)
-    by_name = [{metric.name: metric for metric in record.metrics} for record in row.records]
+    by_name = [{metric.name: metric for metric in record.measured} for record in row.records]
     known = [column for column in columns if all(column in metrics for metrics in by_name)]
     values = row.values(known) if known and len(by_name) > 1 else None
-    ends = bootstrap_interval(values) if values is not None else None
+    ends = column_intervals(values, known) if values is not None else None
     for index, column in enumerate(known):
         metrics = [each[column] for each in by_name]
-        few = float(np.mean([metric.hits for metric in metrics])) < FEW_HITS  # seeds repeat the same playlists
+        hits = float(np.mean([metric.hits for metric in metrics]))  # seeds repeat the same playlists
+        few = hits < FEW_HITS and not metrics[0].descriptive
         if not all(metric.applicable for metric in metrics):
             continue
         if values is None or ends is None:

@@ -162,7 +162,7 @@ def _build_features(name: str, context: EncodeContext, argument: str | None) -> 
     songs = read_parquet(context.dataset_folder / SONGS)
     grouped = songs.group_by("track_id").agg("artist_id")
     owners = dict(zip(grouped["track_id"].to_list(), grouped["artist_id"].to_list(), strict=True))
-    return ArtistFeatures(VectorTable(_path(context.dataset_folder, name)), owners)
+    return ArtistFeatures(VectorTable.of_file(_path(context.dataset_folder, name)), owners)
 
 
 def _features_digest(name: str, context: EncodeContext, argument: str | None) -> str:
