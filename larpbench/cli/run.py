@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, printing
+
+if TYPE_CHECKING:
+    from larpbench.benchmark.plan import Plan, PlannedCell
+    from larpbench.benchmark.run import RunSummary
+    from larpbench.results.sheet import Sheet
 
 EPILOG = """Examples:
 
@@ -24,6 +31,8 @@ larpbench run --encoders clap-pt,bert --download
 larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcrafted
 
 larpbench run --config bench.toml --seeds 1
+
+larpbench run --encoders tfidf --json > run.json
 
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
@@ -48,6 +57,7 @@ def run(
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Test encoders on a data set and print the table.
 
@@ -66,7 +76,6 @@ def run(
     from larpbench.benchmark.evaluate import tables_of
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
-    from larpbench.results.writers import to_markdown
 
     if chosen.download:
         fetch_missing(chosen)
@@ -77,8 +86,11 @@ def run(
     tables, unusable = tables_of(plans)
     for each in unusable:
         typer.echo(f"skipped, unusable: {each}", err=True)
-    shown = [*tables, *(part for table in tables for part in by_visible(table))]
-    typer.echo(to_markdown([table.sheet() for table in shown]))
+    sheets = [table.sheet() for table in (*tables, *(part for table in tables for part in by_visible(table)))]
+    if as_json:
+        printing.print_json(_as_json(plans, summaries, sheets))
+    else:
+        printing.print_sheets(sheets)
     computed, kept = (sum(len(getattr(each, name)) for each in summaries) for name in ("computed", "kept"))
     failed = [failure for each in summaries for failure in each.failed]
     typer.echo(
@@ -89,3 +101,21 @@ def run(
         typer.echo(f"failed: {cell.cell}: {message}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _as_json(plans: Sequence[Plan], summaries: Sequence[RunSummary], sheets: Sequence[Sheet]) -> dict[str, object]:
+    from larpbench.results.writers import plain_tables
+
+    unavailable = dict.fromkeys(each for plan in plans for each in plan.unavailable)
+    return {
+        "output": str(plans[0].output),
+        "computed": [_cell(each) for summary in summaries for each in summary.computed],
+        "kept": [_cell(each) for summary in summaries for each in summary.kept],
+        "failed": [{**_cell(each), "message": text} for summary in summaries for each, text in summary.failed],
+        "unavailable": [{"name": each.name, "reason": each.reason, "next": each.next_step} for each in unavailable],
+        "tables": plain_tables(sheets),
+    }
+
+
+def _cell(planned: PlannedCell) -> dict[str, object]:
+    return {**dataclasses.asdict(planned.cell), "key": planned.key, "path": str(planned.path)}
