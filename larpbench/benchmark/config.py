@@ -190,12 +190,15 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return field -> value of the keys of a file."""
     ours = {name: name for name in RunConfig.model_fields if name not in (*_KEYS.values(), "digest")}
     fields = {"datasets": "datasets"} | ours | _KEYS
-    for key in values:
-        if key not in fields:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        field = fields.get(key.replace("-", "_"))
+        if field is None:
             raise UnknownNameError("key", key, fields, next_step=_HELP)
-    if "dataset" in values and "datasets" in values:
-        raise UsageError("dataset and datasets say the same thing twice", allowed="one of them")
-    return {fields[key]: value for key, value in values.items()}
+        if field in found:
+            raise UsageError(f"{field} is there twice", allowed="one key for one option")
+        found[field] = value
+    return found
 
 
 def _labelled(label: str, value: object) -> str:

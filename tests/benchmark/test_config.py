@@ -135,6 +135,8 @@ def test_encoders_have_labels_and_columns(here, cli):
     assert record["encoder"]["identity"] == "precomputed:vectors.npz#embeddings"
     file = write(here, 'encoders = "tfidf,precomputed:vectors.npz"\ncolumn = "embeddings"')
     assert read_config(file).encoder_names == ["tfidf", "precomputed:vectors.npz#embeddings"]
+    file = write(here, 'similarity-by = "random"\nlimit = 3')
+    assert (read_config(file).similarity_by, read_config(file).limit) == ("random", 3)
     file = write(here, 'encoders = ["b=random", "tfidf", "tfidf"]')
     assert read_config(file).encoders == ("b=random", "tfidf")
 
@@ -182,7 +184,8 @@ KEYS = "allowed: budget, column, dataset, datasets, download, draws, encoders, i
     ("text", "says"),
     [
         ("seed = 3", ["unknown key 'seed'; did you mean seeds?", KEYS]),
-        ("datasets = ['a']\ndataset = 'a'", ["dataset and datasets say the same thing twice"]),
+        ("datasets = ['a']\ndataset = 'a'", ["datasets is there twice"]),
+        ("similarity-by = 'a'\nsimilarity_by = 'a'", ["similarity_by is there twice"]),
         ("config = 'other.toml'", ["unknown key 'config'"]),
         ("digest = 'abc'", ["unknown key 'digest'"]),
         ("condition = 'always'", ["unknown key 'condition'"]),
@@ -243,7 +246,8 @@ def test_there_is_one_list_of_options_and_one_set_of_defaults():
     arguments = inspect.signature(larpbench.plan).parameters
     for name, default in fields.items():
         if name in arguments and name != "output":
-            assert arguments[name].default == default or dict(arguments[name].default) == default
+            there = arguments[name].default
+            assert default in (there, (there,)) or dict(there) == default
     for verb in (run_verb.run, plan_verb.plan):
         flags = {name: each.default for name, each in inspect.signature(verb).parameters.items()}
         own = {"context", "config", "as_json"}
