@@ -48,7 +48,7 @@ def plan(
 
     Prints every cell and whether it has a result, and estimates time and disk space.
     """
-    chosen = options.chosen_run(context)
+    chosen = options.chosen_run(context)  # all options above, and the file
     plans = planned(chosen)
     if as_json:
         made = [_as_json(plan) for plan in plans]
