@@ -223,8 +223,8 @@ def _table(rows: Sequence[Row], view: View, omissions: Omissions) -> Table:
     sort = view.sort if view.sort in by_name else columns[0]
     scored = _lettered([_scored(row, tuple(dict.fromkeys((*columns, sort)))) for row in rows], sort)
     descriptive = descriptive_metrics(good)
-    scored = _placed(scored, [name for name in columns if name not in descriptive])
-    scored.sort(key=lambda row: _rank(row, sort))
+    scored = placed(scored, [name for name in columns if name not in descriptive])
+    scored.sort(key=lambda row: rank_of(row, sort))
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
         first.cell.task,
@@ -339,7 +339,7 @@ def _lettered(rows: list[Row], column: str) -> list[Row]:
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
 
 
-def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
+def placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
     """Mark the best and the second best of some columns; controls take part in none."""
     places: dict[tuple[int, str], int] = {}
     for column in columns:
@@ -359,7 +359,8 @@ def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
     return marked
 
 
-def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str, bool, str]:
+def rank_of(row: Row, column: str) -> tuple[bool, bool, float, str, str, bool, str]:
+    """Return what rows are sorted by: the best by a column first, controls and failures last."""
     score = row.scores.get(column)
     name = row.encoder, row.recommender, bool(row.superseded), row.superseded
     return (bool(row.failure), row.control, -score.value if score else 0.0, *name)
