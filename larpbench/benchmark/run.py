@@ -23,7 +23,7 @@ from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer,
 from larpbench.recommenders.tuning import Learner, Trial, Tuning, at_once
 from larpbench.results.beyond import measured_result
 from larpbench.results.record import CellRecord, DrawsPart, Metric, RecommenderPart
-from larpbench.results.recorder import Recorder, summarise
+from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import measured
 from larpbench.streams import aside
@@ -105,10 +105,9 @@ class _Run:
             raise
         except BaseException as error:  # a plug-in may raise anything; the other cells must go on
             logger.debug("cell failed", exc_info=True)
-            message = str(error) if isinstance(error, LarpbenchError) else error_text(error)
             if not _is_done(planned):  # what an earlier run has finished stays
-                write_record(planned.path, self.recorder.failed(planned, type(error).__name__, message), None)
-            return message
+                write_record(planned.path, self.recorder.failed(planned, error), None)
+            return failure_text(error)
         write_record(planned.path, record, result)
         return None
 

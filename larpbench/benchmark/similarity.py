@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.names import get_encoder
+from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -47,17 +49,24 @@ class SecondEncoder:
         return SimilarityPart(encoder=self.spec.identity, embeddings_key=self.key, weights_digest=digest)
 
 
-def second_encoder(name: str | EncoderSpec, task: Task[Any], dataset: Dataset, store: EmbeddingStore) -> SecondEncoder:
+def second_encoder(
+    value: EncoderLike | Mapping[str, EncoderLike],
+    options: ObjectOptions,
+    task: Task[Any],
+    dataset: Dataset,
+    store: EmbeddingStore,
+) -> SecondEncoder:
     """Return the second encoder of a run.
 
     Args:
-        name: Its name, or the encoder itself.
+        value: Its name, or anything else that can be tested; a mapping of its label to it.
+        options: Of objects.
         task: The task.
         dataset: The data set that is tested.
         store: Where embeddings and checkpoints are kept.
 
     Raises:
-        UsageError: If the task does not rank tracks, or `name` stands for several encoders.
+        UsageError: If the task does not rank tracks, or `value` stands for several encoders.
         UnknownNameError: If there is no such encoder.
         MissingPartError: If it cannot run here.
         DataError: If it has no vectors for the test tracks.
@@ -67,9 +76,13 @@ def second_encoder(name: str | EncoderSpec, task: Task[Any], dataset: Dataset, s
             f"the task {task.name!r} does not rank the test tracks, so that no encoder can tell how similar they are",
             allowed="no --similarity-by, or a task that ranks tracks, such as continuation",
         )
-    if name in ("all", "default"):
-        raise UsageError(f"--similarity-by {name}", allowed="one encoder", next_step="larpbench list encoders")
-    spec = (get_encoder(name) if isinstance(name, str) else name).tested_on(dataset)
+    found = requested_encoders(value, options)
+    if len(found) != 1 or found[0] in ("all", "default"):
+        names = ", ".join(each if isinstance(each, str) else each.identity for each in found) or "nothing"
+        raise UsageError(
+            f"--similarity-by is {names}", allowed="one encoder", next_step="larpbench list encoders names them"
+        )
+    spec = (get_encoder(found[0]) if isinstance(found[0], str) else found[0]).tested_on(dataset)
     status = spec.status()
     if status.state != "ready":
         raise MissingPartError(

@@ -28,11 +28,12 @@ def compare(
 
     Prints the paired difference on the same playlists, its interval, the p-value and the effect size.
     """
-    from larpbench.results.compare import compare_encoders, comparison_sheet
+    from larpbench.results.compare import compare_encoders
+    from larpbench.results.table import read_tables
     from larpbench.results.writers import to_markdown
 
-    lines = compare_encoders(results, first, second)
+    found = compare_encoders(read_tables(results), first, second, str(results))
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([dataclasses.asdict(line) for line in found.lines], indent=2, ensure_ascii=False))
     else:
-        typer.echo(to_markdown([comparison_sheet(lines, first, second)]), nl=False)
+        typer.echo(to_markdown([found.sheet()]), nl=False)

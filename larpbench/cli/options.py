@@ -66,6 +66,15 @@ SimilarityBy = Annotated[
         help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
     ),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        help="For a smoke run: read only the first N playlists of each split, and only their tracks.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,
@@ -124,6 +133,7 @@ class RunOptions:
     budget: int
     draws: int
     similarity_by: str | None
+    limit: int | None
     output: Path
     condition: Condition
     option: list[str] | None

@@ -33,6 +33,7 @@ def plan(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     similarity_by: options.SimilarityBy = None,
+    limit: options.Limit = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -54,6 +55,7 @@ def plan(
         budget=budget,
         draws=draws,
         similarity_by=similarity_by,
+        limit=limit,
         output=output,
         condition=condition,
         option=option,
@@ -94,6 +96,7 @@ def planned(chosen: RunOptions) -> Plan:
         budget=chosen.budget,
         draws=chosen.draws,
         similarity_by=chosen.similarity_by,
+        limit=chosen.limit,
         output=chosen.output.absolute(),
         condition=chosen.condition,
     )
@@ -118,8 +121,7 @@ def fetch_missing(chosen: RunOptions) -> None:
 def print_unavailable(plan: Plan) -> None:
     """Print the encoders and recommenders that cannot run here, with the reason."""
     for each in plan.unavailable:
-        advice = f"; next: {each.next_step}" if each.next_step else ""
-        typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
+        typer.echo(f"cannot run: {each.name}: {each.text}", err=True)
 
 
 def require_available(plan: Plan, chosen: RunOptions) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from larpbench.cli import options
-
-if TYPE_CHECKING:
-    from larpbench.benchmark.plan import Plan
-    from larpbench.results.rows import Table
 
 EPILOG = """Examples:
 
@@ -20,6 +16,8 @@ larpbench run
 larpbench run --dataset my-data --encoders tfidf,precomputed:vectors.npz --recommenders all
 
 larpbench run --encoders all --seeds 5 --output results-5
+
+larpbench run --dataset mpd --encoders all --recommenders all --limit 100
 
 larpbench run --encoders clap-pt,bert --download
 
@@ -38,6 +36,7 @@ def run(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     similarity_by: options.SimilarityBy = None,
+    limit: options.Limit = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     option: options.Option = None,
@@ -59,6 +58,7 @@ def run(
     if offline:
         go_offline()  # before any import that reads the environment variables
     from larpbench.benchmark import run as runner
+    from larpbench.benchmark.evaluate import tables_of
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
     from larpbench.results.writers import to_markdown
@@ -73,6 +73,7 @@ def run(
         budget=budget,
         draws=draws,
         similarity_by=similarity_by,
+        limit=limit,
         output=output,
         condition=condition,
         option=option,
@@ -83,7 +84,9 @@ def run(
     print_unavailable(plan)
     require_available(plan, chosen)
     summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
-    tables = _tables(plan)
+    tables, unusable = tables_of(plan)
+    for each in unusable:
+        typer.echo(f"skipped, unusable: {each}", err=True)
     shown = [*tables, *(part for table in tables for part in by_visible(table))]
     typer.echo(to_markdown([table.sheet() for table in shown]))
     typer.echo(
@@ -95,17 +98,3 @@ def run(
         typer.echo(f"failed: {cell.cell}: {message}", err=True)
     if summary.failed:
         raise typer.Exit(1)
-
-
-def _tables(plan: Plan) -> list[Table]:
-    """Return the tables of the plan's data; name the other results in the folder that cannot be used."""
-    from larpbench.results.removal import removal_part
-    from larpbench.results.store import find_records
-    from larpbench.results.table import tables_beside
-
-    found, unusable = find_records(plan.output)
-    for each in unusable:
-        typer.echo(f"skipped, unusable: {each}", err=True)
-    own = {planned.path for planned in plan.cells}
-    tested = next(record for path, record in found if path in own)
-    return [table for table in tables_beside(found, tested) if table.removal == removal_part(plan.removal)]

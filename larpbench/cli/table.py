@@ -27,7 +27,7 @@ def table(
 
     There is one table for each task and data set.
     """
-    from larpbench.results.table import load_results
+    from larpbench.results.table import read_tables
     from larpbench.results.writers import FORMATS
 
-    typer.echo(FORMATS[format_]([each.sheet() for each in load_results(results)]), nl=False)
+    typer.echo(FORMATS[format_]([each.sheet() for each in read_tables(results)]), nl=False)

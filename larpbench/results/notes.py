@@ -15,6 +15,11 @@ from larpbench.results.removal import as_sentence
 from larpbench.results.rows import FEW_HITS, Row, task_of
 from larpbench.results.verification import is_checked
 
+_SMOKE_RUN = (
+    "Smoke run (--limit {0}): only {0} playlists of each split were read, or all if there are fewer, and only their "
+    "tracks. Fewer candidates make scores higher: they must not be compared with those of whole runs."
+)
+
 
 def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequence[Row], column: str) -> list[str]:
     """Return how much a table can carry.
@@ -29,6 +34,7 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
     record = good[0] if good else None
     if record is None or record.counts is None:
         return removed
+    smoke = [_SMOKE_RUN.format(record.limit)] if record.limit else []
     counts, task = record.counts, task_of(record.cell.task)
     query, item = (task.query, task.item) if task else ("query", "item")
     left_out = ", ".join(f"{count} {reason}" for reason, count in counts.left_out.items() if count) or "none"
@@ -38,6 +44,7 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
         if (score := row.scores.get(column)) and score.high is not None and score.low is not None
     ]
     found = [
+        *smoke,
         f"{counts.playlists} {query}s counted (left out: {left_out}), {counts.heldout_mean:.1f} held-out {item}s each; "
         f"{counts.tracks} {item}s, of which {counts.candidates_min} or more are candidates for each {query}.",
         *removed,
@@ -67,9 +74,15 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
 
 
 def split_rule(split: Mapping[str, Any]) -> str:
-    """Return the name of the rule by which a record's data set was split; earlier versions had another name for one."""
+    """Return the rule by which a record's data set was split, with its boundaries, and whether it separates artists.
+
+    Earlier versions had another name for one of the rules.
+    """
     rule = str(split.get("rule", "unknown"))
-    return "playlists" if rule == "cold-start" else rule
+    if split.get("column"):
+        rule += f" ({split['column']}:{','.join(split.get('boundaries') or ())})"
+    rule = "playlists" if rule == "cold-start" else rule
+    return f"{rule}, artist-disjoint" if split.get("artist_disjoint") else rule
 
 
 @dataclass(frozen=True)

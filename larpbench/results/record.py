@@ -101,6 +101,9 @@ class EncoderPart(_Model):
     """The encoder that was tested."""
 
     identity: str
+    """Full name; of a file or folder without those that it lies in."""
+    label: str | None = Field(default=None, exclude_if=lambda label: label is None)
+    """What its user called it: then the name of the cell's encoder; null where that is the identity."""
     card: dict[str, Any]
     embeddings_key: str
     weights_digest: str | None
@@ -221,6 +224,8 @@ class CellRecord(_Model):
 
     schema_version: Literal[1] = 1
     protocol: str
+    limit: int | None = Field(default=None, exclude_if=lambda limit: limit is None)
+    """Of a smoke run: the largest number of playlists a split that were read. Null where all were."""
     interval: str = "percentile-bootstrap-1"
     """Method of the intervals, with its version."""
     key: str

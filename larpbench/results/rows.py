@@ -15,6 +15,7 @@ from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import in_short
 from larpbench.results.sheet import NOT_APPLICABLE, Column, Sheet, SheetCell, SheetRow, bound_text, column_head
 from larpbench.results.store import read_playlist_values
+from larpbench.results.writers import to_html_part
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Task
 
@@ -110,7 +111,7 @@ class Row:
         return f"{self.encoder} (control)" if self.control else self.encoder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Results of one task on one data set: all rows on the same candidates.
 
@@ -139,6 +140,15 @@ class Table:
     footnotes: tuple[str, ...]
     records: tuple[CellRecord, ...]
     variant: str = ""
+
+    def __repr__(self) -> str:
+        best = self.rows[0] if self.rows and self.rows[0].scores.get(self.columns[0]) else None
+        score = best and best.scores[self.columns[0]]
+        leads = f", {self.columns[0]} up to {score.value:.4f} ({best.encoder})" if best and score else ""
+        return f"<Table {self.task}: {self.tested}, {len(self.rows)} row{'s' * (len(self.rows) != 1)}{leads}>"
+
+    def _repr_html_(self) -> str:
+        return to_html_part([self.sheet()])
 
     @property
     def tested(self) -> str:

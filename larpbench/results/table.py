@@ -21,7 +21,7 @@ from larpbench.results.store import read_records
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
 
-def load_results(output: str | Path) -> list[Table]:
+def read_tables(output: Path) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
     Rows stand in one table if they were tested on the same ids, split and playlists; where there are several such sets
@@ -31,12 +31,12 @@ def load_results(output: str | Path) -> list[Table]:
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
     """
-    found = read_records(Path(output))
+    found = read_records(output)
     return [table for _, record in sorted(_newest_of_each(found).items()) for table in tables_beside(found, record)]
 
 
 def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
-    """Return the records that `load_results` leaves out, since newer ones were tested on other data of that name."""
+    """Return the records that `read_tables` leaves out, since newer ones were tested on other data of that name."""
     newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
     return [record for _, record in found if tested_group(record) != newest[_name(record)]]
 

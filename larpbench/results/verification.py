@@ -34,7 +34,8 @@ def record_faults(record: CellRecord) -> tuple[str, ...]:
     """Return what is wrong with a record by itself, in words; nothing if it may be right."""
     if lacking := [name for name, kind in _CARD.items() if not isinstance(record.encoder.card.get(name), kind)]:
         return (f"the card of its encoder lacks {', '.join(lacking)}, or has another kind of value there",)
-    if (record.cell.encoder, record.cell.recommender) != (record.encoder.identity, record.recommender.name):
+    tested = record.encoder.label or record.encoder.identity
+    if (record.cell.encoder, record.cell.recommender) != (tested, record.recommender.name):
         return ("it names one encoder or recommender as its cell, and another one as what was tested",)
     if record.status == "failed":
         return () if record.failure else ("it failed, and does not say why",)
