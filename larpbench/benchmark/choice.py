@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from larpbench.benchmark.learned import lacking
@@ -31,7 +31,7 @@ class Unavailable:
     name: str
     reason: str
     next_step: str | None
-    error: Exception | None = None
+    error: Exception | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:

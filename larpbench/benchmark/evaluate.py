@@ -41,7 +41,7 @@ def evaluate(
     task_options: Mapping[str, Any] = MappingProxyType({}),
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
-    similarity_by: EncoderLike | Mapping[str, EncoderLike] | None = None,
+    similarity_by: EncoderLike | None = None,
     modality: View | None = None,
     sample_rate: int | None = None,
     cache_key: str | None = None,
@@ -99,8 +99,8 @@ def evaluate(
         seeds=seeds,
         budget=budget,
         draws=draws,
-        similarity_by=similarity_by,
         limit=limit,
+        similarity_by=similarity_by,
         output=temporary.name if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,
@@ -117,7 +117,7 @@ def evaluate(
         raise EmbeddingError("; ".join(f"{what}: {reason}" for what, reason in lost.items()))
     for what, reason in lost.items():
         warnings.warn(f"not tested: {what}: {reason}", stacklevel=2)
-    tables, unusable = tables_of(planned)
+    tables, unusable = tables_of([planned])
     for each in unusable:
         warnings.warn(f"skipped, unusable: {each}", stacklevel=2)
     return Results(tables, planned.output, temporary)
@@ -142,17 +142,19 @@ def _refusal(planned: Plan) -> LarpbenchError:
     return refusal
 
 
-def tables_of(planned: Plan) -> tuple[list[Table], list[Unusable]]:
-    """Return the tables of a plan's data, and the other results in its folder that cannot be used.
+def tables_of(plans: Sequence[Plan]) -> tuple[list[Table], list[Unusable]]:
+    """Return the tables of the data of plans with one output, and the other results in it that cannot be used.
 
     Raises:
         DataError: If there are no results.
     """
-    found, unusable = find_records(planned.output)
-    own = {each.path for each in planned.cells}
-    tested = next(record for path, record in found if path in own)
-    tables = tables_beside(found, tested)
-    return [table for table in tables if table.removal == removal_part(planned.removal)], unusable
+    found, unusable = find_records(plans[0].output)
+    shown = []
+    for planned in plans:
+        own = {each.path for each in planned.cells}
+        tested = next(record for path, record in found if path in own)
+        shown += [table for table in tables_beside(found, tested) if table.removal == removal_part(planned.removal)]
+    return shown, unusable
 
 
 def _named(

@@ -101,6 +101,7 @@ class Plan:
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
         similarity: The second encoder, by which the tracks of a list are compared; None: they are not.
+        config: Digest of the file that describes the run; None where there is none.
     """
 
     task: Task[Any]
@@ -113,6 +114,7 @@ class Plan:
     draws: int = 1
     removal: Removal | None = None
     similarity: SecondEncoder | None = None
+    config: str | None = None
 
     def __repr__(self) -> str:
         to_run = f"{len(self.to_run)} to run" if self.to_run else "all done"
@@ -163,8 +165,8 @@ def plan(
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
-    similarity_by: EncoderLike | Mapping[str, EncoderLike] | None = None,
     limit: int | None = None,
+    similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -189,10 +191,9 @@ def plan(
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
             own, on which the scores rest; the others say how much depends on it.
-        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured, or a mapping of its
-            label to it; None: it is not measured.
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
+        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -219,8 +220,7 @@ def plan(
     unconfigured = chosen_task(task)
     chosen = unconfigured.configured(task_options).limited(limit)
     load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
-    objects = ObjectOptions(modality, sample_rate, cache_key)
-    requested = requested_encoders(encoders, objects)
+    requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)
     named_encoders = chosen_encoders(chosen, requested, load)
     tested = load()
@@ -229,7 +229,7 @@ def plan(
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
-    second = None if similarity_by is None else second_encoder(similarity_by, objects, chosen, tested, store)
+    second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
     keys = {"": task_key(unconfigured), **object_keys(paired_with, recommenders)}
     planner = _Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder

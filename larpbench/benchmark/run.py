@@ -92,7 +92,7 @@ class _Run:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.store = plan, plan.store
         self.learner = Learner(plan.budget)
-        self.recorder = Recorder(plan.task, plan.dataset, plan.removal)
+        self.recorder = Recorder(plan.task, plan.dataset, plan.removal, plan.config)
         second = plan.similarity if plan.to_run else None
         self.measurer = ListMeasurer(self._vectors_of(second) if second else None)
         self.similarity = second.part(plan.dataset, plan.store) if second else None

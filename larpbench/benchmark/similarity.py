@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from larpbench.datasets.schema import Dataset
-from larpbench.encoders.names import get_encoder
-from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.objects import EncoderLike, as_encoder
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -49,24 +47,17 @@ class SecondEncoder:
         return SimilarityPart(encoder=self.spec.identity, embeddings_key=self.key, weights_digest=digest)
 
 
-def second_encoder(
-    value: EncoderLike | Mapping[str, EncoderLike],
-    options: ObjectOptions,
-    task: Task[Any],
-    dataset: Dataset,
-    store: EmbeddingStore,
-) -> SecondEncoder:
+def second_encoder(encoder: EncoderLike, task: Task[Any], dataset: Dataset, store: EmbeddingStore) -> SecondEncoder:
     """Return the second encoder of a run.
 
     Args:
-        value: Its name, or anything else that can be tested; a mapping of its label to it.
-        options: Of objects.
+        encoder: Its name, or an object; see `as_encoder`.
         task: The task.
         dataset: The data set that is tested.
         store: Where embeddings and checkpoints are kept.
 
     Raises:
-        UsageError: If the task does not rank tracks, or `value` stands for several encoders.
+        UsageError: If the task does not rank tracks, or the name stands for several encoders.
         UnknownNameError: If there is no such encoder.
         MissingPartError: If it cannot run here.
         DataError: If it has no vectors for the test tracks.
@@ -76,19 +67,17 @@ def second_encoder(
             f"the task {task.name!r} does not rank the test tracks, so that no encoder can tell how similar they are",
             allowed="no --similarity-by, or a task that ranks tracks, such as continuation",
         )
-    found = requested_encoders(value, options)
-    if len(found) != 1 or found[0] in ("all", "default"):
-        names = ", ".join(each if isinstance(each, str) else each.identity for each in found) or "nothing"
-        raise UsageError(
-            f"--similarity-by is {names}", allowed="one encoder", next_step="larpbench list encoders names them"
-        )
-    spec = (get_encoder(found[0]) if isinstance(found[0], str) else found[0]).tested_on(dataset)
+    if isinstance(encoder, str) and encoder in ("all", "default"):
+        raise UsageError(f"--similarity-by {encoder}", allowed="one encoder", next_step="larpbench list encoders")
+    spec = as_encoder(encoder).tested_on(dataset)
     status = spec.status()
     if status.state != "ready":
         raise MissingPartError(
             f"the second encoder {spec.identity!r} cannot run: {status.text}", next_step=status.next_step
         )
     spec.require_possible(dataset, ["test"])
+    splits: list[SplitName] = ["train", "test"] if spec.card.standardised else ["test"]
+    spec = store.encode_in_memory(spec, dataset, splits, [SECOND_SEED])
     split = dataset.split("test")
     return SecondEncoder(
         spec,

@@ -92,15 +92,19 @@ class Section:
         return tuple(entry for entry in self.entries if len(entry.values))
 
 
-def read_sections(results: Path) -> list[Section]:
+def read_sections(results: Path, everything: bool = False) -> list[Section]:
     """Return the tables of a results folder.
+
+    Args:
+        results: The results folder.
+        everything: Whether rows that failed, and superseded results, are among them.
 
     Raises:
         DataError: If there are no results, or a file is damaged.
     """
     return [
         Section(number, table, tuple(Entry(table, row) for row in table.rows), tuple(by_visible(table)))
-        for number, table in enumerate(read_tables(results), start=1)
+        for number, table in enumerate(read_tables(results, everything=everything), start=1)
     ]
 
 

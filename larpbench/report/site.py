@@ -44,6 +44,27 @@ class Content:
     reproduced: Sequence[PaperTable]
 
 
+@dataclass(frozen=True)
+class Report:
+    """A report that has been written.
+
+    Attributes:
+        page: The page to open.
+        tables: Titles of the tables.
+        rows: Rows of all tables: each has a page.
+        comparisons: Pairs of encoders that are compared.
+        lists: Playlists, or other queries, whose lists are shown.
+        reproduced: Tables and figures of the papers.
+    """
+
+    page: Path
+    tables: tuple[str, ...]
+    rows: int
+    comparisons: int
+    lists: int
+    reproduced: int
+
+
 def write_report(
     results: Path,
     output: Path,
@@ -51,7 +72,8 @@ def write_report(
     datasets: Sequence[str] = (),
     playlists: int = 5,
     reproduced: Path | None = None,
-) -> Path:
+    everything: bool = False,
+) -> Report:
     """Write the report of a results folder.
 
     Args:
@@ -60,9 +82,10 @@ def write_report(
         datasets: Names or folders of data sets that the records' own names do not lead to: for titles and hits.
         playlists: Playlists of each table whose lists are shown.
         reproduced: Folder that ``larpbench reproduce --output`` wrote.
+        everything: Whether rows that failed, and superseded results, are shown.
 
     Returns:
-        The page to open.
+        The page to open, and what the report holds.
 
     Raises:
         DataError: If there are no results, or a file is damaged.
@@ -71,7 +94,7 @@ def write_report(
     """
     _refuse_others(output)
     with progress.stage("report", 5, "parts") as advance:
-        sections = read_sections(results)
+        sections = read_sections(results, everything)
         advance(1)
         groups = read_groups(sections)
         advance(1)
@@ -85,7 +108,14 @@ def write_report(
             put = storage.put_in_place_of if _is_report(output) else storage.put_in_place
             put(folder, output)
         advance(1)
-    return output / "index.html"
+    return Report(
+        output / "index.html",
+        tuple(section.title for section in sections),
+        sum(len(section.entries) for section in sections),
+        sum(len(group.pairs) for group in groups),
+        sum(len(browser.queries) for browser in browsers),
+        len(found),
+    )
 
 
 def _refuse_others(output: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -87,18 +87,18 @@ def compare_encoders(tables: Sequence[Table], first: str, second: str, where: st
         DataError: If a file is damaged.
     """
     lines: list[ComparisonLine] = []
-    names = sorted({row.encoder for table in tables for row in table.rows})
+    names = sorted({row.encoder for table in tables for row in (*table.rows, *table.omissions.failed)})
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:
         rows = {(row.encoder, row.recommender): row for row in table.rows if row.encoder in (one, other)}
-        for row in rows.values():
-            if row.failure:
+        for row in table.omissions.failed:
+            if row.encoder in (one, other):
                 logger.warning(
                     "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
                 )
         for recommender in sorted({recommender for _, recommender in rows}):
             pair = [rows[name, recommender] for name in (one, other) if (name, recommender) in rows]
-            if len(pair) < 2 or any(row.failure for row in pair):
+            if len(pair) < 2:
                 continue
             ours, theirs = (row.values(table.columns).mean(axis=0) for row in pair)
             for column, metric in enumerate(table.columns):
@@ -138,8 +138,16 @@ def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -
         f"Paired over {counts}, each a mean over seeds; two-sided randomisation test, adjusted for {len(lines)} lines. "
         "Effect size: mean difference over the standard deviation of the differences."
     )
-    columns = tuple(Column(label, right=place > 2) for place, label in enumerate(labels))
-    return Sheet("", columns, tuple(map(_row, lines)), (note,))
+    single = len({line.dataset for line in lines}) == 1  # the note names it
+    columns = tuple(Column(label, right=place > 2, minor=single and place == 0) for place, label in enumerate(labels))
+    return Sheet("", columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
+
+
+def _flat(line: ComparisonLine, first: str, second: str) -> dict[str, object]:
+    """Return a line for CSV."""
+    found, sides = line.comparison, {"encoder_a": first, "encoder_b": second, "a": line.first, "b": line.second}
+    name = {"task": line.task, "dataset": line.dataset, "recommender": line.recommender, "metric": line.metric}
+    return name | sides | {"n": line.playlists} | asdict(found)
 
 
 def _row(line: ComparisonLine) -> SheetRow:

@@ -226,6 +226,8 @@ class CellRecord(_Model):
     protocol: str
     limit: int | None = Field(default=None, exclude_if=lambda limit: limit is None)
     """Of a smoke run: the largest number of playlists a split that were read. Null where all were."""
+    config: str | None = Field(default=None, exclude_if=lambda config: config is None)
+    """sha256 of the file that described the run; flags given beside it are no part of it. Null where there was none."""
     interval: str = "percentile-bootstrap-1"
     """Method of the intervals, with its version."""
     key: str

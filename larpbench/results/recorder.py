@@ -58,10 +58,11 @@ class Recorder:
         task: The task.
         dataset: The data set that is tested, before anything is removed.
         removal: What protocol rule 13 removes; None if nothing.
+        config: Digest of the file that describes the run, if there is one.
     """
 
-    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None) -> None:
-        self._task, self._dataset, self._removal = task, dataset, removal
+    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None, config: str | None = None) -> None:
+        self._task, self._dataset, self._removal, self._config = task, dataset, removal, config
 
     def failed(self, cell: BoundCell, error: BaseException) -> CellRecord:
         """Return the record of a cell that failed; no file of its encoder is read, which may be why it failed."""
@@ -150,6 +151,7 @@ class Recorder:
             {
                 "protocol": self._task.protocol,
                 "limit": self._task.limit,
+                "config": self._config,
                 "interval": INTERVAL,
                 "key": cell.key,
                 "row_key": cell.row_key,
