@@ -158,8 +158,8 @@ def build_tables(
             rows += [_row(pairs, superseded=True) for _, *others in experiments for pairs in others]
             tables.append(_table(rows, view, Omissions()))
         else:
-            failed = tuple(row for row in rows if row.failure)
-            scored = [row for row in rows if not row.failure]
+            failed = tuple(row for row in rows if row.failure is not None)
+            scored = [row for row in rows if row.failure is None]
             tables.append(_table(scored, view, Omissions(failed, older, len(superseded), absent)))
     return tables
 
@@ -305,7 +305,7 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]], superseded: bool = False) -> 
 
 def _scored(row: Row, columns: tuple[str, ...]) -> Row:
     """Return a row with its scores; a mean over those seeds that happened to work would be no mean over seeds."""
-    return row if row.failure else replace(row, scores=_scores(row, columns))
+    return replace(row, scores=_scores(row, columns)) if row.failure is None else row
 
 
 def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
@@ -361,7 +361,7 @@ def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
 def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str, bool, str]:
     score = row.scores.get(column)
     name = row.encoder, row.recommender, bool(row.superseded), row.superseded
-    return (bool(row.failure), row.control, -score.value if score else 0.0, *name)
+    return (row.failure is not None, row.control, -score.value if score else 0.0, *name)
 
 
 def _order(record: CellRecord) -> tuple[str, str, int]:
