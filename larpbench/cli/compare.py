@@ -30,11 +30,12 @@ def compare(
 
     Prints the paired difference on the same playlists, its interval, the p-value and the effect size.
     """
-    from larpbench.results.compare import compare_encoders, comparison_sheet
+    from larpbench.results.compare import compare_encoders
+    from larpbench.results.table import read_tables
 
     chosen = printing.chosen_format(format_, as_json)
-    lines = compare_encoders(results, first, second)
+    found = compare_encoders(read_tables(results), first, second, str(results))
     if chosen == "json":
-        printing.print_json([dataclasses.asdict(line) for line in lines])
+        printing.print_json([dataclasses.asdict(line) for line in found.lines])
     else:
-        printing.print_sheets([comparison_sheet(lines, first, second)], chosen)
+        printing.print_sheets([found.sheet()], chosen)

@@ -53,11 +53,11 @@ def table(
     There is one table for each task and data set. Rows that failed and superseded results are counted below it.
     """
     from larpbench.results.sheet import captioned
-    from larpbench.results.table import load_results
+    from larpbench.results.table import read_tables
     from larpbench.results.view import View
 
     chosen = printing.chosen_format(format_, as_json)
     names = tuple(options.names(metrics)) if metrics is not None else ()
     view = View(names, sort or "", digits, not no_intervals)
-    sheets = [each.sheet() for each in load_results(results, view, everything)]
+    sheets = [each.sheet() for each in read_tables(results, view, everything)]
     printing.print_sheets(captioned(sheets, caption, label), chosen)

@@ -184,8 +184,8 @@ def _write_cell(pages: Pages, section: Section, entry: Entry) -> None:
 
 def _metrics(entry: Entry) -> list[tuple[str, list[object]]]:
     """Return every metric with what each seed has of it."""
-    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.metrics)
-    by_seed = [{metric.name: metric for metric in record.metrics} for record in entry.row.records]
+    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.measured)
+    by_seed = [{metric.name: metric for metric in record.measured} for record in entry.row.records]
     return [(name, [found.get(name) for found in by_seed]) for name in names]
 
 

@@ -71,7 +71,7 @@ def _lines(record: CellRecord) -> list[dict[str, Any]]:
     if not record.metrics:
         return [_complete(common)]
     return [
-        _complete(common | metric.model_dump(exclude={"name"}) | {"metric": metric.name}) for metric in record.metrics
+        _complete(common | metric.model_dump(exclude={"name"}) | {"metric": metric.name}) for metric in record.measured
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.errors import named
+from larpbench.results.beyond import similarity_notes, why_lacking
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import as_sentence
 from larpbench.results.rows import FEW_HITS, Omissions, Row, task_of
@@ -74,9 +75,15 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
 
 
 def split_rule(split: Mapping[str, Any]) -> str:
-    """Return the name of the rule by which a record's data set was split; earlier versions had another name for one."""
+    """Return the rule by which a record's data set was split, with its boundaries, and whether it separates artists.
+
+    Earlier versions had another name for one of the rules.
+    """
     rule = str(split.get("rule", "unknown"))
-    return "playlists" if rule == "cold-start" else rule
+    if split.get("column"):
+        rule += f" ({split['column']}:{','.join(split.get('boundaries') or ())})"
+    rule = "playlists" if rule == "cold-start" else rule
+    return f"{rule}, artist-disjoint" if split.get("artist_disjoint") else rule
 
 
 def footnotes(
@@ -94,10 +101,11 @@ def footnotes(
     found = []
     if any(score and score.few_hits for row in rows for score in map(row.scores.get, columns)):
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
-    metrics = [metric for each in records for metric in each.metrics]
+    metrics = [metric for each in records for metric in each.measured]
     if any(not metric.applicable for metric in metrics if metric.name in columns):
         found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
     found.extend(_lacking(records, columns))
+    found.extend(similarity_notes(records, columns))
     if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         found.append(f"weights: random, never trained: {', '.join(names)}.")
     found.extend(_draws(records, sort))
@@ -142,13 +150,13 @@ def _random_weights(row: Row) -> bool:
 
 def _lacking(records: Sequence[CellRecord], columns: Sequence[str]) -> list[str]:
     """Name the results that were written without a metric that the table shows."""
-    names = {record.cell.encoder: {metric.name for metric in record.metrics} for record in records if record.metrics}
+    names = {record.cell.encoder: {metric.name for metric in record.measured} for record in records if record.metrics}
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for encoder in sorted(names):
         if lacking := tuple(column for column in columns if column not in names[encoder]):
             found[lacking].append(encoder)
     return [
-        f"n/a: results of {', '.join(encoders)} hold no {', '.join(lacking)}: another version wrote them."
+        f"n/a: results of {', '.join(encoders)} hold no {', '.join(lacking)}: {why_lacking(lacking)}."
         for lacking, encoders in found.items()
     ]
 

@@ -25,6 +25,7 @@ from larpbench.results.sheet import (
 )
 from larpbench.results.store import read_playlist_values
 from larpbench.results.view import USUAL, View
+from larpbench.results.writers import to_html_part
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Task
 
@@ -148,7 +149,7 @@ class Omissions:
     absent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Results of one task on one data set: all rows on the same candidates.
 
@@ -181,6 +182,15 @@ class Table:
     variant: str = ""
     view: View = USUAL
     omissions: Omissions = Omissions()
+
+    def __repr__(self) -> str:
+        best = self.rows[0] if self.rows and self.rows[0].scores.get(self.columns[0]) else None
+        score = best and best.scores[self.columns[0]]
+        leads = f", {self.columns[0]} up to {score.value:.4f} ({best.encoder})" if best and score else ""
+        return f"<Table {self.task}: {self.tested}, {len(self.rows)} row{'s' * (len(self.rows) != 1)}{leads}>"
+
+    def _repr_html_(self) -> str:
+        return to_html_part([self.sheet()])
 
     @property
     def tested(self) -> str:
@@ -238,7 +248,7 @@ class Table:
             last = {"n": "", "group": "", "licence": record.encoder.card["licence"]}
             if record.status == "failed":
                 yield name | {"metric": "failed"} | dict.fromkeys(numbers, "") | last
-            for metric in record.metrics:
+            for metric in record.measured:
                 if self.view.metrics and metric.name not in self.columns:
                     continue
                 shown = {each: getattr(metric, each) if metric.applicable else NOT_APPLICABLE for each in numbers}
@@ -248,7 +258,7 @@ class Table:
 
 def descriptive_metrics(records: Iterable[CellRecord]) -> set[str]:
     """Return the metrics that only describe lists: more is not better, and nothing is the best."""
-    return {metric.name for each in records for metric in each.metrics if metric.chance is None}
+    return {metric.name for each in records for metric in each.measured if metric.descriptive}
 
 
 def task_of(name: str) -> Task[Any] | None:

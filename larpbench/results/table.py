@@ -13,8 +13,8 @@ import numpy as np
 from larpbench.datasets.schema import tested_digest
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
-from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.fingerprint import digest
+from larpbench.results.beyond import by_one_encoder, column_intervals
 from larpbench.results.notes import facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Omissions, Row, Score, Table, descriptive_metrics, task_of
@@ -26,7 +26,7 @@ _MINUTE = len("2026-01-01T00:00")
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
 
-def load_results(output: str | Path, view: View = USUAL, everything: bool = False) -> list[Table]:
+def read_tables(output: Path, view: View = USUAL, everything: bool = False) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
     Rows stand in one table if they were tested on the same ids, split and playlists; where there are several such sets
@@ -42,7 +42,7 @@ def load_results(output: str | Path, view: View = USUAL, everything: bool = Fals
         DataError: If there are no results, or some cannot be used, naming them.
         UsageError: If no result holds a metric of the view.
     """
-    found = read_records(Path(output))
+    found = read_records(output)
     _require_known([record for _, record in found], view)
     tables = []
     for _, record in sorted(_newest_of_each(found).items()):
@@ -54,7 +54,7 @@ def load_results(output: str | Path, view: View = USUAL, everything: bool = Fals
 
 
 def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
-    """Return the records that `load_results` leaves out, since newer ones were tested on other data of that name."""
+    """Return the records that `read_tables` leaves out, since newer ones were tested on other data of that name."""
     newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
     return [record for _, record in found if tested_group(record) != newest[_name(record)]]
 
@@ -143,7 +143,7 @@ def build_tables(
         UsageError: If the records do not hold the metrics of the view.
     """
     grouped: dict[str, dict[tuple[str, str], list[tuple[Path, CellRecord]]]] = defaultdict(lambda: defaultdict(list))
-    for path, record in _by_age(found):
+    for path, record in _by_age(by_one_encoder(found)):
         grouped[_removed(record)][_row_name(record)].append((path, record))
     by_removal = {
         removed: [list(_experiments(pairs)) for pairs in rows.values()] for removed, rows in sorted(grouped.items())
@@ -177,7 +177,7 @@ def viewed(table: Table, view: View) -> Table:
 
 def _require_known(records: Sequence[CellRecord], view: View) -> None:
     """Refuse metrics that no result holds; where all results failed there are none to compare with."""
-    held = {metric.name: None for record in records for metric in record.metrics}
+    held = {metric.name: None for record in records for metric in record.measured}
     unknown = [name for name in (*view.metrics, view.sort) if name and name not in held]
     if held and unknown:
         raise UnknownNameError(
@@ -219,7 +219,7 @@ def _table(rows: Sequence[Row], view: View, omissions: Omissions) -> Table:
     first = (records or [record for row in omissions.failed for record in row.records])[0]
     good = [record for record in records if record.status == "ok"]
     columns = _chosen_columns(first.cell.task, good, view)
-    by_name = {metric.name: metric for record in reversed(good) for metric in record.metrics}
+    by_name = {metric.name: metric for record in reversed(good) for metric in record.measured}
     sort = view.sort if view.sort in by_name else columns[0]
     scored = _lettered([_scored(row, tuple(dict.fromkeys((*columns, sort)))) for row in rows], sort)
     descriptive = descriptive_metrics(good)
@@ -246,7 +246,7 @@ def _table(rows: Sequence[Row], view: View, omissions: Omissions) -> Table:
 def _chosen_columns(task: str, records: Sequence[CellRecord], view: View) -> tuple[str, ...]:
     """Return the metrics of a view that some records hold; without records that have scores, all of them."""
     usual = shown_columns(task, records)
-    held = {metric.name: None for record in records for metric in record.metrics}
+    held = {metric.name: None for record in records for metric in record.measured}
     chosen = tuple(name for name in view.metrics if name in held or not records)
     if view.metrics and not chosen:
         raise UsageError(f"the results hold no {', '.join(view.metrics)}", allowed=", ".join(sorted(held)))
@@ -310,13 +310,14 @@ def _scored(row: Row, columns: tuple[str, ...]) -> Row:
 
 def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
     scores: dict[str, Score | None] = dict.fromkeys(columns)
-    by_name = [{metric.name: metric for metric in record.metrics} for record in row.records]
+    by_name = [{metric.name: metric for metric in record.measured} for record in row.records]
     known = [column for column in columns if all(column in metrics for metrics in by_name)]
     values = row.values(known) if known and len(by_name) > 1 else None
-    ends = bootstrap_interval(values) if values is not None else None
+    ends = column_intervals(values, known) if values is not None else None
     for index, column in enumerate(known):
         metrics = [each[column] for each in by_name]
-        few = float(np.mean([metric.hits for metric in metrics])) < FEW_HITS  # seeds repeat the same playlists
+        hits = float(np.mean([metric.hits for metric in metrics]))  # seeds repeat the same playlists
+        few = hits < FEW_HITS and not metrics[0].descriptive
         if not all(metric.applicable for metric in metrics):
             continue
         if values is None or ends is None:

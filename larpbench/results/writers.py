@@ -57,8 +57,17 @@ def to_csv(sheets: Sequence[Sheet]) -> str:
 
 def to_html(sheets: Sequence[Sheet]) -> str:
     """Return one self-contained page; every text from the data is escaped."""
+    return _rendered("tables.html", sheets)
+
+
+def to_html_part(sheets: Sequence[Sheet]) -> str:
+    """Return the tables as a part of a page, such as a notebook."""
+    return _rendered("part.html", sheets)
+
+
+def _rendered(template: str, sheets: Sequence[Sheet]) -> str:
     environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
-    return environment.get_template("tables.html").render(sheets=sheets)
+    return environment.get_template(template).render(sheets=sheets)
 
 
 def to_json(sheets: Sequence[Sheet]) -> str:

@@ -1,4 +1,4 @@
-"""Title, artist and album out of an audio file's tags."""
+"""Title, artist, album and date out of an audio file's tags."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "artist": ("artist", "TPE1", "\xa9ART", "Author", "IART", "AUTH"),
     "album": ("album", "TALB", "\xa9alb", "WM/AlbumTitle", "IPRD"),
     "album_artist": ("albumartist", "album artist", "album_artist", "TPE2", "aART", "WM/AlbumArtist", "IAAR"),
+    "date": ("date", "TDRC", "\xa9day", "WM/Year", "ICRD", "year"),
     "compilation": ("compilation", "TCMP", "cpil", "WM/IsCompilation"),
 }
 _VARIOUS = {"various artists", "various", "va", "v.a.", "various artist"}
@@ -45,6 +46,7 @@ class Tags:
         main_artist: The first of the artists, without guests (``feat. ..``); empty if unknown.
         album_artist: Who the album is by; empty if unknown, and where it says "Various Artists".
         compilation: Whether the album is said to be one, or to be by various artists.
+        date: When the recording was released, such as ``2003`` or ``2003-05-12``, as the tag has it; empty if unknown.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Tags:
     main_artist: str = ""
     album_artist: str = ""
     compilation: bool = False
+    date: str = ""
 
 
 def read_tags(path: Path) -> Tags:
@@ -69,6 +72,7 @@ def read_tags(path: Path) -> Tags:
         main_artist=_GUESTS.split(artists[0])[0][:LONGEST] if artists else "",
         album_artist=album_artist,
         compilation=various or any(flag.casefold() not in _NO for flag in values["compilation"]),
+        date=values["date"][0][:LONGEST] if values["date"] else "",
     )
 
 

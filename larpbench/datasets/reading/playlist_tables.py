@@ -59,7 +59,13 @@ class _Table:
 
 
 def read_playlist_tables(
-    tracks: Path | None, playlists: Path, *, audio: bool, columns: Mapping[str, str], max_bad_rows: float
+    tracks: Path | None,
+    playlists: Path,
+    *,
+    audio: bool,
+    columns: Mapping[str, str],
+    max_bad_rows: float,
+    further: tuple[str, ...] = (),
 ) -> PlaylistTables:
     """Read tracks and playlists.
 
@@ -71,6 +77,7 @@ def read_playlist_tables(
         audio: Whether the tracks' ``audio`` column counts.
         columns: Our name -> the user's name of a column, for either table.
         max_bad_rows: The largest share of bad rows that is left out of either table, from 0 up to below 1.
+        further: Columns of the tracks that must be there too.
 
     Raises:
         DataError: If a file cannot be read, lacks a column, or has too many bad rows.
@@ -79,15 +86,18 @@ def read_playlist_tables(
     if not 0 <= max_bad_rows < 1:
         raise UsageError(f"the share of bad rows is {max_bad_rows}", allowed="0 <= share < 1, such as 0.01")
     optional = ("audio",) if audio else ()
+    further = tuple(name for name in further if name not in COLUMNS)
     if tracks is None or _same(tracks, playlists):
         names = ColumnNames(
             columns, advice="add it, empty if nothing is known, or give the tracks' table with --tracks"
         )
-        both = _read("the table", playlists, ("playlist_id", "track_id", *TEXTS), (*optional, "split", "role"), names)
+        both = _read(
+            "the table", playlists, ("playlist_id", "track_id", *TEXTS, *further), (*optional, "split", "role"), names
+        )
         read = [both]
     else:
         names = ColumnNames(columns, others={"track_id": ("id",)})
-        listed = _read("the tracks", tracks, ("track_id", *TEXTS), (*optional, "split"), names)
+        listed = _read("the tracks", tracks, ("track_id", *TEXTS, *further), (*optional, "split"), names)
         names = ColumnNames(columns, lists=_LISTS)
         entries = _read("the playlists", playlists, ("playlist_id", "track_id"), ("split", "role"), names)
         read = [listed, entries]
@@ -103,7 +113,7 @@ def read_playlist_tables(
     left_out = {f"bad rows of {table.what}": table.bad.count for table in read if table.bad.count}
     if len(read) == 1:
         frame = both.frame
-        texts = [name for name in (*TEXTS, *optional) if name in frame.columns]
+        texts = [name for name in (*TEXTS, *optional, *further) if name in frame.columns]
         return PlaylistTables(_tracks_of_entries(frame.select("track_id", *texts)), frame.drop(texts), left_out)
     unique = clean_texts(listed.frame).unique(maintain_order=True)
     if unique.height < listed.frame.height:

@@ -56,6 +56,7 @@ def build_folder(
     Raises:
         DataError: If there is nothing usable, or a folder is missing.
     """
+    options.drawn_rule()  # refuses options that contradict each other before anything is read
     refuse_others(output)
     root = folder_without_links(audio)
     lists = folder_without_links(playlists) if playlists else None
@@ -76,7 +77,9 @@ def build_folder(
         options = replace(options, notes=(*options.notes, NO_PLAYLISTS.format(groups=groups)))
     else:
         entries = _playlist_entries(lists, library, set(tags), left_out)
-    texts = {name: [getattr(each, name) for each in tags.values()] for name in ("title", "artist", "album")}
+    texts = {name: [getattr(each, name) for each in tags.values()] for name in ("title", "artist", "album", "date")}
+    if options.split_by is None and not any(texts["date"]):
+        del texts["date"]
     return assemble(
         audible.tracks.with_columns(pl.Series(name, column, pl.String) for name, column in texts.items()),
         entries,

@@ -14,11 +14,10 @@ from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.catalogue import DatasetSource
 from larpbench.datasets.files import already_built
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
-from larpbench.datasets.schema import Manifest, SplitName
+from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.mpd.pieces import Pieces
 from larpbench.datasets.sources.mpd.slices import SliceSource, open_slices, parse_slice, unzipped
-from larpbench.datasets.splits import rules
-from larpbench.datasets.splits.builder import SHORTEST_TRAIN, SplitBuilder
+from larpbench.datasets.splits.drawing import draw
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 from larpbench.storage import storage_errors
@@ -60,8 +59,7 @@ def build_mpd(source: Path, options: DatasetOptions, output: Path, challenge: Pa
             if (done := already_built(output, recipe, options.rule)) is not None:
                 return done
             raw, n_challenge = _raw_dataset(slices, challenge, work)
-            assign = partial(_assign, n_challenge=n_challenge)
-            return build_dataset(raw, options, output, assign=assign, recipe=recipe)
+            return build_dataset(raw, options, output, assign=partial(draw, apart=n_challenge), recipe=recipe)
 
 
 def _stamp(path: Path | None) -> list[int]:
@@ -133,33 +131,3 @@ def _gaps(missing: tuple[tuple[int, int], ...], most: int = 3) -> str:
     shown = ", ".join(f"{first} to {last}" for first, last in missing[:most])
     more = f" and {len(missing) - most} more gaps" if len(missing) > most else ""
     return f"Slices are missing from this copy of the data set: playlists {shown}{more}."
-
-
-def _assign(builder: SplitBuilder, n_challenge: int) -> None:
-    """Assign the splits; the last `n_challenge` playlists are those of the challenge set."""
-    rule, playlists = builder.rule, builder.playlists
-    if rule.rule != "paper" and rule.train_fraction is not None:
-        builder.draw_shares(n_challenge)
-        return
-    own = len(playlists) - n_challenge
-    order = np.argsort(rules.uniforms(rule.seed, names=playlists.ids), kind="stable")
-    of_slices, of_challenge = order[order < own], order[order >= own]
-    for_train = np.arange(len(playlists)) < own
-
-    def take(split: SplitName, count: int | None) -> None:
-        rows = of_challenge if split == "test" and n_challenge else of_slices[for_train[of_slices]]
-        for_train[builder.take(split, iter(rows.tolist()), count)] = False
-
-    if rule.rule == "paper":
-        builder.draw_train(rule.train_tracks or 0)
-        take("valid", rule.valid_playlists)
-        take("test", rule.test_playlists)
-    else:
-        take("test", rule.test_playlists)
-        take("valid", rule.valid_playlists)
-        if rule.train_tracks is None:
-            builder.assign("train", np.flatnonzero(builder.free()))
-            builder.keep_train(for_train, rule.min_length or 1)
-            return
-        builder.draw_train(rule.train_tracks)
-    builder.keep_train(for_train, SHORTEST_TRAIN)
