@@ -223,8 +223,7 @@ def _table(rows: Sequence[Row], view: View, omissions: Omissions) -> Table:
     sort = view.sort if view.sort in by_name else columns[0]
     scored = _lettered([_scored(row, tuple(dict.fromkeys((*columns, sort)))) for row in rows], sort)
     descriptive = descriptive_metrics(good)
-    scored = _placed(scored, [name for name in columns if name not in descriptive])
-    scored.sort(key=lambda row: _rank(row, sort))
+    scored = placed(scored, [name for name in columns if name not in descriptive], sort)
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
         first.cell.task,
@@ -339,8 +338,14 @@ def _lettered(rows: list[Row], column: str) -> list[Row]:
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
 
 
-def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
-    """Mark the best and the second best of some columns; controls take part in none."""
+def placed(rows: list[Row], columns: Sequence[str], sort: str = "") -> list[Row]:
+    """Mark the best and the second best of some columns, and sort; controls are marked in none.
+
+    Args:
+        rows: The rows.
+        columns: In which the best is marked.
+        sort: By which metric they are sorted; empty: the first of the columns.
+    """
     places: dict[tuple[int, str], int] = {}
     for column in columns:
         scores_of = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
@@ -356,7 +361,8 @@ def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
             for column, score in row.scores.items()
         }
         marked.append(replace(row, scores=scores))
-    return marked
+    by = sort or columns[0]
+    return sorted(marked, key=lambda row: _rank(row, by))
 
 
 def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str, bool, str]:

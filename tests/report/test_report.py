@@ -43,7 +43,7 @@ def site(results, tmp_path_factory):
 
 def test_every_row_of_every_table_is_on_the_leaderboard_and_has_a_page(site, results):
     rows = table_rows(site["index.html"])
-    tables = load_results(results, everything=True)
+    tables = list(load_results(results, everything=True))
     assert len(rows) == sum(len(table.rows) for table in tables) == 20
     for table in tables:
         for row in table.rows:
