@@ -26,6 +26,7 @@ from larpbench.results.rows import FEW_HITS
 
 MARK = "report.json"
 """Tells a report's folder from any other: only such a folder is ever replaced."""
+_VERSION = "larpbench_report"
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,6 @@ class Content:
     reproduced: Sequence[PaperTable]
 
 
-@dataclass(frozen=True)
-class Report:
-    """A report that has been written.
-
-    Attributes:
-        page: The page to open.
-        tables: Titles of the tables.
-        rows: Rows of all tables: each has a page.
-        comparisons: Pairs of encoders that are compared.
-        lists: Playlists, or other queries, whose lists are shown.
-        reproduced: Tables and figures of the papers.
-    """
-
-    page: Path
-    tables: tuple[str, ...]
-    rows: int
-    comparisons: int
-    lists: int
-    reproduced: int
-
-
 def write_report(
     results: Path,
     output: Path,
@@ -78,7 +58,7 @@ def write_report(
     playlists: int = 5,
     reproduced: Path | None = None,
     everything: bool = False,
-) -> Report:
+) -> Path:
     """Write the report of a results folder.
 
     Args:
@@ -91,7 +71,7 @@ def write_report(
         everything: Whether rows that failed, and superseded results, are shown.
 
     Returns:
-        The page to open, and what the report holds.
+        The page to open.
 
     Raises:
         DataError: If there are no results, or a file is damaged.
@@ -117,14 +97,13 @@ def write_report(
             put = storage.put_in_place_of if _is_report(output) else storage.put_in_place
             put(folder, output)
         advance(1)
-    return Report(
-        output / "index.html",
-        tuple(section.title for section in sections),
-        sum(len(section.entries) for section in sections),
-        sum(len(group.pairs) for group in groups),
-        sum(len(browser.queries) for browser in browsers),
-        len(found),
-    )
+    return output / "index.html"
+
+
+def read_contents(output: Path) -> dict[str, object]:
+    """Return what a report holds: the titles of its tables, and how many rows, comparisons and lists there are."""
+    found: dict[str, object] = json.loads((output / MARK).read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name != _VERSION}
 
 
 def _refuse_others(output: Path) -> None:
@@ -139,7 +118,7 @@ def _refuse_others(output: Path) -> None:
 
 def _is_report(folder: Path) -> bool:
     try:
-        return "larpbench_report" in json.loads((folder / MARK).read_text(encoding="utf-8"))
+        return _VERSION in json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
@@ -177,7 +156,14 @@ def _write_pages(folder: Path, content: Content) -> None:
             pages.write(path, "playlist.html", browser=browser, query=query, most=MOST_ROWS, shown=SHOWN)
     if content.reproduced:
         pages.write("reproduced.html", "reproduced.html", images=True, reproduced=content.reproduced)
-    mark = {"larpbench_report": 1, "tables": len(content.sections), "rows": len(entries)}
+    mark = {
+        _VERSION: 1,
+        "tables": [section.title for section in content.sections],
+        "rows": len(entries),
+        "comparisons": sum(len(group.pairs) for group in content.groups),
+        "lists": sum(len(browser.queries) for browser in content.browsers),
+        "reproduced": len(content.reproduced),
+    }
     (folder / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from larpbench.results.rows import Table
 from larpbench.results.sheet import NOT_APPLICABLE
 from larpbench.results.store import playlists_path, record_path
 from larpbench.results.table import read_tables
+from larpbench.results.view import USUAL, View
 from larpbench.results.writers import to_html_part
 from larpbench.tasks.base import Cell
 
@@ -144,13 +145,19 @@ class Results(Sequence[Table]):
         return output
 
 
-def load_results(output: str | Path) -> Results:
+def load_results(output: str | Path, view: View = USUAL, everything: bool = False) -> Results:
     """Return the results of a folder.
+
+    Args:
+        output: The folder.
+        view: Which metrics the tables show, in which order, with how many digits.
+        everything: Whether rows that failed stand in the tables, and superseded results in rows and tables of their own.
 
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
+        UsageError: If no result holds a metric of the view.
     """
-    return Results(read_tables(Path(output)), Path(output))
+    return Results(read_tables(Path(output), view, everything), Path(output))
 
 
 def compare(results: Results | str | Path, first: str, second: str) -> EncoderComparison:

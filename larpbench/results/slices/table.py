@@ -24,7 +24,7 @@ from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_h
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
 from larpbench.results.slices.groups import Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
-from larpbench.results.table import placed, rank_of, read_tables
+from larpbench.results.table import placed, read_tables
 
 FEW_PLAYLISTS = 20
 _LONGEST = 80
@@ -284,7 +284,7 @@ def _slice(
         {name: float(each[name].mean()) if name in applicable else None for name in columns} for each in bounds
     )
     left_out = int((~counted).sum())
-    ranked = tuple(sorted(placed(scored, columns), key=lambda row: rank_of(row, sort)))
+    ranked = tuple(placed(scored, columns, sort))
     return Slice(group.value, len(relevant), left_out, int(relevant.sum()), ranked, chances, ceilings)
 
 
