@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 _CHUNK_BYTES = 1 << 22
 _CHUNK_CELLS = 1 << 16
 
@@ -35,6 +37,13 @@ def digest_columns(*columns: Iterable[str | None]) -> str:
             hasher.update((between + "\x1f".join(chunk)).encode())
             between = "\x1f"
         hasher.update(b"\x1d")
+    return hasher.hexdigest()
+
+
+def digest_array(array: np.ndarray) -> str:
+    """Return the sha256 of an array's type, shape and values."""
+    hasher = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    hasher.update(np.ascontiguousarray(array).data)
     return hasher.hexdigest()
 
 

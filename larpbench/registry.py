@@ -1,4 +1,4 @@
-"""Names: one lazy table of built-ins, plus plug-ins by entry point.
+"""Names: one lazy table of built-ins, plug-ins by entry point, and objects of this process that `register` adds.
 
 Listing names imports nothing, and only the plug-in that is asked for is imported: first in a process of its own. A
 plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a list and never an exception for
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -18,12 +19,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.errors import MissingPartError, UnknownNameError, UsageError
 from larpbench.packages import import_ends
 from larpbench.streams import aside, foreign
 
 T = TypeVar("T")
 _BUILT_IN = "larpbench"
+_IN_MEMORY = "in memory"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,17 @@ class Origin:
     def built_in(self) -> bool:
         """Whether larpbench itself brings it."""
         return self.distribution == _BUILT_IN
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is an object of this process, that no package brings."""
+        return self.distribution == _IN_MEMORY
+
+    @classmethod
+    def of_object(cls, value: object) -> Origin:
+        """Return the origin of an object of this process."""
+        kind = value if inspect.isroutine(value) or isinstance(value, type) else type(value)
+        return cls(_IN_MEMORY, "0", f"{kind.__module__}:{kind.__qualname__}")
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} ({self.target})"
@@ -83,11 +96,33 @@ class Registry(Generic[T]):
         self._base = base
         self._builtins = dict(builtins)
         self._loaded: dict[str, T] = {}
+        self._objects: dict[str, Origin] = {}
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:
         """Return all names, built-ins first, each part sorted."""
-        return [*sorted(self._builtins), *sorted(set(self._plugins()) - set(self._builtins))]
+        return [*sorted(self._builtins), *sorted({*self._plugins(), *self._objects} - set(self._builtins))]
+
+    def register(self, name: str, value: T, origin: Origin | None = None) -> None:
+        """Add an object of this process; one of that name that was added before is replaced.
+
+        Args:
+            name: Its name.
+            value: The object.
+            origin: Where it comes from; by default its own class.
+
+        Raises:
+            UsageError: If a built-in or a plug-in has that name, or the object is of another kind.
+        """
+        if name in self._builtins or name in self._plugins():
+            raise UsageError(
+                f"{self.kind} {name!r} is taken by {self.origin(name)}", allowed="a name that nothing else has"
+            )
+        if not isinstance(value, self._base):
+            raise UsageError(f"{self.kind} {name!r} is no {self._base.__name__} but a {type(value).__name__}")
+        with self._lock:
+            self._loaded[name] = value
+            self._objects[name] = origin or Origin.of_object(value)
 
     def origin(self, name: str) -> Origin:
         """Return where `name` comes from.
@@ -96,7 +131,9 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing has that name.
         """
         if name in self._builtins:
-            return Origin(_BUILT_IN, _own_version(), self._builtins[name])
+            return Origin(_BUILT_IN, own_version(), self._builtins[name])
+        if name in self._objects:
+            return self._objects[name]
         if name in (plugins := self._plugins()):
             return _origin_of(plugins[name][0])
         raise UnknownNameError(self.kind, name, self.names())
@@ -129,7 +166,7 @@ class Registry(Generic[T]):
     def problems(self) -> list[Problem]:
         """Return all clashes and all plug-ins that cannot be loaded. Imports the plug-ins, not the built-ins."""
         found = self.clashes()
-        for name in sorted(set(self._plugins()) - set(self._builtins)):
+        for name in sorted(set(self._plugins()) - set(self._builtins) - set(self._objects)):
             try:
                 self.get(name)
             except MissingPartError as error:
@@ -176,7 +213,8 @@ class Registry(Generic[T]):
 
 
 @functools.cache
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of larpbench that is installed."""
     try:
         return metadata.version(_BUILT_IN)
     except metadata.PackageNotFoundError:

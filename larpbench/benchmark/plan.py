@@ -10,20 +10,32 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
-from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.benchmark.choice import (
+    Unavailable,
+    chosen_encoders,
+    chosen_recommenders,
+    chosen_task,
+    object_keys,
+    ready_encoders,
+    ready_recommenders,
+    task_key,
+)
+from larpbench.benchmark.learned import fit_seconds, splits_read, tuning_key
+from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.card import View
 from larpbench.encoders.names import get_encoder
+from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import DataError, LarpbenchError, MissingPartError, UsageError
+from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
 from larpbench.fingerprint import digest
-from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender, Scorer
+from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
 from larpbench.streams import aside
-from larpbench.tasks import TASKS
 from larpbench.tasks.base import BoundCell, Cell, Task
 from larpbench.tasks.overlap import Removal, find_removal
 
@@ -74,28 +86,13 @@ class PlannedCell(BoundCell):
     to_run: bool
 
 
-@dataclass(frozen=True)
-class Unavailable:
-    """An encoder or recommender of the request that cannot run here.
-
-    Attributes:
-        name: Its name.
-        reason: Why.
-        next_step: What mends it.
-    """
-
-    name: str
-    reason: str
-    next_step: str | None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """All cells of a run, in the order in which they would run.
 
     Attributes:
         task: The task.
-        dataset: The data set.
+        dataset: The data set; the part of it that is read, where the task has a limit.
         output: The results folder.
         cells: Cells, grouped by encoder.
         unavailable: Encoders and recommenders that cannot run here.
@@ -103,6 +100,8 @@ class Plan:
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
+        similarity: The second encoder, by which the tracks of a list are compared; None: they are not.
+        config: Digest of the file that describes the run; None where there is none.
     """
 
     task: Task[Any]
@@ -114,6 +113,13 @@ class Plan:
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
+    similarity: SecondEncoder | None = None
+    config: str | None = None
+
+    def __repr__(self) -> str:
+        to_run = f"{len(self.to_run)} to run" if self.to_run else "all done"
+        lacking = f", {len(self.unavailable)} unavailable" if self.unavailable else ""
+        return f"<Plan {self.task.name} on {self.dataset.name}: {len(self.cells)} cells, {to_run}{lacking}>"
 
     @cached_property
     def tested(self) -> Dataset:
@@ -128,7 +134,8 @@ class Plan:
     @property
     def queries(self) -> int:
         """The largest number of queries (playlists, or artists)."""
-        return self.dataset.manifest.counts[f"test.{self.task.query}s"]
+        stated = self.dataset.manifest.counts[f"test.{self.task.query}s"]
+        return min(stated, self.task.limit or stated)
 
     def estimated_seconds(self) -> float:
         """Return a rough time for all that is left: right within a factor of a few."""
@@ -137,7 +144,8 @@ class Plan:
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
         ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
-        return sum(train.values()) + sum(encode.values()) + fit + ranking
+        second = self.similarity.seconds if self.similarity and self.to_run else 0.0
+        return sum(train.values()) + sum(encode.values()) + fit + ranking + second
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
@@ -150,38 +158,54 @@ class Plan:
 def plan(
     dataset: Dataset | str | Path,
     *,
-    encoders: Sequence[str] = ("default",),
-    recommenders: Sequence[str] = ("default",),
-    task: str = "continuation",
+    encoders: EncoderLike | Sequence[EncoderLike] | Mapping[str, EncoderLike] = "default",
+    recommenders: str | Scorer | Sequence[str | Scorer] = "default",
+    task: str | Task[Any] = "continuation",
     task_options: Mapping[str, Any] = MappingProxyType({}),
     seeds: int = 3,
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
+    limit: int | None = None,
+    similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
+    modality: View | None = None,
+    sample_rate: int | None = None,
+    cache_key: str | None = None,
 ) -> Plan:
     """Return the plan of a run.
 
+    Encoders that are objects are encoded here, unless they have a `cache_key`: the digest of their vectors is what
+    tells them apart from others.
+
     Args:
         dataset: What to test on: a data set, its name or its folder. It is loaded when all names have been checked.
-        encoders: Encoder names; ``all`` stands for every one that needs no argument, ``default`` for the task's own
-            choice.
-        recommenders: Recommender names, ``all`` or ``default``.
-        task: Task name.
+        encoders: One, several, or a mapping of labels to encoders. Each is a name, vectors, an object with ``encode``,
+            a callable or a spec (`larpbench.as_encoder`). Of names, ``all`` stands for every one that needs no
+            argument, ``default`` for the task's own choice, and ``LABEL=ENCODER`` has a label.
+        recommenders: One or several names or objects; ``all`` or ``default``.
+        task: Name of the task, or the task itself.
         task_options: Options of that task.
         seeds: How many seeds random and learned parts run over; the others run once.
         budget: How many trials the tuning of a learned recommender has, the same for every encoder.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored; the first is the data set's
             own, on which the scores rest; the others say how much depends on it.
+        limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
+            tables of their own. None: all.
+        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
         store: Where embeddings are kept; default under the home folder.
+        modality: What encoders that are callables read: ``text`` or ``audio``.
+        sample_rate: Sample rate in Hz of the audio that they get.
+        cache_key: Text that stands for the vectors of encoders that are objects: they are stored and used again.
 
     Raises:
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
+        MissingPartError: If the second encoder cannot run here.
         ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
@@ -193,29 +217,42 @@ def plan(
     store, output = store or default_store(), Path(output)
     with storage.storage_errors(output, "use"):
         output.exists()
-    chosen = TASKS.get(task).configured(task_options)
-    load = cache(lambda: chosen.view(dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
-    named_recommenders, named_encoders = chosen.recommenders(recommenders), chosen.encoders(encoders, load)
+    unconfigured = chosen_task(task)
+    chosen = unconfigured.configured(task_options).limited(limit)
+    load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
+    requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
+    scorers = chosen_recommenders(chosen, recommenders)
+    named_encoders = chosen_encoders(chosen, requested, load)
     tested = load()
-    specs, unavailable = _ready(named_encoders, tested)
-    paired_with, broken = _recommenders(named_recommenders, tested)
+    specs, unavailable = ready_encoders(named_encoders, tested)
+    paired_with, broken = ready_recommenders(scorers, tested)
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
-    planner = _Planner(chosen, tested, removal, budget, draws, output, condition, store)
+    second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
+    keys = {"": task_key(unconfigured), **object_keys(paired_with, recommenders)}
+    planner = _Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
             for planned in planner.cells(spec, paired_with, seeds):
                 cells.setdefault(planned.path, planned)
-        except (MissingPartError, DataError) as error:
-            unavailable.append(Unavailable(name, error.what, error.next_step))
+        except (MissingPartError, DataError, EmbeddingError) as error:
+            unavailable.append(Unavailable(name, error.what, error.next_step, error))
         except LarpbenchError:
             raise
-        except Exception as error:  # a plug-in's digest may raise anything
-            unavailable.append(Unavailable(name, f"{type(error).__name__}: {error}", None))
+        except Exception as error:  # a plug-in's digest may raise anything, and so may an object
+            unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
-    return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
+    return Plan(
+        chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal, second
+    )
+
+
+def _read(task: Task[Any], dataset: Dataset) -> Dataset:
+    """Return what a task reads of a data set."""
+    seen = task.view(dataset)
+    return seen if task.limit is None else task.first_queries(seen, task.limit)
 
 
 def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
@@ -228,7 +265,7 @@ def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
             raise UsageError(
                 f"two different encoders are called {planned.spec.identity!r}",
                 where=", ".join(sorted(folders)) or None,
-                allowed="one of them in a run; data sets that encoders were trained on need names of their own",
+                allowed="a label of its own for each, LABEL=ENCODER, and names of their own for data sets",
             )
 
 
@@ -251,9 +288,11 @@ class _Planner:
     removal: Removal | None
     budget: int
     draws: int
+    similarity: SecondEncoder | None
     output: Path
     condition: Condition
     store: EmbeddingStore
+    object_keys: Mapping[str, Sequence[str]]
 
     def cells(self, spec: EncoderSpec, recommenders: Sequence[Scorer], seeds: int) -> Iterator[PlannedCell]:
         """Yield the cells of one encoder."""
@@ -261,10 +300,18 @@ class _Planner:
         spec.require_possible(
             self.dataset, list(dict.fromkeys(split for each in paired for split in splits_read(self.task, each)))
         )
+        spec = self._encoded(spec, paired, seeds)
         for seed in range(seeds):
             for each in paired:
                 if seed == 0 or spec.card.stochastic or each.stochastic:
                     yield self._cell(spec, each.seeded(seed), seed)
+
+    def _encoded(self, spec: EncoderSpec, paired: Sequence[Scorer], seeds: int) -> EncoderSpec:
+        """Return an encoder that can be keyed: objects are encoded now."""
+        splits = dict.fromkeys(split for each in paired for split in splits_read(self.task, each))
+        if spec.card.standardised or any(each.card.standardised for each in spec.inputs):
+            splits["train"] = None
+        return self.store.encode_in_memory(spec, self.dataset, splits, range(seeds))
 
     def _cell(self, spec: EncoderSpec, recommender: Scorer, seed: int) -> PlannedCell:
         cell = Cell(self.task.name, self.dataset.name, spec.identity, recommender.name, seed)
@@ -273,13 +320,19 @@ class _Planner:
         vectors_key = self._embeddings(spec, splits, encoder_seed)
         row = {
             "protocol": self.task.protocol,
-            "task": [self.task.name, self.task.version],
+            "task": [self.task.name, self.task.version, *self.object_keys[""]],
             "dataset": self.dataset.scored_digest,
             "encoder": spec.identity,
             "embeddings": self._embeddings(spec, splits, 0),
-            "recommender": [recommender.name, recommender.version, *tuning_key(recommender, self.budget)],
+            "recommender": [
+                recommender.name,
+                recommender.version,
+                *tuning_key(recommender, self.budget),
+                *self.object_keys.get(recommender.name, ()),
+            ],
             **({"draws": [self.draws, self.dataset.manifest.split.seed]} if self.draws > 1 else {}),
             **({"removal": self.removal.key} if self.removal else {}),
+            **({"similarity": [self.similarity.spec.identity, self.similarity.key]} if self.similarity else {}),
         }
         key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
         path = record_path(self.output, cell, key)
@@ -325,38 +378,3 @@ def cell_state(path: Path) -> CellState:
     if record.status == "failed":
         return "failed"
     return "done" if record.versions == versions() else "stale"
-
-
-def _ready(
-    specs: Mapping[str, EncoderSpec | MissingPartError], dataset: Dataset
-) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
-    """Return the encoders that can run, bound to the data set that they learn from, and why the others cannot."""
-    ready: dict[str, EncoderSpec] = {}
-    unavailable: list[Unavailable] = []
-    for name, spec in specs.items():
-        if isinstance(spec, MissingPartError):
-            unavailable.append(Unavailable(name, spec.what, spec.next_step))
-            continue
-        bound = spec.tested_on(dataset)
-        status = bound.status()
-        if status.state == "ready":
-            ready[name] = bound
-        else:
-            unavailable.append(Unavailable(name, status.text, status.next_step))
-    return ready, unavailable
-
-
-def _recommenders(
-    scorers: Mapping[str, Scorer | MissingPartError], dataset: Dataset
-) -> tuple[list[Scorer], list[Unavailable]]:
-    ready: list[Scorer] = []
-    unavailable: list[Unavailable] = []
-    for name, recommender in scorers.items():
-        if isinstance(recommender, MissingPartError):
-            unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
-        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
-            reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
-            unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
-        else:
-            ready.append(recommender)
-    return ready, unavailable

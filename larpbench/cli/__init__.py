@@ -21,6 +21,7 @@ from larpbench.cli import (
     describe,
     doctor,
     encode,
+    export,
     fetch,
     list,
     plan,
@@ -59,6 +60,7 @@ app.command(epilog=fetch.EPILOG)(fetch.fetch)
 app.command(epilog=encode.EPILOG)(encode.encode)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
+app.add_typer(export.app, name="export")
 app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command(epilog=table.EPILOG)(table.table)
 app.command(epilog=compare.EPILOG)(compare.compare)

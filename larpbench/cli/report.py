@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from larpbench.cli import options, printing
+
 EPILOG = """Examples:
 
 larpbench report results --output report
 
 larpbench report results --dataset my-data --playlists 10
 
-larpbench report results --reproduced reproduced/demo"""
+larpbench report results --reproduced reproduced/demo
+
+larpbench report results --all --json"""
 
 
 def report(
@@ -30,13 +34,22 @@ def report(
         Path | None,
         typer.Option(help="Folder that larpbench reproduce --output wrote; its tables and figures are added."),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also rows that failed, and results that newer ones replace.")
+    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write the results as a folder of web pages.
 
     The pages show the leaderboard, comparisons, costs, playlists, every cell and every encoder. They need no server and
     no network: open index.html.
     """
-    from larpbench.report.site import write_report
+    from larpbench.report.site import read_contents, write_report
 
-    page = write_report(results, output, datasets=dataset or (), playlists=playlists, reproduced=reproduced)
-    typer.echo(page)
+    page = write_report(
+        results, output, datasets=dataset or (), playlists=playlists, reproduced=reproduced, everything=everything
+    )
+    if as_json:
+        printing.print_json({"page": str(page), **read_contents(output)})
+    else:
+        typer.echo(page)

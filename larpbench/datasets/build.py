@@ -20,6 +20,8 @@ from larpbench.datasets.reading.larp_release import Release
 from larpbench.datasets.schema import ROLES, SPLITS, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.splits import rules
 from larpbench.datasets.splits.builder import NO_SPLIT, SplitBuilder, SplitPlaylists
+from larpbench.datasets.splits.dates import DateSplit, periods
+from larpbench.datasets.splits.drawing import draw
 from larpbench.datasets.writer import write_dataset
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest
@@ -67,7 +69,7 @@ def build_dataset(
     options: DatasetOptions,
     output: Path,
     *,
-    assign: Callable[[SplitBuilder], None] = SplitBuilder.draw_shares,
+    assign: Callable[[SplitBuilder], None] = draw,
     recipe: str | None = None,
     attachments: Mapping[str, Path] | None = None,
 ) -> Manifest:
@@ -77,7 +79,7 @@ def build_dataset(
         raw: Tracks and playlists; splits and roles that it states are taken as they are.
         options: How.
         output: Folder to write.
-        assign: Takes playlists and tracks into the splits, where `raw` states none; by default shares are drawn.
+        assign: Takes playlists and tracks into the splits, where `raw` states none.
         recipe: See `Manifest`.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
 
@@ -90,6 +92,8 @@ def build_dataset(
         _require_audio(raw, options.audio, options)
     builder = SplitBuilder(raw.playlists, rule, *_units(raw.tracks, rule.artist_disjoint))
     if raw.playlists.splits is None:
+        if rule.column is not None and rule.boundaries is not None:
+            builder.take_periods(*periods(raw.tracks, DateSplit(rule.column, rule.boundaries)))
         assign(builder)
     else:
         builder.take_stated(raw.playlists.splits, raw.tracks["split"])

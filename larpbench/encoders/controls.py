@@ -92,7 +92,7 @@ def build_oracle(context: EncodeContext, argument: str | None) -> Encoder:
     Raises:
         MissingPartError: If the data set has none.
     """
-    return VectorTable(_oracle_path(context))
+    return VectorTable.of_file(_oracle_path(context))
 
 
 def oracle_digest(context: EncodeContext, argument: str | None) -> str:

@@ -1,7 +1,8 @@
 """Names of encoders: the registry, and the one parser of full names.
 
 A full name is ``base[:argument]``; of an encoder that is trained, ``base[:variant][@data set]`` with the data set
-anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`).
+anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`). Before
+all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, lo
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
 from larpbench.encoders.spec import DatasetReference, EncoderSpec
-from larpbench.errors import UsageError
+from larpbench.errors import UsageError, printable
 from larpbench.registry import Origin, Registry
 
 Ending = TypeVar("Ending", bound=str)
@@ -28,6 +29,7 @@ ALIASES = {"larp": "larp-tpc-fusion"}
 _FOLDER = Path(__file__).parent
 _OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
+_LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
 _TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
 
 
@@ -103,22 +105,57 @@ def get_encoder(name: str) -> EncoderSpec:
     """Return the spec of an encoder by its full name. No data set is loaded or made.
 
     Such as ``tfidf``, ``precomputed:vectors.npz``, ``larp-ttc:audio`` (one view of an encoder that is trained on the
-    data set that is tested), ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested), or
-    ``bert+handcrafted`` (several side by side).
+    data set that is tested), ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested),
+    ``bert+handcrafted`` (several side by side), or ``mine=precomputed:vectors.npz`` (with a label for results).
 
     Raises:
         UnknownNameError: If no encoder, or data set, has that name.
-        UsageError: If an argument after the colon is missing or out of place.
+        UsageError: If an argument after the colon is missing or out of place, or the label is another encoder's name.
         MissingPartError: If it is a plug-in that cannot be loaded.
     """
+    label, name = split_label(name)
     specs = [_spec(part) for part in parse_name(name)]
-    return specs[0] if len(specs) == 1 else combine(specs)
+    spec = specs[0] if len(specs) == 1 else replace(combine(specs), registered=True)
+    return spec if label is None else labelled(spec, label)
+
+
+def split_label(name: str) -> tuple[str | None, str]:
+    """Split ``LABEL=ENCODER`` at its first ``=``.
+
+    A label holds none of ``: / + @ , =``. What cannot be a label is part of the name, as in
+    ``precomputed:date=2024/x``.
+    """
+    found = _LABEL.fullmatch(name)
+    return (found[1], found[2].strip()) if found else (None, name)
+
+
+def is_taken(name: str) -> bool:
+    """Whether a package brings an encoder of that name: one of this process may be replaced."""
+    return name in ALIASES or (name in ENCODERS.names() and not ENCODERS.origin(name).in_memory)
+
+
+def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
+    """Return an encoder whose name in results is a label.
+
+    Raises:
+        UsageError: If that cannot be a label, or is the name of another encoder.
+    """
+    if not _LABEL.fullmatch(f"{label}=") or label != label.strip() or label != printable(label):
+        raise UsageError(f"{label!r} is no label", allowed="text without : / + @ , = and control characters")
+    if label == spec.name:
+        return spec
+    if is_taken(label):
+        raise UsageError(
+            f"the label {label!r} is the name of another encoder", where=f"{label}={spec.name}", allowed="another label"
+        )
+    return replace(spec, label=label)
 
 
 def _spec(name: EncoderName) -> EncoderSpec:
     base = name.base
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
-    if not origin.built_in:
+    spec = replace(spec, registered=True)
+    if not (origin.built_in or origin.in_memory):
         spec = replace(spec, plugin=f"{origin.distribution} {origin.version}")
     argument, source = name.argument_and_source(spec.training is not None)
     if source == "":
@@ -201,5 +238,5 @@ def encoder_origin(spec: EncoderSpec, otherwise: Origin | None = None) -> dict[s
         parts = [encoder_origin(each, otherwise) for each in spec.inputs]
         return {key: "+".join(dict.fromkeys(part[key] for part in parts)) for key in parts[0]}
     base = spec.card.name
-    origin = otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base)
+    origin = spec.origin or (otherwise if otherwise and base not in ENCODERS.names() else ENCODERS.origin(base))
     return {"distribution": origin.distribution, "version": origin.version, "target": origin.target}

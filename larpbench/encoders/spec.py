@@ -18,7 +18,8 @@ from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest
-from larpbench.registry import resolve
+from larpbench.paths import without_folders
+from larpbench.registry import Origin, resolve
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class EncoderSpec:
         takes: What follows the colon in its name, such as ``FILE``, in brackets if it may be left out; None if nothing
             does.
         argument: What followed it.
+        label: What its user calls it, as in ``LABEL=ENCODER``; None: nothing but its name.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
         check: Given the argument, a data set and splits, raises where it can be known beforehand that there are no
             vectors for them.
@@ -121,6 +123,10 @@ class EncoderSpec:
         combined: Whether it is nothing but its inputs side by side.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
+        origin: Where it comes from, if no package brings it.
+        registered: Whether it came out of the registry by its name, which then tells it apart from all others.
+        unkeyed: Whether nothing that is known beforehand tells its vectors apart from those of another encoder of the
+            same card: it is encoded when a run is planned, and its key is the digest of what it gave.
         reference: The stored reference that it is compared with.
         binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
@@ -134,6 +140,7 @@ class EncoderSpec:
     weights: Weights | None = None
     takes: str | None = None
     argument: str | None = None
+    label: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
     check: Callable[[str | None, Dataset, Sequence[SplitName]], None] | None = None
     plugin: str | None = None
@@ -143,6 +150,9 @@ class EncoderSpec:
     combined: bool = False
     in_place: bool = False
     only_by_name: bool = False
+    origin: Origin | None = None
+    registered: bool = False
+    unkeyed: bool = False
     reference: Reference | None = None
     binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
 
@@ -154,11 +164,23 @@ class EncoderSpec:
 
     @property
     def identity(self) -> str:
-        """Full name in results, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``."""
+        """Its name in results: the label, or else the name."""
+        return self.label or self.name
+
+    @property
+    def name(self) -> str:
+        """Full name, such as ``precomputed:vectors.npz``, ``larp-ttc:audio@demo`` or ``bert+tfidf``.
+
+        Of a file or folder it holds the name alone: results say nothing of the machine that they were made on.
+        """
         if self.combined:
             return "+".join(each.identity for each in self.inputs)
-        name = self.card.name if self.argument is None else f"{self.card.name}:{self.argument}"
+        name = self.card.name if self.argument is None else f"{self.card.name}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
+
+    @cached_property
+    def _shown_argument(self) -> str:
+        return without_folders(self.argument or "")
 
     @property
     def reads_audio(self) -> bool:

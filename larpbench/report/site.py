@@ -26,6 +26,7 @@ from larpbench.results.rows import FEW_HITS
 
 MARK = "report.json"
 """Tells a report's folder from any other: only such a folder is ever replaced."""
+_VERSION = "larpbench_report"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def write_report(
     datasets: Sequence[str] = (),
     playlists: int = 5,
     reproduced: Path | None = None,
+    everything: bool = False,
 ) -> Path:
     """Write the report of a results folder.
 
@@ -66,6 +68,7 @@ def write_report(
             slices.
         playlists: Playlists of each table whose lists are shown.
         reproduced: Folder that ``larpbench reproduce --output`` wrote.
+        everything: Whether rows that failed, and superseded results, are shown.
 
     Returns:
         The page to open.
@@ -77,7 +80,7 @@ def write_report(
     """
     _refuse_others(output)
     with progress.stage("report", 6, "parts") as advance:
-        sections = read_sections(results)
+        sections = read_sections(results, everything)
         advance(1)
         groups = read_groups(sections)
         advance(1)
@@ -97,6 +100,12 @@ def write_report(
     return output / "index.html"
 
 
+def read_contents(output: Path) -> dict[str, object]:
+    """Return what a report holds: the titles of its tables, and how many rows, comparisons and lists there are."""
+    found: dict[str, object] = json.loads((output / MARK).read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name != _VERSION}
+
+
 def _refuse_others(output: Path) -> None:
     if output.exists() and not _is_report(output) and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
@@ -109,7 +118,7 @@ def _refuse_others(output: Path) -> None:
 
 def _is_report(folder: Path) -> bool:
     try:
-        return "larpbench_report" in json.loads((folder / MARK).read_text(encoding="utf-8"))
+        return _VERSION in json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
@@ -147,7 +156,14 @@ def _write_pages(folder: Path, content: Content) -> None:
             pages.write(path, "playlist.html", browser=browser, query=query, most=MOST_ROWS, shown=SHOWN)
     if content.reproduced:
         pages.write("reproduced.html", "reproduced.html", images=True, reproduced=content.reproduced)
-    mark = {"larpbench_report": 1, "tables": len(content.sections), "rows": len(entries)}
+    mark = {
+        _VERSION: 1,
+        "tables": [section.title for section in content.sections],
+        "rows": len(entries),
+        "comparisons": sum(len(group.pairs) for group in content.groups),
+        "lists": sum(len(browser.queries) for browser in content.browsers),
+        "reproduced": len(content.reproduced),
+    }
     (folder / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
 
 
@@ -183,8 +199,8 @@ def _write_cell(pages: Pages, section: Section, entry: Entry) -> None:
 
 def _metrics(entry: Entry) -> list[tuple[str, list[object]]]:
     """Return every metric with what each seed has of it."""
-    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.metrics)
-    by_seed = [{metric.name: metric for metric in record.metrics} for record in entry.row.records]
+    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.measured)
+    by_seed = [{metric.name: metric for metric in record.measured} for record in entry.row.records]
     return [(name, [found.get(name) for found in by_seed]) for name in names]
 
 

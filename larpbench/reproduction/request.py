@@ -32,7 +32,8 @@ class Request:
         results: The folder of results: cells that are there are kept.
         report: Receives one line a cell.
         protocol: Of artist similarity; None: the task's own choice.
-        encoders: Whose features artist similarity compares; empty: those of the paper.
+        encoders: Which encoders are run; ``default`` stands for those of the paper, and so does none.
+        recommenders: The same of recommenders.
     """
 
     dataset: Dataset
@@ -44,6 +45,7 @@ class Request:
     report: Callable[[str], None]
     protocol: str | None = None
     encoders: tuple[str, ...] = ()
+    recommenders: tuple[str, ...] = ()
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
         each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in chosen.unavailable
     }
     identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
-    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
+    (table,) = build_tables([(each.path, read_record(each.path)) for each in chosen.cells], everything=True)
     return Evaluation(table, identities, absent)
 
 

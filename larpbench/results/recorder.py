@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,15 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from larpbench import storage
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import encoder_origin
 from larpbench.encoders.run.store import StoredEmbeddings
+from larpbench.errors import LarpbenchError, error_text
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
+from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.tuning import Tuning
+from larpbench.registry import Origin
 from larpbench.results.record import (
     CellName,
     CellRecord,
@@ -30,6 +35,7 @@ from larpbench.results.record import (
     Failure,
     FitPart,
     Metric,
+    SimilarityPart,
     TrainingPart,
     TrialPart,
 )
@@ -52,20 +58,23 @@ class Recorder:
         task: The task.
         dataset: The data set that is tested, before anything is removed.
         removal: What protocol rule 13 removes; None if nothing.
+        config: Digest of the file that describes the run, if there is one.
     """
 
-    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None) -> None:
-        self._task, self._dataset, self._removal = task, dataset, removal
+    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None, config: str | None = None) -> None:
+        self._task, self._dataset, self._removal, self._config = task, dataset, removal, config
 
-    def failed(self, cell: BoundCell, kind: str, message: str) -> CellRecord:
+    def failed(self, cell: BoundCell, error: BaseException) -> CellRecord:
         """Return the record of a cell that failed; no file of its encoder is read, which may be why it failed."""
-        return self._record(cell, status="failed", failure=Failure(kind=kind, message=message))
+        message = hide_folders(failure_text(error), [self._dataset.folder, storage.home()])
+        return self._record(cell, status="failed", failure=Failure(kind=type(error).__name__, message=message))
 
     def scored(
         self,
         cell: BoundCell,
         result: TaskResult,
         metrics: tuple[Metric, ...],
+        beyond: tuple[Metric, ...],
         stored: Mapping[SplitName, StoredEmbeddings],
         checkpoint: Path | None,
         cost: Cost,
@@ -74,6 +83,7 @@ class Recorder:
         fit_s: float,
         budget: int,
         draws: DrawsPart | None,
+        similarity: SimilarityPart | None,
         playlists_file: str,
     ) -> CellRecord:
         """Return the record of a cell that was scored.
@@ -82,6 +92,7 @@ class Recorder:
             cell: Which.
             result: Its scores.
             metrics: Their means.
+            beyond: Measures beyond accuracy.
             stored: Split -> the vectors that were read.
             checkpoint: Folder of the encoder's weights, if it is trained.
             cost: What scoring took.
@@ -89,6 +100,7 @@ class Recorder:
             fit_s: Seconds of that recommender's fit.
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
+            similarity: The second encoder, if there is one.
             playlists_file: Name of the file of scores by query.
         """
         source = cell.spec.source
@@ -117,6 +129,8 @@ class Recorder:
             training=_training(source, checkpoint) if checkpoint and source else None,
             counts=_counts(result, self._removal),
             diagnostics=dict(result.diagnostics),
+            beyond=beyond,
+            similarity=similarity,
             draws=draws,
             warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
             playlists_file=playlists_file,
@@ -127,13 +141,17 @@ class Recorder:
         self, cell: BoundCell, status: str, recommender: Mapping[str, object] | None = None, **parts: object
     ) -> CellRecord:
         dataset, spec = self._dataset, cell.spec
-        manifest, task_origin = dataset.manifest, TASKS.origin(self._task.name)
-        name = cell.recommender.name
-        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else task_origin
+        manifest, task, name = dataset.manifest, self._task.name, cell.recommender.name
+        task_origin = TASKS.origin(task) if task in TASKS.names() else Origin.of_object(self._task)
+        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else Origin.of_object(cell.recommender)
+        if origin.in_memory and _package(origin) == _package(task_origin):  # it belongs to the task alone
+            origin = task_origin
         weights = spec.weights_digest(EncodeContext(cell.cell.seed, dataset.folder)) if status == "ok" else None
         return CellRecord.model_validate(
             {
                 "protocol": self._task.protocol,
+                "limit": self._task.limit,
+                "config": self._config,
                 "interval": INTERVAL,
                 "key": cell.key,
                 "row_key": cell.row_key,
@@ -151,7 +169,8 @@ class Recorder:
                 ),
                 "removal": removal_part(self._removal),
                 "encoder": EncoderPart(
-                    identity=spec.identity,
+                    identity=spec.name,
+                    label=spec.label,
                     card=spec.card.model_dump(mode="json"),
                     embeddings_key=cell.embedding_key,
                     weights_digest=weights,
@@ -188,6 +207,15 @@ class Recorder:
             "peak_memory_mb": score.peak_memory_mb,
             "dim": next((each.vectors.shape[1] for each in stored.values()), 0),
         }
+
+
+def _package(origin: Origin) -> str:
+    return re.split("[.:]", origin.target)[0]
+
+
+def failure_text(error: BaseException) -> str:
+    """Return why a cell failed, in words."""
+    return str(error) if isinstance(error, LarpbenchError) else error_text(error)
 
 
 def summarise(result: TaskResult, specs: Iterable[MetricSpec]) -> tuple[Metric, ...]:

@@ -12,9 +12,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from larpbench.datasets.schema import Dataset, Interactions, SplitName
+from larpbench.datasets.splits.limited import first_playlists
 from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError, schema_fault
+from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
 from larpbench.recommenders.base import Scorer
@@ -132,6 +134,7 @@ class TaskResult:
         diagnostics: What kind of lists these are, column -> value; None where it is not defined.
         fit: What learning took, if the task learnt something.
         heldout: For each query the rows of `item_ids` that are to be found, so that a record can be recomputed.
+        context: What the items are, for measures beyond accuracy; None: there are none.
         query: What the queries are, in the singular.
     """
 
@@ -152,6 +155,7 @@ class TaskResult:
     diagnostics: Mapping[str, float | None] = field(default_factory=dict)
     fit: Fit | None = None
     heldout: Interactions | None = None
+    context: ListContext | None = None
     query: str = "playlist"
 
 
@@ -168,8 +172,11 @@ class Task(ABC, Generic[M]):
         kind: The kind of data set that it reads, as its manifest says.
         Options: What may be chosen of it.
         options: What was chosen.
+        limit: Of each split, only so many queries are read, for a smoke run; None: all.
         query: What is asked about, in the singular.
         item: What is ranked, in the singular.
+        ranks_tracks: Whether what is ranked are the tracks of the test split, so that a second encoder can tell how
+            similar they are.
         shown: Columns of its tables; rows are sorted by the first. Empty: all measures of quality.
         visible_groups: By how much of a query is visible, tables break down their first column; empty: they do not.
         default_encoders: What is tested if nobody says what.
@@ -185,8 +192,10 @@ class Task(ABC, Generic[M]):
     kind: ClassVar[str] = "playlists"
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     options: TaskOptions = TaskOptions()
+    limit: int | None = None
     query: ClassVar[str] = "playlist"
     item: ClassVar[str] = "track"
+    ranks_tracks: ClassVar[bool] = False
     shown: ClassVar[tuple[str, ...]] = ()
     visible_groups: ClassVar[tuple[VisibleGroup, ...]] = ()
     default_encoders: tuple[str, ...] = DEFAULT_ENCODERS
@@ -220,8 +229,51 @@ class Task(ABC, Generic[M]):
             ) from error
         task = copy.copy(self)
         task.options = chosen
-        task.protocol = "/".join(part for part in (type(self).protocol, chosen.variant) if part)
-        return task
+        return task._named()
+
+    def limited(self, limit: int | None) -> Self:
+        """Return the task on the first queries of each split only, for a smoke run; its protocol names the limit.
+
+        Args:
+            limit: Largest number of queries a split; None: all, the task itself.
+
+        Raises:
+            UsageError: If it is smaller than 1.
+        """
+        if limit is None:
+            return self
+        if limit < 1:
+            raise UsageError(f"the limit is {limit}", allowed=f"1 {self.query} or more")
+        task = copy.copy(self)
+        task.limit = limit
+        return task._named()
+
+    def _named(self) -> Self:
+        """Give the protocol its full name."""
+        limit = "" if self.limit is None else f"limit={self.limit}"
+        variant = ",".join(part for part in (self.options.variant, limit) if part)
+        self.protocol = "/".join(part for part in (type(self).protocol, variant) if part)
+        return self
+
+    def first_queries(self, dataset: Dataset, limit: int) -> Dataset:
+        """Return the part of a data set that a smoke run reads. Of playlists: the first, and their tracks.
+
+        A task with other queries has a method of its own, or cannot be limited.
+
+        Args:
+            dataset: What `view` has returned.
+            limit: Largest number of queries a split, 1 or more.
+
+        Raises:
+            UsageError: If the task cannot be limited.
+        """
+        if dataset.playlists.is_empty():
+            raise UsageError(
+                f"the task {self.name!r} cannot be limited to {limit} {self.query}s: {dataset.name!r} has no playlists",
+                allowed="--limit with data sets of playlists",
+                next_step="leave --limit out, or test on a smaller data set",
+            )
+        return first_playlists(dataset, limit)
 
     def view(self, dataset: Dataset) -> Dataset:
         """Return what the task reads of a data set.

@@ -7,8 +7,8 @@ from support.browser import chromium
 from support.made_results import write_results
 
 from larpbench.report.site import write_report
+from larpbench.results.results import load_results
 from larpbench.results.sheet import text_sheet
-from larpbench.results.table import load_results
 from larpbench.results.writers import write_sheet
 
 pytestmark = pytest.mark.browser
@@ -33,7 +33,7 @@ def site(results, tmp_path_factory):
         "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>parent.document.title = 'x'</script>"
         "<image href='http://127.0.0.1:9/x.png' width='9' height='9'/></svg>"
     )
-    return write_report(results, tmp_path_factory.mktemp("site") / "report", reproduced=folder).parent
+    return write_report(results, tmp_path_factory.mktemp("site") / "report", reproduced=folder, everything=True).parent
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def hostile(tmp_path):
 
 
 def test_names_messages_and_notes_are_only_text(cli, hostile, tmp_path):
-    done = cli("report", hostile, "--output", tmp_path / "report")
+    done = cli("report", hostile, "--output", tmp_path / "report", "--all")
     assert done.code == 0, done.err
     site = read_site(tmp_path / "report")
     check(site)

@@ -1,4 +1,4 @@
-"""Title, artist, album and what slices are made of, out of an audio file's tags."""
+"""Title, artist, album and what slices and splits are made of, out of an audio file's tags."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "compilation": ("compilation", "TCMP", "cpil", "WM/IsCompilation"),
     "genre": ("genre", "TCON", "\xa9gen", "WM/Genre", "IGNR"),
     "language": ("language", "TLAN", "WM/Language", "ILNG"),
-    "date": ("date", "year", "TDRC", "\xa9day", "WM/Year", "ICRD"),
+    "date": ("date", "TDRC", "\xa9day", "WM/Year", "ICRD", "year"),
 }
 _YEAR = re.compile(r"(?<!\d)(1[5-9]|20)\d\d(?!\d)")
 _VARIOUS = {"various artists", "various", "va", "v.a.", "various artist"}
@@ -51,7 +51,8 @@ class Tags:
         compilation: Whether the album is said to be one, or to be by various artists.
         genres: Those that it names.
         languages: Those that it names.
-        year: When it was released; None if unknown.
+        date: When the recording was released, such as ``2003`` or ``2003-05-12``, as the tag has it; empty if unknown.
+        year: The year of that; None if unknown.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Tags:
     compilation: bool = False
     genres: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    date: str = ""
     year: int | None = None
 
 
@@ -81,6 +83,7 @@ def read_tags(path: Path) -> Tags:
         compilation=various or any(flag.casefold() not in _NO for flag in values["compilation"]),
         genres=tuple(each[:LONGEST] for each in values["genre"]),
         languages=tuple(each[:LONGEST] for each in values["language"]),
+        date=values["date"][0][:LONGEST] if values["date"] else "",
         year=next((int(found[0]) for found in map(_YEAR.search, values["date"]) if found), None),
     )
 

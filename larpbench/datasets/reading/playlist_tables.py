@@ -60,7 +60,12 @@ class _Table:
 
 
 def read_playlist_tables(
-    tracks: Path | None, playlists: Path, *, audio: bool, columns: Mapping[str, str], max_bad_rows: float
+    tracks: Path | None,
+    playlists: Path,
+    *,
+    audio: bool,
+    columns: Mapping[str, str],
+    max_bad_rows: float,
 ) -> PlaylistTables:
     """Read tracks and playlists.
 

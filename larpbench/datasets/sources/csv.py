@@ -47,6 +47,7 @@ def build_csv(
         DataError: If a file cannot be read, lacks a column, contradicts itself, or has too many bad rows.
         UsageError: If an option makes no sense.
     """
+    options.drawn_rule()  # refuses options that contradict each other before anything is read
     read = read_playlist_tables(
         tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows
     )

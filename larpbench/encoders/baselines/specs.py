@@ -25,6 +25,7 @@ from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts, 
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS
 from larpbench.encoders.towers.spectrograms import log_mel_spec
 from larpbench.errors import UsageError
+from larpbench.paths import without_folders
 from larpbench.training.settings import SETTINGS, read_from
 
 NAMES = ("clap-ft", "cnn", "co-playlist")
@@ -105,7 +106,8 @@ def baseline_spec(
         changes["weights"] = weights
     made = made.model_copy(update=changes)
     shape = made.model if isinstance(made, ClapRecipe) else made
-    start = made.weights if isinstance(made, ClapRecipe) and made.weights != RANDOM_WEIGHTS else None
+    initial = made.weights if isinstance(made, ClapRecipe) else RANDOM_WEIGHTS
+    start = without_folders(initial) if initial != RANDOM_WEIGHTS else None
     card = EncoderCard(
         name=name,
         version=1,

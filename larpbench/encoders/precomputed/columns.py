@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from larpbench.encoders.names import split_label
 from larpbench.encoders.precomputed.opening import place_of
 from larpbench.errors import DataError, UsageError
 
@@ -25,6 +26,7 @@ def with_column(names: Sequence[str], column: str) -> list[str]:
 
 
 def _takes_column(name: str) -> bool:
+    _, name = split_label(name)
     if not name.startswith(_NAME):
         return False
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from larpbench import progress
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed.matching import IdIndex
-from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of, reading
+from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of
+from larpbench.encoders.precomputed.source import Source
 from larpbench.errors import DataError, EmbeddingError, named, printable
 from larpbench.fingerprint import digest, digest_file
 from larpbench.storage import storage_errors
@@ -22,17 +24,30 @@ _NEXT = "compute the missing vectors, or build the data set without these tracks
 
 
 class VectorTable:
-    """Vectors by track id, read from a file; ids match as they stand.
+    """Vectors by track id; ids match as they stand.
+
+    Args:
+        source: Ids and vectors.
+        where: What they are called in messages, such as the path of their file.
 
     Raises:
-        DataError: If the file cannot be read, or its ids and vectors do not fit together.
+        DataError: If the vectors cannot be read.
     """
 
-    def __init__(self, place: Path | Place) -> None:
-        self._place = place if isinstance(place, Place) else Place(place, None)
-        source = open_vectors(self._place)
+    def __init__(self, source: Source, where: str) -> None:
+        self._where = where
         self._index = IdIndex(source.ids)
-        self._take = reading(self._place.path, source.load)
+        self._take = source.load()
+
+    @classmethod
+    def of_file(cls, place: Path | Place) -> Self:
+        """Return the vectors of a file.
+
+        Raises:
+            DataError: If it cannot be read, or its ids and vectors do not fit together.
+        """
+        place = place if isinstance(place, Place) else Place(place, None)
+        return cls(open_vectors(place), str(place.path))
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, dim) float32.
@@ -44,18 +59,18 @@ class VectorTable:
         if (rows < 0).any():
             raise EmbeddingError(
                 _absent(self._index, batch.track_ids, rows),
-                where=str(self._place.path),
+                where=self._where,
                 allowed=_ALLOWED,
                 next_step=_NEXT,
             )
         with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
-            return reading(self._place.path, lambda: self._take(rows)).astype(np.float32)
+            return self._take(rows).astype(np.float32)
 
     def _rows(self, track_ids: np.ndarray) -> np.ndarray:
         return self._index.exact(track_ids)
 
 
-class _Precomputed(VectorTable):
+class LenientVectorTable(VectorTable):
     """Vectors by track id, or else by the last part of the id."""
 
     _reported = False
@@ -66,15 +81,13 @@ class _Precomputed(VectorTable):
             rows[absent] = self._index.by_last_part(track_ids[absent])
             if not self._reported and (rows[absent] >= 0).any():
                 self._reported = True
-                progress.say(
-                    printable(f"{self._place.path}: ids match by their last part, such as {self._index.shown()}")
-                )
+                progress.say(printable(f"{self._where}: ids match by their last part, such as {self._index.shown()}"))
         return rows
 
 
 def build_precomputed(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the vectors of the file named after the colon."""
-    return _Precomputed(place_of(argument or ""))
+    return LenientVectorTable.of_file(place_of(argument or ""))
 
 
 def check_precomputed(argument: str | None, dataset: Dataset, splits: Sequence[SplitName]) -> None:
@@ -85,7 +98,16 @@ def check_precomputed(argument: str | None, dataset: Dataset, splits: Sequence[S
         MissingPartError: If a package is missing that reads it.
     """
     place = place_of(argument or "")
-    index = IdIndex(open_vectors(place).ids)
+    require_vectors(open_vectors(place), str(place.path), dataset, splits)
+
+
+def require_vectors(source: Source, where: str, dataset: Dataset, splits: Sequence[SplitName]) -> None:
+    """Check by their ids that there are vectors for all tracks of some splits.
+
+    Raises:
+        DataError: If there are not.
+    """
+    index = IdIndex(source.ids)
     for name in splits:
         track_ids = dataset.split(name).track_ids
         rows = index.exact(track_ids)
@@ -95,10 +117,7 @@ def check_precomputed(argument: str | None, dataset: Dataset, splits: Sequence[S
         if (rows < 0).any():
             why = f"; by the last part of the ids they cannot be found, since {ambiguity}" if ambiguity else ""
             raise DataError(
-                f"{_absent(index, track_ids, rows)} ({name} split){why}",
-                where=str(place.path),
-                allowed=_ALLOWED,
-                next_step=_NEXT,
+                f"{_absent(index, track_ids, rows)} ({name} split){why}", where=where, allowed=_ALLOWED, next_step=_NEXT
             )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +14,8 @@ import polars as pl
 
 from larpbench.encoders.precomputed import arrays, tables
 from larpbench.encoders.precomputed.beside import ids_beside, read_ids
-from larpbench.encoders.precomputed.source import Source, ids_of_array
-from larpbench.errors import DataError, LarpbenchError, clipped, named, printable
+from larpbench.encoders.precomputed.source import Source, Take, checked, ids_of_array
+from larpbench.errors import DataError, LarpbenchError, clipped, printable
 from larpbench.storage import storage_errors
 
 ALLOWED = (
@@ -120,22 +120,13 @@ def open_vectors(place: Place) -> Source:
         MissingPartError: If a package is missing that reads them.
         StorageError: If the file cannot be read at all.
     """
-    source = reading(place.path, lambda: _open(place))
-    where = str(place.path)
-    if len(source.shape) != 2 or source.shape[1] == 0 or not source.real:
-        raise DataError(
-            f"the vectors are a {source.kind} array of shape {source.shape}, not real numbers of shape (tracks, dim)",
-            where=where,
-        )
-    if len(source.ids) != source.shape[0]:
-        raise DataError(f"{len(source.ids)} ids for {source.shape[0]} vectors", where=where, allowed="one id a vector")
-    if source.ids.is_duplicated().any():
-        repeated = source.ids.filter(source.ids.is_duplicated()).unique().sort()
-        shown = [clipped(each, 60) for each in repeated.to_list()]
-        raise DataError(
-            f"{len(repeated)} ids occur more than once: {named(shown)}", where=where, allowed="one vector a track"
-        )
-    return source
+    source = checked(reading(place.path, lambda: _open(place)), str(place.path))
+
+    def load() -> Take:
+        take = reading(place.path, source.load)
+        return lambda rows: reading(place.path, lambda: take(rows))
+
+    return replace(source, load=load)
 
 
 def reading(path: Path, read: Callable[[], T], what: str = "the vectors") -> T:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from larpbench.errors import clipped, named
+from larpbench.errors import DataError, clipped, named
 
 ID_NAMES = ("track_id", "track_ids", "id", "ids", "uri", "uris", "track_uri", "item_id", "__index_level_0__")
 """Columns and arrays that hold ids; where several are there, the first of these. The last is the index of pandas."""
@@ -36,6 +36,28 @@ class Source:
     kind: str
     real: bool
     load: Callable[[], Take]
+
+
+def checked(source: Source, where: str) -> Source:
+    """Return vectors whose ids and headers fit together.
+
+    Raises:
+        DataError: If they do not.
+    """
+    if len(source.shape) != 2 or source.shape[1] == 0 or not source.real:
+        raise DataError(
+            f"the vectors are a {source.kind} array of shape {source.shape}, not real numbers of shape (tracks, dim)",
+            where=where,
+        )
+    if len(source.ids) != source.shape[0]:
+        raise DataError(f"{len(source.ids)} ids for {source.shape[0]} vectors", where=where, allowed="one id a vector")
+    if source.ids.is_duplicated().any():
+        repeated = source.ids.filter(source.ids.is_duplicated()).unique().sort()
+        shown = [clipped(each, 60) for each in repeated.to_list()]
+        raise DataError(
+            f"{len(repeated)} ids occur more than once: {named(shown)}", where=where, allowed="one vector a track"
+        )
+    return source
 
 
 def text_ids(ids: pl.Series) -> pl.Series:

@@ -38,15 +38,24 @@ def separated(path: Path, column: str | None) -> Source:
     frame = read_csv(
         path, separator=separator, schema_overrides={name: pl.String}, infer_schema_length=None, null_values=["", "NA"]
     ).rename({name: ID_NAMES[0]})
+    return of_frame(frame, column)
+
+
+def of_frame(frame: pl.DataFrame, column: str | None = None) -> Source:
+    """Return the vectors of a table in memory: one column of lists, as text too, or one number a column.
+
+    Raises:
+        ValueError: If it has no column of ids, or a column that is no part of a vector.
+    """
     header = frame.columns
-    name = ID_NAMES[0]
+    name = require_id(header)
     if "" in header:
         raise ValueError("it has a column without a name, such as the index of pandas: to_csv(PATH, index=False)")
     chosen = column or next((each for each in VECTOR_NAMES if each in header), None)
     if chosen in header and chosen is not None:
         if frame.schema[chosen] == pl.String:
             frame = frame.with_columns(_numbers(chosen))
-        else:
+        elif frame.schema[chosen].is_numeric():
             frame = frame.with_columns(pl.concat_list(pl.col(chosen).cast(pl.Float64)))
         return _of_table(frame.lazy(), chosen)
     if column is not None:

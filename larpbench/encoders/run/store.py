@@ -1,6 +1,7 @@
 """The embedding store: every vector is computed once, kept by its key, and is still there after a kill.
 
-Vectors that lie in a file already (`EncoderSpec.in_place`) are looked up there; nothing of them is written.
+Vectors that lie in a file already (`EncoderSpec.in_place`) are looked up there; nothing of them is written. Nor is
+anything of an encoder without a key (`EncoderSpec.unkeyed`): its vectors stay in memory.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from larpbench.encoders.run.pipeline import batch_size, encode_tracks
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
+from larpbench.fingerprint import digest, digest_array
 from larpbench.runtime import Cost
 from larpbench.vectors import Standardiser
 
@@ -80,6 +82,8 @@ class EmbeddingStore:
         self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
         self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
+        self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
+        self._keyed: list[tuple[object, EncoderSpec]] = []
 
     def folder(self, spec: EncoderSpec, key: str) -> Path:
         """Return the folder of an encoder's vectors, given their key."""
@@ -97,6 +101,8 @@ class EmbeddingStore:
         """Return how many tracks have to be encoded to have the vectors of a split."""
         if spec.in_place:
             return 0
+        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
+            return 0
         missing = 0
         for data, each in _needed(spec, dataset, split):
             shards = self._shards(spec, data, each, seed)
@@ -110,6 +116,49 @@ class EmbeddingStore:
             return float(json.loads(path.read_text(encoding="utf-8"))["tracks_per_second"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def encode_in_memory(
+        self, spec: EncoderSpec, dataset: Dataset, split_names: Iterable[SplitName], seeds: Iterable[int]
+    ) -> EncoderSpec:
+        """Encode splits with what no key describes, and keep the vectors in memory as long as this store lives.
+
+        Args:
+            spec: An encoder that is `unkeyed`, or builds upon one.
+            dataset: The data set.
+            split_names: Splits whose vectors will be read.
+            seeds: Seeds of the run.
+
+        Returns:
+            The encoder with the digest of its vectors as key; one that is not `unkeyed`, and whose inputs are not, as
+            it was.
+
+        Raises:
+            EmbeddingError: If it gives no usable vectors; and whatever its code raises.
+        """
+        split_names, seeds = tuple(split_names), tuple(seeds)
+        inputs = tuple(self.encode_in_memory(each, dataset, split_names, seeds) for each in spec.inputs)
+        if any(one is not other for one, other in zip(inputs, spec.inputs, strict=True)):
+            spec = replace(spec, inputs=inputs)
+        if not spec.unkeyed:
+            return spec
+        call = (spec.factory, spec.card, dataset.manifest.fingerprint, split_names, seeds)
+        if known := next((each for earlier, each in self._keyed if earlier == call), None):
+            return replace(known, label=spec.label)  # it is also a part of another encoder
+        running = replace(spec, unkeyed=False)
+        found: dict[tuple[int, SplitName], tuple[np.ndarray, Cost]] = {}
+        for seed in seeds if spec.card.stochastic else seeds[:1]:
+            for name in split_names:
+                if len(dataset.split(name).track_ids):
+                    found[seed, name] = self._gathered(running, dataset, dataset.split(name), seed)
+        digests = {
+            seed: digest([digest_array(vectors) for (of, _), (vectors, _) in found.items() if of == seed])
+            for seed, _ in found
+        }
+        keyed = replace(running, digest=lambda context, argument: digests[context.seed])
+        for (seed, name), vectors in found.items():
+            self._in_memory[self.keys.embedding(keyed, dataset, dataset.split(name), seed)] = vectors
+        self._keyed.append((call, keyed))
+        return keyed
 
     def embed(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> StoredEmbeddings:
         """Return the vectors of a split: looked up, or computed and kept where shards of them are missing.
@@ -145,6 +194,8 @@ class EmbeddingStore:
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         if spec.in_place:
             return self._lookup(spec, dataset, split, seed)
+        if found := self._in_memory.get(self.keys.embedding(spec, dataset, split, seed)):
+            return found
         shards = self._complete(spec, dataset, split, seed)
         # Filled shard by shard: a list of parts would take the memory twice.
         vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
@@ -159,24 +210,30 @@ class EmbeddingStore:
         in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
         key = self.keys.embedding(spec, dataset, split, seed)
         if key not in in_memory:
-            total = len(split.track_ids)
-            _require_tracks(dataset, split, total)
-            parts = [range(start, min(start + TEXT_SHARD, total)) for start in range(0, total, TEXT_SHARD)]
-            vectors: np.ndarray | None = None
-            wall = cpu = 0.0
-            with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, spec.card.dim)) as encoded:
-                for part, (block, cost) in zip(parts, encoded, strict=True):
-                    if vectors is None:
-                        vectors = np.empty((total, block.shape[1]), dtype=np.float32)
-                    vectors[part.start : part.stop] = block
-                    wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
-            if vectors is None or spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
+            found = self._gathered(spec, dataset, split, seed)
+            if spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
                 raise DataError(
                     f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
                     next_step="run the same command again when the file is complete",
                 )
-            in_memory[key] = vectors, Cost(wall, cpu)
+            in_memory[key] = found
         return in_memory[key]
+
+    def _gathered(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        """Return the vectors of a split, computed and checked part by part, and stored nowhere."""
+        total = len(split.track_ids)
+        _require_tracks(dataset, split, total)
+        size = AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
+        parts = [range(start, min(start + size, total)) for start in range(0, total, size)]
+        vectors = np.empty((0, 0), dtype=np.float32)
+        wall = cpu = 0.0
+        with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, spec.card.dim)) as encoded:
+            for part, (block, cost) in zip(parts, encoded, strict=True):
+                if not part.start:
+                    vectors = np.empty((total, block.shape[1]), dtype=np.float32)
+                vectors[part.start : part.stop] = block
+                wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
+        return vectors, Cost(wall, cpu)
 
     def _shards(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
         key = self.keys.embedding(spec, dataset, split, seed)

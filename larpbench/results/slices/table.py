@@ -19,12 +19,12 @@ from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.metrics import list_quality
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.progress import say
-from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
+from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, main_metrics, score_cell
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
 from larpbench.results.slices.groups import Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
-from larpbench.results.table import load_results, placed
+from larpbench.results.table import placed, read_tables
 
 FEW_PLAYLISTS = 20
 _LONGEST = 80
@@ -83,7 +83,10 @@ class SliceTable:
 
     def sheet(self) -> Sheet:
         """Return the slices as they are printed: below each other, each with chance and ceiling."""
-        metrics = (Column(column_head(name), name, right=True, rising=True) for name in self.columns)
+        main = self.columns if self.table.view.metrics else main_metrics(self.columns, self.table.view.sort)
+        metrics = (
+            Column(column_head(name), name, right=True, rising=True, minor=name not in main) for name in self.columns
+        )
         rows = [row for each in self.slices for row in self._sheet_rows(each)]
         heads = (Column(clipped(self.by, _LONGEST)), Column("n", right=True), Column("Encoder"), Column("Recommender"))
         return Sheet(self.title, (*heads, *metrics), tuple(rows), self.notes, tuple(self.lines()))
@@ -120,10 +123,10 @@ class SliceTable:
         for row in part.rows:
             seeds = f" ({row.random_seeds} seeds)" if row.random_seeds > 1 else ""
             names = SheetCell(row.label + seeds), SheetCell(row.recommender)
-            scores = (score_cell(row.scores[name]) for name in self.columns)
+            scores = (score_cell(row.scores[name], view=self.table.view) for name in self.columns)
             yield SheetRow((*place, *names, *scores), "control" if row.control else "")
         for label, values in (("chance", part.chance), ("ceiling", part.ceiling)):
-            cells = (bound_cell(values[name]) for name in self.columns)
+            cells = (bound_cell(values[name], self.table.view) for name in self.columns)
             yield SheetRow((*place, SheetCell(label), SheetCell(), *cells), "bound")
 
 
@@ -135,7 +138,7 @@ def slice_tables(
     """Return the slices of every table; nothing is run.
 
     Args:
-        source: A results folder, or its tables (`load_results`).
+        source: A results folder, or tables: what `load_results` returns, or some of them.
         by: ``popularity``, ``discovery``, ``seeds``, or a column of the data set's tracks or playlists
             (`larpbench.results.slices.groups`).
         dataset: The tested data set, or its name or folder; several where tables are of several. None: found by the
@@ -149,7 +152,7 @@ def slice_tables(
         UsageError: If no table can be sliced, or there is no such column: it names what there is.
         DataError: If the data set is not the one that was tested, or results do not hold the held-out tracks.
     """
-    tables = load_results(source) if isinstance(source, str | Path) else list(source)
+    tables = read_tables(Path(source)) if isinstance(source, str | Path) else list(source)
     tested = TestedDatasets.given(dataset)
     found: list[SliceTable] = []
     failed: list[tuple[Table, LarpbenchError]] = []
@@ -210,7 +213,10 @@ class AnsweredTable:
         """Return the slices of the table, see `slice_table`."""
         first = self.answers[0][0]
         grouping = make_groups(dataset, first, by)
-        parts = tuple(_slice(group, self.rows, self.answers, self.columns, self.cutoffs) for group in grouping.groups)
+        sort = self.table.view.sort if self.table.view.sort in self.columns else self.columns[0]
+        parts = tuple(
+            _slice(group, self.rows, self.answers, self.columns, self.cutoffs, sort) for group in grouping.groups
+        )
         notes = _notes(grouping, parts, first, self.lacking)
         return SliceTable(self.table, grouping.by, self.columns, parts, notes)
 
@@ -254,6 +260,7 @@ def _slice(
     answers: Sequence[Sequence[Answers]],
     columns: tuple[str, ...],
     cutoffs: tuple[int, ...],
+    sort: str,
 ) -> Slice:
     first = answers[0][0]
     heldout = np.bincount(first.of_playlist[group.members], minlength=first.playlists.height)
@@ -280,9 +287,8 @@ def _slice(
         {name: float(each[name].mean()) if name in applicable else None for name in columns} for each in bounds
     )
     left_out = int((~counted).sum())
-    return Slice(
-        group.value, len(relevant), left_out, int(relevant.sum()), tuple(placed(scored, columns)), chances, ceilings
-    )
+    ranked = tuple(placed(scored, columns, sort))
+    return Slice(group.value, len(relevant), left_out, int(relevant.sum()), ranked, chances, ceilings)
 
 
 def _hits(answers: Answers, members: np.ndarray, length: int) -> np.ndarray:

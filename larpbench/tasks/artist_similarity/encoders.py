@@ -14,7 +14,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.combined import combine
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, get_encoder, parse_name
+from larpbench.encoders.names import ENCODERS, get_encoder, labelled, parse_name, split_label
 from larpbench.encoders.precomputed import VectorTable
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
@@ -110,6 +110,8 @@ PAPER_RANDOM = EncoderSpec(
 def artist_encoder(name: str, dataset: Dataset, paper: bool = False) -> EncoderSpec:
     """Return an encoder by name: ready-made features of the data set, a registered encoder, or several: ``A+B``.
 
+    A label may stand before it: ``LABEL=ENCODER``.
+
     Args:
         name: Its name.
         dataset: The artists.
@@ -120,6 +122,9 @@ def artist_encoder(name: str, dataset: Dataset, paper: bool = False) -> EncoderS
         MissingPartError: If it is a plug-in that cannot be loaded.
         UsageError: If a part of a concatenation is there twice.
     """
+    label, name = split_label(name)
+    if label is not None:
+        return labelled(artist_encoder(name, dataset, paper), label)
     features = dataset.graph.features if dataset.graph else {}
     if name in features:
         return _features_spec(name)
@@ -157,7 +162,7 @@ def _build_features(name: str, context: EncodeContext, argument: str | None) -> 
     songs = read_parquet(context.dataset_folder / SONGS)
     grouped = songs.group_by("track_id").agg("artist_id")
     owners = dict(zip(grouped["track_id"].to_list(), grouped["artist_id"].to_list(), strict=True))
-    return ArtistFeatures(VectorTable(_path(context.dataset_folder, name)), owners)
+    return ArtistFeatures(VectorTable.of_file(_path(context.dataset_folder, name)), owners)
 
 
 def _features_digest(name: str, context: EncodeContext, argument: str | None) -> str:

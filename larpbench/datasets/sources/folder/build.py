@@ -57,6 +57,7 @@ def build_folder(
     Raises:
         DataError: If there is nothing usable, or a folder is missing.
     """
+    options.drawn_rule()  # refuses options that contradict each other before anything is read
     refuse_others(output)
     root = folder_without_links(audio)
     lists = folder_without_links(playlists) if playlists else None
@@ -90,10 +91,11 @@ def build_folder(
 
 
 def _own_columns(tags: list[Tags]) -> list[pl.Series]:
-    """Return the columns ``genre``, ``language`` and ``release_year``, of those that some file has."""
+    """Return the columns ``genre``, ``language``, ``date`` and ``release_year``, of those that some file has."""
     columns = [
         pl.Series("genre", [list(each.genres) for each in tags], pl.List(pl.String)),
         pl.Series("language", [list(each.languages) for each in tags], pl.List(pl.String)),
+        pl.Series("date", [each.date or None for each in tags], pl.String),
         pl.Series("release_year", [each.year for each in tags], pl.Int64),
     ]
     return [column for column in columns if column.explode().drop_nulls().len()]

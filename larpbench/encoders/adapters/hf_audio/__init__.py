@@ -17,6 +17,7 @@ from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, Weights
 from larpbench.errors import DataError, UsageError
+from larpbench.paths import without_folders
 
 CODEC = "encodec"
 LAYERED = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm")
@@ -42,7 +43,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
     folder = weights.found()
     if folder is None and weights.repo is None:
         raise DataError("this folder holds no model of transformers", where=model, allowed=", ".join(weights.required))
-    facts: dict[str, Any] = {"weights": f"pretrained: {model}"}
+    facts: dict[str, Any] = {"weights": f"pretrained: {without_folders(model)}"}
     if folder:
         facts |= _facts(folder, argument)
     reference = spec.reference

@@ -15,6 +15,7 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest_file_once
+from larpbench.paths import without_folders
 
 NAMES = ("bert", "minilm", "text")
 _FILES = (*MODEL, TOKENIZER)
@@ -34,7 +35,8 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
         weights = Weights(str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),), required=_FILES)
     else:
         weights = Weights(name, f"see huggingface.co/{name}", 500_000_000, repo=name, required=_FILES)
-    card = spec.card.model_copy(update={"summary": f"captions through {name}", "weights": f"pretrained: {name}"})
+    shown = without_folders(name)
+    card = spec.card.model_copy(update={"summary": f"captions through {shown}", "weights": f"pretrained: {shown}"})
     return in_precision(replace(spec, card=card, weights=weights), precision)
 
 
