@@ -19,8 +19,8 @@ from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.metrics import list_quality
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.progress import say
-from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, main_metrics, score_cell
-from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head
+from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
+from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
 from larpbench.results.slices.groups import Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
