@@ -131,7 +131,7 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing has that name.
         """
         if name in self._builtins:
-            return Origin(_BUILT_IN, _own_version(), self._builtins[name])
+            return Origin(_BUILT_IN, own_version(), self._builtins[name])
         if name in self._objects:
             return self._objects[name]
         if name in (plugins := self._plugins()):
@@ -213,7 +213,8 @@ class Registry(Generic[T]):
 
 
 @functools.cache
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of larpbench that is installed."""
     try:
         return metadata.version(_BUILT_IN)
     except metadata.PackageNotFoundError:

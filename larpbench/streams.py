@@ -100,6 +100,11 @@ def terminal() -> TextIO:
     return sys.stderr.stream if isinstance(sys.stderr, Spelling) else sys.stderr
 
 
+def answer() -> TextIO:
+    """Return standard output as it is, for text with styles of a terminal whose words are `printable` already."""
+    return sys.stdout.stream if isinstance(sys.stdout, Spelling) else sys.stdout
+
+
 def _put_back(out: TextIO | None, err: TextIO | None) -> None:
     sys.stdout, sys.stderr = out, err
 

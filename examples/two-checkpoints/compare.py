@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import larpbench
-from larpbench.results.compare import compare_encoders, comparison_sheet
 from larpbench.results.writers import to_markdown
 
 
@@ -20,10 +18,9 @@ def main(arguments: Sequence[str]) -> str:
     parser.add_argument("--dataset", default="demo")
     parser.add_argument("--output", default="results")
     given = parser.parse_args(arguments)
-    encoders = [f"checkpoint:{folder}" for folder in (given.first, given.second)]
-    plan = larpbench.plan(larpbench.load_dataset(given.dataset), encoders=encoders, output=given.output)
-    larpbench.run(plan)
-    return to_markdown([comparison_sheet(compare_encoders(Path(given.output), *encoders), *encoders)])
+    encoders = {"first": f"checkpoint:{given.first}", "second": f"checkpoint:{given.second}"}
+    results = larpbench.evaluate(encoders, given.dataset, output=given.output)
+    return to_markdown([results.compare("first", "second").sheet()])
 
 
 if __name__ == "__main__":

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from larpbench.benchmark.learned import lacking
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError, clipped
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import Scorer
+from larpbench.recommenders.base import Recommender, Scorer
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """An encoder or recommender of the request that cannot run here.
+
+    Attributes:
+        name: Its name.
+        reason: Why.
+        next_step: What mends it.
+        error: What was raised, if anything was.
+    """
+
+    name: str
+    reason: str
+    next_step: str | None
+    error: Exception | None = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        """Reason and next step."""
+        return self.reason + (f"; next: {self.next_step}" if self.next_step else "")
+
 
 _objects: dict[int, tuple[object, str]] = {}
 
@@ -119,3 +144,39 @@ def _require_own_name(part: Scorer | Task[Any]) -> None:
     if name in registry.names() and registry.get(name) is not part:
         kind = registry.kind
         raise UsageError(f"an object calls itself {name!r}, as another {kind} does", allowed="a name of its own")
+
+
+def ready_encoders(
+    specs: Mapping[str, EncoderSpec | MissingPartError], dataset: Dataset
+) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
+    """Return the encoders that can run, bound to the data set that they learn from, and why the others cannot."""
+    ready: dict[str, EncoderSpec] = {}
+    unavailable: list[Unavailable] = []
+    for name, spec in specs.items():
+        if isinstance(spec, MissingPartError):
+            unavailable.append(Unavailable(name, spec.what, spec.next_step, spec))
+            continue
+        bound = spec.tested_on(dataset)
+        status = bound.status()
+        if status.state == "ready":
+            ready[name] = bound
+        else:
+            unavailable.append(Unavailable(name, status.text, status.next_step))
+    return ready, unavailable
+
+
+def ready_recommenders(
+    scorers: Mapping[str, Scorer | MissingPartError], dataset: Dataset
+) -> tuple[list[Scorer], list[Unavailable]]:
+    """Return the recommenders that can run, and why the others cannot."""
+    ready: list[Scorer] = []
+    unavailable: list[Unavailable] = []
+    for name, recommender in scorers.items():
+        if isinstance(recommender, MissingPartError):
+            unavailable.append(Unavailable(name, recommender.what, recommender.next_step, recommender))
+        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
+            reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
+            unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
+        else:
+            ready.append(recommender)
+    return ready, unavailable

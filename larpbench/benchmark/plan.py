@@ -10,8 +10,18 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
-from larpbench.benchmark.choice import chosen_encoders, chosen_recommenders, chosen_task, object_keys, task_key
-from larpbench.benchmark.learned import fit_seconds, lacking, splits_read, tuning_key
+from larpbench.benchmark.choice import (
+    Unavailable,
+    chosen_encoders,
+    chosen_recommenders,
+    chosen_task,
+    object_keys,
+    ready_encoders,
+    ready_recommenders,
+    task_key,
+)
+from larpbench.benchmark.learned import fit_seconds, splits_read, tuning_key
+from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import View
@@ -22,7 +32,7 @@ from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
 from larpbench.fingerprint import digest
-from larpbench.recommenders.base import DEFAULT_BUDGET, Recommender, Scorer
+from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
 from larpbench.streams import aside
@@ -76,22 +86,7 @@ class PlannedCell(BoundCell):
     to_run: bool
 
 
-@dataclass(frozen=True)
-class Unavailable:
-    """An encoder or recommender of the request that cannot run here.
-
-    Attributes:
-        name: Its name.
-        reason: Why.
-        next_step: What mends it.
-    """
-
-    name: str
-    reason: str
-    next_step: str | None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """All cells of a run, in the order in which they would run.
 
@@ -105,6 +100,8 @@ class Plan:
         budget: Trials of each tuning.
         draws: How many draws of seeds and held-out tracks are scored.
         removal: What is removed because an encoder was trained on it elsewhere; None if nothing.
+        similarity: The second encoder, by which the tracks of a list are compared; None: they are not.
+        config: Digest of the file that describes the run; None where there is none.
     """
 
     task: Task[Any]
@@ -116,6 +113,13 @@ class Plan:
     budget: int = DEFAULT_BUDGET
     draws: int = 1
     removal: Removal | None = None
+    similarity: SecondEncoder | None = None
+    config: str | None = None
+
+    def __repr__(self) -> str:
+        to_run = f"{len(self.to_run)} to run" if self.to_run else "all done"
+        lacking = f", {len(self.unavailable)} unavailable" if self.unavailable else ""
+        return f"<Plan {self.task.name} on {self.dataset.name}: {len(self.cells)} cells, {to_run}{lacking}>"
 
     @cached_property
     def tested(self) -> Dataset:
@@ -140,7 +144,8 @@ class Plan:
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
         fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
         ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
-        return sum(train.values()) + sum(encode.values()) + fit + ranking
+        second = self.similarity.seconds if self.similarity and self.to_run else 0.0
+        return sum(train.values()) + sum(encode.values()) + fit + ranking + second
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
@@ -161,6 +166,7 @@ def plan(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     limit: int | None = None,
+    similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
@@ -187,6 +193,7 @@ def plan(
             own, on which the scores rest; the others say how much depends on it.
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
+        similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
@@ -198,6 +205,7 @@ def plan(
     Raises:
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
+        MissingPartError: If the second encoder cannot run here.
         ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
@@ -216,26 +224,29 @@ def plan(
     scorers = chosen_recommenders(chosen, recommenders)
     named_encoders = chosen_encoders(chosen, requested, load)
     tested = load()
-    specs, unavailable = _ready(named_encoders, tested)
-    paired_with, broken = _recommenders(scorers, tested)
+    specs, unavailable = ready_encoders(named_encoders, tested)
+    paired_with, broken = ready_recommenders(scorers, tested)
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
+    second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
     keys = {"": task_key(unconfigured), **object_keys(paired_with, recommenders)}
-    planner = _Planner(chosen, tested, removal, budget, draws, output, condition, store, keys)
+    planner = _Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
             for planned in planner.cells(spec, paired_with, seeds):
                 cells.setdefault(planned.path, planned)
         except (MissingPartError, DataError, EmbeddingError) as error:
-            unavailable.append(Unavailable(name, error.what, error.next_step))
+            unavailable.append(Unavailable(name, error.what, error.next_step, error))
         except LarpbenchError:
             raise
         except Exception as error:  # a plug-in's digest may raise anything, and so may an object
-            unavailable.append(Unavailable(name, error_text(error), None))
+            unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
-    return Plan(chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal)
+    return Plan(
+        chosen, tested, output, tuple(cells.values()), tuple(unavailable), store, budget, draws, removal, second
+    )
 
 
 def _read(task: Task[Any], dataset: Dataset) -> Dataset:
@@ -277,6 +288,7 @@ class _Planner:
     removal: Removal | None
     budget: int
     draws: int
+    similarity: SecondEncoder | None
     output: Path
     condition: Condition
     store: EmbeddingStore
@@ -320,6 +332,7 @@ class _Planner:
             ],
             **({"draws": [self.draws, self.dataset.manifest.split.seed]} if self.draws > 1 else {}),
             **({"removal": self.removal.key} if self.removal else {}),
+            **({"similarity": [self.similarity.spec.identity, self.similarity.key]} if self.similarity else {}),
         }
         key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
         path = record_path(self.output, cell, key)
@@ -365,38 +378,3 @@ def cell_state(path: Path) -> CellState:
     if record.status == "failed":
         return "failed"
     return "done" if record.versions == versions() else "stale"
-
-
-def _ready(
-    specs: Mapping[str, EncoderSpec | MissingPartError], dataset: Dataset
-) -> tuple[dict[str, EncoderSpec], list[Unavailable]]:
-    """Return the encoders that can run, bound to the data set that they learn from, and why the others cannot."""
-    ready: dict[str, EncoderSpec] = {}
-    unavailable: list[Unavailable] = []
-    for name, spec in specs.items():
-        if isinstance(spec, MissingPartError):
-            unavailable.append(Unavailable(name, spec.what, spec.next_step))
-            continue
-        bound = spec.tested_on(dataset)
-        status = bound.status()
-        if status.state == "ready":
-            ready[name] = bound
-        else:
-            unavailable.append(Unavailable(name, status.text, status.next_step))
-    return ready, unavailable
-
-
-def _recommenders(
-    scorers: Mapping[str, Scorer | MissingPartError], dataset: Dataset
-) -> tuple[list[Scorer], list[Unavailable]]:
-    ready: list[Scorer] = []
-    unavailable: list[Unavailable] = []
-    for name, recommender in scorers.items():
-        if isinstance(recommender, MissingPartError):
-            unavailable.append(Unavailable(name, recommender.what, recommender.next_step))
-        elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
-            reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
-            unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
-        else:
-            ready.append(recommender)
-    return ready, unavailable

@@ -12,13 +12,16 @@ import numpy as np
 
 from larpbench.benchmark.learned import splits_read
 from larpbench.benchmark.plan import Plan, PlannedCell, cell_state
+from larpbench.benchmark.similarity import SECOND_SEED, SecondEncoder
 from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test
 from larpbench.encoders.run.store import StoredEmbeddings
 from larpbench.encoders.run.training import ensure_trained
-from larpbench.errors import StorageError
+from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, error_text
+from larpbench.evaluation.beyond.measures import ListMeasurer
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer, TrainData, ValidData
 from larpbench.recommenders.tuning import Learner, Trial, Tuning, at_once
+from larpbench.results.beyond import measured_result
 from larpbench.results.record import CellRecord, DrawsPart, Metric, RecommenderPart
 from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
@@ -60,6 +63,7 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
 
     Raises:
         StorageError: If results or embeddings cannot be written.
+        LarpbenchError: If the second encoder fails; no cell is run.
     """
     sweep(plan.output)
     running = _Run(plan)
@@ -83,12 +87,15 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
 
 
 class _Run:
-    """The context of one run: the plan, its embedding store, what has been tuned, and the recorder."""
+    """The context of one run: the plan, its store, what has been tuned, the recorder, and the second encoder."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.store = plan, plan.store
         self.learner = Learner(plan.budget)
-        self.recorder = Recorder(plan.task, plan.dataset, plan.removal)
+        self.recorder = Recorder(plan.task, plan.dataset, plan.removal, plan.config)
+        second = plan.similarity if plan.to_run else None
+        self.measurer = ListMeasurer(self._vectors_of(second) if second else None)
+        self.similarity = second.part(plan.dataset, plan.store) if second else None
 
     def compute(self, planned: PlannedCell) -> str | None:
         """Compute and record one cell; return the message of its failure, if any."""
@@ -112,11 +119,13 @@ class _Run:
         with measured() as cost:
             result = plan.task.execute(plan.tested, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
+            result, beyond = measured_result(result, self.measurer)
             draws = self._score_draws(vectors, recommender, metrics)
         record = self.recorder.scored(
             planned,
             result,
             metrics,
+            beyond,
             stored,
             checkpoint,
             cost,
@@ -124,6 +133,7 @@ class _Run:
             fit_s=fit_s,
             budget=plan.budget,
             draws=draws,
+            similarity=self.similarity,
             playlists_file=planned.path.with_suffix(".playlists.parquet").name,
         )
         return record, result
@@ -141,6 +151,21 @@ class _Run:
         if plan.removal and "test" in stored:
             stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
         return stored, checkpoint
+
+    def _vectors_of(self, second: SecondEncoder) -> np.ndarray:
+        """Return the second encoder's vectors of the tested tracks."""
+        plan, spec = self.plan, second.spec
+        try:
+            ensure_trained(self.store, spec, SECOND_SEED, validation_recall)
+            vectors = self.store.embed(spec, plan.dataset, "test", SECOND_SEED).vectors
+        except LarpbenchError:
+            raise
+        except Exception as error:  # a plug-in may raise anything
+            raise EmbeddingError(
+                f"the second encoder {spec.identity!r} failed: {error_text(error)}",
+                next_step="mend it, or leave --similarity-by out",
+            ) from error
+        return vectors[plan.removal.kept] if plan.removal else vectors
 
     def _fit(self, planned: PlannedCell, vectors: dict[SplitName, np.ndarray]) -> tuple[Scorer, Tuning | None, float]:
         """Return the recommender ready to score, its tuning if it was tuned, and the seconds of its fit."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, printing
 
 EPILOG = """Examples:
 
 larpbench compare results handcrafted tfidf
+
+larpbench compare results larp-ttc larp-wtc --format latex
 
 larpbench compare results larp-ttc larp-wtc --json"""
 
@@ -22,17 +23,19 @@ def compare(
     results: Annotated[Path, typer.Argument(help="Folder of the results.")],
     first: Annotated[str, typer.Argument(help="First encoder, as named in the table.")],
     second: Annotated[str, typer.Argument(help="Second encoder.")],
+    format_: printing.Format = None,
     as_json: options.Json = False,
 ) -> None:
     """Test the difference between two encoders.
 
     Prints the paired difference on the same playlists, its interval, the p-value and the effect size.
     """
-    from larpbench.results.compare import compare_encoders, comparison_sheet
-    from larpbench.results.writers import to_markdown
+    from larpbench.results.compare import compare_encoders
+    from larpbench.results.table import read_tables
 
-    lines = compare_encoders(results, first, second)
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=2, ensure_ascii=False))
+    chosen = printing.chosen_format(format_, as_json)
+    found = compare_encoders(read_tables(results), first, second, str(results))
+    if chosen == "json":
+        printing.print_json([dataclasses.asdict(line) for line in found.lines])
     else:
-        typer.echo(to_markdown([comparison_sheet(lines, first, second)]), nl=False)
+        printing.print_sheets([found.sheet()], chosen)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from larpbench.cli import dataset_facts, dataset_graphs, dataset_published, options
+from larpbench.cli import dataset_facts, dataset_graphs, dataset_published, options, split_options
 from larpbench.cli.build_summary import print_built
 
 app = typer.Typer(help="Build, verify and describe data sets.", no_args_is_help=True)
@@ -24,23 +24,6 @@ build.command("toy-artists", epilog=dataset_graphs.TOY_EPILOG)(dataset_graphs.bu
 
 _Output = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
 
-
-_TrainFraction = Annotated[
-    float | None,
-    typer.Option(
-        "--train-fraction",
-        callback=options.share,
-        help="Fraction of train (default 0.7); 0 puts every playlist in test. Only where the builder splits.",
-    ),
-]
-_MinLength = Annotated[
-    int | None,
-    typer.Option(
-        "--min-length",
-        min=1,
-        help="Drop playlists with fewer tracks of their split (default 5). Only where the builder splits.",
-    ),
-]
 _ClipSeconds = Annotated[
     float,
     typer.Option(
@@ -63,6 +46,10 @@ larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --outp
 larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --audio library --output my-data
 
 larpbench dataset build csv --tracks t.parquet --playlists p.parquet --train-fraction 0 --min-length 2 --output D
+
+larpbench dataset build csv --tracks t.csv --playlists p.csv --split-by release_year:2020,2022 --output by-year
+
+larpbench dataset build csv --tracks t.csv --playlists p.csv --test-playlists 1000 --artist-disjoint --output small
 
 larpbench dataset build csv --playlists entries.tsv --columns 'track_id=uri,title="Song name"' --output my-data
 
@@ -98,8 +85,13 @@ def build_csv(
         typer.Option(help="Largest fraction of unreadable rows that may be dropped; 0 allows none."),
     ] = 0.01,
     split_rule: options.Rule = None,
-    train_fraction: _TrainFraction = None,
-    min_length: _MinLength = None,
+    split_by: split_options.SplitBy = None,
+    train_tracks: split_options.TrainTracks = None,
+    valid_playlists: split_options.ValidPlaylists = None,
+    test_playlists: split_options.TestPlaylists = None,
+    artist_disjoint: split_options.ArtistDisjoint = False,
+    train_fraction: split_options.TrainFraction = None,
+    min_length: split_options.MinLength = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
     clip_seconds: _ClipSeconds = 10.0,
@@ -133,6 +125,11 @@ def build_csv(
         split_rule=split_rule,
         train_fraction=train_fraction,
         min_length=min_length,
+        split_by=split_by,
+        train_tracks=train_tracks,
+        valid_playlists=valid_playlists,
+        test_playlists=test_playlists,
+        artist_disjoint=artist_disjoint,
     )
     built = build_from_tables(
         tracks,
@@ -153,7 +150,9 @@ def build_csv(
 
 larpbench dataset build folder --audio library --playlists playlists --output my-music
 
-larpbench dataset build folder --audio library --train-fraction 0 --min-length 2 --output albums""",
+larpbench dataset build folder --audio library --train-fraction 0 --min-length 2 --output albums
+
+larpbench dataset build folder --audio library --playlists lists --split-by date:2015,2020 --output by-date""",
 )
 def build_folder(
     audio: Annotated[
@@ -167,8 +166,13 @@ def build_folder(
         ),
     ] = None,
     split_rule: options.Rule = None,
-    train_fraction: _TrainFraction = None,
-    min_length: _MinLength = None,
+    split_by: split_options.SplitBy = None,
+    train_tracks: split_options.TrainTracks = None,
+    valid_playlists: split_options.ValidPlaylists = None,
+    test_playlists: split_options.TestPlaylists = None,
+    artist_disjoint: split_options.ArtistDisjoint = False,
+    train_fraction: split_options.TrainFraction = None,
+    min_length: split_options.MinLength = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
     clip_seconds: _ClipSeconds = 10.0,
@@ -192,6 +196,11 @@ def build_folder(
         split_rule=split_rule,
         train_fraction=train_fraction,
         min_length=min_length,
+        split_by=split_by,
+        train_tracks=train_tracks,
+        valid_playlists=valid_playlists,
+        test_playlists=test_playlists,
+        artist_disjoint=artist_disjoint,
     )
     built = build_library(audio, playlists, chosen, AudioPolicy(clip_seconds=clip_seconds), output)
     print_built(built.folder, built.manifest)

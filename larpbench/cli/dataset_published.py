@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, split_options
 from larpbench.cli.build_summary import print_built
 
 if TYPE_CHECKING:
@@ -47,16 +47,12 @@ _Preset = Annotated[
     Literal["paper"] | None,
     typer.Option("--preset", help="Sizes and order of the paper: train takes its tracks first."),
 ]
-_TrainTracks = Annotated[int | None, typer.Option("--train-tracks", min=1, help="Number of train tracks.")]
-_ValidPlaylists = Annotated[int | None, typer.Option("--valid-playlists", min=1, help="Number of valid playlists.")]
-_TestPlaylists = Annotated[int | None, typer.Option("--test-playlists", min=1, help="Number of test playlists.")]
 _MinLength = Annotated[
     int | None, typer.Option("--min-length", min=1, help="Drop playlists with fewer tracks of their split.")
 ]
 _MaxLength = Annotated[
     int | None, typer.Option("--max-length", min=2, help="Cut valid and test playlists to this many tracks.")
 ]
-_ArtistDisjoint = Annotated[bool, typer.Option("--artist-disjoint", help="Put every artist into one split only.")]
 _Output = Annotated[
     Path | None,
     typer.Option(
@@ -77,12 +73,12 @@ def build_mpd(
     audio: _Audio = None,
     release: _Release = None,
     preset: _Preset = None,
-    train_tracks: _TrainTracks = None,
-    valid_playlists: _ValidPlaylists = None,
-    test_playlists: _TestPlaylists = None,
+    train_tracks: split_options.TrainTracks = None,
+    valid_playlists: split_options.ValidPlaylists = None,
+    test_playlists: split_options.TestPlaylists = None,
     min_length: _MinLength = None,
     max_length: _MaxLength = None,
-    artist_disjoint: _ArtistDisjoint = False,
+    artist_disjoint: split_options.ArtistDisjoint = False,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
     output: _Output = None,
@@ -108,12 +104,12 @@ def build_lfm(
     audio: _Audio = None,
     release: _Release = None,
     preset: _Preset = None,
-    train_tracks: _TrainTracks = None,
-    valid_playlists: _ValidPlaylists = None,
-    test_playlists: _TestPlaylists = None,
+    train_tracks: split_options.TrainTracks = None,
+    valid_playlists: split_options.ValidPlaylists = None,
+    test_playlists: split_options.TestPlaylists = None,
     min_length: _MinLength = None,
     max_length: _MaxLength = None,
-    artist_disjoint: _ArtistDisjoint = False,
+    artist_disjoint: split_options.ArtistDisjoint = False,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
     output: _Output = None,

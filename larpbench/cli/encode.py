@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, printing
 
 EPILOG = """Examples:
 
 larpbench encode --encoder tfidf
 
-larpbench encode --encoder random --dataset my-data --split train --seed 1"""
+larpbench encode --encoder random --dataset my-data --split train --seed 1
+
+larpbench encode --encoder tfidf --json"""
 
 
 def encode(
@@ -22,6 +24,7 @@ def encode(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Seed of encoders with a random part.")
     ] = 0,
+    as_json: options.Json = False,
 ) -> None:
     """Compute and store an encoder's vectors of one split.
 
@@ -49,9 +52,28 @@ def encode(
     stored = store.embed(spec, data, chosen, seed)
     for warning in stored.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    if spec.in_place:
-        shape = f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers"
-        typer.echo(f"{shape}: {spec.argument}, which holds them; nothing is stored")
-        return
-    folder = store.folder(spec, store.keys.embedding(spec, data, data.split(chosen), seed))
-    typer.echo(f"{len(stored.vectors)} vectors of {stored.vectors.shape[1]} numbers: {folder}")
+    count, dim = stored.vectors.shape
+    folder = None if spec.in_place else store.folder(spec, store.keys.embedding(spec, data, data.split(chosen), seed))
+    if as_json:
+        printing.print_json(
+            {
+                "encoder": spec.identity,
+                "dataset": data.name,
+                "split": chosen,
+                "seed": seed,
+                "tracks": count,
+                "dim": dim,
+                "dtype": str(stored.vectors.dtype),
+                "key": stored.key,
+                "folder": folder and str(folder),
+                "file": spec.argument if spec.in_place else None,
+                "wall_s": stored.cost.wall_s,
+                "cpu_s": stored.cost.cpu_s,
+                "tracks_per_second": count / stored.cost.wall_s if stored.cost.wall_s else None,
+                "warnings": stored.warnings,
+            }
+        )
+    elif folder is None:
+        typer.echo(f"{count} vectors of {dim} numbers: {spec.argument}, which holds them; nothing is stored")
+    else:
+        typer.echo(f"{count} vectors of {dim} numbers: {folder}")

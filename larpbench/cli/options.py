@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from larpbench.errors import UsageError
+from larpbench.name_lists import names as names  # which several commands read from here
+
+if TYPE_CHECKING:
+    from larpbench.benchmark.config import RunConfig
 
 LARGEST_SEED = 2**32 - 1
 _EARLIER_FLAGS = ("--layers", "--protocol", "--visible-edges", "--songs", "--scaling", "--epochs", "--triplets")
@@ -34,6 +37,10 @@ Recommenders = Annotated[
     typer.Option("--recommenders", help="Names separated by commas, or default, or all: larpbench list recommenders."),
 ]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or folder of a data set: larpbench list datasets.")]
+DatasetNames = Annotated[
+    str,
+    typer.Option("--dataset", help="Names or folders of data sets, separated by commas: larpbench list datasets."),
+]
 Seeds = Annotated[
     int,
     typer.Option(
@@ -58,6 +65,14 @@ Draws = Annotated[
         help="Re-draw the seed/held-out split of each test playlist N times in all and report the variance.",
     ),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file with these options by name, such as seeds = 3. Flags on the command line take their place.",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -65,6 +80,14 @@ Limit = Annotated[
         min=1,
         metavar="N",
         help="For a smoke run: read only the first N playlists of each split, and only their tracks.",
+    ),
+]
+SimilarityBy = Annotated[
+    str | None,
+    typer.Option(
+        "--similarity-by",
+        metavar="ENCODER",
+        help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
@@ -112,59 +135,38 @@ Rule = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """The options that `run` and `plan` share; each attribute is the option of its name."""
+def chosen_run(context: typer.Context) -> RunConfig:
+    """Return the run that a call of `run` or `plan` describes: of its file, where there is one, and of its flags.
 
-    task: str
-    encoders: str
-    column: str | None
-    recommenders: str
-    dataset: str
-    seeds: int
-    budget: int
-    draws: int
-    limit: int | None
-    output: Path
-    condition: Condition
-    option: list[str] | None
+    Raises:
+        UsageError: If something makes no sense.
+    """
+    from larpbench.benchmark.config import RunConfig, read_config, run_config
 
-    @property
-    def encoder_names(self) -> list[str]:
-        """The names of encoders; a column that is given apart is part of those of files.
+    flags = {name: value for name, value in context.params.items() if name in RunConfig.model_fields}
+    flags["task_options"] = _task_options(flags["task_options"] or ())
+    path = context.params["config"]
+    if path is None:
+        return run_config(flags)
+    return read_config(path, {name: flags[name] for name in given(context, flags)})
 
-        Raises:
-            UsageError: If a column is given, and no file, or one whose name has a column already.
-        """
-        found = names(self.encoders)
-        if self.column is None:
-            return found
-        from larpbench.encoders.precomputed import with_column
 
-        return with_column(found, self.column)
+def _task_options(options: Iterable[str]) -> dict[str, str]:
+    """Return the options of a task, by name.
 
-    @property
-    def recommender_names(self) -> list[str]:
-        """The names of recommenders."""
-        return names(self.recommenders)
-
-    @property
-    def task_options(self) -> dict[str, str]:
-        """The options of the task, by name.
-
-        Raises:
-            UsageError: If one has no value, or is there twice.
-        """
-        chosen: dict[str, str] = {}
-        for each in self.option or ():
-            name, equals, value = each.partition("=")
-            name = name.strip().replace("-", "_")
-            if not (name and equals):
-                raise UsageError(f"-O {each} is no option with a value", allowed="-O NAME=VALUE, such as -O layers=0,2")
-            if name in chosen:
-                raise UsageError(f"the task option {name} is there twice", allowed="one value for each option")
-            chosen[name] = value.strip()
-        return chosen
+    Raises:
+        UsageError: If one has no value, or is there twice.
+    """
+    chosen: dict[str, str] = {}
+    for each in options:
+        name, equals, value = each.partition("=")
+        name = name.strip().replace("-", "_")
+        if not (name and equals):
+            raise UsageError(f"-O {each} is no option with a value", allowed="-O NAME=VALUE, such as -O layers=0,2")
+        if name in chosen:
+            raise UsageError(f"the task option {name} is there twice", allowed="one value for each option")
+        chosen[name] = value.strip()
+    return chosen
 
 
 class EarlierFlags(TyperCommand):
@@ -211,29 +213,3 @@ def given(context: typer.Context, options: Iterable[str]) -> list[str]:
     """Return those options of a verb that its user has written, whatever their value."""
     source = {name: context.get_parameter_source(name) for name in options}
     return [name for name, found in source.items() if found is not None and found.name != "DEFAULT"]
-
-
-def names(text: str) -> list[str]:
-    """Split a list of names at its commas; a comma inside the path of a file that is there separates nothing.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    parts, found = text.split(","), []
-    while parts:
-        joined = (",".join(parts[:count]) for count in range(1, len(parts) + 1))
-        name = next((each for each in joined if _names_a_file(each)), parts[0])
-        parts = parts[name.count(",") + 1 :]
-        found += [name.strip()] if name.strip() else []
-    if not found:
-        raise UsageError(f"{text!r} names nothing", allowed="names with commas between them")
-    return found
-
-
-def _names_a_file(name: str) -> bool:
-    encoder, _, path = name.partition(":")
-    try:
-        paths = (path.strip(), path.strip().rpartition("#")[0])  # FILE, or FILE#COLUMN
-        return "," not in encoder and any(each and Path(each).exists() for each in paths)
-    except (OSError, ValueError):  # longer than a path can be
-        return False

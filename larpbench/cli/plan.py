@@ -3,106 +3,97 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from larpbench.cli import options
-from larpbench.cli.options import RunOptions
 from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
+    from larpbench.benchmark.config import RunConfig
     from larpbench.benchmark.plan import Plan
 
 EPILOG = """Examples:
 
 larpbench plan --encoders all --recommenders all
 
-larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json"""
+larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json
+
+larpbench plan --config bench.toml"""
 
 
 def plan(
+    context: typer.Context,
+    config: options.Config = None,
     task: options.TaskName = "continuation",
     encoders: options.Encoders = "default",
     column: options.Column = None,
     recommenders: options.Recommenders = "default",
-    dataset: options.DatasetName = "demo",
+    datasets: options.DatasetNames = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
-    option: options.Option = None,
+    task_options: options.Option = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what a run would do, without computing anything.
 
     Prints every cell and whether it has a result, and estimates time and disk space.
     """
+    chosen = options.chosen_run(context)  # all options above, and the file
+    plans = planned(chosen)
+    if as_json:
+        made = [_as_json(plan) for plan in plans]
+        typer.echo(json.dumps(made if len(made) > 1 else made[0], indent=2, ensure_ascii=False))
+    else:
+        for plan in plans:
+            _print(plan)
+    require_available(plans, chosen)
+
+
+def _print(made: Plan) -> None:
     from larpbench.results.removal import as_sentence, removal_part
 
-    chosen = RunOptions(
-        task=task,
-        encoders=encoders,
-        column=column,
-        recommenders=recommenders,
-        dataset=dataset,
-        seeds=seeds,
-        budget=budget,
-        draws=draws,
-        limit=limit,
-        output=output,
-        condition=condition,
-        option=option,
+    for cell in made.cells:
+        todo = "to run" if cell.to_run else "kept"
+        train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
+        typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
+    print_unavailable([made])
+    if second := made.similarity:
+        train = f", to train first: {len(second.untrained)}" if second.untrained else ""
+        typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
+    if part := removal_part(made.removal):
+        typer.echo(as_sentence(part))
+    if limit := made.task.limit:
+        typer.echo(f"Smoke run: only {limit} playlists of each split are read, or all if there are fewer.")
+    typer.echo(
+        f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
+        f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
     )
-    made = planned(chosen)
-    if as_json:
-        typer.echo(json.dumps(_as_json(made), indent=2, ensure_ascii=False))
-    else:
-        for cell in made.cells:
-            todo = "to run" if cell.to_run else "kept"
-            train = f", to train first: {len(cell.trainings)}" if cell.trainings else ""
-            typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
-        print_unavailable(made)
-        if part := removal_part(made.removal):
-            typer.echo(as_sentence(part))
-        typer.echo(
-            f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
-            f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
-        )
-    require_available(made, chosen)
 
 
 @aside()
-def planned(chosen: RunOptions) -> Plan:
-    """Return the plan of a run with these options."""
-    from larpbench.benchmark.plan import plan
-
-    return plan(
-        chosen.dataset,
-        encoders=chosen.encoder_names,
-        recommenders=chosen.recommender_names,
-        task=chosen.task,
-        task_options=chosen.task_options,
-        seeds=chosen.seeds,
-        budget=chosen.budget,
-        draws=chosen.draws,
-        limit=chosen.limit,
-        output=chosen.output.absolute(),
-        condition=chosen.condition,
-    )
+def planned(chosen: RunConfig) -> list[Plan]:
+    """Return the plan of each data set of a run."""
+    return chosen.plans()
 
 
-def fetch_missing(chosen: RunOptions) -> None:
+def fetch_missing(chosen: RunConfig) -> None:
     """Fetch the weights of the chosen encoders that lack only their weights."""
     from larpbench.cli.fetch import fetch_for
     from larpbench.encoders.names import get_encoder
     from larpbench.tasks import TASKS
 
-    for name in TASKS.get(chosen.task).expanded(chosen.encoder_names):
+    second = [chosen.similarity_by] if chosen.similarity_by else []
+    for name in [*TASKS.get(chosen.task).expanded(chosen.encoder_names), *second]:
         try:
             spec = get_encoder(name)
         except (MissingPartError, UnknownNameError):
@@ -111,25 +102,24 @@ def fetch_missing(chosen: RunOptions) -> None:
             fetch_for(spec)
 
 
-def print_unavailable(plan: Plan) -> None:
+def print_unavailable(plans: Sequence[Plan]) -> None:
     """Print the encoders and recommenders that cannot run here, with the reason."""
-    for each in plan.unavailable:
-        advice = f"; next: {each.next_step}" if each.next_step else ""
-        typer.echo(f"cannot run: {each.name}: {each.reason}{advice}", err=True)
+    for each in dict.fromkeys(each for plan in plans for each in plan.unavailable):
+        typer.echo(f"cannot run: {each.name}: {each.text}", err=True)
 
 
-def require_available(plan: Plan, chosen: RunOptions) -> None:
+def require_available(plans: Sequence[Plan], chosen: RunConfig) -> None:
     """Stop before any work if an encoder or recommender named on the command line cannot run.
 
     Raises:
         MissingPartError: Naming it.
     """
-    by_name = {*chosen.encoder_names, *chosen.recommender_names} - {"all", "default"}
-    absent = [each for each in plan.unavailable if each.name in by_name]
+    by_name = {*chosen.encoder_names, *chosen.recommenders} - {"all", "default"}
+    absent = {each.name: each for plan in plans for each in plan.unavailable if each.name in by_name}
     if absent:
         raise MissingPartError(
-            f"{len(absent)} of those named cannot run: {', '.join(each.name for each in absent)}",
-            next_step=absent[0].next_step or "leave them out",
+            f"{len(absent)} of those named cannot run: {', '.join(absent)}",
+            next_step=next(iter(absent.values())).next_step or "leave them out",
         )
 
 
@@ -139,6 +129,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
     part = removal_part(plan.removal)
     return {
         "output": str(plan.output),
+        "protocol": plan.task.protocol,
         "estimated_seconds": plan.estimated_seconds(),
         "estimated_bytes": plan.estimated_bytes(),
         "cells": [
@@ -157,6 +148,12 @@ def _as_json(plan: Plan) -> dict[str, object]:
             }
             for each in plan.cells
         ],
+        "similarity_by": plan.similarity
+        and {
+            "encoder": plan.similarity.spec.identity,
+            "tracks_to_encode": plan.similarity.tracks_to_encode,
+            "to_train": [each.identity for each in plan.similarity.untrained],
+        },
         "removal": part and part.model_dump(mode="json"),
         "unavailable": [
             {"name": each.name, "reason": each.reason, "next": each.next_step} for each in plan.unavailable

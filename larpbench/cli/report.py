@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from larpbench.cli import options, printing
 
 EPILOG = """Examples:
 
@@ -13,7 +16,9 @@ larpbench report results --output report
 
 larpbench report results --dataset my-data --playlists 10
 
-larpbench report results --reproduced reproduced/demo"""
+larpbench report results --reproduced reproduced/demo
+
+larpbench report results --all --json"""
 
 
 def report(
@@ -30,6 +35,10 @@ def report(
         Path | None,
         typer.Option(help="Folder that larpbench reproduce --output wrote; its tables and figures are added."),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also rows that failed, and results that newer ones replace.")
+    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write the results as a folder of web pages.
 
@@ -38,5 +47,10 @@ def report(
     """
     from larpbench.report.site import write_report
 
-    page = write_report(results, output, datasets=dataset or (), playlists=playlists, reproduced=reproduced)
-    typer.echo(page)
+    written = write_report(
+        results, output, datasets=dataset or (), playlists=playlists, reproduced=reproduced, everything=everything
+    )
+    if as_json:
+        printing.print_json({**dataclasses.asdict(written), "page": str(written.page)})
+    else:
+        typer.echo(written.page)

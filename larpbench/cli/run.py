@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, printing
 
 if TYPE_CHECKING:
-    from larpbench.benchmark.plan import Plan
-    from larpbench.results.rows import Table
+    from larpbench.benchmark.plan import Plan, PlannedCell
+    from larpbench.benchmark.run import RunSummary
+    from larpbench.results.sheet import Sheet
 
 EPILOG = """Examples:
 
@@ -25,26 +28,36 @@ larpbench run --dataset mpd --encoders all --recommenders all --limit 100
 
 larpbench run --encoders clap-pt,bert --download
 
+larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcrafted
+
+larpbench run --config bench.toml --seeds 1
+
+larpbench run --encoders tfidf --json > run.json
+
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
 
 
 def run(
+    context: typer.Context,
+    config: options.Config = None,
     task: options.TaskName = "continuation",
     encoders: options.Encoders = "default",
     column: options.Column = None,
     recommenders: options.Recommenders = "default",
-    dataset: options.DatasetName = "demo",
+    datasets: options.DatasetNames = "demo",
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    similarity_by: options.SimilarityBy = None,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
-    option: options.Option = None,
+    task_options: options.Option = None,
     download: Annotated[
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Test encoders on a data set and print the table.
 
@@ -54,58 +67,55 @@ def run(
     from larpbench.errors import UsageError
     from larpbench.offline import go_offline
 
-    if offline and download:
+    chosen = options.chosen_run(context)  # all options above, and the file
+    if chosen.offline and chosen.download:
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
-    if offline:
+    if chosen.offline:
         go_offline()  # before any import that reads the environment variables
     from larpbench.benchmark import run as runner
+    from larpbench.benchmark.evaluate import tables_of
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
     from larpbench.results.breakdown import by_visible
-    from larpbench.results.writers import to_markdown
 
-    chosen = options.RunOptions(
-        task=task,
-        encoders=encoders,
-        column=column,
-        recommenders=recommenders,
-        dataset=dataset,
-        seeds=seeds,
-        budget=budget,
-        draws=draws,
-        limit=limit,
-        output=output,
-        condition=condition,
-        option=option,
-    )
-    if download:
+    if chosen.download:
         fetch_missing(chosen)
-    plan = planned(chosen)
-    print_unavailable(plan)
-    require_available(plan, chosen)
-    summary = runner.run(plan, report=lambda line: typer.echo(line, err=True))
-    tables = _tables(plan)
-    shown = [*tables, *(part for table in tables for part in by_visible(table))]
-    typer.echo(to_markdown([table.sheet() for table in shown]))
+    plans = planned(chosen)
+    print_unavailable(plans)
+    require_available(plans, chosen)
+    summaries = [runner.run(plan, report=lambda line: typer.echo(line, err=True)) for plan in plans]
+    tables, unusable = tables_of(plans)
+    for each in unusable:
+        typer.echo(f"skipped, unusable: {each}", err=True)
+    sheets = [table.sheet() for table in (*tables, *(part for table in tables for part in by_visible(table)))]
+    if as_json:
+        printing.print_json(_as_json(plans, summaries, sheets))
+    else:
+        printing.print_sheets(sheets)
+    computed, kept = (sum(len(getattr(each, name)) for each in summaries) for name in ("computed", "kept"))
+    failed = [failure for each in summaries for failure in each.failed]
     typer.echo(
-        f"{len(summary.computed)} cells computed, {len(summary.kept)} kept, {len(summary.failed)} failed. "
-        f"Results: {output}",
+        f"{computed} cells computed, {kept} kept, {len(failed)} failed. Results: {chosen.output}",
         err=True,
     )
-    for cell, message in summary.failed:
+    for cell, message in failed:
         typer.echo(f"failed: {cell.cell}: {message}", err=True)
-    if summary.failed:
+    if failed:
         raise typer.Exit(1)
 
 
-def _tables(plan: Plan) -> list[Table]:
-    """Return the tables of the plan's data; name the other results in the folder that cannot be used."""
-    from larpbench.results.removal import removal_part
-    from larpbench.results.store import find_records
-    from larpbench.results.table import tables_beside
+def _as_json(plans: Sequence[Plan], summaries: Sequence[RunSummary], sheets: Sequence[Sheet]) -> dict[str, object]:
+    from larpbench.results.writers import plain_tables
 
-    found, unusable = find_records(plan.output)
-    for each in unusable:
-        typer.echo(f"skipped, unusable: {each}", err=True)
-    own = {planned.path for planned in plan.cells}
-    tested = next(record for path, record in found if path in own)
-    return [table for table in tables_beside(found, tested) if table.removal == removal_part(plan.removal)]
+    unavailable = dict.fromkeys(each for plan in plans for each in plan.unavailable)
+    return {
+        "output": str(plans[0].output),
+        "computed": [_cell(each) for summary in summaries for each in summary.computed],
+        "kept": [_cell(each) for summary in summaries for each in summary.kept],
+        "failed": [{**_cell(each), "message": text} for summary in summaries for each, text in summary.failed],
+        "unavailable": [{"name": each.name, "reason": each.reason, "next": each.next_step} for each in unavailable],
+        "tables": plain_tables(sheets),
+    }
+
+
+def _cell(planned: PlannedCell) -> dict[str, object]:
+    return {**dataclasses.asdict(planned.cell), "key": planned.key, "path": str(planned.path)}

@@ -10,11 +10,23 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from larpbench import progress
 from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
+from larpbench.datasets.columns import beside, constant_within, with_kept
 from larpbench.datasets.files import read_dataset
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, clean_texts, require_ids, sorted_tracks
-from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
+from larpbench.datasets.schema import (
+    PLAYLIST_COLUMNS,
+    ROLES,
+    SPLITS,
+    TRACK_COLUMNS,
+    Dataset,
+    DatasetAudio,
+    SplitRule,
+)
+from larpbench.datasets.splits.dates import parse_split_by
+from larpbench.datasets.splits.presets import Sizes, split_rule
 from larpbench.datasets.splits.rules import TRAIN_FRACTION
 from larpbench.errors import DataError, UsageError, clipped, named
 
@@ -25,6 +37,9 @@ MIN_LENGTH = 5
 class BuildOptions:
     """How a data set is made out of tables.
 
+    The split is drawn by a rule, by date, or to sizes: at most one of `split_rule`, `split_by`, and the numbers of
+    tracks and playlists.
+
     Attributes:
         name: Name of the data set.
         source: What it is built from, in words.
@@ -33,9 +48,15 @@ class BuildOptions:
         split_seed: Seed of all draws.
         split_rule: How the split is drawn, see `SplitRule.rule`; None: ``tracks``, or ``playlists`` where all of them
             are test.
-        train_fraction: Share of train, if the split is drawn; 0 puts everything in test. None: 0.7.
+        train_fraction: Share of train, if shares are drawn; 0 puts every playlist in test. None: 0.7.
         min_length: Playlists with fewer tracks of their own split leave, if the split is drawn. None: 5.
         notes: Sentences that every table made on the data set prints.
+        split_by: Column of the tracks and two boundaries, such as ``release_year:2020,2022``: tracks before the first
+            are train, before the second valid, from the second on test.
+        train_tracks: Number of train tracks.
+        valid_playlists: Number of valid playlists.
+        test_playlists: Number of test playlists; of one of the two, the other is half or twice as many.
+        artist_disjoint: Whether every artist is in one split only.
     """
 
     name: str
@@ -47,26 +68,70 @@ class BuildOptions:
     train_fraction: float | None = None
     min_length: int | None = None
     notes: tuple[str, ...] = ()
+    split_by: str | None = None
+    train_tracks: int | None = None
+    valid_playlists: int | None = None
+    test_playlists: int | None = None
+    artist_disjoint: bool = False
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Option -> the number that is asked for."""
+        numbers = {
+            "--train-tracks": self.train_tracks,
+            "--valid-playlists": self.valid_playlists,
+            "--test-playlists": self.test_playlists,
+        }
+        return {name: number for name, number in numbers.items() if number is not None}
+
+    @property
+    def split_column(self) -> str | None:
+        """The column that the tracks are split by, if the split is by date."""
+        return None if self.split_by is None else parse_split_by(self.split_by).column
 
     def drawn_rule(self) -> SplitRule:
         """Return how the split is drawn.
 
         Raises:
-            UsageError: If tracks are to be drawn, and train gets none.
+            UsageError: If two ways are asked for, tracks are to be drawn and train gets none, or numbers are none.
         """
+        self._require_one_way()
+        if self.sizes:
+            sizes = Sizes(self.train_tracks, self.valid_playlists, self.test_playlists, self.min_length)
+            return split_rule("tables", sizes, paper=False, seed=self.split_seed, artist_disjoint=self.artist_disjoint)
         train_fraction = TRAIN_FRACTION if self.train_fraction is None else self.train_fraction
-        if self.split_rule == "tracks" and train_fraction == 0:
-            raise UsageError(
-                "with a train fraction of 0 everything is test: no track is drawn",
-                allowed="--split-rule playlists, or --train-fraction above 0",
-            )
+        by_date = None if self.split_by is None else parse_split_by(self.split_by)
         return SplitRule(
-            rule=self.split_rule or ("tracks" if train_fraction else "playlists"),
+            rule="date" if by_date else self.split_rule or ("tracks" if train_fraction else "playlists"),
             roles="drawn",
             seed=self.split_seed,
             train_fraction=train_fraction,
             min_length=MIN_LENGTH if self.min_length is None else self.min_length,
+            artist_disjoint=self.artist_disjoint,
+            column=by_date and by_date.column,
+            boundaries=by_date and by_date.boundaries,
         )
+
+    def _require_one_way(self) -> None:
+        ways = {"--split-rule": self.split_rule, "--split-by": self.split_by, **self.sizes}
+        stated = [name for name, value in ways.items() if value is not None]
+        if len({name if name in ("--split-rule", "--split-by") else "sizes" for name in stated}) > 1:
+            raise UsageError(
+                f"{' and '.join(stated)} are different ways to split",
+                allowed="one of --split-rule, --split-by, or numbers (--train-tracks, --valid-playlists, "
+                "--test-playlists)",
+            )
+        if wrong := [f"{name} {number}" for name, number in self.sizes.items() if number < 1]:
+            raise UsageError(f"a split of {' and '.join(wrong)}", allowed="numbers of 1 or more")
+        if self.sizes and self.train_fraction is not None:
+            raise UsageError(
+                f"--train-fraction draws shares, and {' and '.join(self.sizes)} numbers", allowed="one of the two"
+            )
+        if self.split_rule == "tracks" and self.train_fraction == 0:
+            raise UsageError(
+                "with a train fraction of 0 everything is test: no track is drawn",
+                allowed="--split-rule playlists, or --train-fraction above 0",
+            )
 
     def require_no_draw(self) -> None:
         """Refuse to draw a split that the tables have given.
@@ -76,6 +141,9 @@ class BuildOptions:
         """
         options = {
             "--split-rule": self.split_rule,
+            "--split-by": self.split_by,
+            **self.sizes,
+            "--artist-disjoint": self.artist_disjoint or None,
             "--train-fraction": self.train_fraction,
             "--min-length": self.min_length,
         }
@@ -101,9 +169,10 @@ def assemble(
 
     Args:
         tracks: ``track_id``, ``title``, ``artist``, ``album``, and maybe ``split``, ``audio``, ``clip_start_s``,
-            ``duration_s``.
+            ``duration_s``. Any further columns are kept, see `larpbench.datasets.columns`.
         playlists: ``playlist_id``, ``track_id``, and maybe ``split`` and ``role``. A split or roles that are there are
-            taken as they are; what is not there is drawn (protocol rules 2 and 3).
+            taken as they are; what is not there is drawn (protocol rules 2 and 3). Further columns are kept where they
+            have one value in each playlist.
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
@@ -141,7 +210,8 @@ def numbered_tables(
     Raises:
         DataError: If the tables contradict themselves, naming the ids.
     """
-    tracks = clean_texts(sorted_tracks(tracks))
+    tracks = clean_texts(with_kept(sorted_tracks(tracks), TRACK_COLUMNS))
+    playlists, own = _own_columns(playlists)
     entries = _known_entries(playlists, tracks, left_out)
     has_split = "split" in tracks.columns or "split" in entries.columns
     if "role" in entries.columns and not has_split:
@@ -156,7 +226,21 @@ def numbered_tables(
     numbers = entries["track"].to_numpy()
     splits = _places(entries["split"].gather(offsets[:-1]), SPLITS) if has_split else None
     roles = _places(entries["role"], ROLES) if "role" in entries.columns else None
-    return tracks, RawPlaylists(runs["value"], offsets, numbers, "unknown", splits, roles)
+    if own is not None:
+        own = runs.select(playlist_id="value").join(own, on="playlist_id", how="left", maintain_order="left")
+    return tracks, RawPlaylists(runs["value"], offsets, numbers, "unknown", splits, roles, own)
+
+
+def _own_columns(playlists: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the known columns, and one row a playlist with the others that have one value in each; None if none."""
+    kept = with_kept(playlists, PLAYLIST_COLUMNS)
+    names = beside(kept, PLAYLIST_COLUMNS)
+    if not names:
+        return playlists.drop(beside(playlists, PLAYLIST_COLUMNS)), None
+    constant, varying = constant_within(kept, "playlist_id", names)
+    if varying:
+        progress.say(f"columns that differ within a playlist are left out: {', '.join(varying)}")
+    return kept.drop(names), constant if constant.width > 1 else None
 
 
 def _places(names: pl.Series, allowed: tuple[str, ...]) -> np.ndarray:
@@ -189,7 +273,8 @@ def _stated_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataF
     for frame, where in ((tracks, "tracks"), (entries, "playlists")):
         if "split" in frame.columns:
             _require_values(frame, "split", SPLITS, where, null_allowed=where == "tracks")
-    numbered = tracks.with_row_index("track")
+    stated = ["split"] if "split" in tracks.columns else []
+    numbered = tracks.select("track_id", *stated).with_row_index("track")
     if "split" not in entries.columns:
         entries = entries.join(numbered.select("track", "split"), on="track")
         if entries["split"].null_count():
@@ -210,9 +295,8 @@ def _stated_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataF
                 where=f"tracks say {first['split']}, playlists {first['of_playlists']}",
                 allowed="train, valid and test share no track (protocol rule 1)",
             )
-    stated = ["split"] if "split" in tracks.columns else []
-    filled = pl.coalesce(*stated, "of_playlists", pl.lit(unlisted))
-    return joined.with_columns(split=filled).drop("track", "of_playlists"), entries
+    filled = joined.select(split=pl.coalesce(*stated, "of_playlists", pl.lit(unlisted)))
+    return tracks.with_columns(filled["split"]), entries
 
 
 def _stated_roles(entries: pl.DataFrame, left_out: dict[str, int]) -> pl.DataFrame:

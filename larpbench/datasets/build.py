@@ -15,11 +15,13 @@ from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.losses import entry_losses, in_words
-from larpbench.datasets.raw_dataset import RawDataset
+from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
 from larpbench.datasets.reading.larp_release import Release
 from larpbench.datasets.schema import ROLES, SPLITS, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.splits import rules
 from larpbench.datasets.splits.builder import NO_SPLIT, SplitBuilder, SplitPlaylists
+from larpbench.datasets.splits.dates import DateSplit, periods
+from larpbench.datasets.splits.drawing import draw
 from larpbench.datasets.writer import write_dataset
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest
@@ -67,7 +69,7 @@ def build_dataset(
     options: DatasetOptions,
     output: Path,
     *,
-    assign: Callable[[SplitBuilder], None] = SplitBuilder.draw_shares,
+    assign: Callable[[SplitBuilder], None] = draw,
     recipe: str | None = None,
     attachments: Mapping[str, Path] | None = None,
 ) -> Manifest:
@@ -77,7 +79,7 @@ def build_dataset(
         raw: Tracks and playlists; splits and roles that it states are taken as they are.
         options: How.
         output: Folder to write.
-        assign: Takes playlists and tracks into the splits, where `raw` states none; by default shares are drawn.
+        assign: Takes playlists and tracks into the splits, where `raw` states none.
         recipe: See `Manifest`.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
 
@@ -90,6 +92,8 @@ def build_dataset(
         _require_audio(raw, options.audio, options)
     builder = SplitBuilder(raw.playlists, rule, *_units(raw.tracks, rule.artist_disjoint))
     if raw.playlists.splits is None:
+        if rule.column is not None and rule.boundaries is not None:
+            builder.take_periods(*periods(raw.tracks, DateSplit(rule.column, rule.boundaries)))
         assign(builder)
     else:
         builder.take_stated(raw.playlists.splits, raw.tracks["split"])
@@ -113,7 +117,7 @@ def build_dataset(
     )
     table = _track_table(raw.tracks, builder.owner, template, release)
     raw.tracks = raw.tracks.select("track_id")
-    blocks = _blocks(raw.playlists.ids, playlists, raw.tracks["track_id"], rule.seed)
+    blocks = _blocks(raw.playlists, playlists, raw.tracks["track_id"], rule.seed)
     audio = raw.audio
     if audio is not None:
         files = audio.files.join(table.select("track_id"), on="track_id", how="semi", maintain_order="left")
@@ -158,16 +162,16 @@ def _track_table(
     if release is None:
         return table
     released = release.tracks.select("track_id", released="caption")
-    table = table.join(released, on="track_id", how="left", maintain_order="left")
-    matched = table.height - table["released"].null_count()
+    captions = table.select("track_id", "caption").join(released, on="track_id", how="left", maintain_order="left")
+    matched = table.height - captions["released"].null_count()
     progress.say(f"release: it has the captions of {matched} of {table.height} tracks")
     printable = pl.col("released").str.replace_all(r"[\x00-\x1f\x7f]+", " ")
-    return table.with_columns(caption=pl.coalesce(printable, "caption")).drop("released")
+    return table.with_columns(captions.select(caption=pl.coalesce(printable, "caption"))["caption"])
 
 
-def _blocks(ids: pl.Series, playlists: SplitPlaylists, track_ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
+def _blocks(raw: RawPlaylists, playlists: SplitPlaylists, track_ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
     """Yield the rows of ``playlists.parquet``, in the order of the playlist ids; roles that nobody states are drawn."""
-    ids, lengths = ids.gather(playlists.rows), np.diff(playlists.offsets)
+    ids, lengths = raw.ids.gather(playlists.rows), np.diff(playlists.offsets)
     order = ids.arg_sort().to_numpy()
     ends = np.cumsum(lengths[order])
     names, roles = pl.Series([*SPLITS]), pl.Series("role", [*ROLES])
@@ -190,6 +194,9 @@ def _blocks(ids: pl.Series, playlists: SplitPlaylists, track_ids: pl.Series, see
                 frame = rules.draw_roles(frame, seed)
             else:
                 frame = frame.with_columns(roles.gather(playlists.roles[entries]))
-            yield frame.sort("playlist_id", "track_id")
+            frame = frame.sort("playlist_id", "track_id")
+            if raw.columns is not None:
+                frame = frame.join(raw.columns, on="playlist_id", how="left", maintain_order="left")
+            yield frame
             advance(stop - start)
             start = stop

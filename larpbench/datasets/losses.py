@@ -113,6 +113,8 @@ def _remedy(manifest: Manifest) -> str:
     rule = manifest.split
     if rule.rule == "given":
         return "the split column decides: give playlists of each split that is needed"
+    if rule.rule == "date":
+        return "a lower --min-length, other boundaries or another --train-fraction keep more"
     if rule.rule == "tracks":
         return "a lower --min-length or another --train-fraction keeps more"
     if rule.train_fraction == 0:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from larpbench.audio.policy import AudioPolicy
 from larpbench.errors import DataError
@@ -54,10 +54,10 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["tracks", "playlists", "given", "paper"]
+    rule: Literal["tracks", "playlists", "date", "given", "paper"]
     """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test claims its tracks first
-    (protocol rule 2, both); ``given``: taken from the user's own columns; ``paper``: drawn as the papers describe it,
-    train claims its tracks first."""
+    (protocol rule 2, both); ``date``: tracks are split by a column, playlists are drawn; ``given``: taken from the
+    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""
     seed: int
@@ -73,11 +73,21 @@ class SplitRule(BaseModel):
     """What was asked for; `Manifest.counts` says what came out."""
     artist_disjoint: bool = False
     """Whether no artist is in two splits."""
+    column: str | None = Field(default=None, exclude_if=lambda column: column is None)
+    """Column of the tracks by which the rule ``date`` splits."""
+    boundaries: tuple[str, str] | None = Field(default=None, exclude_if=lambda boundaries: boundaries is None)
+    """Its values at which valid and test begin."""
 
     @field_validator("rule", mode="before")
     @classmethod
     def _of_earlier_versions(cls, rule: object) -> object:
         return "playlists" if rule == "cold-start" else rule
+
+    @model_validator(mode="after")
+    def _dates_have_a_column(self) -> Self:
+        if (self.rule == "date") != (self.column is not None and self.boundaries is not None):
+            raise ValueError("the rule date, and no other, has a column and boundaries")
+        return self
 
 
 class Manifest(BaseModel):
@@ -222,7 +232,7 @@ class Split:
 
     Attributes:
         name: Which split.
-        tracks: One row a track, sorted by ``track_id``.
+        tracks: One row a track, sorted by ``track_id``; the columns of `Dataset.tracks`.
         entries: Columns of ``playlists.parquet``, the rows of this split.
         audio: Where its clips are; None if the data set has no audio.
     """
@@ -255,7 +265,8 @@ class Split:
         playlists = self.entries["playlist_id"].unique().sort()
         rows = self.entries if role is None else self.entries.filter(pl.col("role") == role)
         numbered = (
-            rows.join(playlists.to_frame().with_row_index("p"), on="playlist_id")
+            rows.select("playlist_id", "track_id")
+            .join(playlists.to_frame().with_row_index("p"), on="playlist_id")
             .join(self.tracks.select("track_id").with_row_index("t"), on="track_id")
             .sort("p", "t")
         )
@@ -291,15 +302,17 @@ class Split:
         return digest_columns(self.tracks["track_id"], self.tracks["caption"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A data set folder, read and checked against its schema.
 
     Attributes:
         folder: Where it lies.
         manifest: Its ``dataset.json``.
-        tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``.
-        playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``.
+        tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``; then those that the table brought of its own, such as
+            ``genre``: see `larpbench.datasets.columns`.
+        playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``; then those of the playlists'
+            own, with one value in each playlist.
         audio: Its audio; None if it has none.
         graph: Its artists and their relations; None where it holds playlists instead.
     """
@@ -310,6 +323,11 @@ class Dataset:
     playlists: pl.DataFrame
     audio: DatasetAudio | None = None
     graph: ArtistGraph | None = None
+
+    def __repr__(self) -> str:
+        holds = "artists" if self.graph else f"{self.playlists['playlist_id'].n_unique()} playlists"
+        audio = ", audio" if self.audio else ""
+        return f"<Dataset {self.name}: {self.tracks.height} tracks, {holds}{audio}>"
 
     @property
     def name(self) -> str:

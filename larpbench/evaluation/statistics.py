@@ -60,6 +60,19 @@ def bootstrap_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(centre - half, 0, mean), np.clip(centre + half, mean, 1)
 
 
+def normal_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return normal intervals, m -+ z se, of means over playlists that are no shares, such as bits or cosines.
+
+    Args:
+        values: (seeds, playlists, metrics) float64.
+
+    Returns:
+        Lower and upper end, each (metrics,) float64.
+    """
+    mean, half = values.mean(axis=(0, 1)), _QUANTILE * resampled_means(values).std(axis=0)
+    return mean - half, mean + half
+
+
 def difference_interval(differences: np.ndarray) -> tuple[float, float]:
     """Return the percentile bootstrap interval of a mean of paired differences.
 

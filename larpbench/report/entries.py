@@ -12,7 +12,7 @@ import numpy as np
 from larpbench import fingerprint
 from larpbench.results.breakdown import by_visible
 from larpbench.results.rows import Row, Table, task_of
-from larpbench.results.table import load_results
+from larpbench.results.table import read_tables
 from larpbench.storage import slug
 
 _NAME_LENGTH = 60
@@ -92,15 +92,19 @@ class Section:
         return tuple(entry for entry in self.entries if len(entry.values))
 
 
-def read_sections(results: Path) -> list[Section]:
+def read_sections(results: Path, everything: bool = False) -> list[Section]:
     """Return the tables of a results folder.
+
+    Args:
+        results: The results folder.
+        everything: Whether rows that failed, and superseded results, are among them.
 
     Raises:
         DataError: If there are no results, or a file is damaged.
     """
     return [
         Section(number, table, tuple(Entry(table, row) for row in table.rows), tuple(by_visible(table)))
-        for number, table in enumerate(load_results(results), start=1)
+        for number, table in enumerate(read_tables(results, everything=everything), start=1)
     ]
 
 

@@ -17,7 +17,18 @@ _CHAPTERS = {
     "Costs": ("costs",),
     "Provenance": ("",),
 }
-_ELSEWHERE = ("cell", "metrics", "status", "failure", "draws", "warnings", "encoder.card", "removal", "schema_version")
+_ELSEWHERE = (
+    "cell",
+    "metrics",
+    "beyond",
+    "status",
+    "failure",
+    "draws",
+    "warnings",
+    "encoder.card",
+    "removal",
+    "schema_version",
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def listings(records: Sequence[CellRecord]) -> list[Listing]:
     """Return the lists of the records of one row; those that all seeds share once."""
     found: dict[tuple[str, str], Listing] = {}
     for record in records:
-        for name, lines in _lists(record.model_dump(mode="json", exclude={"metrics"})):
+        for name, lines in _lists(record.model_dump(mode="json", exclude={"metrics", "beyond"})):
             table = [dict(_flat(line)) for line in lines]
             heads = tuple(dict.fromkeys(head for line in table for head in line))
             texts = tuple(tuple(amount(line.get(head)) for head in heads) for line in table[:_MOST_LINES])

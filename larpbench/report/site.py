@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import progress, storage
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.errors import UsageError
 from larpbench.report.charts import bar, histogram, scale_of
 from larpbench.report.comparisons import MOST, Group, read_groups
@@ -19,6 +20,8 @@ from larpbench.report.filters import leaderboard_choices, tokens_of
 from larpbench.report.playlists import MOST_ROWS, SHOWN, Browser, read_browsers
 from larpbench.report.rendering import Pages
 from larpbench.report.reproduced import PaperTable, read_reproduced
+from larpbench.report.slices import MOST_COLUMNS, SlicedSection, read_slices
+from larpbench.report.slices import MOST_ROWS as MOST_SLICED
 from larpbench.results.rows import FEW_HITS
 
 MARK = "report.json"
@@ -34,6 +37,7 @@ class Content:
         groups: Encoders that are compared in pairs.
         plots: Cost against quality.
         browsers: Queries and their lists.
+        slices: The tables' slices.
         reproduced: The papers' tables and figures.
     """
 
@@ -41,7 +45,29 @@ class Content:
     groups: Sequence[Group]
     plots: Sequence[CostPlot]
     browsers: Sequence[Browser]
+    slices: Sequence[SlicedSection]
     reproduced: Sequence[PaperTable]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that has been written.
+
+    Attributes:
+        page: The page to open.
+        tables: Titles of the tables.
+        rows: Rows of all tables: each has a page.
+        comparisons: Pairs of encoders that are compared.
+        lists: Playlists, or other queries, whose lists are shown.
+        reproduced: Tables and figures of the papers.
+    """
+
+    page: Path
+    tables: tuple[str, ...]
+    rows: int
+    comparisons: int
+    lists: int
+    reproduced: int
 
 
 def write_report(
@@ -51,18 +77,21 @@ def write_report(
     datasets: Sequence[str] = (),
     playlists: int = 5,
     reproduced: Path | None = None,
-) -> Path:
+    everything: bool = False,
+) -> Report:
     """Write the report of a results folder.
 
     Args:
         results: The results folder.
         output: Folder of the report; an earlier report in it is replaced.
-        datasets: Names or folders of data sets that the records' own names do not lead to: for titles and hits.
+        datasets: Names or folders of data sets that the records' own names do not lead to: for titles, hits and
+            slices.
         playlists: Playlists of each table whose lists are shown.
         reproduced: Folder that ``larpbench reproduce --output`` wrote.
+        everything: Whether rows that failed, and superseded results, are shown.
 
     Returns:
-        The page to open.
+        The page to open, and what the report holds.
 
     Raises:
         DataError: If there are no results, or a file is damaged.
@@ -70,22 +99,32 @@ def write_report(
         StorageError: If it cannot be written.
     """
     _refuse_others(output)
-    with progress.stage("report", 5, "parts") as advance:
-        sections = read_sections(results)
+    with progress.stage("report", 6, "parts") as advance:
+        sections = read_sections(results, everything)
         advance(1)
         groups = read_groups(sections)
         advance(1)
-        browsers = read_browsers(sections, datasets, playlists)
+        loaded = [load_dataset(each) for each in datasets]
+        browsers = read_browsers(sections, loaded, playlists)
+        advance(1)
+        slices = read_slices(sections, loaded)
         advance(1)
         found = read_reproduced(reproduced) if reproduced else []
-        content = Content(sections, groups, cost_plots(sections), browsers, found)
+        content = Content(sections, groups, cost_plots(sections), browsers, slices, found)
         advance(1)
         with storage.staging_folder(output) as folder:
             _write_pages(folder, content)
             put = storage.put_in_place_of if _is_report(output) else storage.put_in_place
             put(folder, output)
         advance(1)
-    return output / "index.html"
+    return Report(
+        output / "index.html",
+        tuple(section.title for section in sections),
+        sum(len(section.entries) for section in sections),
+        sum(len(group.pairs) for group in groups),
+        sum(len(browser.queries) for browser in browsers),
+        len(found),
+    )
 
 
 def _refuse_others(output: Path) -> None:
@@ -108,6 +147,7 @@ def _is_report(folder: Path) -> bool:
 def _write_pages(folder: Path, content: Content) -> None:
     menu = {"index.html": "Leaderboard"}
     menu |= {"compare.html": "Compare"} if content.groups else {}
+    menu |= {"slices.html": "Slices"} if content.slices else {}
     menu |= {"costs.html": "Cost and quality"} if content.plots else {}
     menu |= {"playlists.html": "Lists"} if content.browsers else {}
     menu |= {"reproduced.html": "Papers' tables"} if content.reproduced else {}
@@ -122,6 +162,11 @@ def _write_pages(folder: Path, content: Content) -> None:
         pages.write("compare.html", "comparisons.html", groups=content.groups)
     for group in content.groups:
         pages.write(f"compare/{group.page}", "comparison.html", scripted=True, group=group, most=MOST)
+    if content.slices:
+        pages.write("slices.html", "slices.html", slices=content.slices, most_columns=MOST_COLUMNS)
+    for sliced in content.slices:
+        for page in sliced.pages:
+            pages.write(f"slices/{page.name}", "slice.html", sliced=sliced, page=page, most=MOST_SLICED, bar=bar)
     if content.plots:
         pages.write("costs.html", "costs.html", scripted=True, plots=content.plots)
     if content.browsers:
@@ -168,8 +213,8 @@ def _write_cell(pages: Pages, section: Section, entry: Entry) -> None:
 
 def _metrics(entry: Entry) -> list[tuple[str, list[object]]]:
     """Return every metric with what each seed has of it."""
-    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.metrics)
-    by_seed = [{metric.name: metric for metric in record.metrics} for record in entry.row.records]
+    names = dict.fromkeys(metric.name for record in entry.row.records for metric in record.measured)
+    by_seed = [{metric.name: metric for metric in record.measured} for record in entry.row.records]
     return [(name, [found.get(name) for found in by_seed]) for name in names]
 
 

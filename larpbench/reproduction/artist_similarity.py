@@ -127,7 +127,7 @@ def measured_bars(request: Request) -> Bars:
             next_step=f"larpbench reproduce {NAME} --dataset {request.dataset.name} --encoders NAME,..",
         )
     runner.run(chosen, report=request.report)
-    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
+    (table,) = build_tables([(each.path, read_record(each.path)) for each in chosen.cells], everything=True)
     rows = {(row.encoder, row.recommender): row for row in table.rows if not row.failure}
     printed = {(each.features, each.layers): each for each in published_bars()}
     bars = []

@@ -113,7 +113,7 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
         each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in chosen.unavailable
     }
     identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
-    (table,) = build_tables([(planned.path, read_record(planned.path)) for planned in chosen.cells])
+    (table,) = build_tables([(each.path, read_record(each.path)) for each in chosen.cells], everything=True)
     return Evaluation(table, identities, absent)
 
 

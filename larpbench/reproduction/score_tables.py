@@ -11,7 +11,7 @@ from larpbench.reproduction.request import Evaluation, Request, evaluate
 from larpbench.reproduction.selection import report_not_run, select_encoders, select_recommenders, shown_name
 from larpbench.results.published import PublishedScores, published_scores
 from larpbench.results.rows import Row, bound_cell, score_cell
-from larpbench.results.sheet import Sheet, SheetCell, column_head, text_sheet
+from larpbench.results.sheet import Column, Sheet, SheetCell, column_head, main_metrics, text_sheet
 from larpbench.tasks.continuation.task import CONTINUATION
 
 _PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
@@ -19,6 +19,7 @@ _RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge
 _CONTROLS = ("same-artist", "random")
 _NOT_APPLICABLE = "n/a: K reaches the number of candidates"
 _COLUMNS = CONTINUATION.columns
+_METRIC_COLUMNS = tuple(Column(column_head(name), minor=name not in main_metrics(_COLUMNS)) for name in _COLUMNS)
 _Cells = tuple[SheetCell | str, ...]
 
 
@@ -99,7 +100,7 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
         for each in published_scores(layout.name)
         if each.dataset in request.published
     }
-    heads = ("Recommender", "Encoder", "Numbers of", *map(column_head, _COLUMNS), "Group")
+    heads: tuple[Column | str, ...] = ("Recommender", "Encoder", "Numbers of", *_METRIC_COLUMNS, "Group")
     rows: list[_Cells] = []
     lines: list[dict[str, object]] = []
     notes: list[str] = []

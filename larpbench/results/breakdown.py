@@ -13,12 +13,12 @@ FEW_QUERIES = 20
 
 
 def by_visible(table: Table) -> list[Table]:
-    """Return the table's first column broken down by the number of visible parts of a query.
+    """Return the table's sorting metric broken down by the number of visible parts of a query.
 
     Returns:
         One table with a column for each group that is not empty; none where the task has no groups.
     """
-    task, metric = task_of(table.task), table.columns[0]
+    task, metric = task_of(table.task), table.view.sort
     scored = [row for row in table.rows if row.scores.get(metric)]
     if task is None or not task.visible_groups or not scored:
         return []

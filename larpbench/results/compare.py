@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from larpbench.errors import UsageError
 from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
+from larpbench.paths import without_folders
+from larpbench.results.rows import Table
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow
-from larpbench.results.table import load_results
+from larpbench.results.writers import to_html_part
 
 logger = logging.getLogger(__name__)
 _SMALLEST_SHOWN = 0.0001
@@ -43,32 +44,61 @@ class ComparisonLine:
     comparison: Comparison
 
 
-def compare_encoders(output: Path, first: str, second: str) -> list[ComparisonLine]:
+@dataclass(frozen=True, repr=False)
+class EncoderComparison:
+    """Two encoders wherever both have results under the same recommender.
+
+    Attributes:
+        first: Name of the first encoder.
+        second: Name of the second one.
+        lines: One a table, recommender and metric.
+    """
+
+    first: str
+    second: str
+    lines: tuple[ComparisonLine, ...]
+
+    def sheet(self) -> Sheet:
+        """Return the comparison as it is printed."""
+        return comparison_sheet(self.lines, self.first, self.second)
+
+    def __repr__(self) -> str:
+        first = self.lines[0]
+        return (
+            f"<EncoderComparison {self.first} - {self.second}: {first.metric} {first.comparison.difference:+.4f} "
+            f"(p = {p_text(first.comparison.p)}), {len(self.lines)} lines>"
+        )
+
+    def _repr_html_(self) -> str:
+        return to_html_part([self.sheet()])
+
+
+def compare_encoders(tables: Sequence[Table], first: str, second: str, where: str) -> EncoderComparison:
     """Compare two encoders wherever both have results under the same recommender.
 
     Args:
-        output: The results folder.
+        tables: Tables of results.
         first: Encoder identity; what follows an ``@`` may be left out where that is clear.
         second: The other.
+        where: Where the results lie, for messages.
 
     Raises:
         UsageError: If one has no results, or they were never tested alike.
-        DataError: If there are no results, or a file is damaged.
+        DataError: If a file is damaged.
     """
     lines: list[ComparisonLine] = []
-    tables = load_results(output)
-    names = sorted({row.encoder for table in tables for row in table.rows})
+    names = sorted({row.encoder for table in tables for row in (*table.rows, *table.omissions.failed)})
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:
         rows = {(row.encoder, row.recommender): row for row in table.rows if row.encoder in (one, other)}
-        for row in rows.values():
-            if row.failure:
+        for row in table.omissions.failed:
+            if row.encoder in (one, other):
                 logger.warning(
                     "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
                 )
         for recommender in sorted({recommender for _, recommender in rows}):
             pair = [rows[name, recommender] for name in (one, other) if (name, recommender) in rows]
-            if len(pair) < 2 or any(row.failure for row in pair):
+            if len(pair) < 2:
                 continue
             ours, theirs = (row.values(table.columns).mean(axis=0) for row in pair)
             for column, metric in enumerate(table.columns):
@@ -81,13 +111,14 @@ def compare_encoders(output: Path, first: str, second: str) -> list[ComparisonLi
     if not lines:
         raise UsageError(
             f"{one!r} and {other!r} have no results on one data set under one recommender",
-            where=str(output),
-            next_step=f"larpbench run --encoders {one},{other} --output {output}",
+            where=where,
+            next_step=f"larpbench run --encoders {one},{other} --output {where}",
         )
     adjusted = holm(np.array([line.comparison.p for line in lines]))
-    return [
+    corrected = (
         replace(line, comparison=replace(line.comparison, p=float(p))) for line, p in zip(lines, adjusted, strict=True)
-    ]
+    )
+    return EncoderComparison(first, second, tuple(corrected))
 
 
 def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -> Sheet:
@@ -107,8 +138,16 @@ def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -
         f"Paired over {counts}, each a mean over seeds; two-sided randomisation test, adjusted for {len(lines)} lines. "
         "Effect size: mean difference over the standard deviation of the differences."
     )
-    columns = tuple(Column(label, right=place > 2) for place, label in enumerate(labels))
-    return Sheet("", columns, tuple(map(_row, lines)), (note,))
+    single = len({line.dataset for line in lines}) == 1  # the note names it
+    columns = tuple(Column(label, right=place > 2, minor=single and place == 0) for place, label in enumerate(labels))
+    return Sheet("", columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
+
+
+def _flat(line: ComparisonLine, first: str, second: str) -> dict[str, object]:
+    """Return a line for CSV."""
+    found, sides = line.comparison, {"encoder_a": first, "encoder_b": second, "a": line.first, "b": line.second}
+    name = {"task": line.task, "dataset": line.dataset, "recommender": line.recommender, "metric": line.metric}
+    return name | sides | {"n": line.playlists} | asdict(found)
 
 
 def _row(line: ComparisonLine) -> SheetRow:
@@ -131,6 +170,8 @@ def p_text(p: float) -> str:
 
 
 def _identity(name: str, known: Sequence[str]) -> str:
+    base, colon, argument = name.partition(":")
+    name = base + colon + without_folders(argument)  # as results name files
     if name in known:
         return name
     meant = [each for each in known if each.partition("@")[0] == name]

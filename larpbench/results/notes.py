@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from larpbench.errors import named
+from larpbench.results.beyond import similarity_notes, why_lacking
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import as_sentence
-from larpbench.results.rows import FEW_HITS, Row, task_of
+from larpbench.results.rows import FEW_HITS, Omissions, Row, task_of
 from larpbench.results.verification import is_checked
 
+_SEEN_BY = "larpbench table --all shows them"
 _SMOKE_RUN = (
     "Smoke run (--limit {0}): only {0} playlists of each split were read, or all if there are fewer, and only their "
     "tracks. Fewer candidates make scores higher: they must not be compared with those of whole runs."
@@ -73,28 +75,19 @@ def facts(removal: RemovalPart | None, good: Sequence[CellRecord], rows: Sequenc
 
 
 def split_rule(split: Mapping[str, Any]) -> str:
-    """Return the name of the rule by which a record's data set was split; earlier versions had another name for one."""
-    rule = str(split.get("rule", "unknown"))
-    return "playlists" if rule == "cold-start" else rule
+    """Return the rule by which a record's data set was split, with its boundaries, and whether it separates artists.
 
-
-@dataclass(frozen=True)
-class Omissions:
-    """Results that a table leaves out.
-
-    Attributes:
-        cells: Of the same cells, computed before from other vectors, settings or draws.
-        superseded: Of data of the same name with other ids, splits or playlists.
-        absent: Encoders that have results of that kind only.
+    Earlier versions had another name for one of the rules.
     """
-
-    cells: int = 0
-    superseded: int = 0
-    absent: tuple[str, ...] = ()
+    rule = str(split.get("rule", "unknown"))
+    if split.get("column"):
+        rule += f" ({split['column']}:{','.join(split.get('boundaries') or ())})"
+    rule = "playlists" if rule == "cold-start" else rule
+    return f"{rule}, artist-disjoint" if split.get("artist_disjoint") else rule
 
 
 def footnotes(
-    records: Sequence[CellRecord], rows: Sequence[Row], columns: Sequence[str], omissions: Omissions
+    records: Sequence[CellRecord], rows: Sequence[Row], columns: Sequence[str], sort: str, omissions: Omissions
 ) -> list[str]:
     """Return what must be known of single rows.
 
@@ -102,18 +95,20 @@ def footnotes(
         records: The records that the rows are made of.
         rows: The table's rows.
         columns: The table's columns.
+        sort: The metric that it is sorted by.
         omissions: What is left out.
     """
     found = []
-    if any(score and score.few_hits for row in rows for score in row.scores.values()):
+    if any(score and score.few_hits for row in rows for score in map(row.scores.get, columns)):
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
-    metrics = [metric for each in records for metric in each.metrics]
+    metrics = [metric for each in records for metric in each.measured]
     if any(not metric.applicable for metric in metrics if metric.name in columns):
         found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
     found.extend(_lacking(records, columns))
+    found.extend(similarity_notes(records, columns))
     if names := sorted({row.encoder for row in rows if _random_weights(row)}):
         found.append(f"weights: random, never trained: {', '.join(names)}.")
-    found.extend(_draws(records, columns[0]))
+    found.extend(_draws(records, sort))
     found.extend(_trainings(records))
     found.extend(_trained_elsewhere(records))
     found.extend(_unverified(records))
@@ -126,13 +121,23 @@ def footnotes(
             f"{unchecked} results are unchecked: an earlier version of larpbench wrote them, without the digest of "
             "their lists."
         )
+    return found + _left_out(omissions, nothing_else=not rows)
+
+
+def _left_out(omissions: Omissions, nothing_else: bool) -> list[str]:
+    """Say what is left out, and how it is seen."""
+    found = []
+    if omissions.failed:
+        names = named([f"{row.encoder} with {row.recommender}" for row in omissions.failed])
+        text = "All results failed, so that no row is left: " if nothing_else else "Left out, since they failed: "
+        found.append(f"{text}{names}; {_SEEN_BY}, with the reason.")
     if omissions.cells:
-        found.append(f"{omissions.cells} older results of the same cells are left out.")
+        found.append(f"{omissions.cells} older results of the same cells are left out; {_SEEN_BY}.")
     if omissions.superseded:
         gone = f", all those of {', '.join(omissions.absent)} among them" if omissions.absent else ""
         found.append(
             f"{omissions.superseded} older results are left out{gone}: they were tested on other ids, splits or "
-            "playlists of the same name."
+            f"playlists of the same name; {_SEEN_BY}."
         )
     return found
 
@@ -144,13 +149,13 @@ def _random_weights(row: Row) -> bool:
 
 def _lacking(records: Sequence[CellRecord], columns: Sequence[str]) -> list[str]:
     """Name the results that were written without a metric that the table shows."""
-    names = {record.cell.encoder: {metric.name for metric in record.metrics} for record in records if record.metrics}
+    names = {record.cell.encoder: {metric.name for metric in record.measured} for record in records if record.metrics}
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for encoder in sorted(names):
         if lacking := tuple(column for column in columns if column not in names[encoder]):
             found[lacking].append(encoder)
     return [
-        f"n/a: results of {', '.join(encoders)} hold no {', '.join(lacking)}: another version wrote them."
+        f"n/a: results of {', '.join(encoders)} hold no {', '.join(lacking)}: {why_lacking(lacking)}."
         for lacking, encoders in found.items()
     ]
 

@@ -50,6 +50,11 @@ class Metric(_Model):
     applicable: bool
     """False where K reaches the number of candidates of some playlist: tables print n/a."""
 
+    @property
+    def descriptive(self) -> bool:
+        """Whether it only describes the lists: more is not better, and nothing is the best."""
+        return self.chance is None or self.ceiling is None
+
 
 class DatasetPart(_Model):
     """The data set that was tested on."""
@@ -169,6 +174,14 @@ class Counts(_Model):
     """K -> share of the lists whose cut at K falls between equal scores."""
 
 
+class SimilarityPart(_Model):
+    """The second encoder, by whose vectors the tracks of a list are compared."""
+
+    encoder: str
+    embeddings_key: str
+    weights_digest: str | None
+
+
 class DrawsPart(_Model):
     """The same cell with other halves of the test playlists as seeds."""
 
@@ -213,6 +226,8 @@ class CellRecord(_Model):
     protocol: str
     limit: int | None = Field(default=None, exclude_if=lambda limit: limit is None)
     """Of a smoke run: the largest number of playlists a split that were read. Null where all were."""
+    config: str | None = Field(default=None, exclude_if=lambda config: config is None)
+    """sha256 of the file that described the run; flags given beside it are no part of it. Null where there was none."""
     interval: str = "percentile-bootstrap-1"
     """Method of the intervals, with its version."""
     key: str
@@ -227,6 +242,11 @@ class CellRecord(_Model):
     """What kind of lists these are: ``hubness@K``, the skewness of how often each track is listed;
     ``same_artist_hits@K`` and ``same_artist_listed@K``, the share of the hits, and of all that is listed, whose artist
     is that of a seed. Null where there is no hit."""
+    beyond: tuple[Metric, ...] = Field(default=(), exclude_if=lambda part: not part)
+    """Measures beyond accuracy, each with the value that a random ranking would have; they have no ceiling, and more is
+    not better. Empty in records of earlier versions."""
+    similarity: SimilarityPart | None = Field(default=None, exclude_if=lambda part: part is None)
+    """Null where no second encoder was asked for, and ``beyond`` has no ``intra_list_similarity``."""
     draws: DrawsPart | None = None
     """Null where seeds and held-out tracks were drawn once."""
     warnings: tuple[str, ...] = ()
@@ -246,6 +266,11 @@ class CellRecord(_Model):
     machine: dict[str, str | int] = Field(default_factory=dict)
     created: str
     """UTC, ISO 8601."""
+
+    @property
+    def measured(self) -> tuple[Metric, ...]:
+        """What tables can show: the metrics, and the measures beyond accuracy; of what is both, the one with chance."""
+        return tuple({each.name: each for each in (*self.metrics, *self.beyond)}.values())
 
     @field_validator("created")
     @classmethod

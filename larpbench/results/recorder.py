@@ -35,6 +35,7 @@ from larpbench.results.record import (
     Failure,
     FitPart,
     Metric,
+    SimilarityPart,
     TrainingPart,
     TrialPart,
 )
@@ -57,10 +58,11 @@ class Recorder:
         task: The task.
         dataset: The data set that is tested, before anything is removed.
         removal: What protocol rule 13 removes; None if nothing.
+        config: Digest of the file that describes the run, if there is one.
     """
 
-    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None) -> None:
-        self._task, self._dataset, self._removal = task, dataset, removal
+    def __init__(self, task: Task[Any], dataset: Dataset, removal: Removal | None, config: str | None = None) -> None:
+        self._task, self._dataset, self._removal, self._config = task, dataset, removal, config
 
     def failed(self, cell: BoundCell, error: BaseException) -> CellRecord:
         """Return the record of a cell that failed; no file of its encoder is read, which may be why it failed."""
@@ -72,6 +74,7 @@ class Recorder:
         cell: BoundCell,
         result: TaskResult,
         metrics: tuple[Metric, ...],
+        beyond: tuple[Metric, ...],
         stored: Mapping[SplitName, StoredEmbeddings],
         checkpoint: Path | None,
         cost: Cost,
@@ -80,6 +83,7 @@ class Recorder:
         fit_s: float,
         budget: int,
         draws: DrawsPart | None,
+        similarity: SimilarityPart | None,
         playlists_file: str,
     ) -> CellRecord:
         """Return the record of a cell that was scored.
@@ -88,6 +92,7 @@ class Recorder:
             cell: Which.
             result: Its scores.
             metrics: Their means.
+            beyond: Measures beyond accuracy.
             stored: Split -> the vectors that were read.
             checkpoint: Folder of the encoder's weights, if it is trained.
             cost: What scoring took.
@@ -95,6 +100,7 @@ class Recorder:
             fit_s: Seconds of that recommender's fit.
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
+            similarity: The second encoder, if there is one.
             playlists_file: Name of the file of scores by query.
         """
         source = cell.spec.source
@@ -123,6 +129,8 @@ class Recorder:
             training=_training(source, checkpoint) if checkpoint and source else None,
             counts=_counts(result, self._removal),
             diagnostics=dict(result.diagnostics),
+            beyond=beyond,
+            similarity=similarity,
             draws=draws,
             warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
             playlists_file=playlists_file,
@@ -143,6 +151,7 @@ class Recorder:
             {
                 "protocol": self._task.protocol,
                 "limit": self._task.limit,
+                "config": self._config,
                 "interval": INTERVAL,
                 "key": cell.key,
                 "row_key": cell.row_key,

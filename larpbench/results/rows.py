@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,19 @@ import numpy as np
 from larpbench.errors import DataError, MissingPartError
 from larpbench.results.record import CellRecord, RemovalPart
 from larpbench.results.removal import in_short
-from larpbench.results.sheet import NOT_APPLICABLE, Column, Sheet, SheetCell, SheetRow, bound_text, column_head
+from larpbench.results.sheet import (
+    NOT_APPLICABLE,
+    Column,
+    Sheet,
+    SheetCell,
+    SheetRow,
+    bound_text,
+    column_head,
+    main_metrics,
+)
 from larpbench.results.store import read_playlist_values
+from larpbench.results.view import USUAL, View
+from larpbench.results.writers import to_html_part
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Task
 
@@ -30,7 +41,8 @@ class Score:
         low: Lower end of its 95 % interval.
         high: Upper end.
         few_hits: Whether the interval rests on fewer than 20 hits.
-        place: 1 for the best of its column, 2 for the second best, 0 otherwise and for controls.
+        place: 1 for the best of its column, 2 for the second best, 0 otherwise, for controls, and where more is not
+            better.
     """
 
     value: float
@@ -42,27 +54,33 @@ class Score:
     @property
     def interval(self) -> str:
         """The interval as text; empty if there is none."""
+        return self.interval_text(USUAL)
+
+    def interval_text(self, view: View) -> str:
+        """Return the interval as text, with a mark if it rests on few hits; empty if there is none."""
         if self.low is None or self.high is None:
             return ""
-        return f"[{self.low:.3f}, {self.high:.3f}]{'†' if self.few_hits else ''}"
+        ends = f"[{self.low:.{view.interval_digits}f}, {self.high:.{view.interval_digits}f}]" if view.intervals else ""
+        return f"{ends}{'†' if self.few_hits else ''}"
 
 
-def score_cell(score: Score | None, marked: bool = True) -> SheetCell:
-    """Return a score as a cell: four decimals, and its interval; n/a if there is none.
+def score_cell(score: Score | None, marked: bool = True, view: View = USUAL) -> SheetCell:
+    """Return a score as a cell: its value and its interval; n/a if there is none.
 
     Args:
         score: The score.
         marked: Whether the best and the second best of their column are marked.
+        view: How many digits, and whether the interval is printed.
     """
     if score is None:
         return SheetCell(NOT_APPLICABLE)
-    place = score.place if marked else 0
-    return SheetCell(f"{score.value:.4f}", score.interval, place, score.value, score.low, score.high)
+    text, place = f"{score.value:.{view.value_digits}f}", score.place if marked else 0
+    return SheetCell(text, score.interval_text(view), place, score.value, score.low, score.high)
 
 
-def bound_cell(value: float | None) -> SheetCell:
+def bound_cell(value: float | None, view: View = USUAL) -> SheetCell:
     """Return chance or ceiling as a cell."""
-    return SheetCell(bound_text(value), value=value)
+    return SheetCell(bound_text(value, view.value_digits), value=value)
 
 
 @dataclass(frozen=True)
@@ -77,9 +95,10 @@ class Row:
         control: Whether the encoder is a yardstick.
         scores: Column -> score; None prints n/a.
         failure: Why there are no scores.
-        group: Letters: rows that share one cannot be told apart by the first column. Empty if no letters apply.
+        group: Letters: rows that share one cannot be told apart by the sorting metric. Empty if no letters apply.
         records: Its records, by seed.
         files: Where they lie.
+        superseded: When it was computed, if the same row was computed anew since; empty for the newest.
     """
 
     encoder: str
@@ -92,6 +111,7 @@ class Row:
     group: str = ""
     records: tuple[CellRecord, ...] = ()
     files: tuple[Path, ...] = field(default=(), compare=False)
+    superseded: str = ""
 
     def values(self, columns: Sequence[str]) -> np.ndarray:
         """Return the stored values of some metrics, (seeds, queries, columns) float64, queries sorted by id.
@@ -106,11 +126,30 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The encoder, and whether it is a control."""
-        return f"{self.encoder} (control)" if self.control else self.encoder
+        """The encoder, and whether it is a control or superseded."""
+        marks = ["control"] if self.control else []
+        marks += [f"superseded, of {self.superseded}"] if self.superseded else []
+        return f"{self.encoder} ({', '.join(marks)})" if marks else self.encoder
 
 
 @dataclass(frozen=True)
+class Omissions:
+    """Results that a table leaves out.
+
+    Attributes:
+        failed: Rows without scores, since a cell of them failed.
+        cells: Of the same cells, computed before from other vectors, settings or draws.
+        superseded: Of data of the same name with other ids, splits or playlists.
+        absent: Encoders that have results of that kind only.
+    """
+
+    failed: tuple[Row, ...] = ()
+    cells: int = 0
+    superseded: int = 0
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
 class Table:
     """Results of one task on one data set: all rows on the same candidates.
 
@@ -119,13 +158,15 @@ class Table:
         dataset: Name.
         removal: What left the data set because encoders were trained on it elsewhere; None if nothing did.
         columns: Metric names that are shown.
-        rows: Best first by the first column, controls and failures last.
+        rows: Best first by the sorting metric, controls and failures last.
         chance: Column -> chance; None prints n/a.
         ceiling: Column -> ceiling; None prints n/a.
         facts: Sentences that say how much the table can carry.
         footnotes: Sentences on single rows.
         records: The records that it is made of.
         variant: What of the protocol is not as usual; empty if nothing.
+        view: How it is shown; its `sort` is never empty.
+        omissions: What it leaves out.
     """
 
     task: str
@@ -139,6 +180,17 @@ class Table:
     footnotes: tuple[str, ...]
     records: tuple[CellRecord, ...]
     variant: str = ""
+    view: View = USUAL
+    omissions: Omissions = Omissions()
+
+    def __repr__(self) -> str:
+        best = self.rows[0] if self.rows and self.rows[0].scores.get(self.columns[0]) else None
+        score = best and best.scores[self.columns[0]]
+        leads = f", {self.columns[0]} up to {score.value:.4f} ({best.encoder})" if best and score else ""
+        return f"<Table {self.task}: {self.tested}, {len(self.rows)} row{'s' * (len(self.rows) != 1)}{leads}>"
+
+    def _repr_html_(self) -> str:
+        return to_html_part([self.sheet()])
 
     @property
     def tested(self) -> str:
@@ -154,11 +206,14 @@ class Table:
 
     def sheet(self) -> Sheet:
         """Return the table as it is printed."""
-        describing = {metric.name for each in self.records for metric in each.metrics if metric.chance is None}
-        metrics = (Column(column_head(name), name, right=True, rising=name not in describing) for name in self.columns)
+        descriptive, main = descriptive_metrics(self.records), self._main_columns()
+        metrics = (
+            Column(column_head(name), name, right=True, rising=name not in descriptive, minor=name not in main)
+            for name in self.columns
+        )
         rows = [*map(self._row, self.rows)]
         for name, values in self.bounds:
-            cells = (bound_cell(values.get(column)) for column in self.columns)
+            cells = (bound_cell(values.get(column), self.view) for column in self.columns)
             rows.append(SheetRow((SheetCell(name), SheetCell(), *cells, SheetCell()), "bound"))
         return Sheet(
             f"{self.task}: {self.tested}",
@@ -168,17 +223,24 @@ class Table:
             tuple(self._lines()),
         )
 
+    def _main_columns(self) -> tuple[str, ...]:
+        """Return the columns that stay where there is no room for all: a choice of the user is never narrowed."""
+        held = {metric.name for record in self.records for metric in record.metrics}
+        chosen = bool(self.view.metrics) or not held.issuperset(self.columns)
+        return self.columns if chosen else main_metrics(self.columns, self.view.sort)
+
     def _row(self, row: Row) -> SheetRow:
         seeds = f" ({row.random_seeds} seeds)" if row.random_seeds > 1 else ""
         cells = [SheetCell("failed"), *(SheetCell() for _ in self.columns)]
         if not row.failure:
-            cells = [*(score_cell(row.scores.get(column)) for column in self.columns), SheetCell(row.group)]
+            scores = (score_cell(row.scores.get(column), view=self.view) for column in self.columns)
+            cells = [*scores, SheetCell(row.group)]
         labels = SheetCell(row.label + seeds), SheetCell(row.recommender)
         return SheetRow((*labels, *cells), "control" if row.control else "", row.failure)
 
     def _lines(self) -> Iterator[dict[str, object]]:
         """Yield one line a cell and metric, and one for a failed cell."""
-        groups = {(row.encoder, row.recommender): row.group for row in self.rows}
+        groups = {record.key: row.group for row in self.rows for record in row.records}
         for record in self.records:
             cell, numbers = record.cell, ("value", "ci_low", "ci_high", "chance", "ceiling")
             name: dict[str, object] = {"task": cell.task, "dataset": self.tested, "encoder": cell.encoder}
@@ -186,10 +248,17 @@ class Table:
             last = {"n": "", "group": "", "licence": record.encoder.card["licence"]}
             if record.status == "failed":
                 yield name | {"metric": "failed"} | dict.fromkeys(numbers, "") | last
-            for metric in record.metrics:
+            for metric in record.measured:
+                if self.view.metrics and metric.name not in self.columns:
+                    continue
                 shown = {each: getattr(metric, each) if metric.applicable else NOT_APPLICABLE for each in numbers}
-                group = groups[cell.encoder, cell.recommender] if metric.name == self.columns[0] else ""
+                group = groups[record.key] if metric.name == self.view.sort else ""
                 yield name | {"metric": metric.name} | shown | last | {"n": metric.n, "group": group}
+
+
+def descriptive_metrics(records: Iterable[CellRecord]) -> set[str]:
+    """Return the metrics that only describe lists: more is not better, and nothing is the best."""
+    return {metric.name for each in records for metric in each.measured if metric.descriptive}
 
 
 def task_of(name: str) -> Task[Any] | None:

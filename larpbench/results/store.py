@@ -160,13 +160,17 @@ class ResultCheck:
     faults: tuple[str, ...]
 
 
-def check_results(output: Path) -> list[ResultCheck]:
-    """Check all results of a folder, sorted by path.
+def check_results(output: Path, paths: Sequence[Path] | None = None) -> list[ResultCheck]:
+    """Check results of a folder.
+
+    Args:
+        output: The results folder.
+        paths: Records in it; None: all, sorted.
 
     Raises:
         DataError: If there are none.
     """
-    paths = record_paths(output)
+    paths = record_paths(output) if paths is None else paths
     found = []
     with progress.stage("check", len(paths), "results") as advance:
         for path in paths:

@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from larpbench.datasets.schema import tested_digest
+from larpbench.errors import UnknownNameError, UsageError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
-from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.fingerprint import digest
-from larpbench.results.notes import Omissions, facts, footnotes, split_rule
+from larpbench.results.beyond import by_one_encoder, column_intervals, require_measured
+from larpbench.results.notes import facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
-from larpbench.results.rows import FEW_HITS, Row, Score, Table, task_of
+from larpbench.results.rows import FEW_HITS, Omissions, Row, Score, Table, descriptive_metrics, task_of
 from larpbench.results.store import read_records
+from larpbench.results.view import USUAL, View
 
+logger = logging.getLogger(__name__)
+_MINUTE = len("2026-01-01T00:00")
 _DECIMALS = 10  # beyond them, two orders of the same additions differ
 
 
-def load_results(output: str | Path) -> list[Table]:
+def read_tables(output: Path, view: View = USUAL, everything: bool = False) -> list[Table]:
     """Return one table a task, data set, variant of its protocol, and removal (rule 13) of a results folder.
 
     Rows stand in one table if they were tested on the same ids, split and playlists; where there are several such sets
     of one name, such as after a data set was built anew, only the newest is shown, and the others are counted and named
-    in a footnote.
+    in a footnote. Rows that failed are counted and named, too.
+
+    Args:
+        output: The results folder.
+        view: How the tables are shown. A table has those of its metrics that it holds; one that holds none is left out.
+        everything: Whether failed rows stand in the tables, and superseded results in rows and tables of their own.
 
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
+        UsageError: If no result holds a metric of the view.
     """
-    found = read_records(Path(output))
-    return [table for _, record in sorted(_newest_of_each(found).items()) for table in tables_beside(found, record)]
+    found = read_records(output)
+    _require_known([record for _, record in found], view)
+    tables = []
+    for _, record in sorted(_newest_of_each(found).items()):
+        try:
+            tables.extend(tables_beside(found, record, view, everything))
+        except UsageError as error:  # another task has the metrics
+            logger.warning("left out: %s on %s: %s", record.cell.task, record.cell.dataset, error.what)
+    return tables
 
 
 def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
-    """Return the records that `load_results` leaves out, since newer ones were tested on other data of that name."""
+    """Return the records that `read_tables` leaves out, since newer ones were tested on other data of that name."""
     newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
     return [record for _, record in found if tested_group(record) != newest[_name(record)]]
+
+
+def superseded_paths(found: Sequence[tuple[Path, CellRecord]]) -> set[Path]:
+    """Return the paths of all records that newer ones replace: tested on other data, or older ones of the same row."""
+    older = {record.key for record in superseded_records(found)}
+    rows: dict[object, list[tuple[Path, CellRecord]]] = defaultdict(list)
+    for path, record in found:
+        if record.key not in older:
+            rows[_name(record), _removed(record), _row_name(record)].append((path, record))
+    current = {path for pairs in rows.values() for path, _ in _newest(_by_age(pairs))}
+    return {path for path, _ in found} - current
 
 
 def _newest_of_each(found: Sequence[tuple[Path, CellRecord]]) -> dict[tuple[str, str, str], CellRecord]:
@@ -49,12 +78,38 @@ def _newest_of_each(found: Sequence[tuple[Path, CellRecord]]) -> dict[tuple[str,
     return newest
 
 
-def tables_beside(found: Sequence[tuple[Path, CellRecord]], tested: CellRecord) -> list[Table]:
-    """Return the tables of those records that were tested on the same data as a given one."""
-    named = [(path, record) for path, record in found if _name(record) == _name(tested)]
-    group = tested_group(tested)
-    same = [(path, record) for path, record in named if tested_group(record) == group]
-    return build_tables(same, [record for _, record in named if tested_group(record) != group])
+def tables_beside(
+    found: Sequence[tuple[Path, CellRecord]], tested: CellRecord, view: View = USUAL, everything: bool = False
+) -> list[Table]:
+    """Return the tables of those records that were tested on the same data as a given one.
+
+    Args:
+        found: The records, each with its path.
+        tested: One of them.
+        view: How the tables are shown.
+        everything: Whether failed rows stand in the tables, and results on other data of that name in tables behind.
+
+    Raises:
+        UsageError: If the records do not hold the metrics of the view.
+    """
+    groups: dict[str, list[tuple[Path, CellRecord]]] = defaultdict(list)
+    for path, record in found:
+        if _name(record) == _name(tested):
+            groups[tested_group(record)].append((path, record))
+    same = groups.pop(tested_group(tested))
+    if not everything:
+        return build_tables(same, [record for pairs in groups.values() for _, record in pairs], view)
+    tables = build_tables(same, (), view, everything)
+    for pairs in sorted(groups.values(), key=lambda pairs: max(record.created for _, record in pairs), reverse=True):
+        tables.extend(_marked(table) for table in build_tables(pairs, (), view, everything))
+    return tables
+
+
+def _marked(table: Table) -> Table:
+    """Return a table of superseded results, named so."""
+    first = table.records[0]
+    text = f"superseded: data set fingerprint {first.dataset.fingerprint[:12]}, protocol {first.protocol}"
+    return replace(table, variant=", ".join(part for part in (table.variant, text) if part))
 
 
 def _name(record: CellRecord) -> tuple[str, str, str]:
@@ -67,7 +122,12 @@ def tested_group(record: CellRecord) -> str:
     return digest([tested_digest(part.digests, part.fingerprint), split_rule(part.split), record.protocol])
 
 
-def build_tables(found: Sequence[tuple[Path, CellRecord]], superseded: Sequence[CellRecord] = ()) -> list[Table]:
+def build_tables(
+    found: Sequence[tuple[Path, CellRecord]],
+    superseded: Sequence[CellRecord] = (),
+    view: View = USUAL,
+    everything: bool = False,
+) -> list[Table]:
     """Return the tables of some records of one `tested_group`, each with its path: one a removal (rule 13).
 
     A row holds seeds of one experiment only: of the newest, where the same encoder and recommender were run with other
@@ -76,19 +136,75 @@ def build_tables(found: Sequence[tuple[Path, CellRecord]], superseded: Sequence[
     Args:
         found: The records.
         superseded: Those of the same name that were tested on other ids, splits or playlists: to be counted.
+        view: How the tables are shown.
+        everything: Whether rows that failed, and older experiments, have rows, too.
+
+    Raises:
+        UsageError: If the records do not hold the metrics of the view.
     """
-    found = sorted(found, key=lambda pair: pair[1].created)
-    tables: dict[str, dict[tuple[str, str], list[tuple[Path, CellRecord]]]] = defaultdict(lambda: defaultdict(list))
-    for path, record in found:
-        removed = record.removal.key if record.removal else ""
-        tables[removed][record.cell.encoder, record.cell.recommender].append((path, record))
-    current = {
-        removed: [pair for pairs in rows.values() for pair in _newest(pairs)] for removed, rows in tables.items()
+    grouped: dict[str, dict[tuple[str, str], list[tuple[Path, CellRecord]]]] = defaultdict(lambda: defaultdict(list))
+    for path, record in _by_age(by_one_encoder(found)):
+        grouped[_removed(record)][_row_name(record)].append((path, record))
+    by_removal = {
+        removed: [list(_experiments(pairs)) for pairs in rows.values()] for removed, rows in sorted(grouped.items())
     }
-    older = len(found) - sum(map(len, current.values()))
-    shown = {record.cell.encoder for pairs in current.values() for _, record in pairs}
-    absent = sorted({record.cell.encoder for record in superseded} - shown)
-    return [_table(pairs, Omissions(older, len(superseded), tuple(absent))) for _, pairs in sorted(current.items())]
+    older = sum(len(pairs) for rows in by_removal.values() for _, *others in rows for pairs in others)
+    encoders = {record.cell.encoder for _, record in found}
+    absent = tuple(sorted({record.cell.encoder for record in superseded} - encoders))
+    tables = []
+    for experiments in by_removal.values():
+        rows = [_row(newest) for newest, *_ in experiments]
+        if everything:
+            rows += [_row(pairs, superseded=True) for _, *others in experiments for pairs in others]
+            tables.append(_table(rows, view, Omissions()))
+        else:
+            failed = tuple(row for row in rows if row.failure)
+            scored = [row for row in rows if not row.failure]
+            tables.append(_table(scored, view, Omissions(failed, older, len(superseded), absent)))
+    return tables
+
+
+def viewed(table: Table, view: View) -> Table:
+    """Return a table of scores in another view: other metrics, another order, other letters.
+
+    Raises:
+        UsageError: If its results do not hold a metric of the view.
+    """
+    _require_known(table.records, view)
+    rows = [replace(row, scores={}, group="") for row in table.rows]
+    return replace(_table(rows, view, table.omissions), variant=table.variant)
+
+
+def _require_known(records: Sequence[CellRecord], view: View) -> None:
+    """Refuse metrics that no result holds; where all results failed there are none to compare with."""
+    held = {metric.name: None for record in records for metric in record.measured}
+    unknown = [name for name in (*view.metrics, view.sort) if name and name not in held]
+    require_measured(records, unknown)
+    if held and unknown:
+        raise UnknownNameError(
+            "metric", unknown[0], held, next_step="choose metrics that the results hold, or run the cells anew"
+        )
+
+
+def _by_age(found: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRecord]]:
+    return sorted(found, key=lambda pair: pair[1].created)
+
+
+def _removed(record: CellRecord) -> str:
+    return record.removal.key if record.removal else ""
+
+
+def _row_name(record: CellRecord) -> tuple[str, str]:
+    return record.cell.encoder, record.cell.recommender
+
+
+def _experiments(pairs: Sequence[tuple[Path, CellRecord]]) -> Iterator[list[tuple[Path, CellRecord]]]:
+    """Yield the seeds of each experiment of a row, given its records from the oldest: the newest experiment first."""
+    while pairs:
+        newest = _newest(pairs)
+        yield newest
+        paths = {path for path, _ in newest}
+        pairs = [(path, record) for path, record in pairs if path not in paths]
 
 
 def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRecord]]:
@@ -98,30 +214,44 @@ def _newest(pairs: Sequence[tuple[Path, CellRecord]]) -> list[tuple[Path, CellRe
     return list(seeds.values())
 
 
-def _table(current: list[tuple[Path, CellRecord]], omissions: Omissions) -> Table:
-    grouped: dict[tuple[str, str], list[tuple[Path, CellRecord]]] = defaultdict(list)
-    for path, record in sorted(current, key=lambda pair: pair[1].cell.seed):
-        grouped[record.cell.encoder, record.cell.recommender].append((path, record))
-    records = [record for _, record in current]
-    first, good = records[0], [record for record in records if record.status == "ok"]
-    columns = shown_columns(first.cell.task, good)
-    rows = [_row(pairs, columns) for pairs in grouped.values()]
-    rows = _placed(_lettered(rows, columns[0]), columns)
-    by_name = {metric.name: metric for record in reversed(good) for metric in record.metrics}
+def _table(rows: Sequence[Row], view: View, omissions: Omissions) -> Table:
+    """Return the table of rows that have no scores yet."""
+    records = [record for row in rows for record in row.records]
+    first = (records or [record for row in omissions.failed for record in row.records])[0]
+    good = [record for record in records if record.status == "ok"]
+    columns = _chosen_columns(first.cell.task, good, view)
+    by_name = {metric.name: metric for record in reversed(good) for metric in record.measured}
+    sort = view.sort if view.sort in by_name else columns[0]
+    scored = _lettered([_scored(row, tuple(dict.fromkeys((*columns, sort)))) for row in rows], sort)
+    descriptive = descriptive_metrics(good)
+    scored = placed(scored, [name for name in columns if name not in descriptive])
+    scored.sort(key=lambda row: rank_of(row, sort))
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
         first.cell.task,
         first.cell.dataset,
         first.removal,
         columns,
-        tuple(rows),
+        tuple(scored),
         {name: metric.chance if metric.applicable else None for name, metric in shown.items()},
         {name: metric.ceiling if metric.applicable else None for name, metric in shown.items()},
-        tuple(facts(first.removal, good, rows, columns[0])),
-        tuple(footnotes(records, rows, columns, omissions)),
+        tuple(facts(first.removal, good, scored, sort)),
+        tuple(footnotes(records, scored, columns, sort, omissions)),
         tuple(sorted(records, key=_order)),
         _variant(first),
+        replace(view, sort=sort),
+        omissions,
     )
+
+
+def _chosen_columns(task: str, records: Sequence[CellRecord], view: View) -> tuple[str, ...]:
+    """Return the metrics of a view that some records hold; without records that have scores, all of them."""
+    usual = shown_columns(task, records)
+    held = {metric.name: None for record in records for metric in record.measured}
+    chosen = tuple(name for name in view.metrics if name in held or not records)
+    if view.metrics and not chosen:
+        raise UsageError(f"the results hold no {', '.join(view.metrics)}", allowed=", ".join(sorted(held)))
+    return chosen or usual
 
 
 def shown_columns(task: str, records: Sequence[CellRecord]) -> tuple[str, ...]:
@@ -154,28 +284,41 @@ def _variant(record: CellRecord) -> str:
     return record.protocol.partition("/")[2]
 
 
-def _row(pairs: Sequence[tuple[Path, CellRecord]], columns: tuple[str, ...]) -> Row:
-    files, records = zip(*pairs, strict=True)
+def _row(pairs: Sequence[tuple[Path, CellRecord]], superseded: bool = False) -> Row:
+    """Return a row without scores."""
+    files, records = zip(*sorted(pairs, key=lambda pair: pair[1].cell.seed), strict=True)
     cell, card = records[0].cell, records[0].encoder.card
-    row = Row(
-        cell.encoder, cell.recommender, len(pairs), card["weights"], card["control"], {}, None, "", records, files
+    failures = [record.failure.message for record in records if record.failure]
+    return Row(
+        cell.encoder,
+        cell.recommender,
+        0 if failures else len(pairs),
+        card["weights"],
+        card["control"],
+        {},
+        failures[0] if failures else None,
+        "",
+        records,
+        files,
+        max(record.created for record in records)[:_MINUTE] if superseded else "",
     )
-    if any(record.status == "failed" for record in records):
-        # A mean over those seeds that happened to work would be no mean over seeds.
-        failures = [record.failure.message for record in records if record.failure]
-        return replace(row, random_seeds=0, failure=failures[0])
-    return replace(row, scores=_scores(row, columns))
+
+
+def _scored(row: Row, columns: tuple[str, ...]) -> Row:
+    """Return a row with its scores; a mean over those seeds that happened to work would be no mean over seeds."""
+    return row if row.failure else replace(row, scores=_scores(row, columns))
 
 
 def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
     scores: dict[str, Score | None] = dict.fromkeys(columns)
-    by_name = [{metric.name: metric for metric in record.metrics} for record in row.records]
+    by_name = [{metric.name: metric for metric in record.measured} for record in row.records]
     known = [column for column in columns if all(column in metrics for metrics in by_name)]
     values = row.values(known) if known and len(by_name) > 1 else None
-    ends = bootstrap_interval(values) if values is not None else None
+    ends = column_intervals(values, known) if values is not None else None
     for index, column in enumerate(known):
         metrics = [each[column] for each in by_name]
-        few = float(np.mean([metric.hits for metric in metrics])) < FEW_HITS  # seeds repeat the same playlists
+        hits = float(np.mean([metric.hits for metric in metrics]))  # seeds repeat the same playlists
+        few = hits < FEW_HITS and not metrics[0].descriptive
         if not all(metric.applicable for metric in metrics):
             continue
         if values is None or ends is None:
@@ -188,7 +331,7 @@ def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
 
 
 def _lettered(rows: list[Row], column: str) -> list[Row]:
-    """Add letters: rows that share one cannot be told apart by the first column (protocol rule 12)."""
+    """Add letters: rows that share one cannot be told apart by a metric (protocol rule 12)."""
     good = [index for index, row in enumerate(rows) if row.scores.get(column)]
     means = [rows[index].values([column])[:, :, 0].mean(axis=0) for index in good]
     if len(good) < 2 or len({len(each) for each in means}) > 1 or any(np.isnan(each).any() for each in means):
@@ -197,8 +340,8 @@ def _lettered(rows: list[Row], column: str) -> list[Row]:
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
 
 
-def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
-    """Mark the best and the second best of each column and sort; controls take part in neither."""
+def placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
+    """Mark the best and the second best of some columns; controls take part in none."""
     places: dict[tuple[int, str], int] = {}
     for column in columns:
         scores_of = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
@@ -214,12 +357,14 @@ def _placed(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
             for column, score in row.scores.items()
         }
         marked.append(replace(row, scores=scores))
-    return sorted(marked, key=lambda row: _rank(row, columns[0]))
+    return marked
 
 
-def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str]:
-    first = row.scores.get(column)
-    return (bool(row.failure), row.control, -first.value if first else 0.0, row.encoder, row.recommender)
+def rank_of(row: Row, column: str) -> tuple[bool, bool, float, str, str, bool, str]:
+    """Return what rows are sorted by: the best by a column first, controls and failures last."""
+    score = row.scores.get(column)
+    name = row.encoder, row.recommender, bool(row.superseded), row.superseded
+    return (bool(row.failure), row.control, -score.value if score else 0.0, *name)
 
 
 def _order(record: CellRecord) -> tuple[str, str, int]:

@@ -17,8 +17,8 @@ from larpbench.errors import LarpbenchError
 from larpbench.evaluation import bounds
 from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.metrics import list_quality
-from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.fingerprint import digest_file_once
+from larpbench.results.beyond import beyond_faults, column_intervals, concentration_faults
 from larpbench.results.record import CellRecord, Metric
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
 from larpbench.tasks import TASKS
@@ -49,9 +49,10 @@ def record_faults(record: CellRecord) -> tuple[str, ...]:
     found += [f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
     found += [
         f"{metric.name} counts {metric.n} playlists, and the record {record.counts.playlists}"
-        for metric in record.metrics
+        for metric in record.measured
         if metric.n != record.counts.playlists
     ]
+    found += beyond_faults(record)
     found += _draw_faults(record)
     found += _cost_faults(record)
     draws = record.draws.values.values() if record.draws else ()
@@ -82,7 +83,7 @@ def playlist_faults(record: CellRecord, path: Path) -> tuple[str, ...]:
         if record.playlists_sha256 and digest_file_once(path) != record.playlists_sha256:
             return (f"{path.name} is not the file that was written with it: its digest differs",)
         schema = parquet_schema(path)
-        wanted = [metric.name for metric in record.metrics if metric.name in schema]
+        wanted = [metric.name for metric in record.measured if metric.name in schema]
         frame = read_parquet(path, [next(iter(schema)), *_SIZES, *wanted])
     except (OSError, *TABLE_ERRORS) as error:
         return (f"{path.name} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}",)
@@ -92,7 +93,7 @@ def playlist_faults(record: CellRecord, path: Path) -> tuple[str, ...]:
     means = {name: float(values[name].mean()) for name in wanted}
     found = [
         f"{metric.name} is {metric.value:.6g}, and the mean over its playlists {means[metric.name]:.6g}"
-        for metric in record.metrics
+        for metric in record.measured
         if metric.name in means and not math.isclose(metric.value, means[metric.name], abs_tol=_TOLERANCE)
     ]
     return (*found, *(_bound_faults(record, values) if _is_built_in(record.cell.task) else ()))
@@ -206,11 +207,12 @@ def _count_faults(record: CellRecord, values: dict[str, np.ndarray]) -> Iterator
 
 
 def _interval_faults(record: CellRecord, frame: pl.DataFrame) -> Iterator[str]:
-    metrics = [metric for metric in record.metrics if metric.name in frame.columns and metric.ci_low is not None]
+    metrics = [metric for metric in record.measured if metric.name in frame.columns and metric.ci_low is not None]
     if not metrics:
         return
     stacked = np.stack([_numbers(frame[metric.name]) for metric in metrics], axis=1)
-    for metric, low, high in zip(metrics, *bootstrap_interval(stacked[None]), strict=True):
+    ends = column_intervals(stacked[None], [metric.name for metric in metrics])
+    for metric, low, high in zip(metrics, *ends, strict=True):
         stated = (metric.ci_low, metric.ci_high)
         if not np.allclose(np.array(stated, dtype=np.float64), (low, high), rtol=0, atol=_TOLERANCE):
             yield f"the interval of {metric.name} is {list(stated)}, and that of its playlists {[low, high]}"
@@ -226,11 +228,13 @@ def _ranking_faults(record: CellRecord, frame: pl.DataFrame) -> Iterator[str]:
     falls = flat.select((pl.col("scores").diff().over("row") <= 0).fill_null(value=True).all()).item()
     if not falls:
         yield "the scores of a list do not fall"
-    for name, metric in ((each.name, each) for each in record.metrics if _base(each) == "coverage"):
+    for name, metric in ((each.name, each) for each in record.measured if _base(each) == "coverage"):
         listed = flat.filter(pl.col("place") < _cutoff(metric))["ranked"].n_unique()
         share = listed / record.counts.tracks if record.counts else math.nan
         if not math.isclose(metric.value, share, abs_tol=_TOLERANCE):
             yield f"{name} is {metric.value:.6g}, and its lists hold {share:.6g} of all tracks"
+    cuts = ((k, flat.filter(pl.col("place") < k)["ranked"].value_counts()) for k in _cutoffs(record))
+    yield from concentration_faults(record, ((k, counts["count"].to_numpy()) for k, counts in cuts))
     if "heldout" not in frame.columns:
         return
     hidden = frame.select(pl.int_range(pl.len()).alias("row"), ranked=pl.col("heldout")).explode("ranked")

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from larpbench import storage
 from larpbench.errors import DataError, printable, schema_fault
+from larpbench.results.latex import to_latex
 from larpbench.results.sheet import Sheet, SheetCell
 
 _SCHEMA_VERSION = 1
@@ -44,33 +45,6 @@ def _markdown(sheet: Sheet) -> str:
     return f"{title}{body}\n\n{notes}\n"
 
 
-def to_latex(sheets: Sequence[Sheet]) -> str:
-    """Return LaTeX for the booktabs package: best bold, second best underlined."""
-    return "\n".join(map(_latex, sheets))
-
-
-def _latex(sheet: Sheet) -> str:
-    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}
-
-    def shown(cell: SheetCell) -> str:
-        text = marks[cell.place] % escape_latex(cell.text) if cell.text else ""
-        return text + (rf" {{\scriptsize {escape_latex(cell.small)}}}" if cell.small else "")
-
-    lines = [
-        rf"% {escape_latex(sheet.title)}",
-        rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in sheet.columns)}}}",
-        r"\toprule",
-        " & ".join(escape_latex(column.label) for column in sheet.columns) + r" \\",
-        r"\midrule",
-    ]
-    for place, row in enumerate(sheet.rows):
-        if row.kind == "bound" and (place == 0 or sheet.rows[place - 1].kind != "bound"):
-            lines.append(r"\midrule")
-        lines.append(" & ".join(map(shown, row.cells)) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", *(f"% {escape_latex(note)}" for note in sheet.notes), ""]
-    return "\n".join(lines)
-
-
 def to_csv(sheets: Sequence[Sheet]) -> str:
     """Return the long form of all sheets as one CSV: the columns of the first, then what others have beside them."""
     lines = [line for sheet in sheets for line in sheet.lines]
@@ -83,14 +57,28 @@ def to_csv(sheets: Sequence[Sheet]) -> str:
 
 def to_html(sheets: Sequence[Sheet]) -> str:
     """Return one self-contained page; every text from the data is escaped."""
+    return _rendered("tables.html", sheets)
+
+
+def to_html_part(sheets: Sequence[Sheet]) -> str:
+    """Return the tables as a part of a page, such as a notebook."""
+    return _rendered("part.html", sheets)
+
+
+def _rendered(template: str, sheets: Sequence[Sheet]) -> str:
     environment = Environment(loader=PackageLoader("larpbench.results"), autoescape=True, trim_blocks=True)
-    return environment.get_template("tables.html").render(sheets=sheets)
+    return environment.get_template(template).render(sheets=sheets)
 
 
 def to_json(sheets: Sequence[Sheet]) -> str:
     """Return all that the other formats show, and the numbers in full precision; what is empty is left out."""
-    tables = [_plain(sheet) for sheet in sheets]
-    return json.dumps({"schema_version": _SCHEMA_VERSION, "tables": tables}, indent=1, ensure_ascii=False) + "\n"
+    content = {"schema_version": _SCHEMA_VERSION, "tables": plain_tables(sheets)}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def plain_tables(sheets: Sequence[Sheet]) -> list[Any]:
+    """Return sheets as the JSON has them: mappings, lists, texts and numbers."""
+    return [_plain(sheet) for sheet in sheets]
 
 
 def _plain(part: Any) -> Any:  # noqa: ANN401 - any part of a sheet
@@ -153,10 +141,3 @@ def escape_markdown(text: str) -> str:
     for character in "\\`|<>*_[]":
         text = text.replace(character, f"\\{character}")
     return " ".join(printable(text).split())
-
-
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX shows as it is, on one line."""
-    table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\dag{}"}
-    table |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return " ".join("".join(table.get(character, character) for character in text).split())

@@ -16,6 +16,7 @@ from larpbench.datasets.splits.limited import first_playlists
 from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError, schema_fault
+from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
 from larpbench.recommenders.base import Scorer
@@ -133,6 +134,7 @@ class TaskResult:
         diagnostics: What kind of lists these are, column -> value; None where it is not defined.
         fit: What learning took, if the task learnt something.
         heldout: For each query the rows of `item_ids` that are to be found, so that a record can be recomputed.
+        context: What the items are, for measures beyond accuracy; None: there are none.
         query: What the queries are, in the singular.
     """
 
@@ -153,6 +155,7 @@ class TaskResult:
     diagnostics: Mapping[str, float | None] = field(default_factory=dict)
     fit: Fit | None = None
     heldout: Interactions | None = None
+    context: ListContext | None = None
     query: str = "playlist"
 
 
@@ -172,6 +175,8 @@ class Task(ABC, Generic[M]):
         limit: Of each split, only so many queries are read, for a smoke run; None: all.
         query: What is asked about, in the singular.
         item: What is ranked, in the singular.
+        ranks_tracks: Whether what is ranked are the tracks of the test split, so that a second encoder can tell how
+            similar they are.
         shown: Columns of its tables; rows are sorted by the first. Empty: all measures of quality.
         visible_groups: By how much of a query is visible, tables break down their first column; empty: they do not.
         default_encoders: What is tested if nobody says what.
@@ -190,6 +195,7 @@ class Task(ABC, Generic[M]):
     limit: int | None = None
     query: ClassVar[str] = "playlist"
     item: ClassVar[str] = "track"
+    ranks_tracks: ClassVar[bool] = False
     shown: ClassVar[tuple[str, ...]] = ()
     visible_groups: ClassVar[tuple[VisibleGroup, ...]] = ()
     default_encoders: tuple[str, ...] = DEFAULT_ENCODERS

@@ -135,6 +135,8 @@ def workplace(cli, tmp_path, library, request):
             add_own_data(folder, text, library)
         if page.stem in ("report", "results-schema"):
             add_results(cli, folder)
+        if page.stem == "runs":
+            (folder / "bench.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
         if page.stem == "hf-audio":
             write_hubert(folder / "FOLDER")
         return text

@@ -277,7 +277,7 @@ def test_a_column_is_named_in_the_encoder_or_by_an_option(cli, small, tmp_path):
         }
     first, second = found.values()
     assert first == second
-    assert first.keys() == {f"precomputed:{file}#good", "random"}
+    assert first.keys() == {"precomputed:v #1.parquet#good", "random"}
     other = cli("plan", "--dataset", small.folder / "small", "--encoders", f"precomputed:{file}#ones", "--json")
     assert json.loads(other.out)["cells"][0]["key"] not in first.values()
     for encoders, options, message in (

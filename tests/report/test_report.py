@@ -38,7 +38,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(results, tmp_path_factory):
-    return read_site(write_report(results, tmp_path_factory.mktemp("site") / "report").parent)
+    return read_site(write_report(results, tmp_path_factory.mktemp("site") / "report").page.parent)
 
 
 def test_every_row_of_every_table_is_on_the_leaderboard_and_has_a_page(site, results):

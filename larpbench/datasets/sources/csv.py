@@ -32,7 +32,7 @@ def build_csv(
     """Build a data set from a table of tracks and a table of playlists.
 
     Args:
-        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are ignored. None, or
+        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are kept. None, or
             the same file as `playlists`: that table has one row an entry, with the texts of its track.
         playlists: CSV or Parquet with ``playlist_id,track_id[,split,role]``, or a folder with one table a playlist.
         options: How to split and caption.
@@ -46,6 +46,7 @@ def build_csv(
         DataError: If a file cannot be read, lacks a column, contradicts itself, or has too many bad rows.
         UsageError: If an option makes no sense.
     """
+    options.drawn_rule()  # refuses options that contradict each other before anything is read
     read = read_playlist_tables(
         tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows
     )

@@ -1,13 +1,13 @@
 """The one split builder: tracks and playlists as whole numbers, by every rule, in bounded memory.
 
 By the rule ``playlists`` test takes its tracks first, then valid, then train (protocol rule 2); by the rule ``paper``
-train takes its tracks first. By the rule ``tracks`` every track is drawn to a split. By the rule ``given`` the source
-states the splits.
+train takes its tracks first. By the rule ``tracks`` every track is drawn to a split; by the rule ``date`` its date says
+which. By the rule ``given`` the source states the splits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,7 @@ class SplitBuilder:
         self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
         # The split a playlist is in, or was last tried for.
         self._tried = np.full(len(playlists), NO_SPLIT, dtype=np.int8)
+        self._tracks_first = rule.rule in ("tracks", "date")
         if rule.rule == "tracks":
             self._draw_tracks()
 
@@ -81,8 +82,8 @@ class SplitBuilder:
         return ~(self._taken if self._of_track is None else self._taken[self._of_track])
 
     def open_to(self, split: SplitName) -> np.ndarray:
-        """Return (n,) bool: the tracks that a split may take: those drawn to it, or those that are free."""
-        return self.owner == SPLITS.index(split) if self.rule.rule == "tracks" else self.free()
+        """Return (n,) bool: the tracks that a split may take: its own, if tracks come first, or those that are free."""
+        return self.owner == SPLITS.index(split) if self._tracks_first else self.free()
 
     def assign(self, split: SplitName, tracks: np.ndarray) -> None:
         """Give free tracks to a split; where artists are assigned, no other split gets any of theirs."""
@@ -94,6 +95,29 @@ class SplitBuilder:
         kind = "track" if self._of_track is None else "artist"
         places = rules.draw_places(self._names, self.rule.seed, self.rule.train_fraction or 0.0, kind)
         self.owner = places if self._of_track is None else places[self._of_track]
+
+    def take_periods(self, places: np.ndarray, left_out: Mapping[str, int]) -> None:
+        """Give every track to the split of its period (rule ``date``).
+
+        Where artists are assigned, each belongs to the last period in which there is a track of theirs.
+
+        Args:
+            places: (n,) int8 places in `SPLITS`, `NO_SPLIT` for tracks without one.
+            left_out: Reason -> number of the tracks without one.
+
+        Raises:
+            DataError: If a split has no track.
+        """
+        for split in reversed(SPLITS):
+            self.assign(split, np.flatnonzero((places == SPLITS.index(split)) & self.free()))
+            if not (self.owner == SPLITS.index(split)).any():
+                raise DataError(
+                    f"no track is left for {split}: every artist of its period has tracks of a later one",
+                    next_step="choose other boundaries, or leave out --artist-disjoint",
+                )
+        self.left_out |= left_out
+        later = int(((places != NO_SPLIT) & (self.owner == NO_SPLIT)).sum())
+        self._leave("tracks whose artist has tracks of a later split", later)
 
     def take_stated(self, splits: np.ndarray, of_tracks: pl.Series) -> None:
         """Take the splits that the source states, which agree with each other (rule ``given``).
@@ -125,7 +149,7 @@ class SplitBuilder:
             self.draw_train(self.rule.train_tracks)
             self.keep_train(places == _TRAIN, SHORTEST_TRAIN)
             return
-        if self.rule.rule != "tracks" and len(np.unique(places)) == 1:
+        if not self._tracks_first and len(np.unique(places)) == 1:
             # A track that nobody has put into a playlist is a candidate like any other: it follows the playlists.
             unlisted = self.playlists.times_held(len(self.owner)) == 0
             self.assign(SPLITS[places[0]], np.flatnonzero(unlisted & self.free()))
@@ -221,16 +245,19 @@ class SplitBuilder:
         """Return all playlists that were taken, and count what is in no split.
 
         Raises:
-            DataError: If there is none.
+            DataError: If there is none, or none of test where its tracks are those of a period.
         """
-        if not self._kept:
+        kept = np.concatenate([np.empty(0, dtype=np.int8), *(splits for _, splits, *_ in self._kept)])
+        of_what = "its own split" if not len(kept) else "test" if self.rule.rule == "date" and _TEST not in kept else ""
+        if of_what:
             all_test = ", or use --train-fraction 0 to put every playlist in test"
             raise DataError(
-                f"no playlist has {self.rule.min_length} tracks of its own split",
+                f"no playlist has {self.rule.min_length} tracks of {of_what}",
                 where="playlists",
                 next_step="lower --min-length" + (all_test if self.rule.train_fraction else ""),
             )
-        self._leave("tracks that no split holds", int((self.owner == NO_SPLIT).sum()))
+        if not self._tracks_first:
+            self._leave("tracks that no split holds", int((self.owner == NO_SPLIT).sum()))
         self._count_entries()
         rows, splits, lengths, tracks = map(np.concatenate, zip(*self._kept, strict=True))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

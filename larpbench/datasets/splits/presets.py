@@ -37,12 +37,13 @@ PAPER = {
 }
 PROTOCOL = {
     "mpd": Sizes(min_length=5),
+    "tables": Sizes(min_length=5),
     "lfm": Sizes(100_000, 500, 1_000, 31, 99),  # a whole listening history is no playlist, and all of them no test
 }
 
 
 def split_rule(
-    collection: Literal["mpd", "lfm"],
+    collection: Literal["mpd", "lfm", "tables"],
     sizes: Sizes,
     *,
     drawn: Literal["tracks", "playlists"] | None = None,
@@ -53,7 +54,7 @@ def split_rule(
     """Return how a collection is split.
 
     Args:
-        collection: Which one.
+        collection: Which one; ``tables`` is the user's own, for which there is no paper.
         sizes: What the user wants otherwise.
         drawn: The rule that the user wants; None: ``tracks`` where shares of all playlists are drawn, ``playlists``
             where numbers are.

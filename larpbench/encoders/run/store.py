@@ -83,6 +83,7 @@ class EmbeddingStore:
         self.checkpoints = checkpoints or root.parent / "checkpoints"
         self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
         self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
+        self._keyed: list[tuple[object, EncoderSpec]] = []
 
     def folder(self, spec: EncoderSpec, key: str) -> Path:
         """Return the folder of an encoder's vectors, given their key."""
@@ -140,6 +141,9 @@ class EmbeddingStore:
             spec = replace(spec, inputs=inputs)
         if not spec.unkeyed:
             return spec
+        call = (spec.factory, spec.card, dataset.manifest.fingerprint, split_names, seeds)
+        if known := next((each for earlier, each in self._keyed if earlier == call), None):
+            return replace(known, label=spec.label)  # it is also a part of another encoder
         running = replace(spec, unkeyed=False)
         found: dict[tuple[int, SplitName], tuple[np.ndarray, Cost]] = {}
         for seed in seeds if spec.card.stochastic else seeds[:1]:
@@ -153,6 +157,7 @@ class EmbeddingStore:
         keyed = replace(running, digest=lambda context, argument: digests[context.seed])
         for (seed, name), vectors in found.items():
             self._in_memory[self.keys.embedding(keyed, dataset, dataset.split(name), seed)] = vectors
+        self._keyed.append((call, keyed))
         return keyed
 
     def embed(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> StoredEmbeddings:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from larpbench.datasets.schema import Interactions
 from larpbench.evaluation import bounds
 from larpbench.evaluation.arithmetic import check_scores
+from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec, find_hits, ideal_gain, list_quality
 from larpbench.tasks.artist_similarity.queries import ArtistQueries
 from larpbench.tasks.base import Fit, TaskResult
@@ -97,6 +99,9 @@ def score(queries: ArtistQueries, vectors: np.ndarray, fit: Fit | None = None) -
         left_out=queries.left_out,
         fit=fit,
         heldout=queries.hidden,
+        context=ListContext(
+            Interactions(queries.hidden.playlist_ids, np.arange(len(queries.places) + 1), queries.places)
+        ),
         query="artist",
     )
 

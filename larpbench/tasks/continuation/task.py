@@ -9,6 +9,7 @@ import numpy as np
 from larpbench import progress
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.evaluation.arithmetic import check_scores
+from larpbench.evaluation.beyond.measures import track_context
 from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.diagnostics import hubness, same_artist_share
 from larpbench.evaluation.metrics import CUTOFFS, LIST_LENGTH, METRICS, find_hits, per_playlist
@@ -26,6 +27,7 @@ class ContinuationTask(Task[Recommender]):
     protocol = "cold-start-v1"
     metrics = METRICS
     splits: tuple[SplitName, ...] = ("test",)
+    ranks_tracks = True
     shown = tuple(f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTOFFS)
 
     def execute(
@@ -57,6 +59,7 @@ class ContinuationTask(Task[Recommender]):
             left_out=queries.left_out,
             diagnostics=_diagnostics(lists, hits, queries),
             heldout=queries.heldout,
+            context=track_context(dataset, queries.seeds),
         )
 
 

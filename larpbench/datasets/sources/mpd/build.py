@@ -11,24 +11,40 @@ import polars as pl
 
 from larpbench import progress, storage
 from larpbench.datasets.build import DatasetOptions, build_dataset
-from larpbench.datasets.catalogue import DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.files import already_built
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
-from larpbench.datasets.schema import Manifest, SplitName
+from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.mpd.pieces import Pieces
 from larpbench.datasets.sources.mpd.slices import SliceSource, open_slices, parse_slice, unzipped
-from larpbench.datasets.splits import rules
-from larpbench.datasets.splits.builder import SHORTEST_TRAIN, SplitBuilder
+from larpbench.datasets.splits.drawing import draw
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
 from larpbench.storage import storage_errors
 
+LICENCE = "Million Playlist Dataset: research only, not commercial, not to be passed on (Spotify's terms)"
 MPD = DatasetSource(
     "mpd",
     "the Million Playlist Dataset, from your own copy",
     build="larpbench dataset build mpd --source spotify_million_playlist_dataset.zip --preset paper",
+    card=DatasetCard(
+        content="1,000,000 playlists of Spotify users (2010 to 2017), 66,346,428 entries, 2,262,292 tracks, 295,860 "
+        "artists, 734,684 albums; titles, artists and albums, no audio",
+        where="aicrowd.com, Spotify Million Playlist Dataset Challenge (an account is needed): "
+        "spotify_million_playlist_dataset.zip, and the challenge set",
+        licence=LICENCE,
+        size="5.4 GB zipped, read as it is (about 33 GB of JSON); about 7 minutes of CPU time and 1.7 GB of memory to "
+        "build all of it",
+        paper="C.-W. Chen et al., RecSys Challenge 2018: Automatic Music Playlist Continuation, RecSys 2018",
+        without=(
+            *OTHER_DATA,
+            "listening logs and vectors of audio encoders that need no account, as tables for build csv and for "
+            "precomputed: Music4All-Onion (zenodo.org, record 15394646), Yambda (huggingface.co, yandex/yambda)",
+            "text encoders (tfidf, bert) need no audio; Spotify gives new applications no previews since November 2024",
+        ),
+        page="docs/datasets/mpd.md",
+    ),
 )
-LICENCE = "Million Playlist Dataset: research only, not commercial, not to be passed on (Spotify's terms)"
 NOTE = (
     "The split of the Million Playlist Dataset is a seeded draw of our own: which playlists a paper drew is published "
     "nowhere, so its numbers cannot be reproduced to the digit."
@@ -60,8 +76,7 @@ def build_mpd(source: Path, options: DatasetOptions, output: Path, challenge: Pa
             if (done := already_built(output, recipe, options.rule)) is not None:
                 return done
             raw, n_challenge = _raw_dataset(slices, challenge, work)
-            assign = partial(_assign, n_challenge=n_challenge)
-            return build_dataset(raw, options, output, assign=assign, recipe=recipe)
+            return build_dataset(raw, options, output, assign=partial(draw, apart=n_challenge), recipe=recipe)
 
 
 def _stamp(path: Path | None) -> list[int]:
@@ -133,33 +148,3 @@ def _gaps(missing: tuple[tuple[int, int], ...], most: int = 3) -> str:
     shown = ", ".join(f"{first} to {last}" for first, last in missing[:most])
     more = f" and {len(missing) - most} more gaps" if len(missing) > most else ""
     return f"Slices are missing from this copy of the data set: playlists {shown}{more}."
-
-
-def _assign(builder: SplitBuilder, n_challenge: int) -> None:
-    """Assign the splits; the last `n_challenge` playlists are those of the challenge set."""
-    rule, playlists = builder.rule, builder.playlists
-    if rule.rule != "paper" and rule.train_fraction is not None:
-        builder.draw_shares(n_challenge)
-        return
-    own = len(playlists) - n_challenge
-    order = np.argsort(rules.uniforms(rule.seed, names=playlists.ids), kind="stable")
-    of_slices, of_challenge = order[order < own], order[order >= own]
-    for_train = np.arange(len(playlists)) < own
-
-    def take(split: SplitName, count: int | None) -> None:
-        rows = of_challenge if split == "test" and n_challenge else of_slices[for_train[of_slices]]
-        for_train[builder.take(split, iter(rows.tolist()), count)] = False
-
-    if rule.rule == "paper":
-        builder.draw_train(rule.train_tracks or 0)
-        take("valid", rule.valid_playlists)
-        take("test", rule.test_playlists)
-    else:
-        take("test", rule.test_playlists)
-        take("valid", rule.valid_playlists)
-        if rule.train_tracks is None:
-            builder.assign("train", np.flatnonzero(builder.free()))
-            builder.keep_train(for_train, rule.min_length or 1)
-            return
-        builder.draw_train(rule.train_tracks)
-    builder.keep_train(for_train, SHORTEST_TRAIN)

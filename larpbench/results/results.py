@@ -1,0 +1,174 @@
+"""Results in Python: the tables of a folder, and what a notebook or a paper makes of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, overload
+
+import polars as pl
+
+from larpbench import storage
+from larpbench.errors import MissingPartError, UsageError
+from larpbench.results.compare import EncoderComparison, compare_encoders
+from larpbench.results.rows import Table
+from larpbench.results.sheet import NOT_APPLICABLE
+from larpbench.results.store import playlists_path, record_path
+from larpbench.results.table import read_tables
+from larpbench.results.writers import to_html_part
+from larpbench.tasks.base import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TEXT = ("task", "dataset", "encoder", "recommender", "metric", "group", "licence")
+_NUMBERS = ("value", "ci_low", "ci_high", "chance", "ceiling")
+
+
+class Results(Sequence[Table]):
+    """The tables of a results folder, one a task and data set.
+
+    Args:
+        tables: The tables.
+        folder: Where their records lie.
+        temporary: The temporary folder that this is, which goes with the object; None if it stays.
+    """
+
+    def __init__(self, tables: Sequence[Table], folder: Path, temporary: TemporaryDirectory[str] | None = None) -> None:
+        self.tables = tuple(tables)
+        self.folder = folder
+        self._temporary = temporary
+
+    @overload
+    def __getitem__(self, index: int) -> Table: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Table]: ...
+
+    def __getitem__(self, index: int | slice) -> Table | Sequence[Table]:
+        """Return a table, or some of them."""
+        return self.tables[index]
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Results) and self.tables == other.tables
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        where = "in a temporary folder: save(folder) keeps them" if self._temporary else f"in {self.folder}"
+        return f"<Results: {'; '.join(map(repr, self.tables)) or 'no tables'}; {where}>"
+
+    def _repr_html_(self) -> str:
+        return to_html_part([table.sheet() for table in self.tables])
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the long table: one line a cell and metric, as ``larpbench table --format csv`` prints it.
+
+        Returns:
+            Columns task, dataset, encoder, recommender, seed, metric, value, ci_low, ci_high, chance, ceiling, n, group
+            and licence; null where a number does not apply.
+        """
+        lines = [line for table in self.tables for line in table.sheet().lines]
+        schema: dict[str, Any] = dict.fromkeys(line_names(lines), pl.String)
+        schema |= {name: pl.Float64 for name in _NUMBERS if name in schema}
+        schema |= {name: pl.Int64 for name in ("seed", "n") if name in schema}
+        return pl.DataFrame([{name: _value(line.get(name)) for name in schema} for line in lines], schema=schema)
+
+    def to_pandas(self) -> Any:  # noqa: ANN401 - pandas may not be installed
+        """Return what `to_polars` does as a frame of pandas.
+
+        Raises:
+            MissingPartError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingPartError("pandas is not installed", next_step="pip install pandas") from error
+        frame = self.to_polars()
+        return pd.DataFrame({name: frame[name].to_list() for name in frame.columns})
+
+    def compare(self, first: str, second: str) -> EncoderComparison:
+        """Compare two encoders on the same playlists: paired differences, intervals, p-values and effect sizes.
+
+        Raises:
+            UsageError: If one has no results, or they were never tested alike.
+        """
+        return compare_encoders(self.tables, first, second, str(self.folder))
+
+    def plot(self, metric: str | None = None) -> Figure:
+        """Return a figure of the intervals of all rows, with chance and ceiling.
+
+        Args:
+            metric: Which metric; default: the first of each table.
+
+        Raises:
+            UsageError: If no table has it.
+        """
+        from larpbench.results.intervals import interval_figure
+
+        shown = [table for table in self.tables if metric is None or metric in table.columns]
+        if not shown:
+            there = dict.fromkeys(column for table in self.tables for column in table.columns)
+            raise UsageError(f"no table shows {metric!r}", allowed=", ".join(there) or "nothing: there are no tables")
+        return interval_figure(shown, metric)
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the records of all tables, with the lists of each playlist, to a new or empty folder.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UsageError: If the folder holds something.
+            StorageError: If it cannot be written.
+        """
+        output = Path(folder)
+        with storage.staging_folder(output) as target:
+            for table in self.tables:
+                for row in table.rows:
+                    for path, record in zip(row.files, row.records, strict=True):
+                        place = record_path(target, Cell(**record.cell.model_dump()), record.key)
+                        place.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(path, place)
+                        if playlists_path(path).is_file():
+                            shutil.copyfile(playlists_path(path), playlists_path(place))
+            storage.put_in_place_once(target, output)
+        return output
+
+
+def load_results(output: str | Path) -> Results:
+    """Return the results of a folder.
+
+    Raises:
+        DataError: If there are no results, or some cannot be used, naming them.
+    """
+    return Results(read_tables(Path(output)), Path(output))
+
+
+def compare(results: Results | str | Path, first: str, second: str) -> EncoderComparison:
+    """Compare two encoders on the same playlists; see `Results.compare`.
+
+    Args:
+        results: Results, or their folder.
+        first: First encoder, as named in the table.
+        second: Second encoder.
+    """
+    found = results if isinstance(results, Results) else load_results(results)
+    return found.compare(first, second)
+
+
+def line_names(lines: Sequence[Any]) -> list[str]:
+    """Return the columns of a long table: those of the first line, then what others have beside them."""
+    return list(dict.fromkeys(name for line in lines for name in line))
+
+
+def _value(cell: object) -> object:
+    return None if cell in ("", NOT_APPLICABLE) else cell
