@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.made_results import write_results
+from support.sliced_world import TRACKS, build_sliced_world
 from support.small_data import random_tables
 
-from larpbench import load_dataset, load_results, plan, run
-from larpbench.datasets.assemble import BuildOptions
-from larpbench.datasets.sources.csv import build_csv
+from larpbench import load_dataset, load_results
 from larpbench.errors import DataError, UnknownNameError, UsageError
 from larpbench.evaluation.metrics import discounts, ideal_gain
 from larpbench.results.slices.answers import read_answers
@@ -29,46 +28,10 @@ from larpbench.results.slices.values import NONE, OTHER, group_values
 from larpbench.results.store import read_playlist_values
 from larpbench.table_files import read_parquet
 
-TRACKS = 120
-GENRES = ["pop", "rock", "<b>x</b> & $y_|\x07"]
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A tested data set: an encoder that knows playlists of pop alone, and a random one with two seeds."""
-    folder = tmp_path_factory.mktemp("slices")
-    rng = np.random.default_rng(3)
-    tables = random_tables(folder / "tables", tracks=TRACKS, playlists=60, seed=5)
-    entries = pl.read_csv(tables.playlists)
-    genre = np.array([GENRES[n % 3] for n in range(TRACKS)])
-    vectors = rng.normal(size=(TRACKS, 60)) * 1e-3
-    for p, (_, tracks) in enumerate(entries.group_by("playlist_id", maintain_order=True)):
-        rows = np.array([int(name[1:]) for name in tracks["track_id"]])
-        vectors[rows[genre[rows] == "pop"], p] += 1
-    ids = [f"t{number:05d}" for number in range(TRACKS)]
-    np.savez(folder / "pop.npz", ids=np.array(ids), embeddings=vectors.astype(np.float32))
-    pl.read_csv(tables.tracks).with_columns(
-        genre=pl.Series(genre),
-        all=pl.lit("all"),
-        tags=pl.Series([["a", "b"] if n % 4 else ["b"] if n % 8 else None for n in range(TRACKS)]),
-        release_year=pl.Series([1960 + n % 50 for n in range(TRACKS)]),
-        tempo=pl.Series([n / 7 for n in range(TRACKS)]),
-        live=pl.Series([bool(n % 2) for n in range(TRACKS)]),
-        label=pl.Series([f"label {n % 40:02d}" for n in range(TRACKS)]),
-        popularity=pl.Series([n % 2 for n in range(TRACKS)]),
-        rare=pl.Series(["rare" if n < 3 else None for n in range(TRACKS)]),
-        artist=pl.when(pl.int_range(pl.len()) % 10 > 0).then(pl.col("artist")),
-    ).write_parquet(folder / "tracks.parquet")
-    moods = pl.col("playlist_id").str.tail(1).replace_strict({str(n): f"mood {n % 2}" for n in range(10)})
-    entries.with_columns(mood=moods).write_csv(folder / "playlists.csv")
-    data = build_csv(
-        folder / "tracks.parquet", folder / "playlists.csv", BuildOptions("data", "a test", "none"), folder / "data"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LARPBENCH_HOME", str(folder / "home"))
-        names = [f"precomputed:{folder / 'pop.npz'}", "random"]
-        run(plan(data, encoders=names, seeds=2, output=folder / "results"))
-    return folder
+    return build_sliced_world(tmp_path_factory.mktemp("slices"))
 
 
 def sliced(world, by):

@@ -32,8 +32,9 @@ def build_csv(
     """Build a data set from a table of tracks and a table of playlists.
 
     Args:
-        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are kept. None, or
-            the same file as `playlists`: that table has one row an entry, with the texts of its track.
+        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are kept, see
+            `larpbench.datasets.columns`. None, or the same file as `playlists`: that table has one row an entry, with
+            the texts of its track.
         playlists: CSV or Parquet with ``playlist_id,track_id[,split,role]``, or a folder with one table a playlist.
         options: How to split and caption.
         output: Folder to write.
