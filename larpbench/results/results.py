@@ -151,7 +151,7 @@ def load_results(output: str | Path, view: View = USUAL, everything: bool = Fals
     Args:
         output: The folder.
         view: Which metrics the tables show, in which order, with how many digits.
-        everything: Whether rows that failed stand in the tables, and superseded results in rows and tables of their own.
+        everything: Whether rows that failed, and superseded results, stand in tables, too.
 
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
