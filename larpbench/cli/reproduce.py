@@ -84,6 +84,10 @@ def reproduce(
         results, output = output, None
         written_options.append("results")
     registry.require_read(chosen, written_options)
+    for note in registry.partly_read(
+        chosen, [name for name in written_options if name in ("encoders", "recommenders")]
+    ):
+        report(f"note: {note}")
     if to and output:
         raise UsageError("--to and --output both name the folder of the tables and figures", allowed="--output alone")
     if to:

@@ -83,6 +83,15 @@ def require_read(targets: Collection[str], options: Collection[str]) -> None:
             )
 
 
+def partly_read(targets: Collection[str], options: Collection[str]) -> list[str]:
+    """Return a note for each option that some of the targets do not depend on."""
+    notes = []
+    for name in options:
+        if others := [target for target in targets if name not in _TARGETS[target].reads]:
+            notes.append(f"{_option(name)} changes nothing of {', '.join(others)}")
+    return notes
+
+
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 

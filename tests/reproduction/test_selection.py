@@ -104,8 +104,9 @@ def test_own_rows_stand_beside_all_that_the_paper_has(reproduce, heard, tmp_path
 
 def test_figures_of_some_encoders(reproduce, heard, tmp_path):
     own = f"mine=precomputed:{heard.folder.parent / 'mine.npz'}"
-    done = reproduce("figure3", "figure5", "--encoders", f"larp-wtc,{own}", "--seeds", "1")
+    done = reproduce("table1", "figure3", "figure5", "--encoders", f"larp-wtc,{own}", "--seeds", "1")
     assert done.code == 2
+    assert "note: --encoders changes nothing of table1\n" in done.err
     assert "error: figure5: figure5 shows recall over epochs, and mine is not trained" in done.err
     with (tmp_path / "made" / "figure3.csv").open() as stream:
         assert {line["encoder"] for line in csv.DictReader(stream)} == {"larp-wtc", "mine"}
