@@ -21,20 +21,28 @@ larpbench describe encoder tfidf
 
 larpbench describe recommender itemknn
 
-larpbench describe encoder precomputed --json"""
+larpbench describe encoder precomputed --json
+
+larpbench describe dataset mpd
+
+larpbench describe dataset my-data"""
 
 
-Kind = Literal["encoder", "recommender", "task"]
+Kind = Literal["encoder", "recommender", "task", "dataset"]
+_SENTENCES = ("options", "without", "splits", "left_out", "notes")
+"""Facts with one sentence a line."""
 
 
 def describe(
     kind: Annotated[Kind, typer.Argument(help="Kind of the name.")],
-    name: Annotated[str, typer.Argument(help="Name, as in larpbench list.")],
+    name: Annotated[str, typer.Argument(help="Name, as in larpbench list, or the folder of a data set.")],
     as_json: options.Json = False,
 ) -> None:
-    """Describe an encoder, a recommender or a task.
+    """Describe an encoder, a recommender, a task or a data set.
 
-    For an encoder, this is its card: inputs, weights, licences, training data, verification and status.
+    For an encoder, this is its card: inputs, weights, licences, training data, verification and status. For a data set
+    (also a folder), this is what it holds, where to get it, its licence, its size, the command that builds it, what can
+    be done without it, and, once it is built, its splits.
     """
     facts = _FACTS[kind](name)
     if as_json:
@@ -42,7 +50,7 @@ def describe(
         return
     width = max(map(len, facts))
     for key, value in facts.items():
-        apart = key == "options" and isinstance(value, list)  # sentences, one a line
+        apart = key in _SENTENCES and isinstance(value, list)
         between = "\n" + " " * (width + 2) if apart else ", "
         shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
@@ -124,4 +132,11 @@ def _task(name: str) -> dict[str, object]:
     }
 
 
-_FACTS = {"encoder": _encoder, "recommender": _recommender, "task": _task}
+@aside()
+def _dataset(name: str) -> dict[str, object]:
+    from larpbench.cli.describe_dataset import about
+
+    return about(name)
+
+
+_FACTS = {"encoder": _encoder, "recommender": _recommender, "task": _task, "dataset": _dataset}

@@ -22,10 +22,12 @@ larpbench reproduce table3 figure5 --dataset demo
 
 larpbench reproduce table4 --dataset lfm --trained-on mpd --size paper
 
+larpbench reproduce table2 --dataset mpd --encoders larp,mine=precomputed:vectors.npz --recommenders itemknn --seeds 1
+
 larpbench reproduce table1 --json
 
 larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz"""
-_READ_BY_TARGETS = ("encoders", "protocol", "trained_on", "size", "seeds", "budget", "results")
+_READ_BY_TARGETS = ("encoders", "recommenders", "protocol", "trained_on", "size", "seeds", "budget", "results")
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
 _RESULTS = Path("results")
 
@@ -53,15 +55,20 @@ def reproduce(
     to: Annotated[Path | None, typer.Option("--to", hidden=True)] = None,
     protocol: options.Protocol = None,
     encoders: Annotated[
-        str, typer.Option(help="Artist similarity: encoders to compare; default: those of the paper.")
-    ] = "",
+        str,
+        typer.Option(help="Rows to run: names separated by commas, also your own; default stands for the paper's."),
+    ] = "default",
+    recommenders: Annotated[
+        str,
+        typer.Option(help="Recommenders to run, in the same way; artist similarity: graph networks, gnn-sage-2."),
+    ] = "default",
     as_json: options.Json = False,
 ) -> None:
     """Reproduce the papers' tables and figures on a data set.
 
     Published numbers stand beside those of the data set. Missing cells are run, and cells with a result are kept. Each
-    table is written as Markdown, CSV, LaTeX and JSON, each figure as SVG, PNG and the numbers in it. An option that no
-    target reads is refused.
+    table is written as Markdown, CSV, LaTeX and JSON, each figure as SVG, PNG and the numbers in it. What was not
+    run is reported with the reason. An option that no target reads is refused.
     """
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.errors import LarpbenchError, UsageError
@@ -77,6 +84,10 @@ def reproduce(
         results, output = output, None
         written_options.append("results")
     registry.require_read(chosen, written_options)
+    for note in registry.partly_read(
+        chosen, [name for name in written_options if name in ("encoders", "recommenders")]
+    ):
+        report(f"note: {note}")
     if to and output:
         raise UsageError("--to and --output both name the folder of the tables and figures", allowed="--output alone")
     if to:
@@ -107,7 +118,8 @@ def reproduce(
         (results or _RESULTS).absolute(),
         report,
         protocol,
-        tuple(options.names(encoders)) if encoders else (),
+        tuple(options.names(encoders)),
+        tuple(options.names(recommenders)),
     )
     folder = output or to or Path("reproduced") / data.name
     failed: list[LarpbenchError] = []

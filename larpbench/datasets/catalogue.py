@@ -16,6 +16,29 @@ from larpbench.streams import aside
 
 
 @dataclass(frozen=True)
+class DatasetCard:
+    """What a user should know of a data set before building it, for ``larpbench describe dataset``.
+
+    Attributes:
+        content: What it holds, with numbers.
+        where: Where it is had.
+        licence: What may be done with it.
+        size: What it takes to download, store and build.
+        paper: Who published it, and where; empty if nobody did.
+        without: What can be done today without it, a sentence each.
+        page: Its page in the documentation.
+    """
+
+    content: str
+    where: str
+    licence: str
+    size: str
+    paper: str = ""
+    without: tuple[str, ...] = ()
+    page: str = ""
+
+
+@dataclass(frozen=True)
 class DatasetSource:
     """A data set with a name: what the registry of data sets holds.
 
@@ -25,14 +48,23 @@ class DatasetSource:
         load: Function without arguments that returns the `Dataset` and makes it on first use, or its address
             ``module:attribute``. None: the data set is read from the home folder, where `build` has put it.
         build: The command that makes it first, where it cannot be made without the user's own files.
+        card: What is known of it beforehand.
     """
 
     name: str
     summary: str
     load: str | Callable[[], Dataset] | None = None
     build: str | None = None
+    card: DatasetCard | None = None
 
 
+OTHER_DATA = (
+    "the embedded data set, to try every command: larpbench run",
+    "your own playlists or listening logs: larpbench dataset build csv --tracks T --playlists P --output DIR (CSV or "
+    "Parquet; playlists exported from Spotify by Exportify are read as they are)",
+    "your own music library: larpbench dataset build folder --audio DIR --playlists DIR --output DIR",
+)
+"""What needs no published collection."""
 DATASETS: Registry[DatasetSource] = Registry(
     "dataset",
     DatasetSource,
@@ -117,17 +149,24 @@ def load_dataset(name: str | Path) -> Dataset:
         MissingPartError: If it comes from a plug-in that cannot be loaded, or has to be built first.
         DataError: If it is damaged.
     """
-    folder = Path(name)
     if isinstance(name, str) and name in DATASETS.names():
         dataset = load_source(DATASETS.get(name))
         if not DATASETS.origin(name).built_in:
             _require_rules(dataset)
         return dataset
-    if _is(Path.is_file, folder / MANIFEST):
-        return read_dataset(folder)
+    return read_dataset(find_folder(name))
+
+
+def find_folder(name: str | Path) -> Path:
+    """Return the folder of a data set that no registry knows: itself, or one of that name in the home folder.
+
+    Raises:
+        UnknownNameError: If there is no such folder.
+    """
+    folder = Path(name)
     named = datasets_folder() / storage.slug(str(name))
-    if (named / MANIFEST).is_file():
-        return read_dataset(named)
-    if _is(Path.is_dir, folder):
-        return read_dataset(folder)  # says what is missing
-    raise UnknownNameError("dataset", str(name), list_datasets())
+    if not _is(Path.is_file, folder / MANIFEST) and (named / MANIFEST).is_file():
+        return named
+    if not _is(Path.is_dir, folder):
+        raise UnknownNameError("dataset", str(name), list_datasets())
+    return folder  # reading it says what is missing

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import progress, storage
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.errors import UsageError
 from larpbench.report.charts import bar, histogram, scale_of
 from larpbench.report.comparisons import MOST, Group, read_groups
@@ -19,6 +20,8 @@ from larpbench.report.filters import leaderboard_choices, tokens_of
 from larpbench.report.playlists import MOST_ROWS, SHOWN, Browser, read_browsers
 from larpbench.report.rendering import Pages
 from larpbench.report.reproduced import PaperTable, read_reproduced
+from larpbench.report.slices import MOST_COLUMNS, SlicedSection, read_slices
+from larpbench.report.slices import MOST_ROWS as MOST_SLICED
 from larpbench.results.rows import FEW_HITS
 
 MARK = "report.json"
@@ -35,6 +38,7 @@ class Content:
         groups: Encoders that are compared in pairs.
         plots: Cost against quality.
         browsers: Queries and their lists.
+        slices: The tables' slices.
         reproduced: The papers' tables and figures.
     """
 
@@ -42,6 +46,7 @@ class Content:
     groups: Sequence[Group]
     plots: Sequence[CostPlot]
     browsers: Sequence[Browser]
+    slices: Sequence[SlicedSection]
     reproduced: Sequence[PaperTable]
 
 
@@ -59,7 +64,8 @@ def write_report(
     Args:
         results: The results folder.
         output: Folder of the report; an earlier report in it is replaced.
-        datasets: Names or folders of data sets that the records' own names do not lead to: for titles and hits.
+        datasets: Names or folders of data sets that the records' own names do not lead to: for titles, hits and
+            slices.
         playlists: Playlists of each table whose lists are shown.
         reproduced: Folder that ``larpbench reproduce --output`` wrote.
         everything: Whether rows that failed, and superseded results, are shown.
@@ -73,15 +79,18 @@ def write_report(
         StorageError: If it cannot be written.
     """
     _refuse_others(output)
-    with progress.stage("report", 5, "parts") as advance:
+    with progress.stage("report", 6, "parts") as advance:
         sections = read_sections(results, everything)
         advance(1)
         groups = read_groups(sections)
         advance(1)
-        browsers = read_browsers(sections, datasets, playlists)
+        loaded = [load_dataset(each) for each in datasets]
+        browsers = read_browsers(sections, loaded, playlists)
+        advance(1)
+        slices = read_slices(sections, loaded)
         advance(1)
         found = read_reproduced(reproduced) if reproduced else []
-        content = Content(sections, groups, cost_plots(sections), browsers, found)
+        content = Content(sections, groups, cost_plots(sections), browsers, slices, found)
         advance(1)
         with storage.staging_folder(output) as folder:
             _write_pages(folder, content)
@@ -117,6 +126,7 @@ def _is_report(folder: Path) -> bool:
 def _write_pages(folder: Path, content: Content) -> None:
     menu = {"index.html": "Leaderboard"}
     menu |= {"compare.html": "Compare"} if content.groups else {}
+    menu |= {"slices.html": "Slices"} if content.slices else {}
     menu |= {"costs.html": "Cost and quality"} if content.plots else {}
     menu |= {"playlists.html": "Lists"} if content.browsers else {}
     menu |= {"reproduced.html": "Papers' tables"} if content.reproduced else {}
@@ -131,6 +141,11 @@ def _write_pages(folder: Path, content: Content) -> None:
         pages.write("compare.html", "comparisons.html", groups=content.groups)
     for group in content.groups:
         pages.write(f"compare/{group.page}", "comparison.html", scripted=True, group=group, most=MOST)
+    if content.slices:
+        pages.write("slices.html", "slices.html", slices=content.slices, most_columns=MOST_COLUMNS)
+    for sliced in content.slices:
+        for page in sliced.pages:
+            pages.write(f"slices/{page.name}", "slice.html", sliced=sliced, page=page, most=MOST_SLICED, bar=bar)
     if content.plots:
         pages.write("costs.html", "costs.html", scripted=True, plots=content.plots)
     if content.browsers:

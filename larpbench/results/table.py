@@ -14,7 +14,7 @@ from larpbench.datasets.schema import tested_digest
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.fingerprint import digest
-from larpbench.results.beyond import by_one_encoder, column_intervals
+from larpbench.results.beyond import by_one_encoder, column_intervals, require_measured
 from larpbench.results.notes import facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Omissions, Row, Score, Table, descriptive_metrics, task_of
@@ -179,6 +179,7 @@ def _require_known(records: Sequence[CellRecord], view: View) -> None:
     """Refuse metrics that no result holds; where all results failed there are none to compare with."""
     held = {metric.name: None for record in records for metric in record.measured}
     unknown = [name for name in (*view.metrics, view.sort) if name and name not in held]
+    require_measured(records, unknown)
     if held and unknown:
         raise UnknownNameError(
             "metric", unknown[0], held, next_step="choose metrics that the results hold, or run the cells anew"

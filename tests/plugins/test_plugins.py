@@ -385,3 +385,25 @@ def test_playlists_of_a_plugin_keep_the_rules_or_are_refused(
     assert refused.code == 2
     assert "track_ids shared by train and test: 2" in refused.err
     assert "Traceback" not in refused.err
+
+
+def test_a_data_set_of_a_plugin_is_described_with_what_it_says_of_itself(plugins: Any, command_line: Any) -> None:
+    card = 'DatasetCard("four genres", "in the package", "CC0-1.0", "1 MB", without=("nothing else has them",))'
+    source = (
+        "from larpbench.datasets.catalogue import DatasetCard, DatasetSource\n"
+        'BARE = DatasetSource("bare", "somebody\'s", "nowhere:load")\n'
+        f'WITH_CARD = DatasetSource("with-card", "somebody\'s", "nowhere:load", card={card})\n'
+    )
+    names = {"bare": "described:BARE", "with-card": "described:WITH_CARD"}
+    plugins.add("dist-described", names, {"described": source}, group="larpbench.datasets")
+    bare = json.loads(command_line("describe", "dataset", "bare", "--json").out)
+    assert (bare["summary"], bare["status"], bare["content"]) == ("somebody's", "made on first use", None)
+    assert "dist-described 1.0" in bare["origin"]
+    whole = json.loads(command_line("describe", "dataset", "with-card", "--json").out)
+    assert (whole["content"], whole["licence"], whole["without"]) == (
+        "four genres",
+        "CC0-1.0",
+        ["nothing else has them"],
+    )
+    rows = json.loads(command_line("list", "datasets", "--json").out)
+    assert next(row for row in rows if row["name"] == "bare")["next"] == "larpbench describe dataset bare"

@@ -21,7 +21,7 @@ HOSTILE = [SCRIPT, QUOTES, RIGHT_TO_LEFT, f"../../{LONG}", "javascript:alert(1)"
 KNOWN_TAGS = re.compile(
     "(a bdi body br button caption circle details div figcaption figure footer form h1 h2 h3 head header html "
     "img input label li line link main meta nav ol option p path pre rect script section select small span summary svg "
-    "table tbody td text tfoot th thead title tr ul)".replace(" ", "|")
+    "table tbody td text tfoot th thead title tr ul wbr)".replace(" ", "|")
 )
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from larpbench.datasets.artists.acousticbrainz import artist_vectors
 from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphTables
 from larpbench.datasets.artists.tables import read_edges
-from larpbench.datasets.catalogue import DatasetSource
+from larpbench.datasets.catalogue import DatasetCard, DatasetSource
 from larpbench.datasets.reading.array_files import read_array, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
 from larpbench.errors import DataError, named
@@ -24,11 +24,39 @@ OLGA = DatasetSource(
     "olga",
     "artists of OLGA and who is similar to whom, from your own copy and your own edges",
     build="larpbench dataset build olga --source olga --edges artist_connections.npz",
+    card=DatasetCard(
+        content="17,673 artists, 101,029 edges (who is similar to whom), AcousticBrainz features, songs by their "
+        "MusicBrainz ids",
+        where="gitlab.com/fdlm/olga (olga.csv, acousticbrainz.npy), without the edges, which have to be licensed from "
+        "AllMusic",
+        licence="the edges may not be passed on (AllMusic)",
+        size="mostly features: 17,673 x 2,613 numbers of AcousticBrainz",
+        paper="F. Korzeniowski et al., Artist Similarity with Graph Neural Networks, ISMIR 2021 (arXiv 2107.14541)",
+        without=(
+            "the invented graph, to try every command: larpbench run --task artist-similarity --dataset toy-artists",
+            "your own graph: larpbench dataset build artist-graph --artists A --tracks T --edges E --output DIR",
+        ),
+        page="docs/artist-similarity.md",
+    ),
 )
 DISCO_OLGA = DatasetSource(
     "disco-olga",
     "the artist graph of the second paper, from your own copy of its authors' archive",
     build="larpbench dataset build disco-olga --source disco-olga_data",
+    card=DatasetCard(
+        content="the artist graph of the second paper: 16,864 artists, 99,121 edges, features of CLAP, AcousticBrainz, "
+        "moods and themes; no names, no audio",
+        where="the archive of the paper's authors (similar_to.npz, *_mask.npy, *.npy), named in their code repository",
+        licence="none is stated; its edges derive from AllMusic",
+        size="mostly features: 16,864 x 2,589 numbers of AcousticBrainz, 16,864 x 512 of CLAP",
+        paper="F. Groetschla et al., Towards Leveraging Contrastively Pretrained Neural Audio Embeddings for "
+        "Recommender Tasks, 2024 (arXiv 2409.09026)",
+        without=(
+            "the invented graph, to try every command: larpbench run --task artist-similarity --dataset toy-artists",
+            "your own graph: larpbench dataset build artist-graph --artists A --tracks T --edges E --output DIR",
+        ),
+        page="docs/artist-similarity.md",
+    ),
 )
 _PARTITIONS = {"train": "train", "val": "valid", "valid": "valid", "test": "test"}
 _MASKS = {"train": "train_mask.npy", "valid": "val_mask.npy", "test": "test_mask.npy"}

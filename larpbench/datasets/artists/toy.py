@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.files import GraphOptions, GraphTables, assemble_graph
-from larpbench.datasets.catalogue import DatasetSource, datasets_folder
+from larpbench.datasets.catalogue import DatasetCard, DatasetSource, datasets_folder
 from larpbench.datasets.demo.fixed_point import (
     ONE,
     as_float32,
@@ -131,7 +131,19 @@ def _load_toy() -> Dataset:
     return build_toy(datasets_folder() / f"toy-artists-v{GENERATOR_VERSION}")
 
 
-TOY_ARTISTS = DatasetSource("toy-artists", "300 invented artists in planted communities, made on first use", _load_toy)
+TOY_ARTISTS = DatasetSource(
+    "toy-artists",
+    "300 invented artists in planted communities, made on first use",
+    _load_toy,
+    card=DatasetCard(
+        content="300 invented artists in planted communities, their songs, edges and ready-made features; no evidence "
+        "about any encoder on real music",
+        where="made by larpbench on first use, the same on every CPU",
+        licence="CC0-1.0",
+        size="less than 1 MB, made in seconds",
+        page="docs/artist-similarity.md",
+    ),
+)
 
 
 def _fixed(number: float) -> int:

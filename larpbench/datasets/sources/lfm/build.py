@@ -10,7 +10,7 @@ import polars as pl
 
 from larpbench import storage
 from larpbench.datasets.build import DatasetOptions, build_dataset
-from larpbench.datasets.catalogue import DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.files import already_built
 from larpbench.datasets.raw_dataset import RawDataset, clean_texts
 from larpbench.datasets.schema import Manifest, SplitName
@@ -20,12 +20,29 @@ from larpbench.datasets.splits.builder import SHORTEST_TRAIN, SplitBuilder
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest
 
+LICENCE = "LFM (Last.fm listening histories): research only; withdrawn by its authors, not to be passed on"
 LFM = DatasetSource(
     "lfm",
     "listening histories of Last.fm users, from your own copy of LFM-2b or LFM-1b",
     build="larpbench dataset build lfm --source LFM-2b --preset paper",
+    card=DatasetCard(
+        content="LFM-2b: 2.0 billion listening events of 120,322 users and 50.8 million tracks; LFM-1b: 1.1 billion; "
+        "artists and titles, no albums, no audio; a user counts as a playlist",
+        where="nowhere: its authors have withdrawn the download (www.cp.jku.at/datasets/LFM-2b); a copy of your own is "
+        "needed",
+        licence=LICENCE,
+        size="tens of gigabytes of bz2, read as they are; about an hour of CPU time to build (extrapolated)",
+        paper="M. Schedl et al., LFM-2b: A Dataset of Enriched Music Listening Events for Recommender Systems Research "
+        "and Fairness Analysis, CHIIR 2022",
+        without=(
+            *OTHER_DATA,
+            "open listening logs, as tables for build csv: Music4All-Onion (zenodo.org, record 15394646: 252,984,396 "
+            "events of 119,140 users, and vectors of audio encoders), Yambda (huggingface.co, yandex/yambda)",
+            "playlists instead of listening logs: larpbench describe dataset mpd",
+        ),
+        page="docs/datasets/lfm.md",
+    ),
 )
-LICENCE = "LFM (Last.fm listening histories): research only; withdrawn by its authors, not to be passed on"
 NOTE = (
     "Users of LFM count as playlists. Which users a paper drew is published nowhere: this split is a seeded draw of "
     "our own, and a paper's numbers cannot be reproduced to the digit."
