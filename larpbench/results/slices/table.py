@@ -20,7 +20,7 @@ from larpbench.evaluation.metrics import list_quality
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.progress import say
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
-from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head
+from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
 from larpbench.results.slices.groups import Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
@@ -83,7 +83,11 @@ class SliceTable:
 
     def sheet(self) -> Sheet:
         """Return the slices as they are printed: below each other, each with chance and ceiling."""
-        metrics = (Column(column_head(name), name, right=True, rising=True) for name in self.columns)
+        view = self.table.view
+        main = self.columns if view.metrics else main_metrics(self.columns, view.sort)
+        metrics = (
+            Column(column_head(name), name, right=True, rising=True, minor=name not in main) for name in self.columns
+        )
         rows = [row for each in self.slices for row in self._sheet_rows(each)]
         heads = (Column(clipped(self.by, _LONGEST)), Column("n", right=True), Column("Encoder"), Column("Recommender"))
         return Sheet(self.title, (*heads, *metrics), tuple(rows), self.notes, tuple(self.lines()))
