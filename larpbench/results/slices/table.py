@@ -83,8 +83,7 @@ class SliceTable:
 
     def sheet(self) -> Sheet:
         """Return the slices as they are printed: below each other, each with chance and ceiling."""
-        view = self.table.view
-        main = self.columns if view.metrics else main_metrics(self.columns, view.sort)
+        main = self.columns if self.table.view.metrics else main_metrics(self.columns, self.table.view.sort)
         metrics = (
             Column(column_head(name), name, right=True, rising=True, minor=name not in main) for name in self.columns
         )
@@ -139,7 +138,7 @@ def slice_tables(
     """Return the slices of every table; nothing is run.
 
     Args:
-        source: A results folder, or its tables .
+        source: A results folder, or tables: what `load_results` returns, or some of them.
         by: ``popularity``, ``discovery``, ``seeds``, or a column of the data set's tracks or playlists
             (`larpbench.results.slices.groups`).
         dataset: The tested data set, or its name or folder; several where tables are of several. None: found by the
