@@ -88,9 +88,7 @@ def test_reproduce_tells_files_and_what_was_not_run(cli, small, tmp_path):
     done = cli("reproduce", "table1", "--dataset", small.folder / "small", "--output", tmp_path / "o", "--json")
     (table,) = parsed(done)["targets"]
     assert table["target"] == "table1"
-    assert {Path(path).name for path in table["files"]} == {
-        f"table1.{kind}" for kind in ("md", "tex", "csv", "json")
-    }
+    assert {Path(path).name for path in table["files"]} == {f"table1.{kind}" for kind in ("md", "tex", "csv", "json")}
     assert all(Path(path).is_file() for path in table["files"])
     done = cli("reproduce", "table2", *asked, "--seeds", "1", "--budget", "1", "--json")
     (table,) = parsed(done)["targets"]
