@@ -37,7 +37,7 @@ def made(folder: Path, cells: int, datasets: int) -> Path:
     encoders = [f"encoder-{number:02d}@data" for number in range(cells // (5 * datasets))]
     names = [f"data-{number}" for number in range(datasets)]
     results = write_results(folder / "results", encoders, [f"rec-{n}" for n in range(5)], names, playlists=40)
-    return write_report(results, folder / "report").page.parent
+    return write_report(results, folder / "report").parent
 
 
 @pytest.mark.parametrize("datasets", [1, 2])

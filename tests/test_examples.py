@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,16 +23,23 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def test_vectors_of_your_own(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     subprocess.run([sys.executable, EXAMPLES / "my-vectors" / "make_data.py"], check=True)
+    shutil.copy(EXAMPLES / "my-vectors" / "bench.toml", tmp_path)
     page = (EXAMPLES / "my-vectors" / "README.md").read_text(encoding="utf-8")
     for command in re.findall(r"^    larpbench (.*)$", page, re.MULTILINE):
         outcome = cli(*shlex.split(command))
         assert outcome.code == 0, f"{command}: {outcome.err}"
     (table,) = load_results("my-results")
     found = {row.encoder: row.scores["recall@10"] for row in table.rows}
-    assert table.rows[0].encoder == "precomputed:vectors.npz"
-    assert found["precomputed:vectors.npz"].low > 1.5 * table.chance["recall@10"]
+    vectors = "precomputed:vectors.npz"
+    assert table.rows[0].encoder == vectors
+    assert found[vectors].low > 1.5 * table.chance["recall@10"]
     assert found["random"].low <= table.chance["recall@10"] <= found["random"].high
     assert (tmp_path / "my-report" / "index.html").is_file()
+    whole, smoke = load_results("my-bench")
+    assert (whole.variant, smoke.variant) == ("", "limit=20")
+    labelled = {(row.encoder, row.recommender): row.scores["recall@10"] for row in whole.rows}
+    mine = labelled["mine", "itemknn"]
+    assert (mine.value, mine.low, mine.high) == (found[vectors].value, found[vectors].low, found[vectors].high)
 
 
 @pytest.fixture

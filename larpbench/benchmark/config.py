@@ -49,7 +49,12 @@ def _as_encoders(value: object) -> object:
 
 
 def _as_path(value: object) -> object:
-    return Path(value) if isinstance(value, str) and value and "\0" not in value else value
+    return Path(_expanded(value)) if isinstance(value, str) and value and "\0" not in value else value
+
+
+def _expanded(path: str) -> str:
+    """Return a path from a file, where no shell has put the home folder in the place of ``~``."""
+    return str(Path(path).expanduser()) if path.startswith("~/") else path
 
 
 def _as_options(value: object) -> object:
@@ -115,7 +120,7 @@ class RunConfig(BaseModel):
         fields = type(self).model_fields
         chosen = {name: getattr(self, name) for name in fields if name not in _NOT_IN_PLANS}
         chosen |= {"encoders": self.encoder_names, "output": self.output.absolute()}
-        return [replace(plan(dataset, **chosen), config=self.digest) for dataset in self.datasets]
+        return [replace(plan(_expanded(each), **chosen), config=self.digest) for each in self.datasets]
 
 
 def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfig:
@@ -185,12 +190,15 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return field -> value of the keys of a file."""
     ours = {name: name for name in RunConfig.model_fields if name not in (*_KEYS.values(), "digest")}
     fields = {"datasets": "datasets"} | ours | _KEYS
-    for key in values:
-        if key not in fields:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        field = fields.get(key.replace("-", "_"))
+        if field is None:
             raise UnknownNameError("key", key, fields, next_step=_HELP)
-    if "dataset" in values and "datasets" in values:
-        raise UsageError("dataset and datasets say the same thing twice", allowed="one of them")
-    return {fields[key]: value for key, value in values.items()}
+        if field in found:
+            raise UsageError(f"{field} is there twice", allowed="one key for one option")
+        found[field] = value
+    return found
 
 
 def _labelled(label: str, value: object) -> str:

@@ -10,7 +10,7 @@ from larpbench.datasets.catalogue import DATASETS, DatasetSource
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
 from larpbench.encoders.names import ENCODERS
-from larpbench.encoders.objects import as_encoder
+from larpbench.encoders.objects import ObjectOptions, spec_of
 from larpbench.errors import UsageError
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import Recommender
@@ -51,7 +51,7 @@ def register(
     elif isinstance(value, Task):
         TASKS.register(_own(name, value), value)
     else:
-        spec = as_encoder(value, name, modality=modality, sample_rate=sample_rate, cache_key=cache_key)
+        spec = spec_of(value, name, ObjectOptions(modality, sample_rate, cache_key))
         spec = replace(spec, card=spec.card.model_copy(update={"name": name}), label=None)
         ENCODERS.register(name, spec, spec.origin or Origin.of_object(value))
 

@@ -61,15 +61,15 @@ def build_csv(
         Path,
         typer.Option(
             help="CSV or Parquet: playlist_id,track_id[,split,role] with one row for each entry, or one row for each "
-            "playlist with a list of ids; or a folder with one table for each playlist."
+            "playlist with a list of ids; or a folder with one table for each playlist. Further columns are kept."
         ),
     ],
     output: _Output,
     tracks: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or Parquet: track_id,title,artist,album[,audio,split]. Without this option the table of "
-            "playlists must have these columns."
+            help="CSV or Parquet: track_id,title,artist,album[,audio,split]; further columns (genre, language, ..) are "
+            "kept. Without this option the table of playlists must have these columns."
         ),
     ] = None,
     audio: Annotated[

@@ -48,7 +48,7 @@ def plan(
 
     Prints every cell and whether it has a result, and estimates time and disk space.
     """
-    chosen = options.chosen_run(context)
+    chosen = options.chosen_run(context)  # all options above, and the file
     plans = planned(chosen)
     if as_json:
         made = [_as_json(plan) for plan in plans]
@@ -72,6 +72,8 @@ def _print(made: Plan) -> None:
         typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
     if part := removal_part(made.removal):
         typer.echo(as_sentence(part))
+    if limit := made.task.limit:
+        typer.echo(f"Smoke run: only {limit} playlists of each split are read, or all if there are fewer.")
     typer.echo(
         f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
         f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
@@ -127,6 +129,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
     part = removal_part(plan.removal)
     return {
         "output": str(plan.output),
+        "protocol": plan.task.protocol,
         "estimated_seconds": plan.estimated_seconds(),
         "estimated_bytes": plan.estimated_bytes(),
         "cells": [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +44,12 @@ def report(
     The pages show the leaderboard, comparisons, costs, playlists, every cell and every encoder. They need no server and
     no network: open index.html.
     """
-    from larpbench.report.site import write_report
+    from larpbench.report.site import read_contents, write_report
 
-    written = write_report(
+    page = write_report(
         results, output, datasets=dataset or (), playlists=playlists, reproduced=reproduced, everything=everything
     )
     if as_json:
-        printing.print_json({**dataclasses.asdict(written), "page": str(written.page)})
+        printing.print_json({"page": str(page), **read_contents(output)})
     else:
-        typer.echo(written.page)
+        typer.echo(page)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from larpbench.cli import options
+from larpbench.cli import options, printing
 
 EPILOG = """Targets: table1 (data sets), table2 (encoders x recommenders), table3 (ablation), table4 (transfer),
 figure3 (a playlist among all tracks), figure4 (sensitivity to J), figure5 (convergence), all (of these);
@@ -21,8 +22,12 @@ larpbench reproduce table3 figure5 --dataset demo
 
 larpbench reproduce table4 --dataset lfm --trained-on mpd --size paper
 
+larpbench reproduce table2 --dataset mpd --encoders larp,mine=precomputed:vectors.npz --recommenders itemknn --seeds 1
+
+larpbench reproduce table1 --json
+
 larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz"""
-_READ_BY_TARGETS = ("encoders", "protocol", "trained_on", "size", "seeds", "budget", "results")
+_READ_BY_TARGETS = ("encoders", "recommenders", "protocol", "trained_on", "size", "seeds", "budget", "results")
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
 _RESULTS = Path("results")
 
@@ -50,14 +55,20 @@ def reproduce(
     to: Annotated[Path | None, typer.Option("--to", hidden=True)] = None,
     protocol: options.Protocol = None,
     encoders: Annotated[
-        str, typer.Option(help="Artist similarity: encoders to compare; default: those of the paper.")
-    ] = "",
+        str,
+        typer.Option(help="Rows to run: names separated by commas, also your own; default stands for the paper's."),
+    ] = "default",
+    recommenders: Annotated[
+        str,
+        typer.Option(help="Recommenders to run, in the same way; artist similarity: graph networks, gnn-sage-2."),
+    ] = "default",
+    as_json: options.Json = False,
 ) -> None:
     """Reproduce the papers' tables and figures on a data set.
 
     Published numbers stand beside those of the data set. Missing cells are run, and cells with a result are kept. Each
-    table is written as Markdown, CSV, LaTeX and JSON, each figure as SVG, PNG and the numbers in it. An option that no
-    target reads is refused.
+    table is written as Markdown, CSV, LaTeX and JSON, each figure as SVG, PNG and the numbers in it. What was not
+    run is reported with the reason. An option that no target reads is refused.
     """
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.errors import LarpbenchError, UsageError
@@ -73,6 +84,10 @@ def reproduce(
         results, output = output, None
         written_options.append("results")
     registry.require_read(chosen, written_options)
+    for note in registry.partly_read(
+        chosen, [name for name in written_options if name in ("encoders", "recommenders")]
+    ):
+        report(f"note: {note}")
     if to and output:
         raise UsageError("--to and --output both name the folder of the tables and figures", allowed="--output alone")
     if to:
@@ -103,10 +118,12 @@ def reproduce(
         (results or _RESULTS).absolute(),
         report,
         protocol,
-        tuple(options.names(encoders)) if encoders else (),
+        tuple(options.names(encoders)),
+        tuple(options.names(recommenders)),
     )
     folder = output or to or Path("reproduced") / data.name
     failed: list[LarpbenchError] = []
+    done: list[dict[str, object]] = []
     for target in chosen:
         report(f"== {target}")
         try:
@@ -116,10 +133,24 @@ def reproduce(
                 raise
             report(f"error: {target}: {error}")  # the others go on
             failed.append(error)
+            done.append({"target": target, "files": [], "not_run": [], "error": str(error)})
         else:
-            typer.echo("\n".join(map(str, files)))
+            done.append({"target": target, "files": [*map(str, files)], "not_run": _not_run(files), "error": None})
+            if not as_json:
+                typer.echo("\n".join(map(str, files)))
+    if as_json:
+        printing.print_json({"dataset": data.name, "output": str(folder), "targets": done})
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))
+
+
+def _not_run(files: Iterable[Path]) -> list[str]:
+    """Return what the notes of written tables say was not run, with the reason."""
+    from larpbench.results.writers import read_json
+
+    sheets = [sheet for path in files if path.suffix == ".json" for sheet in read_json(path)]
+    start = "not run: "
+    return [note.removeprefix(start) for sheet in sheets for note in sheet.notes if note.startswith(start)]
 
 
 def _require_no_results(output: Path, results: Path | None) -> None:

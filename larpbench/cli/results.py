@@ -132,7 +132,7 @@ def _line(result: StoredResult) -> str:
         return printable(f"{result.state:11} {result.path}: {result.damage}")
     cell, created = result.record.cell, result.record.created[: len("2026-01-01T00:00")]
     name = f"{cell.task}: {cell.dataset} x {cell.encoder} x {cell.recommender} (seed {cell.seed})"
-    reason = f": {result.record.failure.message.splitlines()[0]}" if result.record.failure else ""
+    reason = f": {(result.record.failure.message.splitlines() or [''])[0]}" if result.record.failure else ""
     return printable(f"{result.state:11} {created}  {name}{reason}")
 
 

@@ -67,7 +67,7 @@ def run(
     from larpbench.errors import UsageError
     from larpbench.offline import go_offline
 
-    chosen = options.chosen_run(context)
+    chosen = options.chosen_run(context)  # all options above, and the file
     if chosen.offline and chosen.download:
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
     if chosen.offline:

@@ -10,11 +10,21 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from larpbench import progress
 from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
+from larpbench.datasets.columns import beside, constant_within, with_kept
 from larpbench.datasets.files import read_dataset
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, clean_texts, require_ids, sorted_tracks
-from larpbench.datasets.schema import ROLES, SPLITS, Dataset, DatasetAudio, SplitRule
+from larpbench.datasets.schema import (
+    PLAYLIST_COLUMNS,
+    ROLES,
+    SPLITS,
+    TRACK_COLUMNS,
+    Dataset,
+    DatasetAudio,
+    SplitRule,
+)
 from larpbench.datasets.splits.dates import parse_split_by
 from larpbench.datasets.splits.presets import Sizes, split_rule
 from larpbench.datasets.splits.rules import TRAIN_FRACTION
@@ -159,9 +169,10 @@ def assemble(
 
     Args:
         tracks: ``track_id``, ``title``, ``artist``, ``album``, and maybe ``split``, ``audio``, ``clip_start_s``,
-            ``duration_s``.
+            ``duration_s``. Any further columns are kept, see `larpbench.datasets.columns`.
         playlists: ``playlist_id``, ``track_id``, and maybe ``split`` and ``role``. A split or roles that are there are
-            taken as they are; what is not there is drawn (protocol rules 2 and 3).
+            taken as they are; what is not there is drawn (protocol rules 2 and 3). Further columns are kept where they
+            have one value in each playlist.
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
@@ -199,7 +210,8 @@ def numbered_tables(
     Raises:
         DataError: If the tables contradict themselves, naming the ids.
     """
-    tracks = clean_texts(sorted_tracks(tracks))
+    tracks = clean_texts(with_kept(sorted_tracks(tracks), TRACK_COLUMNS))
+    playlists, own = _own_columns(playlists)
     entries = _known_entries(playlists, tracks, left_out)
     has_split = "split" in tracks.columns or "split" in entries.columns
     if "role" in entries.columns and not has_split:
@@ -214,7 +226,21 @@ def numbered_tables(
     numbers = entries["track"].to_numpy()
     splits = _places(entries["split"].gather(offsets[:-1]), SPLITS) if has_split else None
     roles = _places(entries["role"], ROLES) if "role" in entries.columns else None
-    return tracks, RawPlaylists(runs["value"], offsets, numbers, "unknown", splits, roles)
+    if own is not None:
+        own = runs.select(playlist_id="value").join(own, on="playlist_id", how="left", maintain_order="left")
+    return tracks, RawPlaylists(runs["value"], offsets, numbers, "unknown", splits, roles, own)
+
+
+def _own_columns(playlists: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the known columns, and one row a playlist with the others that have one value in each; None if none."""
+    kept = with_kept(playlists, PLAYLIST_COLUMNS)
+    names = beside(kept, PLAYLIST_COLUMNS)
+    if not names:
+        return playlists.drop(beside(playlists, PLAYLIST_COLUMNS)), None
+    constant, varying = constant_within(kept, "playlist_id", names)
+    if varying:
+        progress.say(f"columns that differ within a playlist are left out: {', '.join(varying)}")
+    return kept.drop(names), constant if constant.width > 1 else None
 
 
 def _places(names: pl.Series, allowed: tuple[str, ...]) -> np.ndarray:
@@ -247,7 +273,8 @@ def _stated_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataF
     for frame, where in ((tracks, "tracks"), (entries, "playlists")):
         if "split" in frame.columns:
             _require_values(frame, "split", SPLITS, where, null_allowed=where == "tracks")
-    numbered = tracks.with_row_index("track")
+    stated = ["split"] if "split" in tracks.columns else []
+    numbered = tracks.select("track_id", *stated).with_row_index("track")
     if "split" not in entries.columns:
         entries = entries.join(numbered.select("track", "split"), on="track")
         if entries["split"].null_count():
@@ -268,9 +295,8 @@ def _stated_split(tracks: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataF
                 where=f"tracks say {first['split']}, playlists {first['of_playlists']}",
                 allowed="train, valid and test share no track (protocol rule 1)",
             )
-    stated = ["split"] if "split" in tracks.columns else []
-    filled = pl.coalesce(*stated, "of_playlists", pl.lit(unlisted))
-    return joined.with_columns(split=filled).drop("track", "of_playlists"), entries
+    filled = joined.select(split=pl.coalesce(*stated, "of_playlists", pl.lit(unlisted)))
+    return tracks.with_columns(filled["split"]), entries
 
 
 def _stated_roles(entries: pl.DataFrame, left_out: dict[str, int]) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.losses import entry_losses, in_words
-from larpbench.datasets.raw_dataset import RawDataset
+from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
 from larpbench.datasets.reading.larp_release import Release
 from larpbench.datasets.schema import ROLES, SPLITS, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.splits import rules
@@ -117,7 +117,7 @@ def build_dataset(
     )
     table = _track_table(raw.tracks, builder.owner, template, release)
     raw.tracks = raw.tracks.select("track_id")
-    blocks = _blocks(raw.playlists.ids, playlists, raw.tracks["track_id"], rule.seed)
+    blocks = _blocks(raw.playlists, playlists, raw.tracks["track_id"], rule.seed)
     audio = raw.audio
     if audio is not None:
         files = audio.files.join(table.select("track_id"), on="track_id", how="semi", maintain_order="left")
@@ -162,16 +162,16 @@ def _track_table(
     if release is None:
         return table
     released = release.tracks.select("track_id", released="caption")
-    table = table.join(released, on="track_id", how="left", maintain_order="left")
-    matched = table.height - table["released"].null_count()
+    captions = table.select("track_id", "caption").join(released, on="track_id", how="left", maintain_order="left")
+    matched = table.height - captions["released"].null_count()
     progress.say(f"release: it has the captions of {matched} of {table.height} tracks")
     printable = pl.col("released").str.replace_all(r"[\x00-\x1f\x7f]+", " ")
-    return table.with_columns(caption=pl.coalesce(printable, "caption")).drop("released")
+    return table.with_columns(captions.select(caption=pl.coalesce(printable, "caption"))["caption"])
 
 
-def _blocks(ids: pl.Series, playlists: SplitPlaylists, track_ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
+def _blocks(raw: RawPlaylists, playlists: SplitPlaylists, track_ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
     """Yield the rows of ``playlists.parquet``, in the order of the playlist ids; roles that nobody states are drawn."""
-    ids, lengths = ids.gather(playlists.rows), np.diff(playlists.offsets)
+    ids, lengths = raw.ids.gather(playlists.rows), np.diff(playlists.offsets)
     order = ids.arg_sort().to_numpy()
     ends = np.cumsum(lengths[order])
     names, roles = pl.Series([*SPLITS]), pl.Series("role", [*ROLES])
@@ -194,6 +194,9 @@ def _blocks(ids: pl.Series, playlists: SplitPlaylists, track_ids: pl.Series, see
                 frame = rules.draw_roles(frame, seed)
             else:
                 frame = frame.with_columns(roles.gather(playlists.roles[entries]))
-            yield frame.sort("playlist_id", "track_id")
+            frame = frame.sort("playlist_id", "track_id")
+            if raw.columns is not None:
+                frame = frame.join(raw.columns, on="playlist_id", how="left", maintain_order="left")
+            yield frame
             advance(stop - start)
             start = stop

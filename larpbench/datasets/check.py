@@ -12,9 +12,10 @@ import polars as pl
 from larpbench.audio.clips import clip_digest
 from larpbench.audio.errors import UnusableAudio
 from larpbench.datasets.artists.check import graph_conditions
+from larpbench.datasets.columns import beside
 from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests, uncounted_playlists
 from larpbench.datasets.raw_dataset import unprintable
-from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, Dataset, DatasetAudio
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, TRACK_COLUMNS, Dataset, DatasetAudio
 from larpbench.datasets.splits.overlaps import split_overlaps
 from larpbench.errors import DataError, named, printable
 from larpbench.fingerprint import digest_file
@@ -46,7 +47,16 @@ def check_dataset(folder: Path) -> list[Finding]:
         rules = [_verified(what, holds) for what, holds in graph_conditions(dataset, dataset.graph).items()]
     else:
         rules = [*check_rules(dataset), *_check_counted(dataset), *_check_ids(dataset), _check_counts(dataset)]
-    return [*rules, *_check_digests(dataset), *_check_files(dataset), *_check_audio(dataset)]
+    return [*rules, *_own_columns(dataset), *_check_digests(dataset), *_check_files(dataset), *_check_audio(dataset)]
+
+
+def _own_columns(dataset: Dataset) -> list[Finding]:
+    """Name the columns that the tables bring beside the known ones; they are no part of any digest."""
+    own = {
+        "tracks": beside(dataset.tracks, TRACK_COLUMNS),
+        "playlists": beside(dataset.playlists, PLAYLIST_COLUMNS),
+    }
+    return [Finding(f"columns of the {table}' own", True, ", ".join(names)) for table, names in own.items() if names]
 
 
 def _verified(what: str, holds: Callable[[], bool]) -> Finding:
@@ -165,7 +175,8 @@ def _check_audio(dataset: Dataset) -> list[Finding]:
 
 def _check_audio_files(dataset: Dataset, audio: DatasetAudio) -> Finding:
     root = dataset.folder / audio.root
-    stated = dataset.tracks.filter(pl.col("audio").is_not_null()).join(audio.files, on="track_id", how="left")
+    with_audio = dataset.tracks.select("track_id", "audio", "clip_start_s").drop_nulls("audio")
+    stated = with_audio.join(audio.files, on="track_id", how="left")
     wrong = []
     for row in stated.iter_rows(named=True):
         path = root / row["audio"]

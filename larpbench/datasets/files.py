@@ -18,6 +18,7 @@ from larpbench.datasets.artists.graph import (
     SONGS,
     ArtistGraph,
 )
+from larpbench.datasets.columns import with_kept
 from larpbench.datasets.schema import (
     AUDIO_FILE_COLUMNS,
     PLAYLIST_COLUMNS,
@@ -98,8 +99,8 @@ def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
     manifest = read_manifest(folder)
     if as_built:
         _require_as_built(folder, manifest)
-    tracks = read_table(folder / TRACKS, TRACK_COLUMNS)
-    playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS)
+    tracks = read_table(folder / TRACKS, TRACK_COLUMNS, own=True)
+    playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS, own=True)
     audio = _read_audio(folder, manifest)
     if as_built and not {TRACKS, PLAYLISTS} <= manifest.files.keys():
         _require_digests(folder, manifest, table_digests(tracks, playlists.to_dict(), audio))
@@ -137,7 +138,11 @@ def _require_digests(folder: Path, manifest: Manifest, found: Mapping[str, str])
 
 
 def read_table(
-    path: Path, columns: Mapping[str, type[pl.DataType]], newer: Mapping[str, pl.Expr] | None = None
+    path: Path,
+    columns: Mapping[str, type[pl.DataType]],
+    newer: Mapping[str, pl.Expr] | None = None,
+    *,
+    own: bool = False,
 ) -> pl.DataFrame:
     """Read a Parquet file of the data set and check its columns.
 
@@ -145,6 +150,7 @@ def read_table(
         path: The file.
         columns: Those that it has.
         newer: Columns that earlier versions did not write -> what stands for them.
+        own: Whether it may have columns of its own, which are kept if their type can be.
 
     Raises:
         DataError: If it cannot be read or has other columns.
@@ -157,7 +163,10 @@ def read_table(
             first_line = str(error).splitlines()[0]
             raise DataError(f"the file is damaged: {first_line}", where=str(path), next_step=advice) from error
     frame = frame.with_columns(**{name: value for name, value in (newer or {}).items() if name not in frame.columns})
-    if dict(frame.schema) != {name: kind() for name, kind in columns.items()}:
+    if own and frame.width > len(columns):
+        frame = with_kept(frame, columns)
+    stated = {name: kind for name, kind in frame.schema.items() if name in columns or not own}
+    if stated != {name: kind() for name, kind in columns.items()}:
         found = ", ".join(f"{name} {kind}" for name, kind in frame.schema.items())
         allowed = ", ".join(f"{name} {kind.__name__}" for name, kind in columns.items())
         raise DataError(f"the table has other columns: {found}", where=str(path), allowed=allowed, next_step=advice)
@@ -197,7 +206,8 @@ def table_digests(
         "split": digest_columns(tracks["track_id"], tracks["split"]),
     }
     if audio is not None:
-        clips = tracks.join(audio.files, on="track_id", how="left", maintain_order="left")
+        starts = tracks.select("track_id", "clip_start_s")
+        clips = starts.join(audio.files, on="track_id", how="left", maintain_order="left")
         digests["tracks.audio"] = clips_digest(clips, audio.policy)
     if graph is not None:
         digests["artists"] = digest_columns(*(graph.artists[name] for name in ARTIST_COLUMNS))

@@ -28,6 +28,7 @@ class RawPlaylists:
             time that a track was played; ``unknown``: in no order, no track twice.
         splits: (p,) int8 places in `SPLITS`, if the source states them; the track table then has a column ``split``.
         roles: (entries,) int8 places in `ROLES`, if the source states them.
+        columns: ``playlist_id``, in the order of `ids`, and columns of the playlists' own; None if there are none.
     """
 
     ids: pl.Series
@@ -36,6 +37,7 @@ class RawPlaylists:
     order: Literal["listed", "timed", "unknown"]
     splits: np.ndarray | None = None
     roles: np.ndarray | None = None
+    columns: pl.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -114,7 +116,7 @@ class RawDataset:
 
     Attributes:
         tracks: Columns ``track_id``, ``title``, ``artist``, ``album`` (clean texts), and maybe ``split``, ``audio``,
-            ``clip_start_s``, ``duration_s``.
+            ``clip_start_s``, ``duration_s``; then columns of the table's own.
         playlists: With rows of `tracks`.
         source: What it was read from, in words.
         licence: Licence of the data, in words.

@@ -232,7 +232,7 @@ class Split:
 
     Attributes:
         name: Which split.
-        tracks: One row a track, sorted by ``track_id``.
+        tracks: One row a track, sorted by ``track_id``; the columns of `Dataset.tracks`.
         entries: Columns of ``playlists.parquet``, the rows of this split.
         audio: Where its clips are; None if the data set has no audio.
     """
@@ -265,7 +265,8 @@ class Split:
         playlists = self.entries["playlist_id"].unique().sort()
         rows = self.entries if role is None else self.entries.filter(pl.col("role") == role)
         numbered = (
-            rows.join(playlists.to_frame().with_row_index("p"), on="playlist_id")
+            rows.select("playlist_id", "track_id")
+            .join(playlists.to_frame().with_row_index("p"), on="playlist_id")
             .join(self.tracks.select("track_id").with_row_index("t"), on="track_id")
             .sort("p", "t")
         )
@@ -308,8 +309,10 @@ class Dataset:
     Attributes:
         folder: Where it lies.
         manifest: Its ``dataset.json``.
-        tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``.
-        playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``.
+        tracks: Columns `TRACK_COLUMNS`, sorted by ``track_id``; then those that the table brought of its own, such as
+            ``genre``: see `larpbench.datasets.columns`.
+        playlists: Columns `PLAYLIST_COLUMNS`, sorted by ``playlist_id`` and ``track_id``; then those of the playlists'
+            own, with one value in each playlist.
         audio: Its audio; None if it has none.
         graph: Its artists and their relations; None where it holds playlists instead.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.graph import ARTISTS, EDGES, FEATURES, SONGS, ArtistGraph, edge_groups
+from larpbench.datasets.columns import beside, with_kept
 from larpbench.datasets.files import (
     AUDIO_FILES,
     MANIFEST,
@@ -25,7 +26,7 @@ from larpbench.datasets.files import (
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, TRACK_COLUMNS, DatasetAudio, Manifest
 from larpbench.fingerprint import digest_file
 from larpbench.storage import put_in_place, staging_folder
-from larpbench.table_files import scan_parquet
+from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet, scan_parquet
 
 _ROWS_AT_A_TIME = 1 << 20
 
@@ -44,14 +45,14 @@ def write_dataset(
     """Write a data set folder and return its whole manifest.
 
     A folder that already holds the same data set (by fingerprint) is left as it is, except for where its audio files
-    are and what bytes they have now.
+    are and what bytes they have now, and for columns of the tables' own: these are no part of the fingerprint.
 
     Args:
         output: Folder to write.
         manifest: What the builder knows; counts, digests, fingerprint and audio are filled in here.
-        tracks: Columns of `TRACK_COLUMNS`; what is missing is null.
+        tracks: Columns of `TRACK_COLUMNS`; what is missing is null. Others are kept, see `larpbench.datasets.columns`.
         playlists: Columns `PLAYLIST_COLUMNS`, whole playlists in blocks, in the order of the playlist ids: only one
-            block has to fit into memory.
+            block has to fit into memory. Others are kept; they are the same in every block.
         audio: The tracks' audio, if the data set has any.
         graph: Artists, songs and edges, if the data set is an artist graph; its `features` are not looked at.
         features: Name -> (artists, dim) float32 features of its artists, in their order.
@@ -61,7 +62,8 @@ def write_dataset(
         DataError: If `output` holds something else.
     """
     missing = {name: pl.lit(None, dtype=kind) for name, kind in TRACK_COLUMNS.items() if name not in tracks.columns}
-    tracks = tracks.with_columns(**missing).select(list(TRACK_COLUMNS))
+    tracks = with_kept(tracks.with_columns(**missing), TRACK_COLUMNS)
+    tracks = tracks.select(*TRACK_COLUMNS, *beside(tracks, TRACK_COLUMNS))
     if not tracks["track_id"].is_sorted():
         tracks = tracks.sort("track_id")
     counts = {f"{name}.tracks": tracks.filter(pl.col("split") == name).height for name in SPLITS}
@@ -80,9 +82,16 @@ def write_dataset(
         found = {"counts": counts, "uncounted": uncounted, "digests": digests, "fingerprint": fingerprint_of(digests)}
         manifest = manifest.model_copy(update=found | located)
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            if audio is None or audio.root in (attachments or {}):  # in which case its files are those that lie there
-                return _same_or_refuse(output, manifest, {}, folder)
-            return _same_or_refuse(output, manifest, {TRACKS: tracks, AUDIO_FILES: audio.files}, folder)
+            tracks.write_parquet(folder / TRACKS)
+            renewed = {
+                name
+                for name, known in ((TRACKS, TRACK_COLUMNS), (PLAYLISTS, PLAYLIST_COLUMNS))
+                if _own_columns_differ(folder / name, output / name, known)
+            }
+            if audio is not None and audio.root not in (attachments or {}):  # else its files are those that lie there
+                audio.files.write_parquet(folder / AUDIO_FILES)
+                renewed |= {TRACKS, AUDIO_FILES}
+            return _same_or_refuse(output, manifest, renewed, folder)
         tables = {TRACKS: tracks}
         if audio is not None:
             tables[AUDIO_FILES] = audio.files
@@ -118,7 +127,8 @@ def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> tuple[dict[str,
     parts: list[Path] = []
     for block in blocks:
         parts.append(path.with_name(f"{len(parts):06d}.part"))
-        block.select(list(PLAYLIST_COLUMNS)).write_parquet(parts[-1])
+        table = with_kept(block, PLAYLIST_COLUMNS)
+        table.select(*PLAYLIST_COLUMNS, *beside(table, PLAYLIST_COLUMNS)).write_parquet(parts[-1])
         found = block.group_by("split").agg(pl.col("playlist_id").n_unique(), pl.len())
         for name, playlists, entries in found.iter_rows():
             counts[f"{name}.playlists"] += playlists
@@ -145,13 +155,25 @@ def _stored_cells(path: Path, column: str) -> Iterator[str]:
         start += part.height
 
 
-def _same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.DataFrame], staging: Path) -> Manifest:
+def _own_columns_differ(new: Path, existing: Path, known: Mapping[str, object]) -> bool:
+    """Return whether two tables, the same in all known columns, have other columns beside them."""
+    try:
+        names = [[name for name in parquet_schema(path) if name not in known] for path in (new, existing)]
+        if names[0] != names[1]:
+            return True
+        return bool(names[0]) and not read_parquet(new, names[0]).equals(read_parquet(existing, names[1]))
+    except (OSError, *TABLE_ERRORS):  # gone or damaged: whoever reads it is told
+        return False
+
+
+def _same_or_refuse(output: Path, manifest: Manifest, renewed: Collection[str], staging: Path) -> Manifest:
     """Return the manifest of the same data set, which is there already.
 
     Args:
         output: Where it is.
         manifest: What would be written.
-        located: File name -> table that says where audio files are and what bytes they have, which is no part of the
+        renewed: Names of the tables in `staging` that take the place of those that are there. They say where audio
+            files are and what bytes they have, or hold other columns of their own, which is no part of the
             fingerprint: the library may have been moved, or given other tags.
         staging: Folder on the same disk for files on their way.
 
@@ -161,21 +183,18 @@ def _same_or_refuse(output: Path, manifest: Manifest, located: Mapping[str, pl.D
     if output.is_dir() and (output / MANIFEST).is_file():
         existing = read_manifest(output)
         if existing.fingerprint == manifest.fingerprint and existing.split == manifest.split:
-            return _relocated(output, existing, manifest, located, staging) if located else existing
+            return _renewed(output, existing, manifest, renewed, staging) if renewed else existing
     raise something_else(output)
 
 
-def _relocated(
-    folder: Path, existing: Manifest, new: Manifest, tables: Mapping[str, pl.DataFrame], staging: Path
-) -> Manifest:
+def _renewed(folder: Path, existing: Manifest, new: Manifest, tables: Collection[str], staging: Path) -> Manifest:
     """Take some tables in as they are now; the others are not touched, and no more trusted than before."""
-    for name, table in tables.items():
-        table.write_parquet(staging / name)
-    digests = existing.files | {name: digest_file(staging / name) for name in tables}
-    manifest = existing.model_copy(update={"audio_root": new.audio_root})
+    digests = existing.files | {name: digest_file(staging / name) for name in sorted(tables)}
+    root = new.audio_root if AUDIO_FILES in tables else existing.audio_root
+    manifest = existing.model_copy(update={"audio_root": root})
     if (manifest.audio_root, digests) == (existing.audio_root, existing.files):
         return existing
     written = _write_manifest(staging, manifest, digests)
-    for name in (*tables, MANIFEST):
+    for name in (*sorted(tables), MANIFEST):
         (staging / name).replace(folder / name)
     return written

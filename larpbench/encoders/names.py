@@ -129,6 +129,11 @@ def split_label(name: str) -> tuple[str | None, str]:
     return (found[1], found[2].strip()) if found else (None, name)
 
 
+def is_taken(name: str) -> bool:
+    """Whether a package brings an encoder of that name: one of this process may be replaced."""
+    return name in ALIASES or (name in ENCODERS.names() and not ENCODERS.origin(name).in_memory)
+
+
 def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
     """Return an encoder whose name in results is a label.
 
@@ -139,7 +144,7 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
         raise UsageError(f"{label!r} is no label", allowed="text without : / + @ , = and control characters")
     if label == spec.name:
         return spec
-    if label in ENCODERS.names() or label in ALIASES:
+    if is_taken(label):
         raise UsageError(
             f"the label {label!r} is the name of another encoder", where=f"{label}={spec.name}", allowed="another label"
         )

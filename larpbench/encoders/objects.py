@@ -14,7 +14,7 @@ import numpy as np
 
 from larpbench.encoders.card import EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, get_encoder, labelled, split_label
+from larpbench.encoders.names import ENCODERS, get_encoder, is_taken, labelled, split_label
 from larpbench.encoders.precomputed.memory import ALLOWED, are_vectors, vectors_encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
@@ -104,18 +104,19 @@ def as_encoder(
         UnknownNameError: If it is a name that nothing has.
         DataError: If vectors make no sense.
     """
-    spec = _as_spec(value, name, ObjectOptions(modality, sample_rate, cache_key))
-    if name is not None:
-        return labelled(spec, name)
-    if not spec.registered and not spec.combined and spec.card.name in ENCODERS.names():
+    spec = spec_of(value, name, ObjectOptions(modality, sample_rate, cache_key))
+    spec = spec if name is None else labelled(spec, name)
+    own = spec.identity
+    if not spec.registered and is_taken(own):
         raise UsageError(
-            f"an object calls itself {spec.card.name!r}, as another encoder does",
-            allowed=f"another name: evaluate(.., name=..), or a mapping {{'my-{spec.card.name}': ..}}",
+            f"an object is called {own!r}, which is the name of another encoder",
+            allowed=f"a name of its own: evaluate(.., name=..), or a mapping {{'my-{own}': ..}}",
         )
     return spec
 
 
-def _as_spec(value: EncoderLike, name: str | None, options: ObjectOptions) -> EncoderSpec:
+def spec_of(value: EncoderLike, name: str | None, options: ObjectOptions) -> EncoderSpec:
+    """Return what `as_encoder` does, whatever else has its name."""
     if isinstance(value, EncoderSpec):
         return _of_spec(value, options)
     if isinstance(value, str):

@@ -88,18 +88,14 @@ class Browser:
     of: int
 
 
-def read_browsers(sections: Sequence[Section], datasets: Iterable[str], count: int) -> list[Browser]:
+def read_browsers(sections: Sequence[Section], loaded: Sequence[Dataset], count: int) -> list[Browser]:
     """Return the sampled queries of all tables that have scores.
 
     Args:
         sections: The tables.
-        datasets: Names or folders of data sets beside those that the records name.
+        loaded: Data sets beside those that the records name.
         count: Queries of each table. They are those whose ids have the smallest digests: a draw that nobody picked.
-
-    Raises:
-        LarpbenchError: If one of `datasets` cannot be read.
     """
-    loaded = [load_dataset(each) for each in datasets]
     return [_browser(section, loaded, count) for section in sections if section.scored and count]
 
 

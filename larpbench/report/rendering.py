@@ -20,6 +20,7 @@ SCRIPTS = ("sortable.min.js", "filter.js")
 STYLE = "report.css"
 NAME_LENGTH = 120
 TEXT_LENGTH = 4_000
+_MARKS = re.compile(r"(?<=[:@/+#,_.=&|-])(?=[^\s:@/+#,_.=&|-])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
@@ -79,8 +80,9 @@ def shown_text(value: object, most: int = TEXT_LENGTH) -> str:
 
 
 def shown_name(value: object) -> Markup:
-    """Return a name as pages show it: text of any direction stays within itself."""
-    return Markup("<bdi>{}</bdi>").format(shown_text(value, NAME_LENGTH))
+    """Return a name as pages show it: text of any direction stays within itself, and lines end behind a mark."""
+    parts = _MARKS.split(shown_text(value, NAME_LENGTH))
+    return Markup("<bdi>{}</bdi>").format(Markup("<wbr>").join(parts))
 
 
 def amount(value: object) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import progress, storage
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.errors import UsageError
 from larpbench.report.charts import bar, histogram, scale_of
 from larpbench.report.comparisons import MOST, Group, read_groups
@@ -19,10 +20,13 @@ from larpbench.report.filters import leaderboard_choices, tokens_of
 from larpbench.report.playlists import MOST_ROWS, SHOWN, Browser, read_browsers
 from larpbench.report.rendering import Pages
 from larpbench.report.reproduced import PaperTable, read_reproduced
+from larpbench.report.slices import MOST_COLUMNS, SlicedSection, read_slices
+from larpbench.report.slices import MOST_ROWS as MOST_SLICED
 from larpbench.results.rows import FEW_HITS
 
 MARK = "report.json"
 """Tells a report's folder from any other: only such a folder is ever replaced."""
+_VERSION = "larpbench_report"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Content:
         groups: Encoders that are compared in pairs.
         plots: Cost against quality.
         browsers: Queries and their lists.
+        slices: The tables' slices.
         reproduced: The papers' tables and figures.
     """
 
@@ -41,28 +46,8 @@ class Content:
     groups: Sequence[Group]
     plots: Sequence[CostPlot]
     browsers: Sequence[Browser]
+    slices: Sequence[SlicedSection]
     reproduced: Sequence[PaperTable]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A report that has been written.
-
-    Attributes:
-        page: The page to open.
-        tables: Titles of the tables.
-        rows: Rows of all tables: each has a page.
-        comparisons: Pairs of encoders that are compared.
-        lists: Playlists, or other queries, whose lists are shown.
-        reproduced: Tables and figures of the papers.
-    """
-
-    page: Path
-    tables: tuple[str, ...]
-    rows: int
-    comparisons: int
-    lists: int
-    reproduced: int
 
 
 def write_report(
@@ -73,19 +58,20 @@ def write_report(
     playlists: int = 5,
     reproduced: Path | None = None,
     everything: bool = False,
-) -> Report:
+) -> Path:
     """Write the report of a results folder.
 
     Args:
         results: The results folder.
         output: Folder of the report; an earlier report in it is replaced.
-        datasets: Names or folders of data sets that the records' own names do not lead to: for titles and hits.
+        datasets: Names or folders of data sets that the records' own names do not lead to: for titles, hits and
+            slices.
         playlists: Playlists of each table whose lists are shown.
         reproduced: Folder that ``larpbench reproduce --output`` wrote.
         everything: Whether rows that failed, and superseded results, are shown.
 
     Returns:
-        The page to open, and what the report holds.
+        The page to open.
 
     Raises:
         DataError: If there are no results, or a file is damaged.
@@ -93,29 +79,31 @@ def write_report(
         StorageError: If it cannot be written.
     """
     _refuse_others(output)
-    with progress.stage("report", 5, "parts") as advance:
+    with progress.stage("report", 6, "parts") as advance:
         sections = read_sections(results, everything)
         advance(1)
         groups = read_groups(sections)
         advance(1)
-        browsers = read_browsers(sections, datasets, playlists)
+        loaded = [load_dataset(each) for each in datasets]
+        browsers = read_browsers(sections, loaded, playlists)
+        advance(1)
+        slices = read_slices(sections, loaded)
         advance(1)
         found = read_reproduced(reproduced) if reproduced else []
-        content = Content(sections, groups, cost_plots(sections), browsers, found)
+        content = Content(sections, groups, cost_plots(sections), browsers, slices, found)
         advance(1)
         with storage.staging_folder(output) as folder:
             _write_pages(folder, content)
             put = storage.put_in_place_of if _is_report(output) else storage.put_in_place
             put(folder, output)
         advance(1)
-    return Report(
-        output / "index.html",
-        tuple(section.title for section in sections),
-        sum(len(section.entries) for section in sections),
-        sum(len(group.pairs) for group in groups),
-        sum(len(browser.queries) for browser in browsers),
-        len(found),
-    )
+    return output / "index.html"
+
+
+def read_contents(output: Path) -> dict[str, object]:
+    """Return what a report holds: the titles of its tables, and how many rows, comparisons and lists there are."""
+    found: dict[str, object] = json.loads((output / MARK).read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name != _VERSION}
 
 
 def _refuse_others(output: Path) -> None:
@@ -130,7 +118,7 @@ def _refuse_others(output: Path) -> None:
 
 def _is_report(folder: Path) -> bool:
     try:
-        return "larpbench_report" in json.loads((folder / MARK).read_text(encoding="utf-8"))
+        return _VERSION in json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
@@ -138,6 +126,7 @@ def _is_report(folder: Path) -> bool:
 def _write_pages(folder: Path, content: Content) -> None:
     menu = {"index.html": "Leaderboard"}
     menu |= {"compare.html": "Compare"} if content.groups else {}
+    menu |= {"slices.html": "Slices"} if content.slices else {}
     menu |= {"costs.html": "Cost and quality"} if content.plots else {}
     menu |= {"playlists.html": "Lists"} if content.browsers else {}
     menu |= {"reproduced.html": "Papers' tables"} if content.reproduced else {}
@@ -152,6 +141,11 @@ def _write_pages(folder: Path, content: Content) -> None:
         pages.write("compare.html", "comparisons.html", groups=content.groups)
     for group in content.groups:
         pages.write(f"compare/{group.page}", "comparison.html", scripted=True, group=group, most=MOST)
+    if content.slices:
+        pages.write("slices.html", "slices.html", slices=content.slices, most_columns=MOST_COLUMNS)
+    for sliced in content.slices:
+        for page in sliced.pages:
+            pages.write(f"slices/{page.name}", "slice.html", sliced=sliced, page=page, most=MOST_SLICED, bar=bar)
     if content.plots:
         pages.write("costs.html", "costs.html", scripted=True, plots=content.plots)
     if content.browsers:
@@ -162,7 +156,14 @@ def _write_pages(folder: Path, content: Content) -> None:
             pages.write(path, "playlist.html", browser=browser, query=query, most=MOST_ROWS, shown=SHOWN)
     if content.reproduced:
         pages.write("reproduced.html", "reproduced.html", images=True, reproduced=content.reproduced)
-    mark = {"larpbench_report": 1, "tables": len(content.sections), "rows": len(entries)}
+    mark = {
+        _VERSION: 1,
+        "tables": [section.title for section in content.sections],
+        "rows": len(entries),
+        "comparisons": sum(len(group.pairs) for group in content.groups),
+        "lists": sum(len(browser.queries) for browser in content.browsers),
+        "reproduced": len(content.reproduced),
+    }
     (folder / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
 
 

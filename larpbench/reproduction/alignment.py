@@ -14,6 +14,7 @@ from larpbench.datasets.schema import Dataset, Interactions
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.evaluation.homogeneity import homogeneity
 from larpbench.reproduction.request import Request, evaluate
+from larpbench.reproduction.selection import report_not_run, select_encoders
 from larpbench.results.plots import CLOUD, COLOURS, new_figure, save_figure
 from larpbench.results.published import published_statistics
 from larpbench.results.sheet import Sheet, SheetCell, text_sheet
@@ -28,14 +29,17 @@ _COLUMNS = 4
 def figure3(request: Request, folder: Path) -> list[Path]:
     """Write where the tracks of a drawn test playlist lie, and how alike the tracks of all playlists are."""
     dataset = request.dataset
-    names = ["bert", "htsat", *(request.sized(name, SIZES) for name in _STAGES)]
-    found = evaluate(request, names, ("itemknn",))
-    shown = [name for name in names if name in found.identities]
+    encoders = select_encoders(request, ("bert", "htsat", *(request.sized(name, SIZES) for name in _STAGES)))
+    found = evaluate(request, encoders.names, ("itemknn",))
+    shown = {name: found.identities[name] if name in encoders.own else name for name in found.identities}
     test = dataset.split("test")
     playlists = test.interactions()
     row = drawn_playlist(playlists)
     chosen = playlists.select(np.arange(len(playlists)) == row)
-    vectors = {name: default_store().embed(encoder_for(name, dataset), dataset, "test", 0).vectors for name in shown}
+    vectors = {
+        title: default_store().embed(encoder_for(name, dataset), dataset, "test", 0).vectors
+        for name, title in shown.items()
+    }
     points = {name: _plane(each) for name, each in vectors.items()}
     alike = {
         name: (float(homogeneity(each, chosen)[0]), float(homogeneity(each, playlists).mean()), _cloud(each))
@@ -44,7 +48,7 @@ def figure3(request: Request, folder: Path) -> list[Path]:
     height = math.ceil(len(shown) / _COLUMNS)
     figure, axes = new_figure(3 * _COLUMNS, 3 * height, height, _COLUMNS)
     cloud = _sample(len(test.track_ids))
-    for name, place in zip(shown, axes, strict=False):
+    for name, place in zip(vectors, axes, strict=False):
         for rows, size, colour in ((cloud, 4, CLOUD), (chosen.tracks, 14, COLOURS[1])):
             place.scatter(points[name][rows, 0], points[name][rows, 1], s=size, color=colour, linewidths=0)
         place.set_title(f"{name}\nplaylists {alike[name][1]:.2f}, all {alike[name][2]:.2f}", fontsize=9)
@@ -52,7 +56,8 @@ def figure3(request: Request, folder: Path) -> list[Path]:
         place.set_yticks([])
     for place in axes[len(shown) :]:
         place.axis("off")
-    sheet = _sheet(request, str(playlists.playlist_ids[row]), alike, found.absent, _lines(dataset, points, chosen))
+    not_run = report_not_run(request, found.absent, encoders)
+    sheet = _sheet(request, str(playlists.playlist_ids[row]), alike, not_run, _lines(dataset, points, chosen))
     return [*write_sheet(sheet, folder, "figure3"), *save_figure(figure, folder, "figure3")]
 
 
@@ -100,7 +105,7 @@ def _sheet(
     request: Request,
     playlist: str,
     alike: dict[str, tuple[float, float, float]],
-    absent: dict[str, str],
+    not_run: tuple[str, ...],
     lines: list[dict[str, object]],
 ) -> Sheet:
     heads = ("Encoder", "This playlist", "All test playlists", "All pairs of test tracks", "Difference")
@@ -124,7 +129,7 @@ def _sheet(
         "length 1, seed 0.",
         f"The paper draws a playlist without numbers; its table 1 has a homogeneity of {published}.",
         *request.published_note,
-        *(f"not run: {name}: {reason}." for name, reason in absent.items()),
+        *not_run,
         *request.dataset.manifest.notes,
     )
     title = f"A playlist among all tracks (LARP, figure 3): {request.dataset.name}"

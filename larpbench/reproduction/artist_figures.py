@@ -34,7 +34,7 @@ def artist_similarity(request: Request, folder: Path) -> list[Path]:
         UsageError: If the data set is no artist graph.
         MissingPartError: If nothing can be run.
     """
-    found = measured_bars(request, request.encoders or (*FIGURE_1A, *FIGURE_1B))
+    found = measured_bars(request)
     written = write_sheet(sheet(request, found), folder, NAME)
     for name, features in (("1a", FIGURE_1A), ("1b", FIGURE_1B)):
         if shown := [bar for bar in found.bars if bar.features in features and bar.row]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from larpbench.benchmark import run as runner
 from larpbench.benchmark.plan import plan
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.reproduction.request import Request
+from larpbench.reproduction.selection import NOT_ASKED_FOR, report_not_run, select
 from larpbench.results.published import PublishedBar, published_bars
 from larpbench.results.rows import Row, Table, bound_cell, score_cell
 from larpbench.results.sheet import NOT_APPLICABLE, Sheet, SheetCell, text_sheet
@@ -19,6 +20,7 @@ from larpbench.tasks import TASKS
 
 NAME = "artist-similarity"
 LAYERS = (0, 1, 2, 3, 4)
+_LAYERS_OF = {f"gnn-sage-{layers}": layers for layers in LAYERS}
 FIGURE_1A = ("random", "acousticbrainz", "moods-themes", "clap")
 FIGURE_1B = (
     "acousticbrainz+moods-themes",
@@ -75,14 +77,16 @@ class Bars:
         bars: Features by features, layers ascending.
         table: The table of all cells.
         absent: Features -> why they were not run.
+        not_run: What was not run and why, in words.
     """
 
     bars: tuple[Bar, ...]
     table: Table
     absent: dict[str, str]
+    not_run: tuple[str, ...]
 
 
-def measured_bars(request: Request, features: Sequence[str]) -> Bars:
+def measured_bars(request: Request) -> Bars:
     """Run the cells that are missing, cell by cell, and return all bars.
 
     Raises:
@@ -93,27 +97,31 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
     task_options = {"protocol": request.protocol} if request.protocol else {}
     task = TASKS.get(NAME).configured(task_options)
     seen = task.view(request.dataset)
-    task.encoders(
-        request.encoders, lambda: seen
-    )  # a typing error must not cost hours; the paper's own may not be there
+    of_paper = (*FIGURE_1A, *FIGURE_1B)
+    features = select(request.encoders, of_paper, lambda: task.expanded(["all"]), _sorted)
+    networks = select(request.recommenders, tuple(_LAYERS_OF), lambda: task.recommenders(["all"]))
     absent: dict[str, str] = {}
-    for name in features:
+    identities: dict[str, str] = {}
+    for name in features.names:
         try:
-            task.encoders([name], lambda: seen)
+            spec = task.encoders([name], lambda: seen)[name]
         except UnknownNameError as error:
+            if name in {*features.own, *map(_sorted, request.encoders)}:
+                raise  # a typing error must not cost hours; the paper's own may not be there
             absent[name] = error.what
-    networks = [f"gnn-sage-{layers}" for layers in LAYERS]
+        else:
+            identities[name] = spec.identity if isinstance(spec, EncoderSpec) else name
     chosen = plan(
         request.dataset,
-        encoders=[name for name in features if name not in absent],
-        recommenders=networks,
+        encoders=[name for name in features.names if name not in absent],
+        recommenders=networks.names,
         task=NAME,
         task_options=task_options,
         seeds=request.random_seeds,
         output=request.results,
     )
     absent |= {each.name: each.reason for each in chosen.unavailable}
-    if all(name in absent for name in features):
+    if all(name in absent for name in features.names):
         raise MissingPartError(
             f"none of the features can be had on {request.dataset.name!r}: {', '.join(absent.values())}",
             next_step=f"larpbench reproduce {NAME} --dataset {request.dataset.name} --encoders NAME,..",
@@ -123,27 +131,37 @@ def measured_bars(request: Request, features: Sequence[str]) -> Bars:
     rows = {(row.encoder, row.recommender): row for row in table.rows if not row.failure}
     printed = {(each.features, each.layers): each for each in published_bars()}
     bars = []
-    for name in features:
-        identity = "+".join(sorted(name.split("+")))
-        for layers, network in zip(LAYERS, networks, strict=True):
-            bars.append(Bar(name, layers, rows.get((identity, network)), printed.get((identity, layers))))
-    return Bars(tuple(bars), table, absent)
+    not_run = report_not_run(request, absent, features, networks)
+    # Own rows stand beside all that the paper has, also beside rows that were not asked for.
+    shown = (*of_paper, *features.own) if features.own else features.names
+    for name in shown:
+        title = identities.get(name, name) if name in features.own else name
+        for network, layers in _LAYERS_OF.items():
+            if network in networks.names:
+                row = rows.get((identities.get(name, ""), network))
+                bars.append(Bar(title, layers, row, printed.get((name, layers))))
+    absent |= {name: NOT_ASKED_FOR for name in shown if name in features.left_out}
+    return Bars(tuple(bars), table, absent, not_run)
+
+
+def _sorted(name: str) -> str:
+    """Return the name of joined features with its parts in order, as the paper's are written here."""
+    return "+".join(sorted(name.split("+")))
 
 
 def sheet(request: Request, found: Bars) -> Sheet:
     """Return the table: features x layers, ours and the paper's, then what needs no training, chance and ceiling."""
     heads = ("Features", "Layers", "NDCG@200", "± (seeds)", "NDCG@200, paper's formula", "Published", "Group")
     rows: list[_Cells] = [_cells(bar) for bar in found.bars]
-    networks = {f"gnn-sage-{layers}" for layers in LAYERS}
     for row in found.table.rows:
-        if row.recommender not in networks and not row.failure:
+        if row.recommender not in _LAYERS_OF and not row.failure:
             rows.append((row.encoder, row.recommender, *_scores(row), "", row.group))
     for name, bounds in found.table.bounds:
         rows.append((name, "", bound_cell(bounds.get(NDCG)), "", bound_cell(bounds.get(PAPER_NDCG)), "", ""))
     notes = [_FORMULA, *found.table.facts, *found.table.footnotes]
     if request.dataset.name != "disco-olga":
         notes.insert(0, f"Published numbers are of disco-olga, not of {request.dataset.name}: compare the order only.")
-    notes += [f"not run: {name}: {reason}." for name, reason in found.absent.items()]
+    notes += found.not_run
     title = f"Features and graph layers (artist similarity, figure 1): {found.table.tested}"
     return text_sheet(title, heads, rows, notes, _lines(found))
 

@@ -32,7 +32,8 @@ class Request:
         results: The folder of results: cells that are there are kept.
         report: Receives one line a cell.
         protocol: Of artist similarity; None: the task's own choice.
-        encoders: Whose features artist similarity compares; empty: those of the paper.
+        encoders: Which encoders are run; ``default`` stands for those of the paper, and so does none.
+        recommenders: The same of recommenders.
     """
 
     dataset: Dataset
@@ -44,6 +45,7 @@ class Request:
     report: Callable[[str], None]
     protocol: str | None = None
     encoders: tuple[str, ...] = ()
+    recommenders: tuple[str, ...] = ()
 
     @property
     def published(self) -> tuple[str, ...]:

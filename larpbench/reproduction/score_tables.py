@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from larpbench.encoders.baselines.settings import BASELINE_SIZES
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.reproduction.request import Evaluation, Request, evaluate
+from larpbench.reproduction.selection import report_not_run, select_encoders, select_recommenders, shown_name
 from larpbench.results.published import PublishedScores, published_scores
 from larpbench.results.rows import Row, bound_cell, score_cell
 from larpbench.results.sheet import Column, Sheet, SheetCell, column_head, main_metrics, text_sheet
@@ -91,7 +92,9 @@ def table4(request: Request) -> Sheet:
 
 
 def _sheet(request: Request, layout: Layout) -> Sheet:
-    found = evaluate(request, list(layout.encoders), layout.recommenders)
+    encoders = select_encoders(request, tuple(layout.encoders))
+    recommenders = select_recommenders(request, layout.recommenders)
+    found = evaluate(request, encoders.names, recommenders.names)
     printed = {
         (each.recommender, each.encoder, each.dataset): each
         for each in published_scores(layout.name)
@@ -101,15 +104,17 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
     rows: list[_Cells] = []
     lines: list[dict[str, object]] = []
     notes: list[str] = []
-    for recommender in layout.recommenders:
-        for encoder, name in layout.encoders.items():
-            row = found.row(encoder, recommender)
-            reason = found.absent.get(encoder) or found.absent.get(recommender)
-            rows.append(_our_cells(request, encoder, recommender, row))
-            lines.extend(_our_lines(found, request, encoder, recommender, row, reason))
-            if reason:
-                notes.append(f"not run: {encoder if encoder in found.absent else recommender}: {reason}.")
+    # Own rows stand beside all that the paper has, also beside rows that were not asked for.
+    shown = (*layout.encoders, *encoders.own) if encoders.own else encoders.names
+    for recommender in recommenders.names:
+        for encoder in shown:
+            if encoder in encoders.names:
+                row = found.row(encoder, recommender)
+                reason = found.absent.get(encoder) or found.absent.get(recommender)
+                rows.append(_our_cells(request, encoder, recommender, row))
+                lines.extend(_our_lines(found, request, encoder, recommender, row, reason))
             for dataset in request.published:
+                name = layout.encoders.get(encoder)
                 each = printed.get((_PRINTED_RECOMMENDERS.get(recommender, ""), name or "", dataset))
                 if each:
                     rows.append(_published_cells(each))
@@ -118,7 +123,8 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
     rows.extend(_bounds(found))
     table = found.table
     facts = (*table.facts, *table.footnotes)
-    notes = list(dict.fromkeys((*request.published_note, *facts, *notes)))
+    not_run = report_not_run(request, found.absent, encoders, recommenders)
+    notes = list(dict.fromkeys((*request.published_note, *facts, *notes, *not_run)))
     return text_sheet(f"{layout.title}: {request.dataset.name}", heads, rows, notes, lines)
 
 
@@ -126,7 +132,7 @@ def _our_cells(request: Request, encoder: str, recommender: str, row: Row | None
     source = f"larpbench, {request.dataset.name}"
     if row is None or row.failure:
         state = "not run" if row is None else "failed"
-        return (recommender, encoder, source, state, *("" for _ in _COLUMNS))
+        return (recommender, shown_name(encoder), source, state, *("" for _ in _COLUMNS))
     seeds = f" ({row.random_seeds} seeds)" if row.random_seeds > 1 else ""
     scores = (score_cell(row.scores.get(column)) for column in _COLUMNS)
     return (recommender, row.label, source + seeds, *scores, row.group)
@@ -143,7 +149,7 @@ def _our_lines(
             "larpbench",
             request.dataset.name,
             recommender,
-            row.encoder if row else encoder,
+            row.encoder if row else shown_name(encoder),
             column,
             value=score and score.value,
             ci_low=score and score.low,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from larpbench.errors import UsageError
 from larpbench.evaluation.beyond.lists import gini
 from larpbench.evaluation.beyond.measures import RANGES, SHARES, SIMILARITY, ListMeasurer, Measures
 from larpbench.evaluation.statistics import bootstrap_interval, normal_interval
@@ -117,6 +118,22 @@ def why_lacking(columns: Sequence[str]) -> str:
     if names & RANGES.keys():
         return "an earlier version wrote them, and it comes with a new run (larpbench run --if always)"
     return "another version wrote them"
+
+
+def require_measured(records: Iterable[CellRecord], lacking: Iterable[str]) -> None:
+    """Refuse measures that no record holds, but that new ones would.
+
+    Raises:
+        UsageError: If there are some, with how they come to be there.
+    """
+    held = {base(metric.name) for record in records for metric in record.beyond}
+    for name in lacking:
+        if base(name) == SIMILARITY not in held:
+            raise UsageError(f"no result holds {name}", next_step="larpbench run --similarity-by ENCODER")
+        if base(name) in RANGES and not held:
+            raise UsageError(
+                f"no result holds {name}: an earlier version wrote them", next_step="larpbench run --if always"
+            )
 
 
 def beyond_faults(record: CellRecord) -> Iterator[str]:

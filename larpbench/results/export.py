@@ -21,7 +21,7 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(("modalities", "weights", "licence"), pl.String),
     **dict.fromkeys(("encode_wall_s", "train_wall_s", "fit_wall_s", "score_wall_s", "peak_memory_mb"), pl.Float64),
     "dim": pl.Int64,
-    **dict.fromkeys(("key", "created"), pl.String),
+    **dict.fromkeys(("key", "created", "similarity_by"), pl.String),
 }
 """One line a cell and metric; a failed cell has one line without a metric."""
 
@@ -65,6 +65,7 @@ def _lines(record: CellRecord) -> list[dict[str, Any]]:
         "licence": card["licence"],
         "key": record.key,
         "created": record.created,
+        "similarity_by": record.similarity.encoder if record.similarity else None,
     }
     if costs:
         common |= {name: getattr(costs, name) for name in COLUMNS if hasattr(costs, name)}

@@ -95,7 +95,7 @@ _POINTS = {
 }
 _USUAL_POINTS = 5.0
 _BREAK = re.compile(r"(?<=[/_:@+=,.#-])(?=\w)")
-_LONG_WORD = 20
+_LONG_WORD = 40
 _LIGATURES = frozenset("-',")
 
 

@@ -114,8 +114,9 @@ def footnotes(
     found.extend(_unverified(records))
     found.extend(sorted({f"{each.cell.encoder}: {text}." for each in records for text in each.warnings}))
     for row in rows:
-        if row.failure:
-            found.append(f"{row.encoder} with {row.recommender} failed: {row.failure.splitlines()[0]}")
+        if row.failure is not None:
+            reason = next(iter(row.failure.splitlines()), "no reason is recorded")
+            found.append(f"{row.encoder} with {row.recommender} failed: {reason}")
     if unchecked := sum(not is_checked(record) for record in records):
         found.append(
             f"{unchecked} results are unchecked: an earlier version of larpbench wrote them, without the digest of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, overload
@@ -11,20 +11,60 @@ from typing import TYPE_CHECKING, Any, overload
 import polars as pl
 
 from larpbench import storage
+from larpbench.datasets.schema import Dataset
 from larpbench.errors import MissingPartError, UsageError
 from larpbench.results.compare import EncoderComparison, compare_encoders
 from larpbench.results.rows import Table
 from larpbench.results.sheet import NOT_APPLICABLE
+from larpbench.results.slices.table import SliceTable, slice_tables
 from larpbench.results.store import playlists_path, record_path
 from larpbench.results.table import read_tables
+from larpbench.results.view import USUAL, View
 from larpbench.results.writers import to_html_part
 from larpbench.tasks.base import Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TEXT = ("task", "dataset", "encoder", "recommender", "metric", "group", "licence")
-_NUMBERS = ("value", "ci_low", "ci_high", "chance", "ceiling")
+_TYPES: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("value", "ci_low", "ci_high", "chance", "ceiling"), pl.Float64),
+    **dict.fromkeys(("seed", "seeds", "n", "left_out", "heldout"), pl.Int64),
+}
+"""Columns of long tables that hold no text."""
+
+
+class SliceTables(Sequence[SliceTable]):
+    """The slices of tables, one object a table.
+
+    Args:
+        tables: The slices of each table.
+    """
+
+    def __init__(self, tables: Sequence[SliceTable]) -> None:
+        self.tables = tuple(tables)
+
+    @overload
+    def __getitem__(self, index: int) -> SliceTable: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[SliceTable]: ...
+
+    def __getitem__(self, index: int | slice) -> SliceTable | Sequence[SliceTable]:
+        """Return the slices of a table, or of some."""
+        return self.tables[index]
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __repr__(self) -> str:
+        return f"<SliceTables: {'; '.join(f'{each.title}, {len(each.slices)} slices' for each in self.tables)}>"
+
+    def _repr_html_(self) -> str:
+        return to_html_part([each.sheet() for each in self.tables])
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return one line a slice, row and metric, as ``larpbench table --by NAME --format csv`` prints them."""
+        return _frame([line for each in self.tables for line in each.lines()])
 
 
 class Results(Sequence[Table]):
@@ -76,11 +116,7 @@ class Results(Sequence[Table]):
             Columns task, dataset, encoder, recommender, seed, metric, value, ci_low, ci_high, chance, ceiling, n, group
             and licence; null where a number does not apply.
         """
-        lines = [line for table in self.tables for line in table.sheet().lines]
-        schema: dict[str, Any] = dict.fromkeys(line_names(lines), pl.String)
-        schema |= {name: pl.Float64 for name in _NUMBERS if name in schema}
-        schema |= {name: pl.Int64 for name in ("seed", "n") if name in schema}
-        return pl.DataFrame([{name: _value(line.get(name)) for name in schema} for line in lines], schema=schema)
+        return _frame([line for table in self.tables for line in table.sheet().lines])
 
     def to_pandas(self) -> Any:  # noqa: ANN401 - pandas may not be installed
         """Return what `to_polars` does as a frame of pandas.
@@ -102,6 +138,20 @@ class Results(Sequence[Table]):
             UsageError: If one has no results, or they were never tested alike.
         """
         return compare_encoders(self.tables, first, second, str(self.folder))
+
+    def by(self, name: str, dataset: Dataset | str | Path | None = None) -> SliceTables:
+        """Return the scores on slices of the held-out tracks, each with its own chance and ceiling; nothing is run.
+
+        Args:
+            name: ``popularity``, ``discovery``, ``seeds``, or a column of the data set's tracks or playlists, such as
+                ``genre``.
+            dataset: The tested data set, its name or folder, where it is not found by its name.
+
+        Raises:
+            UsageError: If there is no such column: it names what there is.
+            DataError: If the data set is not the one that was tested.
+        """
+        return SliceTables(slice_tables(self.tables, name, dataset))
 
     def plot(self, metric: str | None = None) -> Figure:
         """Return a figure of the intervals of all rows, with chance and ceiling.
@@ -144,13 +194,19 @@ class Results(Sequence[Table]):
         return output
 
 
-def load_results(output: str | Path) -> Results:
+def load_results(output: str | Path, view: View = USUAL, everything: bool = False) -> Results:
     """Return the results of a folder.
+
+    Args:
+        output: The folder.
+        view: Which metrics the tables show, in which order, with how many digits.
+        everything: Whether rows that failed and superseded results have rows or tables, too.
 
     Raises:
         DataError: If there are no results, or some cannot be used, naming them.
+        UsageError: If no result holds a metric of the view.
     """
-    return Results(read_tables(Path(output)), Path(output))
+    return Results(read_tables(Path(output), view, everything), Path(output))
 
 
 def compare(results: Results | str | Path, first: str, second: str) -> EncoderComparison:
@@ -165,9 +221,11 @@ def compare(results: Results | str | Path, first: str, second: str) -> EncoderCo
     return found.compare(first, second)
 
 
-def line_names(lines: Sequence[Any]) -> list[str]:
-    """Return the columns of a long table: those of the first line, then what others have beside them."""
-    return list(dict.fromkeys(name for line in lines for name in line))
+def _frame(lines: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+    """Return lines as a table: the columns of the first, then what others have beside them; null for what is n/a."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    schema: dict[str, Any] = {name: _TYPES.get(name, pl.String) for name in names}
+    return pl.DataFrame([{name: _value(line.get(name)) for name in names} for line in lines], schema=schema)
 
 
 def _value(cell: object) -> object:

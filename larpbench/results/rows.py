@@ -232,7 +232,7 @@ class Table:
     def _row(self, row: Row) -> SheetRow:
         seeds = f" ({row.random_seeds} seeds)" if row.random_seeds > 1 else ""
         cells = [SheetCell("failed"), *(SheetCell() for _ in self.columns)]
-        if not row.failure:
+        if row.failure is None:
             scores = (score_cell(row.scores.get(column), view=self.view) for column in self.columns)
             cells = [*scores, SheetCell(row.group)]
         labels = SheetCell(row.label + seeds), SheetCell(row.recommender)

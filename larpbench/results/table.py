@@ -14,7 +14,7 @@ from larpbench.datasets.schema import tested_digest
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.fingerprint import digest
-from larpbench.results.beyond import by_one_encoder, column_intervals
+from larpbench.results.beyond import by_one_encoder, column_intervals, require_measured
 from larpbench.results.notes import facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Omissions, Row, Score, Table, descriptive_metrics, task_of
@@ -158,8 +158,8 @@ def build_tables(
             rows += [_row(pairs, superseded=True) for _, *others in experiments for pairs in others]
             tables.append(_table(rows, view, Omissions()))
         else:
-            failed = tuple(row for row in rows if row.failure)
-            scored = [row for row in rows if not row.failure]
+            failed = tuple(row for row in rows if row.failure is not None)
+            scored = [row for row in rows if row.failure is None]
             tables.append(_table(scored, view, Omissions(failed, older, len(superseded), absent)))
     return tables
 
@@ -179,6 +179,7 @@ def _require_known(records: Sequence[CellRecord], view: View) -> None:
     """Refuse metrics that no result holds; where all results failed there are none to compare with."""
     held = {metric.name: None for record in records for metric in record.measured}
     unknown = [name for name in (*view.metrics, view.sort) if name and name not in held]
+    require_measured(records, unknown)
     if held and unknown:
         raise UnknownNameError(
             "metric", unknown[0], held, next_step="choose metrics that the results hold, or run the cells anew"
@@ -223,8 +224,7 @@ def _table(rows: Sequence[Row], view: View, omissions: Omissions) -> Table:
     sort = view.sort if view.sort in by_name else columns[0]
     scored = _lettered([_scored(row, tuple(dict.fromkeys((*columns, sort)))) for row in rows], sort)
     descriptive = descriptive_metrics(good)
-    scored = _placed(scored, [name for name in columns if name not in descriptive])
-    scored.sort(key=lambda row: _rank(row, sort))
+    scored = placed(scored, [name for name in columns if name not in descriptive], sort)
     shown = {name: by_name[name] for name in columns if name in by_name}
     return Table(
         first.cell.task,
@@ -305,7 +305,7 @@ def _row(pairs: Sequence[tuple[Path, CellRecord]], superseded: bool = False) -> 
 
 def _scored(row: Row, columns: tuple[str, ...]) -> Row:
     """Return a row with its scores; a mean over those seeds that happened to work would be no mean over seeds."""
-    return row if row.failure else replace(row, scores=_scores(row, columns))
+    return replace(row, scores=_scores(row, columns)) if row.failure is None else row
 
 
 def _scores(row: Row, columns: tuple[str, ...]) -> dict[str, Score | None]:
@@ -339,8 +339,14 @@ def _lettered(rows: list[Row], column: str) -> list[Row]:
     return [replace(row, group=letters(groups.get(index, ()))) for index, row in enumerate(rows)]
 
 
-def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
-    """Mark the best and the second best of some columns; controls take part in none."""
+def placed(rows: list[Row], columns: Sequence[str], sort: str = "") -> list[Row]:
+    """Mark the best and the second best of some columns, and sort; controls are marked in none.
+
+    Args:
+        rows: The rows.
+        columns: In which the best is marked.
+        sort: By which metric they are sorted; empty: the first of the columns.
+    """
     places: dict[tuple[int, str], int] = {}
     for column in columns:
         scores_of = {index: row.scores.get(column) for index, row in enumerate(rows) if not row.control}
@@ -356,13 +362,14 @@ def _placed(rows: list[Row], columns: Sequence[str]) -> list[Row]:
             for column, score in row.scores.items()
         }
         marked.append(replace(row, scores=scores))
-    return marked
+    by = sort or columns[0]
+    return sorted(marked, key=lambda row: _rank(row, by))
 
 
 def _rank(row: Row, column: str) -> tuple[bool, bool, float, str, str, bool, str]:
     score = row.scores.get(column)
     name = row.encoder, row.recommender, bool(row.superseded), row.superseded
-    return (bool(row.failure), row.control, -score.value if score else 0.0, *name)
+    return (row.failure is not None, row.control, -score.value if score else 0.0, *name)
 
 
 def _order(record: CellRecord) -> tuple[str, str, int]:

@@ -74,6 +74,10 @@ def add_own_data(folder, text, library):
         split_tables(tables, tracks=60, playlists=60, lengths=(6, 12))
     for name in ("vectors.npz", "tracks.csv", "playlists.csv"):
         shutil.copy(tables / name, folder / name)
+    if "--by genre" in text:
+        tracks = pl.read_csv(folder / "tracks.csv")
+        genres = pl.Series("genre", ["rock", "pop"] * tracks.height).head(tracks.height)
+        tracks.with_columns(genres).write_csv(folder / "tracks.csv")
 
 
 def add_results(cli, folder):
@@ -133,8 +137,10 @@ def workplace(cli, tmp_path, library, request):
             add_artists(folder)
         elif commands_of(text) or python_of(text):
             add_own_data(folder, text, library)
-        if page.stem in ("report", "results-schema"):
+        if page.stem in ("report", "results-schema", "reading-tables"):
             add_results(cli, folder)
+        if page.stem == "runs":
+            (folder / "bench.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
         if page.stem == "hf-audio":
             write_hubert(folder / "FOLDER")
         return text

@@ -7,8 +7,8 @@ from support.browser import chromium
 from support.made_results import write_results
 
 from larpbench.report.site import write_report
+from larpbench.results.results import load_results
 from larpbench.results.sheet import text_sheet
-from larpbench.results.table import load_results
 from larpbench.results.writers import write_sheet
 
 pytestmark = pytest.mark.browser
@@ -33,7 +33,7 @@ def site(results, tmp_path_factory):
         "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>parent.document.title = 'x'</script>"
         "<image href='http://127.0.0.1:9/x.png' width='9' height='9'/></svg>"
     )
-    return write_report(results, tmp_path_factory.mktemp("site") / "report", reproduced=folder).page.parent
+    return write_report(results, tmp_path_factory.mktemp("site") / "report", reproduced=folder, everything=True).parent
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +238,33 @@ def test_axe_finds_no_barrier(browser, paths, scheme):
         broken = [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]]
         assert broken == [], path
         assert len(found["passes"]) > 10
+
+
+def test_every_column_is_in_view_on_a_usual_screen_and_no_name_breaks_within_a_word(tmp_path, tmp_path_factory):
+    names = [
+        "larp-ttc@million-playlist-dataset",
+        "precomputed:vectors-2024.parquet#embedding",
+        "hf-audio:facebook/hubert-base-ls960@layer-9",
+        "random",
+    ]
+    results = write_results(tmp_path / "results", names, ("itemknn", "dropoutnet"), seeds=3)
+    site = write_report(results, tmp_path / "report").parent
+    cut = """return [...document.querySelectorAll('.wide, .columns')].filter(
+        (each) => each.scrollWidth > each.clientWidth).map((each) => each.getAttribute('aria-label'))"""
+    lines = """return [...document.querySelectorAll('tbody th bdi')].flatMap(
+        (name) => {
+            const parts = [];
+            for (const node of [...name.childNodes].filter((each) => each.nodeType === Node.TEXT_NODE)) {
+                const range = document.createRange();
+                range.selectNodeContents(node);
+                if (range.getClientRects().length > 1 && !/[ -]/.test(node.textContent)) parts.push(node.textContent);
+            }
+            return parts;
+        })"""
+    with chromium(site, tmp_path_factory.mktemp("profile")) as started:
+        for width in (1280, 400):
+            started.width(width)
+            for path in sorted(site.rglob("*.html")):
+                started.open(path.relative_to(site).as_posix())
+                assert started.run(lines) == [], (width, path)
+                assert width < 1280 or started.run(cut) == [], path

@@ -38,12 +38,12 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(results, tmp_path_factory):
-    return read_site(write_report(results, tmp_path_factory.mktemp("site") / "report").page.parent)
+    return read_site(write_report(results, tmp_path_factory.mktemp("site") / "report", everything=True).parent)
 
 
 def test_every_row_of_every_table_is_on_the_leaderboard_and_has_a_page(site, results):
     rows = table_rows(site["index.html"])
-    tables = load_results(results)
+    tables = list(load_results(results, everything=True))
     assert len(rows) == sum(len(table.rows) for table in tables) == 20
     for table in tables:
         for row in table.rows:
@@ -221,12 +221,12 @@ def test_reproduced_tables_that_cannot_be_read_are_named(cli, results, tmp_path,
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else_ever_is(cli, results, site, tmp_path):
-    first = cli("report", results, "--output", tmp_path / "report")
+    first = cli("report", results, "--output", tmp_path / "report", "--all")
     assert first.code == 0, first.err
     assert first.out.strip() == str(tmp_path / "report" / "index.html")
     before = {path: page.source for path, page in site.items()}
     (tmp_path / "report" / "cells" / "old.html").write_text("old")
-    assert cli("report", results, "--output", tmp_path / "report").code == 0
+    assert cli("report", results, "--output", tmp_path / "report", "--all").code == 0
     assert {path: page.source for path, page in read_site(tmp_path / "report").items()} == before
     assert list(tmp_path.glob(".larpbench-tmp-*")) == []
     for wrong in (tmp_path / "results", tmp_path / "notes"):
@@ -242,6 +242,10 @@ def test_where_all_has_failed_only_the_leaderboard_is_left(cli, tmp_path):
     write_results(tmp_path / "results", ["a", "b"], failed=("a", "b"), failure="")
     done = cli("report", tmp_path / "results", "--output", tmp_path / "report")
     assert done.code == 0, done.err
+    site = read_site(tmp_path / "report")
+    assert set(site) == {"index.html"}
+    assert "All results failed, so that no row is left: 'a with itemknn', 'b with itemknn'" in site["index.html"].text
+    assert cli("report", tmp_path / "results", "--output", tmp_path / "report", "--all").code == 0
     site = read_site(tmp_path / "report")
     assert {path.partition("/")[0] for path in site} == {"index.html", "cells", "encoders"}
     assert site["index.html"].text.count("failed") >= 2

@@ -48,7 +48,7 @@ def test_every_metric_of_every_cell_is_exported(cli, results, tmp_path, kind, re
 
 
 def test_a_failed_cell_has_a_line_in_the_csv_of_tables(cli, results):
-    lines = list(csv.DictReader(io.StringIO(cli("table", results, "--format", "csv").out)))
+    lines = list(csv.DictReader(io.StringIO(cli("table", results, "--all", "--format", "csv").out)))
     failed = [line for line in lines if line["encoder"] == "broken"]
     assert [(line["seed"], line["metric"], line["value"]) for line in failed] == [
         ("0", "failed", ""),

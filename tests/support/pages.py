@@ -6,7 +6,7 @@ import posixpath
 from html.parser import HTMLParser
 from pathlib import Path
 
-_VOID = {"meta", "link", "br", "img", "input"}
+_VOID = {"meta", "link", "br", "img", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -22,6 +22,7 @@ class Page(HTMLParser):
         self.texts: list[tuple[tuple[str, ...], str]] = []
         self.rows: list[dict] = []
         self.section = ""
+        self.goes_on = False
         self.feed(source)
         self.close()
         self.unclosed += self.open
@@ -30,6 +31,7 @@ class Page(HTMLParser):
         attributes = {name: value or "" for name, value in attrs}
         self.tags.append(tag)
         self.found.append((tag, attributes))
+        self.goes_on = tag == "wbr"  # where a line may end within a word
         if tag not in _VOID:
             self.open.append(tag)
         if tag == "section":
@@ -53,7 +55,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if not {"style", "script"} & set(self.open):
-            self.texts.append((tuple(self.open), data))
+            before = self.texts.pop()[1] if self.goes_on else ""
+            self.texts.append((tuple(self.open), before + data))
+            self.goes_on = False
             if self.rows and "tbody" in self.open and {"td", "th"} & set(self.open):
                 self.rows[-1]["cells"][-1] += data
 

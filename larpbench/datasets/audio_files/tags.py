@@ -1,4 +1,4 @@
-"""Title, artist, album and date out of an audio file's tags."""
+"""Title, artist, album and what slices and splits are made of, out of an audio file's tags."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "artist": ("artist", "TPE1", "\xa9ART", "Author", "IART", "AUTH"),
     "album": ("album", "TALB", "\xa9alb", "WM/AlbumTitle", "IPRD"),
     "album_artist": ("albumartist", "album artist", "album_artist", "TPE2", "aART", "WM/AlbumArtist", "IAAR"),
-    "date": ("date", "TDRC", "\xa9day", "WM/Year", "ICRD", "year"),
     "compilation": ("compilation", "TCMP", "cpil", "WM/IsCompilation"),
+    "genre": ("genre", "TCON", "\xa9gen", "WM/Genre", "IGNR"),
+    "language": ("language", "TLAN", "WM/Language", "ILNG"),
+    "date": ("date", "TDRC", "\xa9day", "WM/Year", "ICRD", "year"),
 }
+_YEAR = re.compile(r"(?<!\d)(1[5-9]|20)\d\d(?!\d)")
 _VARIOUS = {"various artists", "various", "va", "v.a.", "various artist"}
 _NO = {"0", "false", "no"}
 _GUESTS = re.compile(r"\s+[(\[]?(?:feat|ft|featuring)\b\.?\s", re.IGNORECASE)
@@ -46,7 +49,10 @@ class Tags:
         main_artist: The first of the artists, without guests (``feat. ..``); empty if unknown.
         album_artist: Who the album is by; empty if unknown, and where it says "Various Artists".
         compilation: Whether the album is said to be one, or to be by various artists.
+        genres: Those that it names.
+        languages: Those that it names.
         date: When the recording was released, such as ``2003`` or ``2003-05-12``, as the tag has it; empty if unknown.
+        year: The year of that; None if unknown.
     """
 
     title: str
@@ -55,7 +61,10 @@ class Tags:
     main_artist: str = ""
     album_artist: str = ""
     compilation: bool = False
+    genres: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
     date: str = ""
+    year: int | None = None
 
 
 def read_tags(path: Path) -> Tags:
@@ -72,7 +81,10 @@ def read_tags(path: Path) -> Tags:
         main_artist=_GUESTS.split(artists[0])[0][:LONGEST] if artists else "",
         album_artist=album_artist,
         compilation=various or any(flag.casefold() not in _NO for flag in values["compilation"]),
+        genres=tuple(each[:LONGEST] for each in values["genre"]),
+        languages=tuple(each[:LONGEST] for each in values["language"]),
         date=values["date"][0][:LONGEST] if values["date"] else "",
+        year=next((int(found[0]) for found in map(_YEAR.search, values["date"]) if found), None),
     )
 
 
@@ -106,7 +118,8 @@ def _first(tags: Mapping[str, Any], names: Iterable[str]) -> list[str]:
             value = tags[name]
         except (KeyError, ValueError):  # mutagen refuses names that are none of the format's
             continue
-        listed = getattr(value, "text", value)  # an ID3 frame holds a list
+        # An ID3 frame holds a list; of genres as numbers, mutagen knows the names.
+        listed = getattr(value, "genres", None) or getattr(value, "text", value)
         if isinstance(listed, str) or not isinstance(listed, Iterable):
             listed = [listed]
         texts = [_clean(text) for each in listed for text in str(each).split("\x00")]

@@ -13,10 +13,11 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
+from larpbench.datasets.columns import beside, constant_within
 from larpbench.datasets.raw_dataset import clean_texts
 from larpbench.datasets.reading.bad_rows import BadRow, BadRows
 from larpbench.datasets.reading.column_names import ColumnNames, same_name
-from larpbench.datasets.reading.text_tables import PLACE, TextTable, open_text_table, tell_notes
+from larpbench.datasets.reading.text_tables import PLACE, TextTable, open_text_table, own_columns_of, tell_notes
 from larpbench.datasets.schema import ROLES, SPLITS
 from larpbench.datasets.track_ids import canonical_ids, plain_ids
 from larpbench.errors import DataError, UsageError, clipped, named
@@ -37,8 +38,8 @@ class PlaylistTables:
 
     Attributes:
         tracks: ``track_id``, ``title``, ``artist``, ``album``, and maybe ``audio`` and ``split``; exact duplicates are
-            dropped.
-        entries: ``playlist_id``, ``track_id``, and maybe ``split`` and ``role``.
+            dropped. Then the table's own columns.
+        entries: ``playlist_id``, ``track_id``, and maybe ``split`` and ``role``. Then the table's own columns.
         left_out: Reason -> number of rows that were left out.
     """
 
@@ -65,7 +66,6 @@ def read_playlist_tables(
     audio: bool,
     columns: Mapping[str, str],
     max_bad_rows: float,
-    further: tuple[str, ...] = (),
 ) -> PlaylistTables:
     """Read tracks and playlists.
 
@@ -77,7 +77,6 @@ def read_playlist_tables(
         audio: Whether the tracks' ``audio`` column counts.
         columns: Our name -> the user's name of a column, for either table.
         max_bad_rows: The largest share of bad rows that is left out of either table, from 0 up to below 1.
-        further: Columns of the tracks that must be there too.
 
     Raises:
         DataError: If a file cannot be read, lacks a column, or has too many bad rows.
@@ -86,18 +85,15 @@ def read_playlist_tables(
     if not 0 <= max_bad_rows < 1:
         raise UsageError(f"the share of bad rows is {max_bad_rows}", allowed="0 <= share < 1, such as 0.01")
     optional = ("audio",) if audio else ()
-    further = tuple(name for name in further if name not in COLUMNS)
     if tracks is None or _same(tracks, playlists):
         names = ColumnNames(
             columns, advice="add it, empty if nothing is known, or give the tracks' table with --tracks"
         )
-        both = _read(
-            "the table", playlists, ("playlist_id", "track_id", *TEXTS, *further), (*optional, "split", "role"), names
-        )
+        both = _read("the table", playlists, ("playlist_id", "track_id", *TEXTS), (*optional, "split", "role"), names)
         read = [both]
     else:
         names = ColumnNames(columns, others={"track_id": ("id",)})
-        listed = _read("the tracks", tracks, ("track_id", *TEXTS, *further), (*optional, "split"), names)
+        listed = _read("the tracks", tracks, ("track_id", *TEXTS), (*optional, "split"), names)
         names = ColumnNames(columns, lists=_LISTS)
         entries = _read("the playlists", playlists, ("playlist_id", "track_id"), ("split", "role"), names)
         read = [listed, entries]
@@ -113,12 +109,25 @@ def read_playlist_tables(
     left_out = {f"bad rows of {table.what}": table.bad.count for table in read if table.bad.count}
     if len(read) == 1:
         frame = both.frame
-        texts = [name for name in (*TEXTS, *optional, *further) if name in frame.columns]
-        return PlaylistTables(_tracks_of_entries(frame.select("track_id", *texts)), frame.drop(texts), left_out)
-    unique = clean_texts(listed.frame).unique(maintain_order=True)
+        texts = [name for name in (*TEXTS, *optional) if name in frame.columns]
+        own, _ = constant_within(frame, "track_id", beside(frame, COLUMNS))
+        found = _tracks_of_entries(frame.select("track_id", *texts)).join(own, on="track_id", maintain_order="left")
+        return PlaylistTables(found, frame.drop(*texts, *own.drop("track_id").columns), left_out)
+    unique = _unique_tracks(clean_texts(listed.frame))
     if unique.height < listed.frame.height:
         left_out["duplicate rows of the tracks"] = listed.frame.height - unique.height
     return PlaylistTables(unique, entries.frame, left_out)
+
+
+def _unique_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that differ; of those that differ in the table's own columns only, the first."""
+    unique = tracks.unique(maintain_order=True)
+    own = beside(unique, COLUMNS)
+    first = unique.unique([name for name in unique.columns if name not in own], keep="first", maintain_order=True)
+    if first.height < unique.height:
+        progress.say(f"{unique.height - first.height} rows of the tracks differ from another row of the same track in "
+                     f"{', '.join(own)} only; the first row of each track is taken")  # fmt: skip
+    return first
 
 
 def _same(tracks: Path, playlists: Path) -> bool:
@@ -145,24 +154,25 @@ def _read(what: str, path: Path, required: tuple[str, ...], optional: tuple[str,
         if missing := [name for name in kept if name not in frame.columns]:
             raise DataError(f"some tables have the column {missing[0]} and this one lacks it", where=str(table.path))
     columns = {pair for table in opened for pair in table.names.items()}
-    return _Table(what, pl.concat([frame.select(kept) for frame in frames]), bad, respelt, columns)
+    known = pl.concat([frame.select(kept) for frame in frames])
+    return _Table(what, known.hstack(own_columns_of(frames).get_columns()), bad, respelt, columns)
 
 
 def _open(path: Path, required: tuple[str, ...], optional: tuple[str, ...], names: ColumnNames) -> Iterator[TextTable]:
     if not path.is_dir():
-        yield open_text_table(path, required, optional, names)
+        yield open_text_table(path, required, optional, names, own=True)
         return
     with storage_errors(path, "read"):
         files = sorted(each for each in path.iterdir() if _TABLE.search(each.name) and not each.name.startswith("."))
     if not files:
         raise DataError(f"there are no tables in {path}", allowed="files that end in .csv, .tsv, .csv.gz or .parquet")
     if "playlist_id" not in required:
-        yield from (open_text_table(file, required, optional, names) for file in files)
+        yield from (open_text_table(file, required, optional, names, own=True) for file in files)
         return
     needed = tuple(name for name in required if name != "playlist_id")
     stems = Counter(_TABLE.sub("", file.name) for file in files)
     for file in files:
-        table = open_text_table(file, needed, (*optional, "playlist_id"), names)
+        table = open_text_table(file, needed, (*optional, "playlist_id"), names, own=True)
         if "playlist_id" not in table.frame.columns:
             stem = _TABLE.sub("", file.name)
             name = _file_name(stem if stems[stem] == 1 else file.name)

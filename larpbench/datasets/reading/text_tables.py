@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
+from larpbench.datasets.columns import as_kept, as_typed, is_kept, own_columns
 from larpbench.datasets.reading.bad_rows import BadRow, BadRows
 from larpbench.datasets.reading.column_names import ColumnNames
 from larpbench.datasets.reading.column_text import as_text, lists_in_text
@@ -18,6 +19,8 @@ from larpbench.storage import storage_errors
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
 
 PLACE = "place"
+OWN = "\x1f"
+"""Before the names of a table's own columns in `TextTable.frame`: no other name begins so."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class TextTable:
 
     Attributes:
         path: The file.
-        frame: The wanted columns that are there, as text, and `PLACE`, each row's place in the file (Int64).
+        frame: The wanted columns that are there, as text, and `PLACE`, each row's place in the file (Int64); then the
+            table's own columns, if they are kept, see `OWN`: in Parquet as `larpbench.datasets.columns` has them, in
+            other files as text.
         unit: What a place is: ``line`` or ``row``.
         names: Our name of each column -> that in the file.
         bad: Rows that could not be read.
@@ -63,7 +68,7 @@ def read_text_table(path: Path, required: tuple[str, ...], optional: tuple[str, 
 
 
 def open_text_table(
-    path: Path, required: tuple[str, ...], optional: tuple[str, ...], columns: ColumnNames
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...], columns: ColumnNames, *, own: bool = False
 ) -> TextTable:
     """Read a CSV or Parquet file as text, with the rows of it that can be read.
 
@@ -71,8 +76,9 @@ def open_text_table(
         path: The file. CSV may be separated by commas, tabs, semicolons or vertical bars, in UTF-8, UTF-16,
             Windows-1252 or Latin-1, and compressed by gzip.
         required: Columns that must be there.
-        optional: Columns that are taken if they are there; all others are left out.
+        optional: Columns that are taken if they are there.
         columns: How columns are found. One that may hold lists has a row for each element.
+        own: Whether the table's own columns are kept.
 
     Raises:
         DataError: If it cannot be read, lacks a column, or has one whose type has no one reading as text.
@@ -81,7 +87,7 @@ def open_text_table(
         raise DataError(f"there is no file {path}")
     with storage_errors(path, "read"):
         try:
-            table = (_read_parquet if _is_parquet(path) else _read_separated)(path, required, optional, columns)
+            table = (_read_parquet if _is_parquet(path) else _read_separated)(path, required, optional, columns, own)
         except TABLE_ERRORS as error:
             reason = clipped(str(error).splitlines()[0] if str(error) else type(error).__name__)
             raise DataError(
@@ -101,10 +107,15 @@ def tell_notes(tables: list[TextTable]) -> None:
             progress.say(printable(f"{paths[0].name}{more}: {'; '.join(notes)}"))
 
 
-def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ...], columns: ColumnNames) -> TextTable:
-    names = list(parquet_schema(path))
+def _read_parquet(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...], columns: ColumnNames, own: bool
+) -> TextTable:
+    schema = parquet_schema(path)
+    names = list(schema)
     found = columns.find(names, required, optional, str(path))
-    raw = read_parquet(path, [names[number] for number in dict.fromkeys(found.values())])
+    further = own_columns(names, found.values()) if own else {}
+    further = {name: number for name, number in further.items() if is_kept(schema[names[number]])}
+    raw = read_parquet(path, [names[number] for number in dict.fromkeys([*found.values(), *further.values()])])
     cells = [raw[names[number]].alias(ours) for ours, number in found.items()]
     texts = [as_text(each, str(path), lists=each.name in columns.lists) for each in cells]
     notes = [
@@ -113,11 +124,13 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
         if cell.dtype.is_float() and text.str.contains(r"^-?\d+$").all()
     ]
     frame = pl.DataFrame(texts).with_columns(pl.int_range(1, raw.height + 1, dtype=pl.Int64).alias(PLACE))
+    kept = (as_kept(raw[names[number]].alias(OWN + name)) for name, number in further.items())
+    frame = frame.with_columns(column for column in kept if column is not None)
     return _table(path, frame, "row", names, found, columns, [], raw.height, notes)
 
 
 def _read_separated(
-    path: Path, required: tuple[str, ...], optional: tuple[str, ...], columns: ColumnNames
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...], columns: ColumnNames, own: bool
 ) -> TextTable:
     text = plain_text(path.read_bytes(), str(path))
     headers = headers_of(text)
@@ -127,7 +140,8 @@ def _read_separated(
 
     header = max(headers, key=lambda each: fit(each.names))
     found = columns.find(header.names, required, optional, str(path))
-    rows = rows_of(text, header, list(dict.fromkeys(found.values())))
+    further = own_columns(header.names, found.values()) if own else {}
+    rows = rows_of(text, header, list(dict.fromkeys([*found.values(), *further.values()])))
     notes = []
     if not text.encoding.startswith("UTF-8"):
         notes.append(f"the encoding is {text.encoding}")
@@ -137,7 +151,8 @@ def _read_separated(
     for ours in {"artist", *columns.lists} & set(cells):
         cells[ours] = lists_in_text(cells[ours], str(path))
     texts = [as_text(each, str(path), lists=each.name in columns.lists) for each in cells.values()]
-    frame = pl.DataFrame(texts).with_columns(pl.Series(PLACE, rows.lines, dtype=pl.Int64))
+    own_texts = (rows.frame[str(number)].alias(OWN + name) for name, number in further.items())
+    frame = pl.DataFrame(texts).with_columns(pl.Series(PLACE, rows.lines, dtype=pl.Int64), *own_texts)
     frame, headers_again = _without_headers(frame, {ours: header.names[number] for ours, number in found.items()})
     if headers_again:
         notes.append(f"the header stands {headers_again} times more among the rows, which is left out")
@@ -180,6 +195,47 @@ def _table(
                 next_step=f"if it holds ids: --columns {ours}={theirs[ours]}",
             )
     return TextTable(path, frame, unit, theirs, bad, rows, tuple(notes))
+
+
+def own_columns_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the own columns of tables that are one below the other, under their own names.
+
+    What files without types hold is read as what all of it can be read as, see `as_typed`, or as lists of text. A
+    column that has several types is text; where a table lacks it, it is null.
+    """
+    names = dict.fromkeys(name for frame in frames for name in frame.columns if name.startswith(OWN))
+    columns = []
+    for name in names:
+        parts = [
+            frame[name] if name in frame.columns else pl.Series(name, [None] * frame.height, pl.String)
+            for frame in frames
+        ]
+        kinds = {part.dtype for part in parts if part.null_count() < len(part)}
+        kind = kinds.pop() if len(kinds) == 1 else pl.String()
+        whole = pl.concat([_as(part, kind) for part in parts]).alias(name.removeprefix(OWN))
+        columns.append(_typed(whole) if isinstance(kind, pl.String) else whole)
+    return pl.DataFrame(columns)
+
+
+def _as(part: pl.Series, kind: pl.DataType) -> pl.Series:
+    if part.null_count() == len(part):
+        return pl.Series(part.name, [None] * len(part), kind)
+    if isinstance(part.dtype, pl.List) and isinstance(kind, pl.String):
+        return part.list.join("; ")
+    return part if part.dtype == kind else part.cast(pl.String)
+
+
+def _typed(text: pl.Series) -> pl.Series:
+    try:
+        lists = lists_in_text(_without_blank(text), "")
+    except DataError:  # some cell looks like a list, and is none
+        return as_typed(text)
+    kept = as_kept(lists) if isinstance(lists.dtype, pl.List) else None
+    return as_typed(text) if kept is None else kept
+
+
+def _without_blank(text: pl.Series) -> pl.Series:
+    return pl.select(pl.when(text.str.strip_chars() != "").then(text).alias(text.name)).to_series()
 
 
 def _is_parquet(path: Path) -> bool:

@@ -32,8 +32,9 @@ def build_csv(
     """Build a data set from a table of tracks and a table of playlists.
 
     Args:
-        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are ignored. None, or
-            the same file as `playlists`: that table has one row an entry, with the texts of its track.
+        tracks: CSV or Parquet with ``track_id,title,artist,album[,audio,split]``; further columns are kept, see
+            `larpbench.datasets.columns`. None, or the same file as `playlists`: that table has one row an entry, with
+            the texts of its track.
         playlists: CSV or Parquet with ``playlist_id,track_id[,split,role]``, or a folder with one table a playlist.
         options: How to split and caption.
         output: Folder to write.
@@ -47,9 +48,8 @@ def build_csv(
         UsageError: If an option makes no sense.
     """
     options.drawn_rule()  # refuses options that contradict each other before anything is read
-    dated = () if options.split_column is None else (options.split_column,)
     read = read_playlist_tables(
-        tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows, further=dated
+        tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows
     )
     if "split" in read.tracks.columns or "split" in read.entries.columns:
         options.require_no_draw()

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.schema import SPLITS, Dataset
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, Dataset
 from larpbench.errors import DataError
 
 TRAIN_FRACTION = 0.7
@@ -82,7 +82,7 @@ def draw_roles(entries: pl.DataFrame, seed: int, draw: int = 0) -> pl.DataFrame:
 
 
 def redraw_test(dataset: Dataset, draw: int) -> Dataset:
-    """Return a data set whose test playlists have other seeds and held-out tracks; all else is as it was.
+    """Return a data set whose test playlists have other seeds and held-out tracks, and no columns of their own.
 
     Args:
         dataset: The data set.
@@ -90,9 +90,9 @@ def redraw_test(dataset: Dataset, draw: int) -> Dataset:
     """
     if draw == 0:
         return dataset
-    in_test = pl.col("split") == "test"
-    redrawn = draw_roles(dataset.playlists.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
-    playlists = pl.concat([dataset.playlists.filter(~in_test), redrawn.select(dataset.playlists.columns)])
+    in_test, known = pl.col("split") == "test", dataset.playlists.select(list(PLAYLIST_COLUMNS))
+    redrawn = draw_roles(known.filter(in_test).drop("role"), dataset.manifest.split.seed, draw)
+    playlists = pl.concat([known.filter(~in_test), redrawn.select(known.columns)])
     return replace(dataset, playlists=playlists.sort("playlist_id", "track_id"))
 
 

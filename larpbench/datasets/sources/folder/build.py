@@ -43,7 +43,8 @@ def build_folder(
 ) -> Dataset:
     """Build a data set from a folder of audio files.
 
-    A track's id is its path below `audio`, in Unicode's composed form. Without playlists, albums are the groups, or
+    A track's id is its path below `audio`, in Unicode's composed form. Tags of genre, language and date become columns
+    of the tracks: ``genre``, ``language``, ``release_year``. Without playlists, albums are the groups, or
     artists where no album has two tracks; every table then says so.
 
     Args:
@@ -77,17 +78,27 @@ def build_folder(
         options = replace(options, notes=(*options.notes, NO_PLAYLISTS.format(groups=groups)))
     else:
         entries = _playlist_entries(lists, library, set(tags), left_out)
-    texts = {name: [getattr(each, name) for each in tags.values()] for name in ("title", "artist", "album", "date")}
-    if options.split_by is None and not any(texts["date"]):
-        del texts["date"]
+    texts = {name: [getattr(each, name) for each in tags.values()] for name in ("title", "artist", "album")}
+    columns = [pl.Series(name, column, pl.String) for name, column in texts.items()]
     return assemble(
-        audible.tracks.with_columns(pl.Series(name, column, pl.String) for name, column in texts.items()),
+        audible.tracks.with_columns(*columns, *_own_columns(list(tags.values()))),
         entries,
         options,
         output,
         audio=audible.audio,
         left_out=left_out.by_reason() | audible.left_out,
     )
+
+
+def _own_columns(tags: list[Tags]) -> list[pl.Series]:
+    """Return the columns ``genre``, ``language``, ``date`` and ``release_year``, of those that some file has."""
+    columns = [
+        pl.Series("genre", [list(each.genres) for each in tags], pl.List(pl.String)),
+        pl.Series("language", [list(each.languages) for each in tags], pl.List(pl.String)),
+        pl.Series("date", [each.date or None for each in tags], pl.String),
+        pl.Series("release_year", [each.year for each in tags], pl.Int64),
+    ]
+    return [column for column in columns if column.explode().drop_nulls().len()]
 
 
 def _groups(tags: Mapping[str, Tags]) -> tuple[pl.DataFrame, str]:
