@@ -22,7 +22,7 @@ from larpbench.progress import say
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
-from larpbench.results.slices.groups import Group, Grouping, make_groups
+from larpbench.results.slices.groups import BUILT_IN, Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
 from larpbench.results.table import placed, read_tables
 
@@ -218,6 +218,8 @@ class AnsweredTable:
             _slice(group, self.rows, self.answers, self.columns, self.cutoffs, sort) for group in grouping.groups
         )
         notes = _notes(grouping, parts, first, self.lacking)
+        if self.table.removal and grouping.by in BUILT_IN:
+            notes += ("Tracks that protocol rule 13 removes still count where slices are made.",)
         return SliceTable(self.table, grouping.by, self.columns, parts, notes)
 
 
