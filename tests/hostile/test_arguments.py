@@ -135,7 +135,7 @@ def test_an_error_that_is_not_the_users_is_not_hidden(small, cli, monkeypatch):
     def broken(folder):
         raise FileNotFoundError(2, "No such file or directory", "/somewhere/inside")
 
-    monkeypatch.setattr(tables, "load_results", broken)
+    monkeypatch.setattr(tables, "read_tables", broken)
     with pytest.raises(FileNotFoundError):
         cli("table", small.folder)
 
