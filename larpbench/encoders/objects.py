@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def requested_encoders(
     """
     if isinstance(encoders, Mapping) and not are_vectors(encoders):
         return [_requested(each, options, str(label)) for label, each in encoders.items()]
-    if isinstance(encoders, list | tuple) and not are_vectors(encoders):
+    if isinstance(encoders, list | tuple | Set | ValuesView | Iterator) and not are_vectors(encoders):
         return [_requested(each, options, None) for each in encoders]
     return [_requested(encoders, options, None)]
 
@@ -216,8 +217,8 @@ def _wants_batch(encode: Callable[..., Any]) -> bool:
         return False
     annotation = first.annotation
     if isinstance(annotation, str):
-        return annotation.strip("'\"").rpartition(".")[2] == TrackBatch.__name__
-    return annotation is TrackBatch
+        return re.search(rf"\b{TrackBatch.__name__}\b", annotation) is not None
+    return annotation is TrackBatch or TrackBatch in get_args(annotation)
 
 
 def _keyed(spec: EncoderSpec, name: str, options: ObjectOptions) -> EncoderSpec:

@@ -102,3 +102,19 @@ def test_what_is_no_label(data, name):
 def test_what_is_no_name_of_an_object(data, name):
     with pytest.raises(UsageError, match="is no label"):
         larpbench.evaluate(Model(name=name), data)
+
+
+def test_annotations_and_collections(data):
+    model = Model()
+
+    class Optional:
+        def encode(self, batch: larpbench.TrackBatch | None = None) -> np.ndarray:
+            return model.encode(batch)
+
+    class Text:
+        def encode(self, batch: "larpbench.TrackBatch | None" = None) -> np.ndarray:  # noqa: UP037
+            return model.encode(batch)
+
+    for several in ([Optional(), Text()], {Optional(), Text()}, (each for each in (Optional(), Text()))):
+        found = scores(larpbench.evaluate(several, data))
+        assert found["Optional"] == found["Text"]
