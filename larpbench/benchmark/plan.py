@@ -241,7 +241,7 @@ def plan(
             unavailable.append(Unavailable(name, error.what, error.next_step, error))
         except LarpbenchError:
             raise
-        except Exception as error:  # a plug-in's digest may raise anything, and so may an object
+        except (Exception, SystemExit) as error:  # a plug-in's digest may raise anything, and so may an object
             unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
     return Plan(

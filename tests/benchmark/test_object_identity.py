@@ -15,7 +15,7 @@ import larpbench
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import UsageError
+from larpbench.errors import DataError, EmbeddingError, UsageError
 
 
 @pytest.fixture
@@ -118,3 +118,16 @@ def test_annotations_and_collections(data):
     for several in ([Optional(), Text()], {Optional(), Text()}, (each for each in (Optional(), Text()))):
         found = scores(larpbench.evaluate(several, data))
         assert found["Optional"] == found["Text"]
+
+
+def test_wrong_shapes_and_exits_are_named(data):
+    class Leaves:
+        def encode(self, sentences):
+            raise SystemExit(3)
+
+    ids = data.split("test").track_ids.tolist()
+    for shape in ((len(ids),), (len(ids), 2, 1)):
+        with pytest.raises(DataError, match="array of shape"):
+            larpbench.evaluate((ids, np.ones(shape)), data)
+    with pytest.raises(EmbeddingError, match="SystemExit"):
+        larpbench.evaluate(Leaves(), data)
