@@ -258,7 +258,7 @@ def plan(
             unavailable.append(Unavailable(name, error.what, error.next_step, error))
         except LarpbenchError:
             raise
-        except Exception as error:  # a plug-in's digest may raise anything, and so may an object
+        except (Exception, SystemExit) as error:  # a plug-in's digest may raise anything, and so may an object
             unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
     return Plan(
@@ -326,8 +326,6 @@ class _Planner:
     def _encoded(self, spec: EncoderSpec, paired: Sequence[Scorer], seeds: int) -> EncoderSpec:
         """Return an encoder that can be keyed: objects are encoded now."""
         splits = dict.fromkeys(split for each in paired for split in splits_read(self.task, each))
-        if spec.card.standardised or any(each.card.standardised for each in spec.inputs):
-            splits["train"] = None
         return self.store.encode_in_memory(spec, self.dataset, splits, range(seeds))
 
     def _cell(self, spec: EncoderSpec, recommender: Scorer, seed: int) -> PlannedCell:
