@@ -129,7 +129,7 @@ def workplace(cli, tmp_path, library, request):
 
     def made(page):
         text, folder = page.read_text(encoding="utf-8"), tmp_path / "work"
-        if page.stem == "demo":
+        if page.stem in ("demo", "notebook"):
             request.getfixturevalue("with_demo")
         if page.stem in SIZES:
             add_published_data(folder)
@@ -137,7 +137,7 @@ def workplace(cli, tmp_path, library, request):
             add_artists(folder)
         elif commands_of(text) or python_of(text):
             add_own_data(folder, text, library)
-        if page.stem in ("report", "results-schema"):
+        if page.stem in ("report", "results-schema", "notebook"):
             add_results(cli, folder)
         if page.stem == "runs":
             (folder / "bench.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
@@ -172,8 +172,9 @@ def test_the_commands_and_blocks_of_a_page(cli, workplace, page):
         outcome = cli(*quick(arguments))
         lacking = outcome.code == 3 and re.search(r"missing-(weights|package)|incompatible", outcome.err)
         assert outcome.code == 0 or (lacking and "next: " in outcome.err), f"{line}: {outcome.err}"
+    names = {"audio": torch.randn(1, 64_000)}  # of all blocks, as in a notebook
     for block in python_of(text):
-        exec(compile(block, str(page), "exec"), {"audio": torch.randn(1, 64_000)})
+        exec(compile(block, str(page), "exec"), names)
 
 
 def test_most_commands_are_run():
