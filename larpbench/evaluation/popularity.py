@@ -26,9 +26,10 @@ def popularity_split(dataset: Dataset) -> SplitName:
 
 
 def _count(dataset: Dataset, split: SplitName) -> np.ndarray:
-    held = dataset.playlists.filter(pl.col("split") == split).select("playlist_id", "track_id").unique()
-    counts = held.group_by("track_id").len()
     tracks = dataset.split("test").tracks.select("track_id")
+    entries = dataset.playlists.filter(pl.col("split") == split).select("playlist_id", "track_id")
+    held = entries.join(tracks, on="track_id", how="semi").unique()  # few of those of train, if any
+    counts = held.group_by("track_id").len()
     return (
         tracks.join(counts, on="track_id", how="left", maintain_order="left")["len"]
         .fill_null(0)

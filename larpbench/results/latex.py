@@ -151,7 +151,7 @@ def _heads(sheet: Sheet) -> Iterator[str]:
 def _body(sheet: Sheet, size: _Size) -> Iterator[str]:
     before = None
     for row in sheet.rows:
-        if row.kind == "bound" != before:
+        if (row.kind == "bound" != before) or (before == "bound" != row.kind):
             yield r"\midrule"
         elif size.stacked and before is not None:
             yield r"\addlinespace[2pt]"

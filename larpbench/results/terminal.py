@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from larpbench.errors import printable
-from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, without_minor, wrapped
+from larpbench.results.sheet import Sheet, SheetCell, without_minor, wrapped
 
 _LONGEST_LINE = 100
 """Of notes: longer lines are hard to read."""
@@ -39,7 +39,10 @@ class _Layout:
 
 
 _WIDE = (_Layout(below=0, text=60, head=30), _Layout(below=1, text=40, head=12))
-_NARROW = (*(_Layout(below=1, text=text, head=12) for text in (30, 20, 14, 10)), _Layout(below=2, text=10, head=10))
+_NARROW = (
+    *(_Layout(below=1, text=text, head=12) for text in (30, 24, 20, 17, 14, 12, 10)),
+    _Layout(below=2, text=10, head=10),
+)
 
 
 def to_terminal(sheets: Sequence[Sheet], width: int, styled: bool = True) -> str:
@@ -96,33 +99,46 @@ def _fitting(sheet: Sheet, width: int, styled: bool) -> tuple[Table, tuple[str, 
 
 def _table(sheet: Sheet, layout: _Layout, styled: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in sheet.columns:
-        table.add_column(_head(column, layout), justify="right" if column.right else "left", no_wrap=True)
-    for row in sheet.rows:
-        table.add_row(*_cells(sheet, row, layout, styled), style=_ROW_STYLES[row.kind])
+    columns = [_column(sheet, place, layout, styled) for place in range(len(sheet.columns))]
+    for head, *_ in columns:
+        table.add_column(head, no_wrap=True)
+    for row, cells in zip(sheet.rows, zip(*(cells for _, *cells in columns), strict=True), strict=True):
+        table.add_row(*cells, style=_ROW_STYLES[row.kind])
     return table
 
 
-def _head(column: Column, layout: _Layout) -> Text:
-    return Text("\n".join(wrapped(printable(column.label), layout.head)) + (" ↑" if column.rising else ""))
+def _column(sheet: Sheet, place: int, layout: _Layout, styled: bool) -> list[Text]:
+    """Return the heading and the cells of a column; numbers stand below each other, whatever stands beside them."""
+    column, cells = sheet.columns[place], [row.cells[place] for row in sheet.rows]
+    marked = not styled and any(cell.place for cell in cells)
+    beside = 0 if layout.below else max((len(cell.small) for cell in cells if cell.text), default=0)
+    head = Text("\n".join(wrapped(printable(column.label), layout.head)) + (" ↑" if column.rising else ""))
+    if not column.right:
+        return [head, *(_cell(cell, wrapped(cell.text, layout.text), "", 0, layout) for cell in cells)]
+    numbers = [_cell(cell, [cell.text], _MARKS[cell.place] if marked else "", beside, layout) for cell in cells]
+    return _right([head, *numbers])
 
 
-def _cells(sheet: Sheet, row: SheetRow, layout: _Layout, styled: bool) -> Iterator[Text]:
-    for place, column in enumerate(sheet.columns):
-        marked = not styled and any(each.cells[place].place for each in sheet.rows)
-        yield _cell(row.cells[place], column, layout, _MARKS[row.cells[place].place] if marked else "")
-
-
-def _cell(cell: SheetCell, column: Column, layout: _Layout, mark: str) -> Text:
-    lines = [cell.text] if column.right else wrapped(cell.text, layout.text)
-    shown = Text(printable("\n".join(lines)), style=_STYLES[cell.place]) if cell.text else Text()
-    if mark:
-        shown = Text.assemble(shown, mark)
-    if cell.small:
-        between = ("\n" if layout.below else " ") if cell.text else ""
-        small = cell.small.replace(", ", ",\n") if layout.below > 1 else cell.small
-        shown = Text.assemble(shown, between, (printable(small), "dim" if cell.text else ""))
+def _cell(cell: SheetCell, lines: list[str], mark: str, beside: int, layout: _Layout) -> Text:
+    small = printable(cell.small.replace(", ", ",\n") if layout.below > 1 else cell.small)
+    if not cell.text:
+        return Text(small)
+    shown = Text.assemble((printable("\n".join(lines)), _STYLES[cell.place]), mark)
+    if layout.below and small:
+        shown = Text.assemble(shown, "\n", (small, "dim"))
+    elif beside:
+        shown = Text.assemble(shown, " ", (small, "dim"), " " * (beside - len(small)))
     return shown
+
+
+def _right(cells: list[Text]) -> list[Text]:
+    """Return cells whose lines end below each other: rich would drop the spaces that align them."""
+    lines = [cell.split("\n", allow_blank=True) for cell in cells]
+    width = max(line.cell_len for each in lines for line in each)
+    for each in lines:
+        for line in each:
+            line.pad_left(width - line.cell_len)
+    return [Text("\n").join(each) for each in lines]
 
 
 def _console(width: int, styled: bool) -> Console:

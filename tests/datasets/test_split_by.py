@@ -254,7 +254,7 @@ def test_the_command_splits_to_sizes(cli, tmp_path):
         (("--split-by", "release_year:1,2", "--train-tracks", 9), "--split-by and --train-tracks are different ways"),
         (("--train-fraction", 0.5, "--test-playlists", 9), "--train-fraction draws shares"),
         (("--split-by", "release_year:2016,2012"), "do not increase"),
-        (("--split-by", "year:2012,2016"), "lacks the column year"),
+        (("--split-by", "year:2012,2016"), "have no column 'year'"),
         (("--split-by", "title:2012,2016"), "holds no dates or numbers"),
         (("--split-by", "release_year:1990,1991"), "no track is in train"),
         (("--split-by", "release_year:2012,2030"), "no track is in test"),

@@ -137,7 +137,7 @@ def workplace(cli, tmp_path, library, request):
             add_artists(folder)
         elif commands_of(text) or python_of(text):
             add_own_data(folder, text, library)
-        if page.stem in ("report", "results-schema", "notebook"):
+        if page.stem in ("report", "results-schema", "reading-tables", "notebook"):
             add_results(cli, folder)
         if page.stem == "runs":
             (folder / "bench.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")

@@ -47,6 +47,8 @@ BASE = {
     "convert larp": ("a-file", "--output", "o"),
     "results export": ("empty", "e.csv"),
     "results check": ("empty",),
+    "results list": ("empty",),
+    "results rm": ("empty", "--encoder", "tfidf"),
     "results merge": ("empty", "empty", "--output", "o"),
 }
 

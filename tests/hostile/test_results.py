@@ -215,7 +215,7 @@ def test_run_names_other_results_that_cannot_be_used_and_prints_its_own(cli, tmp
 
 def test_results_of_an_earlier_version_print_as_before_are_marked_and_merge(cli, tmp_path):
     shutil.copytree(EARLIER / "results", tmp_path / "results")
-    printed = cli("table", tmp_path / "results", "--format", "csv")
+    printed = cli("table", tmp_path / "results", "--all", "--format", "csv")
     assert printed.code == 0, printed.err
     before = (EARLIER / "table.csv").read_text().splitlines()
     assert [line.split(",")[:12] for line in printed.out.splitlines()] == [line.split(",")[:12] for line in before]
@@ -225,7 +225,7 @@ def test_results_of_an_earlier_version_print_as_before_are_marked_and_merge(cli,
     assert "without the digest of their lists" in checked.out
     merged = cli("results", "merge", tmp_path / "results", tmp_path / "results", "--output", tmp_path / "merged")
     assert merged.code == 0, merged.err
-    assert cli("table", tmp_path / "merged", "--format", "csv").out == printed.out
+    assert cli("table", tmp_path / "merged", "--all", "--format", "csv").out == printed.out
 
 
 def test_merge_says_which_encoders_no_table_would_show(cli, tmp_path, small):

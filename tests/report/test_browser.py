@@ -7,8 +7,8 @@ from support.browser import chromium
 from support.made_results import write_results
 
 from larpbench.report.site import write_report
+from larpbench.results.results import load_results
 from larpbench.results.sheet import text_sheet
-from larpbench.results.table import load_results
 from larpbench.results.writers import write_sheet
 
 pytestmark = pytest.mark.browser

@@ -282,3 +282,15 @@ def test_tables_without_playlists_or_without_such_metrics_have_no_slices(world):
         slice_tables([replace(table, columns=("coverage@10",))], "seeds", world / "data")
     with pytest.raises(UsageError, match="slices are made of playlists"):
         slice_tables([replace(table, task="artist-similarity")], "seeds", world / "data")
+
+
+def test_slices_follow_the_chosen_metrics_and_digits(cli, world):
+    given = ("table", world / "results", "--by", "all", "--dataset", world / "data", "--format", "md")
+    shown = cli(*given, "--metrics", "hit_rate@10,coverage@10,mrr@40", "--digits", "2", "--no-intervals").out
+    assert "| all | n | Encoder | Recommender | Hit rate@10 ↑ | MRR@40 ↑ |" in shown
+    assert "[0." not in shown
+    whole = cli("table", world / "results", "--metrics", "hit_rate@10,mrr@40", "--digits", "2", "--no-intervals").out
+    for label in ("random (control) (2 seeds) | itemknn |", "chance |  |", "ceiling |  |"):
+        numbers = [line.partition(label)[2].split("|")[:2] for text in (shown, whole) for line in text.splitlines()
+                   if label in line]  # fmt: skip
+        assert [each.strip() for each in numbers[0]] == [each.strip() for each in numbers[1]]

@@ -181,7 +181,6 @@ def test_superseded_rows_stand_beside_the_newest_on_request(cli, results):
 def test_superseded_data_has_tables_of_its_own_on_request(cli, results, tmp_path):
     def older(record):
         record["created"] = "2025-01-01T00:00:00.000000+00:00"
-        record["dataset"]["digests"] = {"playlists": "of before"}
         record["dataset"]["fingerprint"] = "f" * 64
 
     rewrite(results, "a", older)

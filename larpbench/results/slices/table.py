@@ -20,10 +20,10 @@ from larpbench.evaluation.metrics import list_quality
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.progress import say
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
-from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head
+from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
 from larpbench.results.shown import Shown
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
-from larpbench.results.slices.groups import Group, Grouping, make_groups
+from larpbench.results.slices.groups import BUILT_IN, Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
 from larpbench.results.table import placed, read_tables
 
@@ -91,7 +91,10 @@ class SliceTable(Shown):
 
     def sheet(self) -> Sheet:
         """Return the slices as they are printed: below each other, each with chance and ceiling."""
-        metrics = (Column(column_head(name), name, right=True, rising=True) for name in self.columns)
+        main = self.columns if self.table.view.metrics else main_metrics(self.columns, self.table.view.sort)
+        metrics = (
+            Column(column_head(name), name, right=True, rising=True, minor=name not in main) for name in self.columns
+        )
         rows = [row for each in self.slices for row in self._sheet_rows(each)]
         heads = (Column(clipped(self.by, _LONGEST)), Column("n", right=True), Column("Encoder"), Column("Recommender"))
         return Sheet(self.title, (*heads, *metrics), tuple(rows), self.notes, tuple(self.lines()))
@@ -143,7 +146,7 @@ def slice_tables(
     """Return the slices of every table; nothing is run.
 
     Args:
-        source: A results folder, or its tables .
+        source: A results folder, or tables: what `load_results` returns, or some of them.
         by: ``popularity``, ``discovery``, ``seeds``, or a column of the data set's tracks or playlists
             (`larpbench.results.slices.groups`).
         dataset: The tested data set, or its name or folder; several where tables are of several. None: found by the
@@ -223,6 +226,8 @@ class AnsweredTable:
             _slice(group, self.rows, self.answers, self.columns, self.cutoffs, sort) for group in grouping.groups
         )
         notes = _notes(grouping, parts, first, self.lacking)
+        if self.table.removal and grouping.by in BUILT_IN:
+            notes += ("Tracks that protocol rule 13 removes still count where slices are made.",)
         return SliceTable(self.table, grouping.by, self.columns, parts, notes)
 
 
