@@ -16,12 +16,12 @@ from larpbench.datasets.schema import Dataset
 from larpbench.errors import MissingPartError, UsageError
 from larpbench.results.compare import EncoderComparison, compare_encoders
 from larpbench.results.rows import Table
-from larpbench.results.sheet import NOT_APPLICABLE
+from larpbench.results.sheet import NOT_APPLICABLE, Sheet
+from larpbench.results.shown import Shown
 from larpbench.results.slices.table import SliceTable, slice_tables
 from larpbench.results.store import playlists_path, record_path
 from larpbench.results.table import read_tables
 from larpbench.results.view import USUAL, View
-from larpbench.results.writers import to_html_part
 from larpbench.tasks.base import Cell
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _COLUMNS = (
 """Columns of the long table."""
 
 
-class SliceTables(Sequence[SliceTable]):
+class SliceTables(Shown, Sequence[SliceTable]):
     """The slices of tables, one object a table.
 
     Args:
@@ -67,8 +67,9 @@ class SliceTables(Sequence[SliceTable]):
     def __repr__(self) -> str:
         return f"<SliceTables: {'; '.join(f'{each.title}, {len(each.slices)} slices' for each in self.tables)}>"
 
-    def _repr_html_(self) -> str:
-        return to_html_part([each.sheet() for each in self.tables])
+    def sheets(self) -> list[Sheet]:
+        """Return the tables as they are printed."""
+        return [each.sheet() for each in self.tables]
 
     def to_polars(self) -> pl.DataFrame:
         """Return one line a slice, row and metric, as ``larpbench table --by NAME --format csv`` prints them."""
@@ -89,7 +90,7 @@ class TemporaryFolder:
         raise UsageError("results in a temporary folder cannot be pickled", next_step="results.save(folder)")
 
 
-class Results(Sequence[Table]):
+class Results(Shown, Sequence[Table]):
     """The tables of a results folder, one a task and data set.
 
     Args:
@@ -128,8 +129,9 @@ class Results(Sequence[Table]):
         where = "in a temporary folder: save(folder) keeps them" if self._temporary else f"in {self.folder}"
         return f"<Results: {'; '.join(map(repr, self.tables)) or 'no tables'}; {where}>"
 
-    def _repr_html_(self) -> str:
-        return to_html_part([table.sheet() for table in self.tables])
+    def sheets(self) -> list[Sheet]:
+        """Return the tables as they are printed."""
+        return [table.sheet() for table in self.tables]
 
     def to_polars(self) -> pl.DataFrame:
         """Return the long table: one line a cell and metric, as ``larpbench table --format csv`` prints it.

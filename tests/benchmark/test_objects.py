@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import sys
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
 from support.small_data import Tables
 
 import larpbench
@@ -293,6 +296,28 @@ def test_results_in_a_notebook(data, known, tmp_path):
     folder = results.folder
     del results
     assert not folder.exists() or sys.implementation.name != "cpython"
+
+
+def test_tables_are_printed_and_go_into_a_paper(data, known, cli, tmp_path):
+    noise = {name: np.random.default_rng(len(name) + n).normal(size=8) for n, name in enumerate(known)}
+    results = larpbench.evaluate({"mine": known, "noise": noise}, data, output=tmp_path / "r")
+    options = ("--caption", "Scores.", "--label", "tab:main")
+    assert results.to_latex("Scores.", "tab:main") == cli("table", tmp_path / "r", "--format", "latex", *options).out
+    assert f"{results}\n" == f"{results[0]}\n" == cli("table", tmp_path / "r").out
+    assert f"{results.compare('mine', 'noise')}\n" == cli("compare", tmp_path / "r", "mine", "noise").out
+    slices = results.by("seeds", data)
+    assert f"{slices[0]}\n" == cli("table", tmp_path / "r", "--by", "seeds", "--dataset", data.folder).out
+    assert slices.to_latex() == slices[0].to_latex()
+    assert all(len(repr(each)) < 150 for each in (slices, slices[0]))
+
+
+def test_a_notebook_shows_the_figure_without_pyplot(data, known):
+    figure = larpbench.evaluate({"mine": known}, data).plot()
+    assert isinstance(figure, Figure)
+    assert figure._repr_png_() == figure._repr_png_()
+    pixels = image.imread(io.BytesIO(figure._repr_png_()), format="png")
+    assert pixels.shape[1] == figure.get_figwidth() * figure.dpi
+    assert len(np.unique(pixels)) > 10  # something is drawn
 
 
 def test_limits_are_marked(data, known):
