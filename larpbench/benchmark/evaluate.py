@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from larpbench.benchmark.choice import chosen_task
 from larpbench.benchmark.plan import Plan, plan
 from larpbench.benchmark.run import run
 from larpbench.datasets.schema import Dataset
@@ -59,7 +60,8 @@ def evaluate(
             (``(ids, array)``, a dict of id to vector, a frame of polars or pandas, a path), an object with ``encode``,
             a callable, or an `EncoderSpec`; see `larpbench.as_encoder`.
         data: A data set, its name or its folder.
-        recommenders: One or several, names or objects.
+        recommenders: One or several, names or objects. A task that has recommenders of its own, such as artist
+            similarity, takes those of its choice in place of itemknn.
         task: Name of the task, or the task itself.
         name: Label of the encoder, where there is only one.
         seeds: How many seeds random and learned parts run over; the others run once.
@@ -89,6 +91,8 @@ def evaluate(
     if name is not None:
         encoders = _named(encoders, name)
     temporary = TemporaryFolder() if output is None else None
+    if recommenders == "itemknn" and type(chosen_task(task)).recommenders is not Task.recommenders:
+        recommenders = "default"
     planned = plan(
         data,
         encoders=encoders,

@@ -16,7 +16,7 @@ import numpy as np
 from larpbench.encoders.card import EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.names import ENCODERS, get_encoder, is_taken, labelled, require_label, split_label
-from larpbench.encoders.precomputed.memory import ALLOWED, are_vectors, vectors_encoder
+from larpbench.encoders.precomputed.memory import ALLOWED, are_vectors, is_array, vectors_encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
 from larpbench.fingerprint import digest
@@ -54,6 +54,8 @@ def requested_encoders(
     Raises:
         UsageError: If something is no encoder.
     """
+    if hasattr(encoders, "encode") and not isinstance(encoders, str):  # a model may be a list or a dict, too
+        return [_requested(encoders, options, None)]
     if isinstance(encoders, Mapping) and not are_vectors(encoders):
         return [_requested(each, options, str(label)) for label, each in encoders.items()]
     if isinstance(encoders, list | tuple | Set | ValuesView | Iterator) and not are_vectors(encoders):
@@ -135,6 +137,8 @@ def spec_of(value: EncoderLike, name: str | None, options: ObjectOptions) -> Enc
     if callable(value):
         own = getattr(value, "__name__", type(value).__name__)
         return _of_object(value, value, name or (own if own.isidentifier() else "function"), options)
+    if is_array(value):
+        raise UsageError("an array without ids is no encoder", allowed=ALLOWED)
     raise UsageError(
         f"{clipped(repr(value), 80)} is no encoder",
         where=f"an object of type {type(value).__name__}",
@@ -187,7 +191,7 @@ def _described(value: object, name: str, takes_batch: bool, options: ObjectOptio
             f"what {name!r} reads is not known" if modality is None else f"{name!r} reads {modality!r}",
             allowed='modality="audio" with sample_rate=.., or modality="text"',
         )
-    if modality == "audio" and not (isinstance(rate, int) and rate > 0):
+    if modality == "audio" and not (isinstance(rate, int | np.integer) and rate > 0):
         raise UsageError(
             f"{name!r} reads audio at {rate or 'an unknown number of'} Hz", allowed="sample_rate=.., in Hz"
         )
@@ -198,7 +202,7 @@ def _described(value: object, name: str, takes_batch: bool, options: ObjectOptio
         summary=f"an object in memory: {kind.__module__}.{kind.__qualname__}",
         modalities=(modality,),
         dim=None,
-        sample_rate=rate if modality == "audio" else None,
+        sample_rate=int(rate or 0) if modality == "audio" else None,
         weights="those of the object",
         licence="unknown",
         training_data="unknown",

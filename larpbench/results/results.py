@@ -201,13 +201,15 @@ class Results(Shown, Sequence[Table]):
             The folder.
 
         Raises:
-            UsageError: If the folder holds something.
+            UsageError: If the folder holds something, or is the temporary one.
             StorageError: If it cannot be written.
         """
         output = Path(folder)
+        if self._temporary and output.resolve() == self.folder.resolve():
+            raise UsageError("this folder is temporary, and goes with the results", allowed="another folder")
         with storage.staging_folder(output) as target:
             for table in self.tables:
-                for row in table.rows:
+                for row in (*table.rows, *table.omissions.failed):
                     for path, record in zip(row.files, row.records, strict=True):
                         place = record_path(target, Cell(**record.cell.model_dump()), record.key)
                         place.parent.mkdir(parents=True, exist_ok=True)

@@ -221,6 +221,8 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         (SimpleNamespace(encode=lambda texts: np.ones((1, 2))), EmbeddingError, "of shape"),
         ([known, known], UsageError, "two encoders are called"),
         ([], MissingPartError, "nothing to run"),
+        (array, UsageError, "without ids"),
+        (SimpleNamespace(encode=lambda texts: np.ones(len(texts))), EmbeddingError, r"dim\)"),
     ):
         with pytest.raises(kind, match=message):
             pytest.fail(f"{message}: {larpbench.evaluate(wrong, data)}")
@@ -294,6 +296,8 @@ def test_results_in_a_notebook(data, known, tmp_path):
         results.plot("nothing")
     assert larpbench.load_results(tmp_path / "kept") == results
     folder = results.folder
+    with pytest.raises(UsageError, match="temporary"):
+        results.save(folder)
     del results
     assert not folder.exists() or sys.implementation.name != "cpython"
 
@@ -323,3 +327,24 @@ def test_a_notebook_shows_the_figure_without_pyplot(data, known):
 def test_limits_are_marked(data, known):
     (table,) = larpbench.evaluate({"mine": known}, data, limit=5)
     assert "limit=5" in table.tested
+
+
+def test_a_model_that_is_a_collection_is_a_model(data, known):
+    class Layers(list):
+        def encode(self, batch: larpbench.TrackBatch) -> np.ndarray:
+            return np.stack([known[each] for each in batch.track_ids.tolist()])
+
+    (table,) = larpbench.evaluate(Layers(), data)
+    assert [row.encoder for row in table.rows] == ["Layers"]
+
+
+def test_a_task_with_recommenders_of_its_own_takes_those(data, known):
+    class Own(ContinuationTask):
+        name = "own-recommenders"
+
+        def recommenders(self, names):
+            assert list(names) == ["default"]
+            return {"backwards": Backwards()}
+
+    (table,) = larpbench.evaluate({"mine": known}, data, task=Own())
+    assert [row.recommender for row in table.rows] == ["backwards"]

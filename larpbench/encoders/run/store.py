@@ -360,7 +360,7 @@ def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, dim: int |
     if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
         raise EmbeddingError(
             f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
-            allowed=f"float32 of shape ({rows}, {dim})",
+            allowed=f"float32 of shape ({rows}, {dim if vectors.ndim == 2 else 'dim'})",
             next_step="mend the encoder's encode method",
         )
     return dim
