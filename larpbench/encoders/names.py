@@ -20,7 +20,7 @@ from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, lo
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
 from larpbench.encoders.spec import DatasetReference, EncoderSpec
-from larpbench.errors import UsageError, printable
+from larpbench.errors import UnknownNameError, UsageError, printable
 from larpbench.registry import Origin, Registry
 
 Ending = TypeVar("Ending", bound=str)
@@ -30,6 +30,7 @@ _FOLDER = Path(__file__).parent
 _OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
+_FILES = (".npz", ".npy", ".safetensors", ".parquet", ".csv", ".tsv", ".h5", ".hdf5", ".pt", ".pth")
 _TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
 
 
@@ -140,8 +141,7 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
     Raises:
         UsageError: If that cannot be a label, or is the name of another encoder.
     """
-    if not _LABEL.fullmatch(f"{label}=") or label != label.strip() or label != printable(label):
-        raise UsageError(f"{label!r} is no label", allowed="text without : / + @ , = and control characters")
+    require_label(label)
     if label == spec.name:
         return spec
     if is_taken(label):
@@ -151,8 +151,25 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
     return replace(spec, label=label)
 
 
+def require_label(text: str) -> None:
+    """Refuse a text that cannot stand before an ``=``, or in a name of several parts.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    if not _LABEL.fullmatch(f"{text}=") or text != text.strip() or text != printable(text):
+        raise UsageError(f"{text!r} is no label", allowed="text without : / + @ , = and control characters")
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a text that names no encoder is meant as a file of vectors, whether it exists or not."""
+    return "/" in text or Path(text).suffix.lower() in _FILES
+
+
 def _spec(name: EncoderName) -> EncoderSpec:
     base = name.base
+    if is_file_name(name.written) and base not in ENCODERS.names():
+        raise UnknownNameError("encoder", base, ENCODERS.names(), "for vectors from a file: precomputed:FILE")
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
     spec = replace(spec, registered=True)
     if not (origin.built_in or origin.in_memory):
