@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +18,7 @@ from larpbench.encoders.precomputed.memory import are_vectors
 from larpbench.errors import EmbeddingError, LarpbenchError, MissingPartError, UsageError
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.removal import removal_part
-from larpbench.results.results import Results
+from larpbench.results.results import Results, TemporaryFolder
 from larpbench.results.rows import Table
 from larpbench.results.store import Unusable, find_records
 from larpbench.results.table import tables_beside
@@ -89,7 +88,7 @@ def evaluate(
     """
     if name is not None:
         encoders = _named(encoders, name)
-    temporary = TemporaryDirectory(prefix="larpbench-") if output is None else None
+    temporary = TemporaryFolder() if output is None else None
     planned = plan(
         data,
         encoders=encoders,
@@ -101,7 +100,7 @@ def evaluate(
         draws=draws,
         limit=limit,
         similarity_by=similarity_by,
-        output=temporary.name if temporary else Path(output or "").absolute(),
+        output=temporary.path if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,
         cache_key=cache_key,

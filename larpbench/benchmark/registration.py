@@ -9,7 +9,7 @@ from typing import Any
 from larpbench.datasets.catalogue import DATASETS, DatasetSource
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
-from larpbench.encoders.names import ENCODERS, require_label
+from larpbench.encoders.names import ALIASES, ENCODERS, require_label
 from larpbench.encoders.objects import ObjectOptions, spec_of
 from larpbench.errors import UsageError
 from larpbench.recommenders import RECOMMENDERS
@@ -40,7 +40,7 @@ def register(
         cache_key: Likewise.
 
     Raises:
-        UsageError: If a package has that name already, an encoder's name cannot be a label, the object calls itself
+        UsageError: If a package has that name already, no encoder can have it (it is no label), the object calls itself
             otherwise, or it is nothing of that.
     """
     if isinstance(value, Dataset):
@@ -52,9 +52,11 @@ def register(
     elif isinstance(value, Task):
         TASKS.register(_own(name, value), value)
     else:
-        require_label(name)
-        spec = spec_of(value, name, ObjectOptions(modality, sample_rate, cache_key))
-        spec = replace(spec, card=spec.card.model_copy(update={"name": name}), label=None)
+        if name in ALIASES:
+            raise UsageError(f"encoder {name!r} is short for {ALIASES[name]!r}", allowed="a name that nothing else has")
+        spec = spec_of(value, require_label(name), ObjectOptions(modality, sample_rate, cache_key))
+        label = name if spec.combined else None  # its own name is that of its parts
+        spec = replace(spec, card=spec.card.model_copy(update={"name": name}), label=label)
         ENCODERS.register(name, spec, spec.origin or Origin.of_object(value))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,12 +21,16 @@ from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, lo
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
 from larpbench.encoders.spec import DatasetReference, EncoderSpec
-from larpbench.errors import UnknownNameError, UsageError, printable
+from larpbench.errors import UnknownNameError, UsageError, clipped, printable
 from larpbench.registry import Origin, Registry
 
 Ending = TypeVar("Ending", bound=str)
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 ALIASES = {"larp": "larp-tpc-fusion"}
+SEVERAL = ("all", "default")
+"""Words that stand for several encoders, and are no names."""
+_UNSEEN = ("Cc", "Zl", "Zp")
+_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
 _FOLDER = Path(__file__).parent
 _OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
@@ -130,6 +135,23 @@ def split_label(name: str) -> tuple[str | None, str]:
     return (found[1], found[2].strip()) if found else (None, name)
 
 
+def require_label(text: str) -> str:
+    """Return a text that can be a label.
+
+    Raises:
+        UsageError: If it cannot: it is empty, or holds a separator of names, a line end, or what a terminal would obey.
+    """
+    hidden = text != printable(text) or any(unicodedata.category(each) in _UNSEEN or each in _TURNS for each in text)
+    if split_label(f"{text}=") != (text, "") or hidden:
+        raise UsageError(
+            f"{clipped(repr(text), 80)} is no label",
+            allowed="text without : / + @ , =, blanks at its ends and control characters",
+        )
+    if text in SEVERAL:
+        raise UsageError(f"{text!r} is no label: it stands for several encoders", allowed="another label")
+    return text
+
+
 def is_taken(name: str) -> bool:
     """Whether a package brings an encoder of that name: one of this process may be replaced."""
     return name in ALIASES or (name in ENCODERS.names() and not ENCODERS.origin(name).in_memory)
@@ -149,16 +171,6 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
             f"the label {label!r} is the name of another encoder", where=f"{label}={spec.name}", allowed="another label"
         )
     return replace(spec, label=label)
-
-
-def require_label(text: str) -> None:
-    """Refuse a text that cannot stand before an ``=``, or in a name of several parts.
-
-    Raises:
-        UsageError: If it cannot.
-    """
-    if not _LABEL.fullmatch(f"{text}=") or text != text.strip() or text != printable(text):
-        raise UsageError(f"{text!r} is no label", allowed="text without : / + @ , = and control characters")
 
 
 def is_file_name(text: str) -> bool:

@@ -141,7 +141,8 @@ def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -
     )
     single = len({line.dataset for line in lines}) == 1  # the note names it
     columns = tuple(Column(label, right=place > 2, minor=single and place == 0) for place, label in enumerate(labels))
-    return Sheet("", columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
+    title = f"comparison: {first} and {second}"
+    return Sheet(title, columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
 
 
 def _flat(line: ComparisonLine, first: str, second: str) -> dict[str, object]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import polars as pl
 
@@ -31,6 +32,13 @@ _TYPES: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(("seed", "seeds", "n", "left_out", "heldout"), pl.Int64),
 }
 """Columns of long tables that hold no text."""
+
+
+_COLUMNS = (
+    *("task", "dataset", "encoder", "recommender", "seed", "metric", "value", "ci_low", "ci_high"),
+    *("chance", "ceiling", "n", "group", "licence"),
+)
+"""Columns of the long table."""
 
 
 class SliceTables(Shown, Sequence[SliceTable]):
@@ -68,6 +76,20 @@ class SliceTables(Shown, Sequence[SliceTable]):
         return _frame([line for each in self.tables for line in each.lines()])
 
 
+class TemporaryFolder:
+    """A new folder that goes when nothing holds this object any more; copies share it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="larpbench-"))
+        self._removal = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("results in a temporary folder cannot be pickled", next_step="results.save(folder)")
+
+
 class Results(Shown, Sequence[Table]):
     """The tables of a results folder, one a task and data set.
 
@@ -77,7 +99,7 @@ class Results(Shown, Sequence[Table]):
         temporary: The temporary folder that this is, which goes with the object; None if it stays.
     """
 
-    def __init__(self, tables: Sequence[Table], folder: Path, temporary: TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, tables: Sequence[Table], folder: Path, temporary: TemporaryFolder | None = None) -> None:
         self.tables = tuple(tables)
         self.folder = folder
         self._temporary = temporary
@@ -118,7 +140,7 @@ class Results(Shown, Sequence[Table]):
             Columns task, dataset, encoder, recommender, seed, metric, value, ci_low, ci_high, chance, ceiling, n, group
             and licence; null where a number does not apply.
         """
-        return _frame([line for table in self.tables for line in table.sheet().lines])
+        return _frame([line for table in self.tables for line in table.sheet().lines], _COLUMNS)
 
     def to_pandas(self) -> Any:  # noqa: ANN401 - pandas may not be installed
         """Return what `to_polars` does as a frame of pandas.
@@ -223,9 +245,14 @@ def compare(results: Results | str | Path, first: str, second: str) -> EncoderCo
     return found.compare(first, second)
 
 
-def _frame(lines: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-    """Return lines as a table: the columns of the first, then what others have beside them; null for what is n/a."""
-    names = dict.fromkeys(name for line in lines for name in line)
+def _frame(lines: Sequence[Mapping[str, object]], empty: Sequence[str] = ()) -> pl.DataFrame:
+    """Return lines as a table: the columns of the first, then what others have beside them; null for what is n/a.
+
+    Args:
+        lines: The lines.
+        empty: The columns where there are no lines.
+    """
+    names = dict.fromkeys(name for line in lines for name in line) or dict.fromkeys(empty)
     schema: dict[str, Any] = {name: _TYPES.get(name, pl.String) for name in names}
     return pl.DataFrame([{name: _value(line.get(name)) for name in names} for line in lines], schema=schema)
 

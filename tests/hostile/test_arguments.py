@@ -49,6 +49,7 @@ BASE = {
     "results check": ("empty",),
     "results list": ("empty",),
     "results rm": ("empty", "--encoder", "tfidf"),
+    "export mteb": ("small", "--output", "a-file"),
     "results merge": ("empty", "empty", "--output", "o"),
 }
 
@@ -132,10 +133,10 @@ def test_a_name_that_is_too_long_for_a_file(small, cli, tmp_path, name):
 def test_an_error_that_is_not_the_users_is_not_hidden(small, cli, monkeypatch):
     from larpbench.results import table as tables
 
-    def broken(folder):
+    def broken(folder, *more):
         raise FileNotFoundError(2, "No such file or directory", "/somewhere/inside")
 
-    monkeypatch.setattr(tables, "load_results", broken)
+    monkeypatch.setattr(tables, "read_tables", broken)
     with pytest.raises(FileNotFoundError):
         cli("table", small.folder)
 

@@ -29,7 +29,7 @@ def are_vectors(value: object) -> bool:
     if isinstance(value, pl.DataFrame | pl.LazyFrame) or _is_pandas(value):
         return True
     if isinstance(value, tuple) and len(value) == 2:
-        return _dimensions(value[1]) == 2
+        return _dimensions(value[1]) == 2 or isinstance(value[1], np.ndarray)  # a wrong shape is named
     return isinstance(value, Mapping) and bool(value) and all(_dimensions(each) == 1 for each in value.values())
 
 
