@@ -21,7 +21,7 @@ from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, lo
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
 from larpbench.encoders.spec import DatasetReference, EncoderSpec
-from larpbench.errors import UsageError, clipped, printable
+from larpbench.errors import UnknownNameError, UsageError, clipped, printable
 from larpbench.registry import Origin, Registry
 
 Ending = TypeVar("Ending", bound=str)
@@ -35,6 +35,7 @@ _FOLDER = Path(__file__).parent
 _OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
+_FILES = (".npz", ".npy", ".safetensors", ".parquet", ".csv", ".tsv", ".h5", ".hdf5", ".pt", ".pth")
 _TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
 
 
@@ -172,8 +173,15 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
     return replace(spec, label=label)
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a text that names no encoder is meant as a file of vectors, whether it exists or not."""
+    return "/" in text or Path(text).suffix.lower() in _FILES
+
+
 def _spec(name: EncoderName) -> EncoderSpec:
     base = name.base
+    if is_file_name(name.written) and base not in ENCODERS.names():
+        raise UnknownNameError("encoder", base, ENCODERS.names(), "for vectors from a file: precomputed:FILE")
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
     spec = replace(spec, registered=True)
     if not (origin.built_in or origin.in_memory):

@@ -15,7 +15,15 @@ import numpy as np
 
 from larpbench.encoders.card import EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, get_encoder, is_taken, labelled, require_label, split_label
+from larpbench.encoders.names import (
+    ENCODERS,
+    get_encoder,
+    is_file_name,
+    is_taken,
+    labelled,
+    require_label,
+    split_label,
+)
 from larpbench.encoders.precomputed.memory import ALLOWED, are_vectors, is_array, vectors_encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
@@ -138,7 +146,7 @@ def spec_of(value: EncoderLike, name: str | None, options: ObjectOptions) -> Enc
         own = getattr(value, "__name__", type(value).__name__)
         return _of_object(value, value, name or (own if own.isidentifier() else "function"), options)
     if is_array(value):
-        raise UsageError("an array without ids is no encoder", allowed=ALLOWED)
+        raise UsageError(f"an array of shape {tuple(value.shape)} has no track ids", allowed=ALLOWED)
     raise UsageError(
         f"{clipped(repr(value), 80)} is no encoder",
         where=f"an object of type {type(value).__name__}",
@@ -151,6 +159,8 @@ def _is_path(text: str) -> bool:
     _, rest = split_label(text)
     if rest != text or rest.partition(":")[0].partition("@")[0].partition("+")[0] in ENCODERS.names():
         return False
+    if is_file_name(text):
+        return True
     try:
         return Path(text.rpartition("#")[0] or text).expanduser().exists() or Path(text).exists()
     except (OSError, ValueError, RuntimeError):  # longer than a path can be, or no such user

@@ -214,6 +214,10 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         ((["x", "x"], array[:2]), DataError, "more than once"),
         ((ids, nan), EmbeddingError, "NaN"),
         (pl.DataFrame({"name": ids}), DataError, "no column of ids"),
+        (array, UsageError, "has no track ids"),
+        ("missing.npz", DataError, "no file missing.npz"),
+        ({"mine": "folder/missing"}, DataError, "no file folder/missing"),
+        ("mine=vectors.npz", UnknownNameError, "precomputed:FILE"),
         ("tfdif", UnknownNameError, "did you mean tfidf"),
         ({"a/b": known}, UsageError, "no label"),
         ({"tfidf": known}, UsageError, "the name of another encoder"),
@@ -221,7 +225,7 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         (SimpleNamespace(encode=lambda texts: np.ones((1, 2))), EmbeddingError, "of shape"),
         ([known, known], UsageError, "two encoders are called"),
         ([], MissingPartError, "nothing to run"),
-        (array, UsageError, "without ids"),
+        (array, UsageError, "has no track ids"),
         (SimpleNamespace(encode=lambda texts: np.ones(len(texts))), EmbeddingError, r"dim\)"),
     ):
         with pytest.raises(kind, match=message):
@@ -274,6 +278,8 @@ def test_a_registered_object_is_found_by_its_name(data, known):
     assert larpbench.load_dataset("my-data") is data
     with pytest.raises(UsageError, match="taken by larpbench"):
         larpbench.register("tfidf", Annotated(known))
+    with pytest.raises(UsageError, match="no label"):
+        larpbench.register("my:model", Annotated(known))
 
 
 def test_results_in_a_notebook(data, known, tmp_path):
