@@ -163,7 +163,8 @@ def tables_of(plans: Sequence[Plan]) -> tuple[list[Table], list[Unusable]]:
 def _named(
     encoders: EncoderLike | Sequence[EncoderLike] | Mapping[str, EncoderLike], name: str
 ) -> Mapping[str, EncoderLike]:
-    several = isinstance(encoders, list | tuple | Mapping) and not are_vectors(encoders)
+    is_model = hasattr(encoders, "encode") or are_vectors(encoders)
+    several = isinstance(encoders, list | tuple | Mapping) and not is_model
     if several and len(encoders) != 1:
         raise UsageError(
             f"name={name!r} is one label for {len(encoders)} encoders", allowed="a mapping of labels to encoders"
