@@ -58,6 +58,6 @@ def test_commands_within_the_text_exist_and_so_do_their_options(path):
                 alternatives = [[*words[:place], each, *words[place + 1 :]] for each in word.split("|")]
                 break
         for each in alternatives:
-            command, _ = resolved([word for word in each if not word.startswith("-")])
+            command, _, _ = resolved([word for word in each if not word.startswith("-")])
             known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
             assert {word for word in each if word.startswith("--")} <= known, " ".join(each)

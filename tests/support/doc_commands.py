@@ -31,18 +31,18 @@ def inline_of(text: str) -> list[list[str]]:
     return [re.split(r"\s+", words.strip()) for words in found]
 
 
-def resolved(words: list[str]) -> tuple[Any, list[str]]:
-    """Return the command that the first words name, and the words behind them; fail if there is none."""
+def resolved(words: list[str]) -> tuple[Any, list[str], Any]:
+    """Return the command that the first words name, the words behind them and its parent; fail if there is none."""
     from larpbench.cli import app
 
     command, rest, context = typer.main.get_command(app), list(words), None
     while hasattr(command, "resolve_command") and rest:
         context = command.make_context(command.name, [], parent=context, resilient_parsing=True)
         _, command, rest = command.resolve_command(context, rest)
-    return command, rest
+    return command, rest, context
 
 
 def require_parses(arguments: list[str]) -> None:
     """Assert that a command line is one: the command, its options and their values. Nothing is run."""
-    command, rest = resolved(arguments)
-    command.make_context(command.name, rest)
+    command, rest, parent = resolved(arguments)
+    command.make_context(command.name, rest, parent=parent)  # a command keeps how its parents spell --help

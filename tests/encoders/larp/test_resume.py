@@ -93,8 +93,8 @@ def test_weights_after_kills_at_random_moments_equal_those_of_an_uninterrupted_r
     seconds = sum(float(each) for each in re.findall(r"train larp .* updates in (\S+) s", printed))
     moments = random.Random(0)
     killed = resumed = 0
-    for _ in range(5 * KILLS):
-        code, printed = train(killed_home, moments.uniform(0.01, 0.01 + seconds / 3))
+    for attempt in range(5 * KILLS):  # later ones wait longer, should the machine have become slower
+        code, printed = train(killed_home, moments.uniform(0.01, 0.01 + seconds * (1 + attempt / KILLS) / 3))
         if code == -signal.SIGKILL:
             killed += 1
             resumed += bool(states(killed_home))
