@@ -9,7 +9,7 @@ import typer
 
 EPILOG = """Examples:
 
-larpbench export mteb demo --output demo-mteb
+larpbench export mteb demo
 
 larpbench export mteb my-data --output my-data-mteb"""
 
@@ -24,7 +24,9 @@ def export() -> None:
 @app.command(epilog=EPILOG)
 def mteb(
     dataset: Annotated[str, typer.Argument(help="Name or folder of a data set of playlists: larpbench list datasets.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder to write; new or empty.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder to write, new or empty; by default mteb-NAME.")
+    ] = None,
 ) -> None:
     """Write a data set as a retrieval task of mteb.
 
@@ -34,8 +36,11 @@ def mteb(
     """
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.export.mteb import export_mteb
+    from larpbench.storage import slug
 
-    task = export_mteb(load_dataset(dataset), output)
+    data = load_dataset(dataset)
+    output = output or Path(f"mteb-{slug(data.name)}")
+    task = export_mteb(data, output)
     for reason, count in task.left_out.items():
         typer.echo(f"left out: {count} playlists with {reason}", err=True)
     typer.echo(f"{output}   ({task.tracks} tracks, {task.playlists} playlists)")

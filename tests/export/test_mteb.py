@@ -120,6 +120,12 @@ def test_another_data_set_of_the_same_name_is_another_task(tmp_path):
     assert len(names) == 2, "mteb keeps results by the name of the task alone"
 
 
+def test_the_folder_has_a_default(cli, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli("export", "mteb", small.folder / "small").code == 0
+    assert (tmp_path / "mteb-small" / "task.json").is_file()
+
+
 def test_wrong_input(cli, small, tmp_path):
     data = small.folder / "small"
     (tmp_path / "full").mkdir()
@@ -130,7 +136,6 @@ def test_wrong_input(cli, small, tmp_path):
     for outcome, said in ((unknown, "nothing-here"), (artists, "kind playlists"), (full, "not empty")):
         assert outcome.code == 2, outcome.err
         assert said in outcome.err
-    assert cli("export", "mteb", data).code == 2, "a folder is needed"
     assert cli("export", "beir", data, "--output", tmp_path / "a").code == 2
     assert not (tmp_path / "a").exists()
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
