@@ -24,6 +24,12 @@ def without_folders(argument: str) -> str:
     return hide_folders(argument) if "/" in argument or "\\" in argument else argument
 
 
+def shown_encoder(name: str) -> str:
+    """Return the name of an encoder, without a label, as results have it: see `without_folders`."""
+    base, colon, argument = name.partition(":")
+    return base + colon + without_folders(argument)
+
+
 def hide_folders(text: str, folders: Iterable[Path] = ()) -> str:
     """Return a text with every absolute path in it cut to its last part.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 _TINY = 1e-12
@@ -44,3 +46,11 @@ class Standardiser:
         """Return (n, dim) float32."""
         scaled = (vectors - self.mean) * self.scale
         return (scaled if self.largest is None else np.clip(scaled, -self.largest, self.largest)).astype(np.float32)
+
+
+def on_host(values: Any) -> Any:  # noqa: ANN401 - an array of any library
+    """Return an array of any library, or a list of them, as numpy can read it; tensors of torch as float32."""
+    if isinstance(values, list | tuple):
+        holds_numbers = not values or isinstance(values[0], int | float)
+        return values if holds_numbers else [on_host(each) for each in values]
+    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values

@@ -20,7 +20,7 @@ def test_a_file_that_is_there_is_called_by_its_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("no file /home/me/music/v.npz: gone", "no file v.npz: gone"),
+        ("no file /data/mine/music/v.npz: gone", "no file v.npz: gone"),
         ("~/music/v.npz", "v.npz"),
         ("C:\\users\\me\\v.npz", "v.npz"),
         ("see https://huggingface.co/a/b, text/html", "see https://huggingface.co/a/b, text/html"),

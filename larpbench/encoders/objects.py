@@ -29,6 +29,7 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
 from larpbench.fingerprint import digest
 from larpbench.registry import Origin
+from larpbench.vectors import on_host
 
 Reads = Literal["batch", "captions", "audio"]
 EncoderLike = Any
@@ -277,7 +278,7 @@ class ObjectEncoder:
         else:
             found = self._encode(batch if self._reads == "batch" else batch.require_audio(type(self._value).__name__))
         try:
-            array = np.asarray(_on_host(found))
+            array = np.asarray(on_host(found))
             if array.dtype.kind not in "iuf":
                 raise TypeError(f"values of type {array.dtype}")
         except (TypeError, ValueError) as error:
@@ -303,9 +304,3 @@ class FittedObjectEncoder(ObjectEncoder):
         if not callable(learn):
             raise EmbeddingError("the card of an object declares that it learns, but it has no fit method")
         learn(train)
-
-
-def _on_host(found: Any) -> Any:  # noqa: ANN401 - an array of any library
-    if isinstance(found, list | tuple):
-        return [_on_host(each) for each in found]
-    return found.detach().cpu().float().numpy() if hasattr(found, "detach") else found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from larpbench.encoders.names import parse_name, split_label
-from larpbench.paths import without_folders
+from larpbench.paths import shown_encoder
 from larpbench.reproduction.request import Request
 from larpbench.tasks.continuation.task import CONTINUATION
 
@@ -74,8 +74,7 @@ def select_encoders(request: Request, of_paper: Sequence[str]) -> Selection:
 def shown_name(name: str) -> str:
     """Return an encoder's name as tables show it if it has not been run: its label, or no folder in its argument."""
     label, name = split_label(name)
-    base, colon, argument = name.partition(":")
-    return label or base + colon + without_folders(argument)
+    return label or shown_encoder(name)
 
 
 def report_not_run(request: Request, absent: Mapping[str, str], *selections: Selection) -> tuple[str, ...]:

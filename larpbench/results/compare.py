@@ -10,7 +10,7 @@ import numpy as np
 
 from larpbench.errors import UsageError
 from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
-from larpbench.paths import without_folders
+from larpbench.paths import shown_encoder
 from larpbench.results.rows import Table
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow
 from larpbench.results.shown import Shown
@@ -172,8 +172,7 @@ def p_text(p: float) -> str:
 
 
 def _identity(name: str, known: Sequence[str]) -> str:
-    base, colon, argument = name.partition(":")
-    name = base + colon + without_folders(argument)  # as results name files
+    name = shown_encoder(name)
     if name in known:
         return name
     meant = [each for each in known if each.partition("@")[0] == name]

@@ -14,7 +14,7 @@ from larpbench.datasets.schema import tested_digest
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.evaluation.significance import indistinguishable_groups, letters
 from larpbench.fingerprint import digest
-from larpbench.results.beyond import by_one_encoder, column_intervals, require_measured
+from larpbench.results.beyond import base, by_one_encoder, column_intervals, require_measured
 from larpbench.results.notes import facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Omissions, Row, Score, Table, descriptive_metrics, task_of
@@ -267,16 +267,12 @@ def shown_columns(task: str, records: Sequence[CellRecord]) -> tuple[str, ...]:
     measured = {metric.name: metric.chance is not None for record in records for metric in record.metrics}
     usual = known.columns if known else ()
     specs = known.metrics if known else ()
-    order = list(dict.fromkeys(map(_base, usual)))
+    order = list(dict.fromkeys(map(base, usual)))
     hidden = {spec.column for spec in specs} | {spec.name for spec in specs if spec.name not in order}
-    others = [name for name in measured if name not in hidden and _base(name) not in hidden]
-    others.sort(key=lambda name: (order.index(_base(name)) if _base(name) in order else len(order), not measured[name]))
+    others = [name for name in measured if name not in hidden and base(name) not in hidden]
+    others.sort(key=lambda name: (order.index(base(name)) if base(name) in order else len(order), not measured[name]))
     columns = *(name for name in usual if name in measured), *others
     return columns or tuple(measured) or usual or ("score",)
-
-
-def _base(column: str) -> str:
-    return column.partition("@")[0]
 
 
 def _variant(record: CellRecord) -> str:

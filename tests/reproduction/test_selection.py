@@ -194,7 +194,7 @@ def test_other_spellings_of_the_papers_encoders():
 
 
 def test_names_that_are_shown_hold_no_folder():
-    assert shown_name("mine=text:/home/me/model") == "mine"
-    assert shown_name("text:/home/me/model") == "text:model"
+    assert shown_name("mine=text:/data/mine/model") == "mine"
+    assert shown_name("text:/data/mine/model") == "text:model"
     assert shown_name("text:someone/model") == "text:someone/model"
     assert shown_name("mule") == "mule"

@@ -19,6 +19,7 @@ from larpbench.encoders.precomputed.source import Source, checked, ids_of_array,
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, clipped, printable
 from larpbench.registry import Origin
+from larpbench.vectors import on_host
 
 ALLOWED = "(ids, array), a dict of id to vector, or a frame with a column of ids and a column of vectors"
 _DIGEST_BYTES = 1 << 24
@@ -115,17 +116,12 @@ def _plain(cell: Any) -> Any:  # noqa: ANN401 - a cell of a frame
 
 
 def _array(rows: Any) -> np.ndarray:  # noqa: ANN401 - a list, or an array of any library
-    if isinstance(rows, list):
-        rows = [_on_host(row) for row in rows]
-        if len(lengths := {np.shape(row) for row in rows}) > 1:
-            raise ValueError(f"its vectors have different shapes: {sorted(lengths)[:5]}")
-    array = np.array(_on_host(rows))  # a copy: what changes afterwards changes no result
+    rows = on_host(rows)
+    if isinstance(rows, list) and len(lengths := {np.shape(row) for row in rows}) > 1:
+        raise ValueError(f"its vectors have different shapes: {sorted(lengths)[:5]}")
+    array = np.array(rows)  # a copy: what changes afterwards changes no result
     with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
         return array.astype(np.float32) if array.dtype.kind == "f" else array
-
-
-def _on_host(values: Any) -> Any:  # noqa: ANN401 - an array of any library
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
 
 
 def _dimensions(value: object) -> int:

@@ -19,6 +19,7 @@ from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.metrics import list_quality
 from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.progress import say
+from larpbench.results.beyond import cutoff
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
 from larpbench.results.shown import Shown
@@ -277,7 +278,7 @@ def _slice(
     counted = heldout > 0
     relevant = heldout[counted]
     candidates = first.playlists["n_candidates"].to_numpy()[counted]
-    applicable = {name for name in columns if _cutoff(name) < candidates.min()}
+    applicable = {name for name in columns if cutoff(name) < candidates.min()}
     hits = [np.stack([_hits(each, group.members, cutoffs[-1])[counted] for each in found]) for found in answers]
     values = []  # of each row: (seeds, playlists, columns)
     for found in hits:
@@ -288,7 +289,7 @@ def _slice(
         scores: dict[str, Score | None] = {}
         for index, name in enumerate(columns):
             held = all(name in {metric.name for metric in record.metrics} for record in row.records)
-            few = found[:, :, : _cutoff(name)].sum() / len(found) < FEW_HITS
+            few = found[:, :, : cutoff(name)].sum() / len(found) < FEW_HITS
             score = Score(float(value[:, :, index].mean()), float(low[index]), float(high[index]), bool(few))
             scores[name] = score if held and name in applicable else None
         scored.append(replace(row, scores=scores, group=""))
@@ -346,11 +347,7 @@ def _notes(grouping: Grouping, parts: Sequence[Slice], answers: Answers, lacking
 
 def _cutoffs(rows: Sequence[Row]) -> tuple[int, ...]:
     names = {metric.name for row in rows for record in row.records for metric in record.metrics}
-    return tuple(sorted({_cutoff(name) for name in names if name.startswith("recall@")})) or (1,)
-
-
-def _cutoff(name: str) -> int:
-    return int(name.partition("@")[2])
+    return tuple(sorted({cutoff(name) for name in names if name.startswith("recall@")})) or (1,)
 
 
 def _or_none(value: float | None) -> object:
