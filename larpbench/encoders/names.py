@@ -27,7 +27,14 @@ Ending = TypeVar("Ending", bound=str)
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 ALIASES = {"larp": "larp-tpc-fusion"}
 _FOLDER = Path(__file__).parent
-_OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
+_OTHER_FAMILIES = (
+    "baselines/specs.py",
+    "checkpoint.py",
+    "controls.py",
+    "larp/specs.py",
+    "precomputed/__init__.py",
+    "views.py",
+)
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
 _TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")

@@ -48,7 +48,7 @@ class Purpose(IntEnum):
     PLAYLIST_ID = 16
 
 
-def stream(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
+def stream(seed: int, purpose: IntEnum, *index: int) -> np.random.Generator:
     """Return the random stream of one purpose, so that no draw depends on the order of the calls.
 
     Args:
