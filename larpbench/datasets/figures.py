@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.schema import SPLITS, Dataset
+
 SUFFIX = r"\s(\(.+\)|\[.+\]|-\s.+)$"
 """What a title may end with: brackets, or a dash and what follows."""
 _WORD = r"[\p{L}\p{N}']+"
@@ -106,7 +108,7 @@ def playlist_figures(tracks: pl.DataFrame, entries: pl.DataFrame) -> dict[str, f
     """
     levels, popular, artists = (0.05, 0.25, 0.5, 0.75, 0.95), (0.25, 0.5, 0.75, 0.9, 0.99), (0.1, 0.5, 0.9)
     distinct = distinct_artist_quantiles(entries, tracks, artists)
-    return {
+    found: dict[str, float] = {
         **_named("playlist length", levels, length_quantiles(entries, levels)),
         **_named("playlists per track", popular, popularity_quantiles(entries, popular)),
         "entries held by the top 1 % of tracks": entries_of_top_tracks(entries, 0.01),
@@ -124,6 +126,15 @@ def playlist_figures(tracks: pl.DataFrame, entries: pl.DataFrame) -> dict[str, f
         "words in 5 titles or more": words_in_titles(tracks),
         "titles with a suffix": suffixed_titles(tracks),
     }
+    return found
+
+
+def figures_by_split(dataset: Dataset) -> pl.DataFrame:
+    """Return one row a figure, columns ``figure``, ``train``, ``valid``, ``test``; NaN if there is no playlist."""
+    parts = [dataset.split(name) for name in SPLITS]
+    found = [playlist_figures(part.tracks, part.entries) for part in parts]
+    columns = {name: list(map(float, each.values())) for name, each in zip(SPLITS, found, strict=True)}
+    return pl.DataFrame(columns).insert_column(0, pl.Series("figure", list(found[0])))
 
 
 def _named(what: str, quantiles: Sequence[float], values: Sequence[float]) -> dict[str, float]:

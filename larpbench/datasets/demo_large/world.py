@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -52,12 +53,23 @@ class LargeWorld:
         tracks: track_id, title, artist, album; sorted by track_id, which carries no information. Only tracks that are
             in a playlist.
         playlists: playlist_id, track_id; one row a member, sorted.
-        views: Name of a view -> float16, (tracks, dim), in the order of `tracks`.
+        seed: That of the spec.
+        theme: int64, (tracks, THEME_DIM), what each track is about; in an order of its own, as is `artist`.
+        artist: int64, (tracks,), numbers of artists.
+        order: int64, (tracks,), where the rows of `tracks` are in that order.
     """
 
     tracks: pl.DataFrame
     playlists: pl.DataFrame
-    views: Mapping[str, np.ndarray]
+    seed: int
+    theme: np.ndarray
+    artist: np.ndarray
+    order: np.ndarray
+
+    @cached_property
+    def views(self) -> Mapping[str, np.ndarray]:
+        """Name of a view -> float16, (tracks, dim), in the order of `tracks`."""
+        return {name: draw_view(self.seed, name, self.theme, self.artist)[self.order] for name in VIEW_SPECS}
 
 
 def draw_large_world(spec: LargeWorldSpec) -> LargeWorld:
@@ -92,7 +104,10 @@ def draw_large_world(spec: LargeWorldSpec) -> LargeWorld:
                 "track_id": ids.gather(members),
             }
         ).sort("playlist_id", "track_id"),
-        views={name: draw_view(seed, name, every.theme[rows], artist)[order] for name in VIEW_SPECS},
+        seed=seed,
+        theme=every.theme[rows],
+        artist=artist,
+        order=order,
     )
 
 
