@@ -12,6 +12,7 @@ from support.real_playlists import REAL, RECALL_OVER_CHANCE
 
 from larpbench.datasets import figures
 from larpbench.datasets.assemble import BuildOptions, assemble
+from larpbench.datasets.demo.world import WorldSpec, draw_world
 from larpbench.datasets.demo_large.world import LargeWorldSpec, draw_large_world
 
 PAGES = Path(__file__).parents[2] / "docs" / "datasets"
@@ -110,6 +111,28 @@ def test_recall_over_chance_is_that_of_real_playlists(large, cli, tmp_path):
         row = re.search(rf"\| recall@10 over chance, `{name}` \| {real} \| (.+) \|", page)
         assert row
         assert float(row[1]) == pytest.approx(found, rel=0.02)
+
+
+SMALL_WORLD_HAS = (
+    "artists with one track",
+    "tracks by the top 10 % of artists",
+    "tracks per album",
+    "distinct artists per entry, quantile 0.9",
+    "pairs with the same artist",
+)
+"""What 1,150 tracks in playlists of 8 to 16 allow."""
+
+
+def test_the_small_world_has_the_figures_that_its_size_allows():
+    world = draw_world(WorldSpec())
+    found = figures.playlist_figures(world.tracks, world.playlists)
+    page = (PAGES / "demo.md").read_text(encoding="utf-8")
+    for name in SMALL_WORLD_HAS:
+        assert found[name] == pytest.approx(REAL[name], rel=0.15), name
+        assert f"| {name} | {_shown(REAL[name])} | {_shown(found[name])} |" in page
+    for split in ("train", "valid", "test"):  # beside what the same artists would give by chance
+        tracks, entries = (each.filter(split=split) for each in (world.tracks, world.playlists))
+        assert figures.same_artist_lift(entries, tracks) > 1.3
 
 
 def _shown(value: float) -> str:

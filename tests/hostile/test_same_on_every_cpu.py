@@ -49,11 +49,11 @@ print(json.dumps({
 }))
 """
 EXPECTED = {
-    "names": "1b7cf7c894ce030c",
-    "playlists": "78bc6f54d0980bbe",
-    "oracle": "91213463cad5d516",
-    "controls": "07ac1639adf8be31",
-    "samples": "805b8743c3c02a91",
+    "names": "f58a5863e9a95f3a",
+    "playlists": "ef4f8d5d8102a3d1",
+    "oracle": "430a56ed3b7eb77c",
+    "controls": "3d1c84da6c70c893",
+    "samples": "87697a1ca9893b94",
     "toy artists": "fafe81c994fc8ef4",
     "toy features": "de93bd9066fe8f97",
     "large tables": "b422d2f1a56fea0f",
