@@ -114,6 +114,7 @@ class EncoderSpec:
         argument: What followed it.
         label: What its user calls it, as in ``LABEL=ENCODER``; None: nothing but its name.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
+        given: Of an encoder whose vectors were computed beforehand, returns their digest, given a split and a seed.
         check: Given the argument, a data set and splits, raises where it can be known beforehand that there are no
             vectors for them.
         plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
@@ -142,6 +143,7 @@ class EncoderSpec:
     argument: str | None = None
     label: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
+    given: Callable[[SplitName, int], str] | None = None
     check: Callable[[str | None, Dataset, Sequence[SplitName]], None] | None = None
     plugin: str | None = None
     inputs: tuple[EncoderSpec, ...] = ()
@@ -259,8 +261,12 @@ class EncoderSpec:
             each.require_possible(self.source or dataset, ("train", "valid"))
 
     def weights_digest(self, context: EncodeContext) -> str | None:
-        """Return the digest of the files that the vectors depend on, None if they depend on none."""
+        """Return the digest of the files that the vectors depend on, None if they depend on none.
+
+        Of an encoder whose vectors were computed beforehand it is that of the tested ones.
+        """
         found = self.digest(context, self.argument) if self.digest else None
+        found = self.given("test", context.seed) if self.given else found
         if self.weights:
             found = digest([self.weights.digest(), found]) if found else self.weights.digest()
         return found
