@@ -89,6 +89,7 @@ def stats(
     """
     import polars as pl
 
+    from larpbench.datasets.figures import figures_by_split
     from larpbench.datasets.files import read_dataset
     from larpbench.datasets.splits.overlaps import copies_within, split_overlaps
     from larpbench.datasets.stats import length_histogram, split_sizes
@@ -97,7 +98,7 @@ def stats(
     if data.graph is not None:
         _print_graph(data, data.graph, as_json)
         return
-    sizes, lengths = split_sizes(data), length_histogram(data)
+    sizes, lengths, figures = split_sizes(data), length_histogram(data), figures_by_split(data)
     overlaps, copies = split_overlaps(data), copies_within(data)
     bounds = [row for name in ("valid", "test") for row in _bounds(data, name)]
     alike = None if encoder is None else _homogeneity(data, encoder)
@@ -105,6 +106,7 @@ def stats(
         found = {
             "sizes": sizes.fill_nan(None).to_dicts(),
             "lengths": lengths.fill_nan(None).to_dicts(),
+            "figures": figures.fill_nan(None).to_dicts(),
             "overlaps": overlaps.fill_nan(None).to_dicts(),
             "copies": copies.to_dicts(),
             "bounds": bounds,
@@ -117,6 +119,8 @@ def stats(
     _print_frame(sizes)
     typer.echo("\nPlaylists by number of tracks:")
     _print_frame(lengths)
+    typer.echo("\nFigures of the playlists:")
+    _print_frame(figures)
     _print_overlaps(overlaps.filter(pl.col("shared") > 0), copies)
     typer.echo("\nChance and ceiling; interval: smallest width for a recall of twice chance:")
     _print_frame(pl.DataFrame(bounds))
@@ -192,6 +196,7 @@ def _print_frame(frame: pl.DataFrame) -> None:
         tbl_hide_column_data_types=True,
         tbl_formatting="ASCII_MARKDOWN",
         tbl_width_chars=200,
+        fmt_str_lengths=60,
         float_precision=4,
     ):
         typer.echo(str(frame))

@@ -32,7 +32,14 @@ SEVERAL = ("all", "default")
 _UNSEEN = ("Cc", "Zl", "Zp")
 _TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
 _FOLDER = Path(__file__).parent
-_OTHER_FAMILIES = ("baselines/specs.py", "checkpoint.py", "controls.py", "larp/specs.py", "precomputed/__init__.py")
+_OTHER_FAMILIES = (
+    "baselines/specs.py",
+    "checkpoint.py",
+    "controls.py",
+    "larp/specs.py",
+    "precomputed/__init__.py",
+    "views.py",
+)
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
 _FILES = (".npz", ".npy", ".safetensors", ".parquet", ".csv", ".tsv", ".h5", ".hdf5", ".pt", ".pth")

@@ -35,6 +35,7 @@ PARSED = (
     r"fetch ",
     r"reproduce ",  # tests/reproduction writes every table and figure
     r"dataset build demo ",
+    r".*demo-large",  # tests/datasets make it
     r"train \S+ .*--size paper",
     r"convert larp |run .*checkpoint:my-larp",  # tests/encoders/larp/test_convert.py has such a checkpoint
     r".*--download",

@@ -16,7 +16,10 @@ from larpbench.encoders.names import ENCODERS, get_encoder
 from larpbench.testing import check_encoder
 from larpbench.testing.toys import toy_vectors
 
-OF_A_FILE = ("oracle", "precomputed", "checkpoint", "same-artist", "text", "hf-audio", "essentia-tf")
+OF_A_FILE = (
+    *("oracle", "precomputed", "checkpoint", "same-artist", "text", "hf-audio", "essentia-tf"),
+    *("text-like", "audio-like"),
+)
 SLOW = ("clap-random", "essentia")  # many seconds; larpbench check takes them
 NAMES = [
     name

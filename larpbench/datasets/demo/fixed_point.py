@@ -56,6 +56,48 @@ def matrix_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return result
 
 
+def exact_product(a: np.ndarray, b: np.ndarray, dtype: type[np.floating] = np.float64) -> np.ndarray:
+    """Return the matrix product of whole numbers, by BLAS and yet exact in any order.
+
+    No partial sum is larger than the length of a row of `a` times that of a column of `b` (Cauchy-Schwarz), and a type
+    of floats holds whole numbers exactly up to a power of two.
+
+    Args:
+        a: Whole numbers, (n, k).
+        b: Whole numbers, (k, m).
+        dtype: float64 for products up to 2 ** 53, float32 for those up to 2 ** 24, in half the time.
+
+    Returns:
+        (n, m) whole numbers of that type.
+
+    Raises:
+        ValueError: If a sum might be too large for the type.
+    """
+    rows, columns = (np.square(each.astype(np.float64)).sum(axis=1).max(initial=0) for each in (a, b.T))
+    held = 1 << (np.finfo(dtype).nmant + 1)
+    if rows * columns > 0.99 * held * held:
+        raise ValueError(f"a sum of products may be too large: {dtype.__name__} holds up to {held}")
+    result: np.ndarray = a.astype(dtype) @ b.astype(dtype)
+    return result
+
+
+def interpolated(values: np.ndarray, at: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return the piecewise linear function through some points, rounded down.
+
+    Args:
+        values: int64, arguments; those outside of `at` go on along the first or the last line.
+        at: int64, (k,), rising arguments of the points.
+        levels: int64, (k,), values there.
+
+    Returns:
+        int64, of the shape of `values`.
+    """
+    line = np.clip(np.searchsorted(at, values, side="right") - 1, 0, len(at) - 2)
+    rise, run = levels[line + 1] - levels[line], at[line + 1] - at[line]
+    result: np.ndarray = levels[line] + rise * (values - at[line]) // run
+    return result
+
+
 def root(x: int) -> int:
     """Return the square root of a number."""
     return math.isqrt(x << FRACTION_BITS)

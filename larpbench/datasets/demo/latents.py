@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from larpbench.datasets.demo.fixed_point import ONE, matrix_product, normal, root, tanh, times, unit
+from larpbench.datasets.demo.fixed_point import ONE, matrix_product, normal, root, table, tanh, times, unit
 
 THEME_DIM = 4
 IDENTITY_DIM = 8
@@ -25,6 +25,8 @@ IDENTITY_SPREAD = ONE * 3 // 10
 """Standard deviation of a track's identity around its artist's centre, whose own is 1."""
 VIEW_NOISE = ONE // 10
 """Standard deviation of the noise added to a view; a view's values lie in about [-1, 1]."""
+
+_SIZE_OFFSET = 3  # the numbers of tracks of artists fall as 1 / (rank + this)
 
 
 class Purpose(IntEnum):
@@ -48,7 +50,7 @@ class Purpose(IntEnum):
     PLAYLIST_ID = 16
 
 
-def stream(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
+def stream(seed: int, purpose: IntEnum, *index: int) -> np.random.Generator:
     """Return the random stream of one purpose, so that no draw depends on the order of the calls.
 
     Args:
@@ -101,13 +103,14 @@ def draw_latents(seed: int, split: int, n_tracks: int, n_artists: int, private_n
         seed: The world's seed.
         split: The split's number.
         n_tracks: Tracks in the split.
-        n_artists: Artists in the split; each gets about the same number of tracks.
+        n_artists: Artists in the split; most have one track, a few have many.
         private_noise: Whether each modality has causes of its own, which playlists ignore.
 
     Returns:
         The latents.
     """
-    artist = stream(seed, Purpose.ARTIST, split).permutation(np.arange(n_tracks) % n_artists)
+    sizes = artist_sizes(n_tracks, n_artists)
+    artist = stream(seed, Purpose.ARTIST, split).permutation(np.repeat(np.arange(n_artists), sizes))
     identity_rng = stream(seed, Purpose.IDENTITY, split)
     centres = normal(identity_rng, n_artists, IDENTITY_DIM)
     own = normal(identity_rng, n_tracks, IDENTITY_DIM)
@@ -122,6 +125,24 @@ def draw_latents(seed: int, split: int, n_tracks: int, n_artists: int, private_n
         private_audio=private(Purpose.PRIVATE_AUDIO),
         private_text=private(Purpose.PRIVATE_TEXT),
     )
+
+
+def artist_sizes(n_tracks: int, n_artists: int) -> np.ndarray:
+    """Share tracks among artists as in real playlists: three in five have one, and a tenth has nearly half of all.
+
+    Args:
+        n_tracks: Tracks, at least as many as artists.
+        n_artists: Artists.
+
+    Returns:
+        int64, (n_artists,), none 0.
+    """
+    large = -(-2 * n_artists // 5)
+    weights = table(lambda rank: (-(rank + _SIZE_OFFSET).ln()).exp(), range(large))
+    ends = np.cumsum(weights) * (n_tracks - n_artists) // int(weights.sum())
+    sizes = np.full(n_artists, 1, dtype=np.int64)
+    sizes[:large] += np.diff(ends, prepend=0)
+    return sizes
 
 
 def audio_view(seed: int, split: int, latents: Latents, dim: int) -> np.ndarray:

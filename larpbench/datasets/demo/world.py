@@ -18,6 +18,7 @@ from larpbench.datasets.demo.fixed_point import (
     largest_first,
     matrix_product,
     normal,
+    pick,
     root,
     times,
 )
@@ -35,17 +36,19 @@ from larpbench.datasets.demo.sound_tables import TOP
 from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS
 from larpbench.datasets.demo.words import Lexicon, artist_names
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Goes up whenever the same spec would give another world or other sounds."""
 
 SPLITS = ("train", "valid", "test")
 TEXT_VIEW_DIM = 12
-TRACKS_AN_ALBUM = 3
+TRACKS_AN_ALBUM = 2
 
 THEME_WEIGHT = 6 * ONE
 """Utility of a track whose theme is exactly the playlist's."""
-FAVOURITE_WEIGHT = ONE * 3 // 2
-"""Utility that a track of the playlist's favourite artist gains."""
+FAVOURITE_WEIGHT = ONE * 39 // 10
+"""Utility that a track of one of the playlist's favourite artists gains."""
+FAVOURITES = (40, 30, 20, 10)
+"""Weights of 0, 1, .. favourite artists of a playlist."""
 STRAY_SHARE = ONE // 10
 """Share of a playlist that was picked without any reason."""
 PLAYLIST_LENGTHS = (8, 16)
@@ -67,7 +70,7 @@ class WorldSpec:
     private_noise: bool = True
     tracks: tuple[int, int, int] = (600, 150, 400)
     playlists: tuple[int, int, int] = (600, 100, 1000)
-    artists: tuple[int, int, int] = (60, 15, 40)
+    artists: tuple[int, int, int] = (188, 47, 125)
 
     def __post_init__(self) -> None:
         """Reject a world that cannot be drawn."""
@@ -136,7 +139,7 @@ def draw_world(spec: WorldSpec) -> World:
         sound.append(np.clip((view + ONE) * TOP + ONE >> FRACTION_BITS + 1, 0, TOP))
         for index in range(spec.playlists[split]):
             rng = stream(spec.seed, Purpose.PLAYLIST, split, index)
-            chosen = draw_playlist(rows, spec.artists[split], rng)
+            chosen = draw_playlist(rows, latents.artist, rng)
             playlist_id = f"{prefix}-p{next(playlist_numbers):05d}"
             members += [(playlist_id, ids[row], split_name) for row in chosen.tolist()]
     order = np.argsort(np.concatenate(numbers), kind="stable")
@@ -159,42 +162,41 @@ def oracle_vectors(latents: Latents, n_artists: int) -> np.ndarray:
     Returns:
         int64, (n, THEME_DIM + n_artists), rows of one length.
     """
-    return _weighed(latents.theme, latents.artist, n_artists)
+    favourites = np.eye(n_artists, dtype=np.int64)[latents.artist] * root(FAVOURITE_WEIGHT)
+    return np.hstack([times(root(THEME_WEIGHT), latents.theme), favourites])
 
 
-def taste_vector(theme: np.ndarray, favourite: int, n_artists: int) -> np.ndarray:
+def taste_vector(theme: np.ndarray, favourites: np.ndarray, n_artists: int) -> np.ndarray:
     """Return what a playlist wants: its inner product with a track's oracle vector is the utility.
 
     Args:
         theme: int64, (THEME_DIM,), on the sphere of radius ONE.
-        favourite: The favourite artist's number within the split.
+        favourites: int64, (k,), different numbers of the favourite artists within the split.
         n_artists: Room for artists, as in the tracks' vectors.
 
     Returns:
         int64, (THEME_DIM + n_artists,).
     """
-    taste: np.ndarray = _weighed(theme[None, :], np.array([favourite]), n_artists)[0]
-    return taste
+    wanted = np.zeros(n_artists, dtype=np.int64)
+    wanted[favourites] = root(FAVOURITE_WEIGHT)
+    return np.concatenate([times(root(THEME_WEIGHT), theme), wanted])
 
 
-def _weighed(theme: np.ndarray, artist: np.ndarray, n_artists: int) -> np.ndarray:
-    favourites = np.eye(n_artists, dtype=np.int64)[artist] * root(FAVOURITE_WEIGHT)
-    return np.hstack([times(root(THEME_WEIGHT), theme), favourites])
-
-
-def draw_playlist(vectors: np.ndarray, n_artists: int, rng: np.random.Generator) -> np.ndarray:
+def draw_playlist(vectors: np.ndarray, artist: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw one playlist from a split's tracks.
 
     Args:
         vectors: int64, (n, k), the tracks' oracle vectors.
-        n_artists: Artists in the split.
+        artist: int64, (n,), the tracks' artists; those of a few random tracks are the playlist's favourites.
         rng: Source of randomness.
 
     Returns:
         int64, (length,), different rows of `vectors`.
     """
     length = int(rng.integers(PLAYLIST_LENGTHS[0], PLAYLIST_LENGTHS[1], endpoint=True))
-    taste = taste_vector(on_sphere(rng, 1)[0], int(rng.integers(n_artists)), vectors.shape[1] - THEME_DIM)
+    how_many = int(pick(rng, np.array([FAVOURITES], dtype=np.int64))[0])
+    favourites = np.unique(artist[rng.integers(0, len(artist), size=how_many)])
+    taste = taste_vector(on_sphere(rng, 1)[0], favourites, vectors.shape[1] - THEME_DIM)
     ranked = largest_first(matrix_product(vectors, taste) + gumbel(rng, len(vectors)))
     n_meant = (ONE - STRAY_SHARE) * length + ONE // 2 >> FRACTION_BITS
     strays = rng.permutation(ranked[n_meant:])[: length - n_meant]
