@@ -309,7 +309,7 @@ class _Planner:
     def _encoded(self, spec: EncoderSpec, paired: Sequence[Scorer], seeds: int) -> EncoderSpec:
         """Return an encoder that can be keyed: objects are encoded now."""
         splits = dict.fromkeys(split for each in paired for split in splits_read(self.task, each))
-        if spec.card.standardised or any(each.card.standardised for each in spec.inputs):
+        if spec.reads_train:
             splits["train"] = None
         return self.store.encode_in_memory(spec, self.dataset, splits, range(seeds))
 

@@ -76,7 +76,7 @@ def second_encoder(encoder: EncoderLike, task: Task[Any], dataset: Dataset, stor
             f"the second encoder {spec.identity!r} cannot run: {status.text}", next_step=status.next_step
         )
     spec.require_possible(dataset, ["test"])
-    splits: list[SplitName] = ["train", "test"] if spec.card.standardised else ["test"]
+    splits: list[SplitName] = ["train", "test"] if spec.reads_train else ["test"]
     spec = store.encode_in_memory(spec, dataset, splits, [SECOND_SEED])
     split = dataset.split("test")
     return SecondEncoder(
