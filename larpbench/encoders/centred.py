@@ -53,7 +53,7 @@ CENTRED = EncoderSpec(
     EncoderCard(
         name=PREFIX,
         version=1,
-        summary="another encoder, centred on train, of length 1",
+        summary="another encoder less the mean of train",
         modalities=(),
         dim=None,
         weights="those of the encoder",

@@ -9,7 +9,7 @@ from larpbench.datasets.schema import Interactions
 from larpbench.errors import DataError
 from larpbench.vectors import unit_rows
 
-_OVERSAMPLED, _POWER_ITERATIONS, _START = 16, 4, 0
+_OVERSAMPLED, _POWER_ITERATIONS, _START = 16, 2, 0
 _ROWS = 8_192
 
 
@@ -44,7 +44,12 @@ def track_factors(playlists: Interactions, n_tracks: int, factors: int) -> np.nd
             (values.astype(np.float32), playlists.tracks, playlists.offsets), shape=(len(playlists), n_tracks)
         )[:, held]
         _, singular, right = randomized_svd(
-            matrix, wanted, n_oversamples=_OVERSAMPLED, n_iter=_POWER_ITERATIONS, random_state=_START
+            matrix,
+            wanted,
+            n_oversamples=_OVERSAMPLED,
+            n_iter=_POWER_ITERATIONS,
+            power_iteration_normalizer="LU",
+            random_state=_START,
         )
         kept = singular > singular[0] * 1e-4  # smaller ones are rounding errors of float32: beyond the rank
         kept[0] = False
