@@ -84,6 +84,5 @@ def first_within_one_error(recalls: Sequence[np.ndarray] | np.ndarray) -> Choice
     below = differences.mean(axis=1)
     playlists = table.shape[1]
     errors = differences.std(axis=1, ddof=1) / np.sqrt(playlists) if playlists > 1 else np.zeros(len(table))
-    return Choice(
-        int((below <= errors).argmax()), best, tuple(means.tolist()), tuple(below.tolist()), tuple(errors.tolist())
-    )
+    within = below <= errors * (1 + 1e-9)  # equal, but for rounding, where one playlist alone makes the difference
+    return Choice(int(within.argmax()), best, tuple(means.tolist()), tuple(below.tolist()), tuple(errors.tolist()))

@@ -9,7 +9,7 @@ from larpbench.datasets.schema import Interactions
 from larpbench.errors import DataError
 from larpbench.vectors import unit_rows
 
-_OVERSAMPLED, _POWER_ITERATIONS, _START = 16, 2, 0
+_OVERSAMPLED, _POWER_ITERATIONS, _START = 16, 4, 0
 _ROWS = 8_192
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from larpbench import progress, storage
 from larpbench.datasets.schema import Split
@@ -45,7 +46,8 @@ class FactorsEncoder:
             DataError: If the train playlists are all the same.
         """
         recipe = FactorsRecipe.model_validate(dict(context.settings))
-        with progress.stage("train factors", 4, "steps", brief=True) as advance:
+        # The same sums in the same order whatever the number of cores.
+        with threadpool_limits(1, "blas"), progress.stage("train factors", 4, "steps", brief=True) as advance:
             targets = track_factors(train.interactions(), len(train.track_ids), recipe.factors)
             advance(1)
             ridge = Ridge(frozen_vectors(context.inputs["train"]), targets)
