@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import VIEWS, EncoderCard
 from larpbench.encoders.centred import centre
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.factors.settings import DEFAULT_VIEWS, FactorsRecipe, FactorsSettings
 from larpbench.encoders.names import get_encoder, parse_name
 from larpbench.encoders.spec import CENTRED, DatasetReference, EncoderSpec, FolderFacts, Training
-from larpbench.errors import DataError, UsageError
+from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.training.settings import SETTINGS, read_from
 
 NAME = "factors"
@@ -50,6 +51,7 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         control=all(each.card.control for each in inputs),
         tracks_per_second=20_000.0,
     )
+    default = tuple(names) == DEFAULT_VIEWS
     training = Training(
         method=f"{NAME} 1",
         settings=recipe.model_dump(mode="json"),
@@ -62,7 +64,8 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         card,
         factory=partial(build_factors, tuple(views)),
         takes="[VIEW+VIEW+..]",
-        argument=None if tuple(names) == DEFAULT_VIEWS else "+".join(names),
+        argument=None if default else "+".join(names),
+        check=_require_audio if default else None,
         inputs=inputs,
         joins_views=True,
         training=training,
@@ -77,6 +80,8 @@ def bind_factors(spec: EncoderSpec, argument: str) -> EncoderSpec:
         UnknownNameError: If a view is no encoder.
         UsageError: If something else is no view, see `factors_spec`.
     """
+    if not argument:
+        raise UsageError("no view follows the colon", where=f"{NAME}:", allowed=f"{NAME}:VIEW+VIEW+.., or {NAME} alone")
     return factors_spec([part.written for part in parse_name(argument)])
 
 
@@ -102,6 +107,15 @@ def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetRefer
         )
     inputs = tuple(_view(each).learning_from(trained_on) for each in settings.views)
     return {"modalities": _modalities(inputs), "dim": settings.dim}, inputs
+
+
+def _require_audio(argument: str | None, dataset: Dataset, splits: Sequence[SplitName]) -> None:
+    if dataset.audio is None:
+        raise MissingPartError(
+            f"encoder {NAME!r} builds on {' and '.join(DEFAULT_VIEWS)} and needs audio, and the data set "
+            f"{dataset.name!r} has none",
+            next_step=f"name other views, such as {NAME}:tfidf",
+        )
 
 
 def _view(name: str) -> EncoderSpec:
