@@ -170,10 +170,10 @@ def factors(
     ] = "handcrafted,tfidf",
     seed: Seed = 0,
 ) -> None:
-    """Learn in closed form what the train playlists say beyond frozen vectors.
+    """Learn factors of the playlists in closed form.
 
-    A ridge regression predicts the singular vectors of the playlist matrix. Its weight beside the frozen vectors is
-    chosen on the valid playlists; it may be 0. Prints the folder of the weights.
+    A ridge regression predicts the singular vectors of the playlist matrix from frozen vectors. Its weight beside them
+    is chosen on the valid playlists; it may be 0. Prints the folder of the weights.
     """
     from larpbench.encoders.factors.specs import factors_spec
     from larpbench.encoders.names import parse_name
