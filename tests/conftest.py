@@ -50,6 +50,22 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _registered_for_one_test() -> Iterator[None]:
+    """Forget at the end what a test has registered: names are those of the process."""
+    yield
+    for module in (
+        "larpbench.encoders.names",
+        "larpbench.recommenders",
+        "larpbench.tasks",
+        "larpbench.datasets.catalogue",
+    ):
+        for registry in vars(sys.modules.get(module, object)).values():
+            if type(registry).__name__ == "Registry":
+                for name in [*registry._objects]:
+                    del registry._objects[name], registry._loaded[name]
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Call the command line as a user does, in this process."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import base64
 import importlib.util
+import io
+import json
 import re
 import shlex
 import shutil
@@ -11,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib import image
 from support.small_data import build_split_tables
 from support.small_larp import small_recipe
 
@@ -64,3 +69,49 @@ def test_two_checkpoints(cli, compare, tmp_path, monkeypatch):
     found = compare([*folders, "--dataset", str(data.folder), "--output", str(tmp_path / "r")])
     assert "recall@10" in found
     assert "Paired over 10 playlists" in found
+
+
+def cells_of(html):
+    """Return the texts of a table's cells in order, without numbers."""
+    texts = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", html, re.DOTALL)
+    return [re.sub(r"<[^>]+>|[\d.,]+", "", text).strip() for text in texts]
+
+
+def run_as_in_a_notebook(source, names):
+    """Run a cell and return the value of its last line, None if that is no expression."""
+    tree = ast.parse(source)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), names)
+    return last and eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+
+
+def test_the_notebook_stores_what_comes_out(with_demo, capsys):
+    """Without jupyter. If this fails: python .ci/execute_notebook.py"""
+    text = (EXAMPLES / "from-a-notebook.ipynb").read_text(encoding="utf-8")
+    assert not re.search(r"/home/|/tmp/|/root|/Users/|\d{4}-\d\d-\d\dT", text)
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    names, shown = {}, set()
+    for number, cell in enumerate(cells, start=1):
+        assert (cell["execution_count"], cell["metadata"]) == (number, {})
+        capsys.readouterr()
+        value = run_as_in_a_notebook("".join(cell["source"]), names)
+        (output,) = cell["outputs"]
+        if output["output_type"] == "stream":
+            kept = [re.sub(r"[\d.]+", "", each) for each in ("".join(output["text"]), capsys.readouterr().out)]
+            assert kept[0] == kept[1]
+            shown.add("LaTeX")
+            continue
+        stored = {kind: "".join(content) for kind, content in output["data"].items()}
+        if "image/png" in stored:
+            pixels, now = (
+                image.imread(io.BytesIO(each), format="png")
+                for each in (base64.b64decode(stored["image/png"]), value._repr_png_())
+            )
+            assert pixels.shape == now.shape
+            shown.add("figure")
+        elif "text/html" in stored:
+            assert cells_of(stored["text/html"]) == cells_of(value._repr_html_())
+            shown.add(type(value).__name__)
+        else:
+            assert stored == {"text/plain": repr(value)}
+    assert shown == {"Results", "EncoderComparison", "SliceTables", "DataFrame", "figure", "LaTeX"}

@@ -31,7 +31,7 @@ class Unavailable:
     name: str
     reason: str
     next_step: str | None
-    error: Exception | None = field(default=None, compare=False)
+    error: BaseException | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:

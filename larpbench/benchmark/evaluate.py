@@ -6,10 +6,10 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
+from larpbench.benchmark.choice import chosen_task
 from larpbench.benchmark.plan import Plan, plan
 from larpbench.benchmark.run import run
 from larpbench.datasets.schema import Dataset
@@ -19,7 +19,7 @@ from larpbench.encoders.precomputed.memory import are_vectors
 from larpbench.errors import EmbeddingError, LarpbenchError, MissingPartError, UsageError
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.removal import removal_part
-from larpbench.results.results import Results
+from larpbench.results.results import Results, TemporaryFolder
 from larpbench.results.rows import Table
 from larpbench.results.store import Unusable, find_records
 from larpbench.results.table import tables_beside
@@ -60,7 +60,8 @@ def evaluate(
             (``(ids, array)``, a dict of id to vector, a frame of polars or pandas, a path), an object with ``encode``,
             a callable, or an `EncoderSpec`; see `larpbench.as_encoder`.
         data: A data set, its name or its folder.
-        recommenders: One or several, names or objects.
+        recommenders: One or several, names or objects. A task that has recommenders of its own, such as artist
+            similarity, takes those of its choice in place of itemknn.
         task: Name of the task, or the task itself.
         name: Label of the encoder, where there is only one.
         seeds: How many seeds random and learned parts run over; the others run once.
@@ -89,7 +90,9 @@ def evaluate(
     """
     if name is not None:
         encoders = _named(encoders, name)
-    temporary = TemporaryDirectory(prefix="larpbench-") if output is None else None
+    temporary = TemporaryFolder() if output is None else None
+    if recommenders == "itemknn" and type(chosen_task(task)).recommenders is not Task.recommenders:
+        recommenders = "default"
     planned = plan(
         data,
         encoders=encoders,
@@ -101,7 +104,7 @@ def evaluate(
         draws=draws,
         limit=limit,
         similarity_by=similarity_by,
-        output=temporary.name if temporary else Path(output or "").absolute(),
+        output=temporary.path if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,
         cache_key=cache_key,
@@ -160,7 +163,8 @@ def tables_of(plans: Sequence[Plan]) -> tuple[list[Table], list[Unusable]]:
 def _named(
     encoders: EncoderLike | Sequence[EncoderLike] | Mapping[str, EncoderLike], name: str
 ) -> Mapping[str, EncoderLike]:
-    several = isinstance(encoders, list | tuple | Mapping) and not are_vectors(encoders)
+    is_model = hasattr(encoders, "encode") or are_vectors(encoders)
+    several = isinstance(encoders, list | tuple | Mapping) and not is_model
     if several and len(encoders) != 1:
         raise UsageError(
             f"name={name!r} is one label for {len(encoders)} encoders", allowed="a mapping of labels to encoders"

@@ -26,9 +26,18 @@ def lacking(recommender: Scorer, dataset: Dataset) -> SplitName | None:
     return next((name for name in recommender.learns_from if not dataset.split(name).entries.height), None)
 
 
-def fit_seconds(recommender: Scorer, dataset: Dataset, seed: int, budget: int) -> float:
+def scored_dim(recommender: Scorer, dim: int) -> int:
+    """Return the length of the vectors whose products are the scores, given that of the embeddings."""
+    from larpbench.recommenders.wmf import FACTORS
+
+    return FACTORS if isinstance(recommender, LearnedRecommender) else dim
+
+
+def fit_seconds(recommender: Scorer, dataset: Dataset, seed: int, budget: int, dim: int) -> float:
     """Return a rough time of learning for one cell: all trials for the seed that tunes, one fit for the others."""
     if not isinstance(recommender, LearnedRecommender):
         return recommender.seconds(dataset)
     fits = budget if seed == TUNING_SEED else 1
-    return fits * recommender.seconds_per_entry * dataset.split("train").entries.height
+    train = dataset.split("train")
+    rows = len(train.track_ids) + train.entries["playlist_id"].n_unique()
+    return fits * recommender.fit_seconds(train.entries.height, rows, dim)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from larpbench import storage
+from larpbench.benchmark import estimate
 from larpbench.benchmark.choice import (
     Unavailable,
     chosen_encoders,
@@ -20,7 +21,7 @@ from larpbench.benchmark.choice import (
     ready_recommenders,
     task_key,
 )
-from larpbench.benchmark.learned import fit_seconds, splits_read, tuning_key
+from larpbench.benchmark.learned import fit_seconds, scored_dim, splits_read, tuning_key
 from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset, SplitName
@@ -41,8 +42,6 @@ from larpbench.tasks.overlap import Removal, find_removal
 
 Condition = Literal["missing", "stale", "always"]
 CellState = Literal["done", "missing", "failed", "stale", "damaged"]
-_RANKED_PAIRS_PER_SECOND = 2e8
-_SECONDS_PER_CELL = 0.3
 _LIST_BYTES_PER_PLAYLIST = 600
 
 
@@ -138,18 +137,36 @@ class Plan:
         return min(stated, self.task.limit or stated)
 
     def estimated_seconds(self) -> float:
-        """Return a rough time for all that is left: right within a factor of a few."""
-        encode = {p.embedding_key: p.tracks_to_encode / p.tracks_per_second for p in self.to_run}
-        pairs = len(self.dataset.split("test").track_ids) * self.queries
+        """Return the CPU seconds that all that is left takes, roughly: speeds of encoders may be those of their cards.
+
+        Networks that stop early take as long as was usual where that was measured.
+        """
+        if not self.to_run:
+            return 0.0
+        items = len(self.dataset.split("test").track_ids)
+        encode = {p.embedding_key: self._vector_seconds(p) for p in self.to_run}
         train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
-        fit = sum(fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget) for p in self.to_run)
-        ranking = len(self.to_run) * self.draws * (pairs / _RANKED_PAIRS_PER_SECOND + _SECONDS_PER_CELL)
-        second = self.similarity.seconds if self.similarity and self.to_run else 0.0
-        return sum(train.values()) + sum(encode.values()) + fit + ranking + second
+        cells = 0.0
+        for p in self.to_run:
+            dim = estimate.dim_of(p.spec)
+            cells += fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget, dim)
+            cells += estimate.cell_seconds(self.queries, items, scored_dim(p.recommender, dim), self.draws)
+        second = self.similarity.seconds if self.similarity else 0.0
+        begin = estimate.START_SECONDS + estimate.dataset_seconds(self.dataset.manifest.counts)
+        return begin + sum(train.values()) + sum(encode.values()) + cells + second
+
+    def _vector_seconds(self, planned: PlannedCell) -> float:
+        """Return the time of encoding, or of looking up, all vectors of a cell."""
+        if not estimate.lies_in_file(planned.spec):
+            return planned.tracks_to_encode / planned.tracks_per_second
+        splits = splits_read(self.task, planned.recommender)
+        return estimate.file_seconds(planned.spec, sum(len(self.dataset.split(name).track_ids) for name in splits))
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write."""
-        vectors = {p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or 256) * 4 for p in self.to_run}
+        vectors = {
+            p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or estimate.USUAL_DIM) * 4 for p in self.to_run
+        }
         lists = self.queries * _LIST_BYTES_PER_PLAYLIST
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
 
@@ -241,7 +258,7 @@ def plan(
             unavailable.append(Unavailable(name, error.what, error.next_step, error))
         except LarpbenchError:
             raise
-        except Exception as error:  # a plug-in's digest may raise anything, and so may an object
+        except (Exception, SystemExit) as error:  # a plug-in's digest may raise anything, and so may an object
             unavailable.append(Unavailable(name, error_text(error), None, error))
     _require_one_encoder_a_name(cells.values())
     return Plan(
@@ -309,8 +326,6 @@ class _Planner:
     def _encoded(self, spec: EncoderSpec, paired: Sequence[Scorer], seeds: int) -> EncoderSpec:
         """Return an encoder that can be keyed: objects are encoded now."""
         splits = dict.fromkeys(split for each in paired for split in splits_read(self.task, each))
-        if spec.reads_train:
-            splits["train"] = None
         return self.store.encode_in_memory(spec, self.dataset, splits, range(seeds))
 
     def _cell(self, spec: EncoderSpec, recommender: Scorer, seed: int) -> PlannedCell:

@@ -9,7 +9,7 @@ from typing import Any
 from larpbench.datasets.catalogue import DATASETS, DatasetSource
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
-from larpbench.encoders.names import ENCODERS
+from larpbench.encoders.names import ALIASES, ENCODERS, require_label
 from larpbench.encoders.objects import ObjectOptions, spec_of
 from larpbench.errors import UsageError
 from larpbench.recommenders import RECOMMENDERS
@@ -40,7 +40,8 @@ def register(
         cache_key: Likewise.
 
     Raises:
-        UsageError: If a package has that name already, the object calls itself otherwise, or it is nothing of that.
+        UsageError: If a package has that name already, no encoder can have it (it is no label), the object calls itself
+            otherwise, or it is nothing of that.
     """
     if isinstance(value, Dataset):
         value = DatasetSource(name, f"a data set in memory: {value.name}", partial(_same, value))
@@ -51,8 +52,11 @@ def register(
     elif isinstance(value, Task):
         TASKS.register(_own(name, value), value)
     else:
-        spec = spec_of(value, name, ObjectOptions(modality, sample_rate, cache_key))
-        spec = replace(spec, card=spec.card.model_copy(update={"name": name}), label=None)
+        if name in ALIASES:
+            raise UsageError(f"encoder {name!r} is short for {ALIASES[name]!r}", allowed="a name that nothing else has")
+        spec = spec_of(value, require_label(name), ObjectOptions(modality, sample_rate, cache_key))
+        label = name if spec.combined else None  # its own name is that of its parts
+        spec = replace(spec, card=spec.card.model_copy(update={"name": name}), label=label)
         ENCODERS.register(name, spec, spec.origin or Origin.of_object(value))
 
 

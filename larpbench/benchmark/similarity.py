@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.datasets.schema import Dataset
 from larpbench.encoders.objects import EncoderLike, as_encoder
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
@@ -76,8 +76,7 @@ def second_encoder(encoder: EncoderLike, task: Task[Any], dataset: Dataset, stor
             f"the second encoder {spec.identity!r} cannot run: {status.text}", next_step=status.next_step
         )
     spec.require_possible(dataset, ["test"])
-    splits: list[SplitName] = ["train", "test"] if spec.reads_train else ["test"]
-    spec = store.encode_in_memory(spec, dataset, splits, [SECOND_SEED])
+    spec = store.encode_in_memory(spec, dataset, ["test"], [SECOND_SEED])
     split = dataset.split("test")
     return SecondEncoder(
         spec,

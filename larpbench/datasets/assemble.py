@@ -84,11 +84,6 @@ class BuildOptions:
         }
         return {name: number for name, number in numbers.items() if number is not None}
 
-    @property
-    def split_column(self) -> str | None:
-        """The column that the tracks are split by, if the split is by date."""
-        return None if self.split_by is None else parse_split_by(self.split_by).column
-
     def drawn_rule(self) -> SplitRule:
         """Return how the split is drawn.
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from larpbench.datasets.schema import SPLITS, Manifest
 
 OTHER_SPLIT = "entries whose track belongs to another split"
+NO_SPLIT = "entries whose track is in no split"
 TOO_SHORT = "entries of playlists with too few tracks of their split"
 MOST_LEFT = 0.5
 """Where a larger share of the entries left, a build warns."""
-_BY_SPLIT = (OTHER_SPLIT, TOO_SHORT)
+_BY_SPLIT = (OTHER_SPLIT, TOO_SHORT, NO_SPLIT)
 _NAMED = 3
 _LONGEST = 120
 
@@ -114,7 +115,8 @@ def _remedy(manifest: Manifest) -> str:
     if rule.rule == "given":
         return "the split column decides: give playlists of each split that is needed"
     if rule.rule == "date":
-        return "a lower --min-length, other boundaries or another --train-fraction keep more"
+        artists = "no --artist-disjoint, " if rule.artist_disjoint else ""
+        return f"{artists}a lower --min-length, other boundaries or another --train-fraction keep more"
     if rule.rule == "tracks":
         return "a lower --min-length or another --train-fraction keeps more"
     if rule.train_fraction == 0:

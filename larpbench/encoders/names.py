@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,12 +21,16 @@ from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, lo
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
 from larpbench.encoders.spec import CENTRED, DatasetReference, EncoderSpec
-from larpbench.errors import UsageError, printable
+from larpbench.errors import UnknownNameError, UsageError, clipped, printable
 from larpbench.registry import Origin, Registry
 
 Ending = TypeVar("Ending", bound=str)
 DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 ALIASES = {"larp": "larp-tpc-fusion"}
+SEVERAL = ("all", "default")
+"""Words that stand for several encoders, and are no names."""
+_UNSEEN = ("Cc", "Zl", "Zp")
+_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
 _FOLDER = Path(__file__).parent
 _OTHER_FAMILIES = (
     "baselines/specs.py",
@@ -38,6 +43,7 @@ _OTHER_FAMILIES = (
 )
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
+_FILES = (".npz", ".npy", ".safetensors", ".parquet", ".csv", ".tsv", ".h5", ".hdf5", ".pt", ".pth")
 _TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
 
 
@@ -148,6 +154,23 @@ def split_label(name: str) -> tuple[str | None, str]:
     return (found[1], found[2].strip()) if found else (None, name)
 
 
+def require_label(text: str) -> str:
+    """Return a text that can be a label.
+
+    Raises:
+        UsageError: If it cannot: it is empty, or holds a separator of names, a line end, or what a terminal would obey.
+    """
+    hidden = text != printable(text) or any(unicodedata.category(each) in _UNSEEN or each in _TURNS for each in text)
+    if split_label(f"{text}=") != (text, "") or hidden:
+        raise UsageError(
+            f"{clipped(repr(text), 80)} is no label",
+            allowed="text without : / + @ , =, blanks at its ends and control characters",
+        )
+    if text in SEVERAL:
+        raise UsageError(f"{text!r} is no label: it stands for several encoders", allowed="another label")
+    return text
+
+
 def is_taken(name: str) -> bool:
     """Whether a package brings an encoder of that name: one of this process may be replaced."""
     return name in ALIASES or (name in ENCODERS.names() and not ENCODERS.origin(name).in_memory)
@@ -159,8 +182,7 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
     Raises:
         UsageError: If that cannot be a label, or is the name of another encoder.
     """
-    if not _LABEL.fullmatch(f"{label}=") or label != label.strip() or label != printable(label):
-        raise UsageError(f"{label!r} is no label", allowed="text without : / + @ , = and control characters")
+    require_label(label)
     if label == spec.name:
         return spec
     if is_taken(label):
@@ -170,8 +192,15 @@ def labelled(spec: EncoderSpec, label: str) -> EncoderSpec:
     return replace(spec, label=label)
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a text that names no encoder is meant as a file of vectors, whether it exists or not."""
+    return "/" in text or Path(text).suffix.lower() in _FILES
+
+
 def _spec(name: EncoderName) -> EncoderSpec:
     base = name.base
+    if is_file_name(name.written) and base not in ENCODERS.names():
+        raise UnknownNameError("encoder", base, ENCODERS.names(), "for vectors from a file: precomputed:FILE")
     spec, origin = ENCODERS.get(base), ENCODERS.origin(base)
     spec = replace(spec, registered=True)
     if not (origin.built_in or origin.in_memory):

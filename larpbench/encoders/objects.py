@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from larpbench.encoders.card import EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
-from larpbench.encoders.names import ENCODERS, get_encoder, is_taken, labelled, split_label
-from larpbench.encoders.precomputed.memory import ALLOWED, are_vectors, vectors_encoder
+from larpbench.encoders.names import (
+    ENCODERS,
+    get_encoder,
+    is_file_name,
+    is_taken,
+    labelled,
+    require_label,
+    split_label,
+)
+from larpbench.encoders.precomputed.memory import ALLOWED, are_vectors, is_array, vectors_encoder
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
 from larpbench.fingerprint import digest
@@ -53,16 +62,18 @@ def requested_encoders(
     Raises:
         UsageError: If something is no encoder.
     """
+    if hasattr(encoders, "encode") and not isinstance(encoders, str):  # a model may be a list or a dict, too
+        return [_requested(encoders, options, None)]
     if isinstance(encoders, Mapping) and not are_vectors(encoders):
         return [_requested(each, options, str(label)) for label, each in encoders.items()]
-    if isinstance(encoders, list | tuple) and not are_vectors(encoders):
+    if isinstance(encoders, list | tuple | Set | ValuesView | Iterator) and not are_vectors(encoders):
         return [_requested(each, options, None) for each in encoders]
     return [_requested(encoders, options, None)]
 
 
 def _requested(value: EncoderLike, options: ObjectOptions, label: str | None) -> str | EncoderSpec:
     if isinstance(value, str) and not _is_path(value):
-        return value if label is None else f"{label}={value}"
+        return value if label is None else f"{require_label(label)}={value}"
     return as_encoder(
         value,
         label,
@@ -95,9 +106,9 @@ def as_encoder(
         name: What it is called in results; default: what it calls itself, or the name of its class or function.
         modality: What a callable reads, unless it has an attribute of that name.
         sample_rate: Sample rate in Hz of the audio that a callable gets, likewise.
-        cache_key: Text that stands for the object's vectors. They are stored under it and used again, and a run that is
-            interrupted goes on; change it whenever the object changes. Without it an object is encoded anew for each
-            plan, and nothing of it is kept.
+        cache_key: Text that, together with the name, stands for the object's vectors. They are stored under it and used
+            again, and a run that is interrupted goes on; change it whenever the object changes. Without it an object is
+            encoded anew for each plan, and nothing of it is kept.
 
     Raises:
         UsageError: If it is nothing that can be tested.
@@ -107,6 +118,8 @@ def as_encoder(
     spec = spec_of(value, name, ObjectOptions(modality, sample_rate, cache_key))
     spec = spec if name is None else labelled(spec, name)
     own = spec.identity
+    if not spec.registered and spec.label is None:
+        require_label(spec.card.name)
     if not spec.registered and is_taken(own):
         raise UsageError(
             f"an object is called {own!r}, which is the name of another encoder",
@@ -118,7 +131,7 @@ def as_encoder(
 def spec_of(value: EncoderLike, name: str | None, options: ObjectOptions) -> EncoderSpec:
     """Return what `as_encoder` does, whatever else has its name."""
     if isinstance(value, EncoderSpec):
-        return _of_spec(value, options)
+        return _of_spec(value, name, options)
     if isinstance(value, str):
         return get_encoder(f"precomputed:{value}" if _is_path(value) else value)
     if isinstance(value, Path):
@@ -132,6 +145,8 @@ def spec_of(value: EncoderLike, name: str | None, options: ObjectOptions) -> Enc
     if callable(value):
         own = getattr(value, "__name__", type(value).__name__)
         return _of_object(value, value, name or (own if own.isidentifier() else "function"), options)
+    if is_array(value):
+        raise UsageError(f"an array of shape {tuple(value.shape)} has no track ids", allowed=ALLOWED)
     raise UsageError(
         f"{clipped(repr(value), 80)} is no encoder",
         where=f"an object of type {type(value).__name__}",
@@ -144,21 +159,23 @@ def _is_path(text: str) -> bool:
     _, rest = split_label(text)
     if rest != text or rest.partition(":")[0].partition("@")[0].partition("+")[0] in ENCODERS.names():
         return False
+    if is_file_name(text):
+        return True
     try:
         return Path(text.rpartition("#")[0] or text).expanduser().exists() or Path(text).exists()
     except (OSError, ValueError, RuntimeError):  # longer than a path can be, or no such user
         return False
 
 
-def _of_spec(spec: EncoderSpec, options: ObjectOptions) -> EncoderSpec:
+def _of_spec(spec: EncoderSpec, name: str | None, options: ObjectOptions) -> EncoderSpec:
     known = spec.card.name in ENCODERS.names() and ENCODERS.get(spec.card.name) is spec
     if spec.registered or known or spec.in_place:
         return replace(spec, registered=spec.registered or known)
+    spec = replace(spec, origin=Origin.of_object(spec.factory))
     if spec.training:  # its weights have a key of their own
-        return replace(
-            spec, plugin=f"in memory {options.cache_key or uuid.uuid4().hex}", origin=Origin.of_object(spec.factory)
-        )
-    return _keyed(replace(spec, origin=Origin.of_object(spec.factory)), options)
+        key = uuid.uuid4().hex if options.cache_key is None else _key(name or spec.identity, options.cache_key)
+        return replace(spec, plugin=f"in memory {key}")
+    return _keyed(spec, name or spec.identity, options)
 
 
 def _of_object(value: object, encode: Callable[..., Any], name: str, options: ObjectOptions) -> EncoderSpec:
@@ -171,7 +188,7 @@ def _of_object(value: object, encode: Callable[..., Any], name: str, options: Ob
     card = card.model_copy(update={"process_per_core": False})  # an object cannot be in several processes
     build = FittedObjectEncoder if card.learns != "nothing" else ObjectEncoder
     factory = partial(_build, build, value, encode, reads)
-    return _keyed(EncoderSpec(card, factory, origin=Origin.of_object(value)), options)
+    return _keyed(EncoderSpec(card, factory, origin=Origin.of_object(value)), name, options)
 
 
 def _described(value: object, name: str, takes_batch: bool, options: ObjectOptions) -> EncoderCard:
@@ -184,7 +201,7 @@ def _described(value: object, name: str, takes_batch: bool, options: ObjectOptio
             f"what {name!r} reads is not known" if modality is None else f"{name!r} reads {modality!r}",
             allowed='modality="audio" with sample_rate=.., or modality="text"',
         )
-    if modality == "audio" and not (isinstance(rate, int) and rate > 0):
+    if modality == "audio" and not (isinstance(rate, int | np.integer) and rate > 0):
         raise UsageError(
             f"{name!r} reads audio at {rate or 'an unknown number of'} Hz", allowed="sample_rate=.., in Hz"
         )
@@ -195,7 +212,7 @@ def _described(value: object, name: str, takes_batch: bool, options: ObjectOptio
         summary=f"an object in memory: {kind.__module__}.{kind.__qualname__}",
         modalities=(modality,),
         dim=None,
-        sample_rate=rate if modality == "audio" else None,
+        sample_rate=int(rate or 0) if modality == "audio" else None,
         weights="those of the object",
         licence="unknown",
         training_data="unknown",
@@ -214,15 +231,20 @@ def _wants_batch(encode: Callable[..., Any]) -> bool:
         return False
     annotation = first.annotation
     if isinstance(annotation, str):
-        return annotation.strip("'\"").rpartition(".")[2] == TrackBatch.__name__
-    return annotation is TrackBatch
+        return re.search(rf"\b{TrackBatch.__name__}\b", annotation) is not None
+    return annotation is TrackBatch or TrackBatch in get_args(annotation)
 
 
-def _keyed(spec: EncoderSpec, options: ObjectOptions) -> EncoderSpec:
+def _keyed(spec: EncoderSpec, name: str, options: ObjectOptions) -> EncoderSpec:
     if options.cache_key is None:
         return replace(spec, unkeyed=True)
-    key = digest(["cache_key", options.cache_key])
+    key = _key(name, options.cache_key)
     return replace(spec, digest=lambda context, argument: key)
+
+
+def _key(name: str, cache_key: str) -> str:
+    """Return what stands for the vectors of an object; several may have one cache key, and differ by their names."""
+    return digest(["cache_key", str(cache_key), name])
 
 
 def _build(

@@ -119,6 +119,7 @@ class EncoderSpec:
         argument: What followed it.
         label: What its user calls it, as in ``LABEL=ENCODER``; None: nothing but its name.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
+        given: Of an encoder whose vectors were computed beforehand, returns their digest, given a split and a seed.
         check: Given the argument, a data set and splits, raises where it can be known beforehand that there are no
             vectors for them.
         plugin: Distribution and version that brought it, if it is no built-in. Part of the key of its embeddings.
@@ -149,6 +150,7 @@ class EncoderSpec:
     argument: str | None = None
     label: str | None = None
     digest: Callable[[EncodeContext, str | None], str] | None = None
+    given: Callable[[SplitName, int], str] | None = None
     check: Callable[[str | None, Dataset, Sequence[SplitName]], None] | None = None
     plugin: str | None = None
     inputs: tuple[EncoderSpec, ...] = ()
@@ -201,11 +203,6 @@ class EncoderSpec:
     def scales_on_train(self) -> bool:
         """Whether its vectors, once encoded, are scaled or centred on those of the train tracks."""
         return self.card.standardised or self.centred
-
-    @property
-    def reads_train(self) -> bool:
-        """Whether vectors of the train tracks are needed to scale its own or those of an input."""
-        return self.scales_on_train or any(each.reads_train for each in self.inputs)
 
     def bind(self, argument: str) -> EncoderSpec:
         """Return the spec with what followed the colon."""
@@ -299,8 +296,12 @@ class EncoderSpec:
             )
 
     def weights_digest(self, context: EncodeContext) -> str | None:
-        """Return the digest of the files that the vectors depend on, None if they depend on none."""
+        """Return the digest of the files that the vectors depend on, None if they depend on none.
+
+        Of an encoder whose vectors were computed beforehand it is that of the tested ones.
+        """
         found = self.digest(context, self.argument) if self.digest else None
+        found = self.given("test", context.seed) if self.given else found
         if self.weights:
             found = digest([self.weights.digest(), found]) if found else self.weights.digest()
         return found

@@ -173,6 +173,16 @@ class LearnedRecommender(Recommender):
         self.params: dict[str, float] = {name: values[0] for name, values in self.search_space.items()} | chosen
         self.seed = seed
 
+    def fit_seconds(self, entries: int, rows: int, dim: int) -> float:
+        """Return roughly how many CPU seconds one fit takes, for the plan's estimate.
+
+        Args:
+            entries: Tracks of train playlists, each as often as it is in one.
+            rows: Train playlists and train tracks.
+            dim: Length of the embeddings.
+        """
+        return self.seconds_per_entry * entries
+
     def built(self, params: Mapping[str, float], seed: int) -> Self:
         """Return an unfitted recommender of the same kind with other parameters."""
         return type(self)(params, seed)

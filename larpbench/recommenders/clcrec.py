@@ -120,7 +120,7 @@ class CLCRec(LearnedRecommender):
         "temperature": (2.0, 0.5, 0.2),
     }
     fits_in_threads = True
-    seconds_per_entry = 5e-4
+    seconds_per_entry = 2.5e-4
     _net: ContentNet | None = None
 
     def fit(self, train: TrainData, valid: ValidData) -> None:

@@ -13,7 +13,7 @@ from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
 from larpbench.paths import without_folders
 from larpbench.results.rows import Table
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow
-from larpbench.results.writers import to_html_part
+from larpbench.results.shown import Shown
 
 logger = logging.getLogger(__name__)
 _SMALLEST_SHOWN = 0.0001
@@ -45,7 +45,7 @@ class ComparisonLine:
 
 
 @dataclass(frozen=True, repr=False)
-class EncoderComparison:
+class EncoderComparison(Shown):
     """Two encoders wherever both have results under the same recommender.
 
     Attributes:
@@ -69,8 +69,9 @@ class EncoderComparison:
             f"(p = {p_text(first.comparison.p)}), {len(self.lines)} lines>"
         )
 
-    def _repr_html_(self) -> str:
-        return to_html_part([self.sheet()])
+    def sheets(self) -> list[Sheet]:
+        """Return the comparison as it is printed."""
+        return [self.sheet()]
 
 
 def compare_encoders(tables: Sequence[Table], first: str, second: str, where: str) -> EncoderComparison:
@@ -140,7 +141,8 @@ def comparison_sheet(lines: Sequence[ComparisonLine], first: str, second: str) -
     )
     single = len({line.dataset for line in lines}) == 1  # the note names it
     columns = tuple(Column(label, right=place > 2, minor=single and place == 0) for place, label in enumerate(labels))
-    return Sheet("", columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
+    title = f"comparison: {first} and {second}"
+    return Sheet(title, columns, tuple(map(_row, lines)), (note,), tuple(_flat(line, first, second) for line in lines))
 
 
 def _flat(line: ComparisonLine, first: str, second: str) -> dict[str, object]:

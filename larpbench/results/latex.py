@@ -16,8 +16,8 @@ _NOTE_CHARACTERS = 95
 """Of one line of notes."""
 _PAGE_WIDTH = 345.0
 """Points: the width of the text in LaTeX's article with letters of 10 pt."""
-_LONGEST_TEXT, _LONGEST_HEAD = 30, 12
-"""Characters of one line of a cell, and of a heading."""
+_LONGEST_HEAD = 12
+"""Characters of one line of a heading."""
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _MARKS = {1: r"\textbf{%s}", 2: r"\underline{%s}", 0: "%s"}
 _BOLD = 1.15
@@ -34,12 +34,14 @@ class _Size:
         scale: Width of its letters, against those of 10 pt.
         gap: Half of the space between two columns, in points.
         stacked: Whether intervals stand below their numbers.
+        text: Characters of one line of a text.
     """
 
     command: str
     scale: float
     gap: float
     stacked: bool = False
+    text: int = 30
 
 
 _SIZES = (
@@ -48,7 +50,9 @@ _SIZES = (
     _Size("footnotesize", 0.85, 4),
     _Size("scriptsize", 0.8, 3),
     _Size("footnotesize", 0.85, 4, stacked=True),
-    _Size("scriptsize", 0.8, 3, stacked=True),
+    _Size("footnotesize", 0.85, 4, stacked=True, text=20),
+    _Size("scriptsize", 0.8, 3, stacked=True, text=20),
+    _Size("scriptsize", 0.8, 3, stacked=True, text=12),
 )
 _SMALL = 0.8
 """Width of the letters of an interval."""
@@ -174,7 +178,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell_lines(cell: SheetCell, size: _Size) -> list[str]:
     numeric = cell.value is not None
-    lines = [cell.text] if numeric else wrapped(cell.text, _LONGEST_TEXT)
+    lines = [cell.text] if numeric else wrapped(cell.text, size.text)
     lines = [_MARKS[cell.place] % _escaped(line, numeric) if line else "" for line in lines]
     if not cell.small:
         return lines
@@ -207,6 +211,6 @@ def _width(sheet: Sheet, size: _Size) -> float:
 
 
 def _cell_width(cell: SheetCell, size: _Size) -> float:
-    text = max(map(text_points, wrapped(cell.text, _LONGEST_TEXT))) * size.scale * (_BOLD if cell.place == 1 else 1)
+    text = max(map(text_points, wrapped(cell.text, size.text))) * size.scale * (_BOLD if cell.place == 1 else 1)
     small = text_points(cell.small) * (_SMALL if cell.text else size.scale)
     return max(text, small) if size.stacked or not (cell.text and cell.small) else text + text_points(" ") + small

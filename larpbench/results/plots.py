@@ -30,10 +30,17 @@ _STYLE: Any = {
 }
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, whether pyplot is there or not."""
+
+    def _repr_png_(self) -> bytes:
+        return _rendered(self, "png", {"Software": None}, dpi=self.dpi)
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """Return an empty figure, in inches, and its axes row by row."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = ShownFigure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
 
@@ -52,11 +59,16 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         text.set_parse_math(False)  # a name that holds a dollar sign is no formula
     written = []
     for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        stream = io.BytesIO()
-        with mpl.rc_context(_STYLE):
-            figure.savefig(stream, format=suffix, metadata=metadata)
         path = folder / f"{name}.{suffix}"
         with storage.atomic_file(path) as temporary:
-            temporary.write_bytes(stream.getvalue())
+            temporary.write_bytes(_rendered(figure, suffix, metadata))
         written.append(path)
     return written
+
+
+def _rendered(figure: Figure, kind: str, metadata: dict[str, None], dpi: float | None = None) -> bytes:
+    """Return a figure as the content of a file; `dpi` None is that of the style."""
+    stream = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(stream, format=kind, metadata=metadata, dpi=dpi)
+    return stream.getvalue()

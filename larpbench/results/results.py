@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import polars as pl
 
@@ -15,12 +16,12 @@ from larpbench.datasets.schema import Dataset
 from larpbench.errors import MissingPartError, UsageError
 from larpbench.results.compare import EncoderComparison, compare_encoders
 from larpbench.results.rows import Table
-from larpbench.results.sheet import NOT_APPLICABLE
+from larpbench.results.sheet import NOT_APPLICABLE, Sheet
+from larpbench.results.shown import Shown
 from larpbench.results.slices.table import SliceTable, slice_tables
 from larpbench.results.store import playlists_path, record_path
 from larpbench.results.table import read_tables
 from larpbench.results.view import USUAL, View
-from larpbench.results.writers import to_html_part
 from larpbench.tasks.base import Cell
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ _TYPES: dict[str, type[pl.DataType]] = {
 """Columns of long tables that hold no text."""
 
 
-class SliceTables(Sequence[SliceTable]):
+_COLUMNS = (
+    *("task", "dataset", "encoder", "recommender", "seed", "metric", "value", "ci_low", "ci_high"),
+    *("chance", "ceiling", "n", "group", "licence"),
+)
+"""Columns of the long table."""
+
+
+class SliceTables(Shown, Sequence[SliceTable]):
     """The slices of tables, one object a table.
 
     Args:
@@ -59,15 +67,30 @@ class SliceTables(Sequence[SliceTable]):
     def __repr__(self) -> str:
         return f"<SliceTables: {'; '.join(f'{each.title}, {len(each.slices)} slices' for each in self.tables)}>"
 
-    def _repr_html_(self) -> str:
-        return to_html_part([each.sheet() for each in self.tables])
+    def sheets(self) -> list[Sheet]:
+        """Return the tables as they are printed."""
+        return [each.sheet() for each in self.tables]
 
     def to_polars(self) -> pl.DataFrame:
         """Return one line a slice, row and metric, as ``larpbench table --by NAME --format csv`` prints them."""
         return _frame([line for each in self.tables for line in each.lines()])
 
 
-class Results(Sequence[Table]):
+class TemporaryFolder:
+    """A new folder that goes when nothing holds this object any more; copies share it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="larpbench-"))
+        self._removal = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("results in a temporary folder cannot be pickled", next_step="results.save(folder)")
+
+
+class Results(Shown, Sequence[Table]):
     """The tables of a results folder, one a task and data set.
 
     Args:
@@ -76,7 +99,7 @@ class Results(Sequence[Table]):
         temporary: The temporary folder that this is, which goes with the object; None if it stays.
     """
 
-    def __init__(self, tables: Sequence[Table], folder: Path, temporary: TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, tables: Sequence[Table], folder: Path, temporary: TemporaryFolder | None = None) -> None:
         self.tables = tuple(tables)
         self.folder = folder
         self._temporary = temporary
@@ -106,8 +129,9 @@ class Results(Sequence[Table]):
         where = "in a temporary folder: save(folder) keeps them" if self._temporary else f"in {self.folder}"
         return f"<Results: {'; '.join(map(repr, self.tables)) or 'no tables'}; {where}>"
 
-    def _repr_html_(self) -> str:
-        return to_html_part([table.sheet() for table in self.tables])
+    def sheets(self) -> list[Sheet]:
+        """Return the tables as they are printed."""
+        return [table.sheet() for table in self.tables]
 
     def to_polars(self) -> pl.DataFrame:
         """Return the long table: one line a cell and metric, as ``larpbench table --format csv`` prints it.
@@ -116,7 +140,7 @@ class Results(Sequence[Table]):
             Columns task, dataset, encoder, recommender, seed, metric, value, ci_low, ci_high, chance, ceiling, n, group
             and licence; null where a number does not apply.
         """
-        return _frame([line for table in self.tables for line in table.sheet().lines])
+        return _frame([line for table in self.tables for line in table.sheet().lines], _COLUMNS)
 
     def to_pandas(self) -> Any:  # noqa: ANN401 - pandas may not be installed
         """Return what `to_polars` does as a frame of pandas.
@@ -177,13 +201,15 @@ class Results(Sequence[Table]):
             The folder.
 
         Raises:
-            UsageError: If the folder holds something.
+            UsageError: If the folder holds something, or is the temporary one.
             StorageError: If it cannot be written.
         """
         output = Path(folder)
+        if self._temporary and output.resolve() == self.folder.resolve():
+            raise UsageError("this folder is temporary, and goes with the results", allowed="another folder")
         with storage.staging_folder(output) as target:
             for table in self.tables:
-                for row in table.rows:
+                for row in (*table.rows, *table.omissions.failed):
                     for path, record in zip(row.files, row.records, strict=True):
                         place = record_path(target, Cell(**record.cell.model_dump()), record.key)
                         place.parent.mkdir(parents=True, exist_ok=True)
@@ -221,9 +247,14 @@ def compare(results: Results | str | Path, first: str, second: str) -> EncoderCo
     return found.compare(first, second)
 
 
-def _frame(lines: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-    """Return lines as a table: the columns of the first, then what others have beside them; null for what is n/a."""
-    names = dict.fromkeys(name for line in lines for name in line)
+def _frame(lines: Sequence[Mapping[str, object]], empty: Sequence[str] = ()) -> pl.DataFrame:
+    """Return lines as a table: the columns of the first, then what others have beside them; null for what is n/a.
+
+    Args:
+        lines: The lines.
+        empty: The columns where there are no lines.
+    """
+    names = dict.fromkeys(name for line in lines for name in line) or dict.fromkeys(empty)
     schema: dict[str, Any] = {name: _TYPES.get(name, pl.String) for name in names}
     return pl.DataFrame([{name: _value(line.get(name)) for name in names} for line in lines], schema=schema)
 

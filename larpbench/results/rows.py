@@ -23,9 +23,9 @@ from larpbench.results.sheet import (
     column_head,
     main_metrics,
 )
+from larpbench.results.shown import Shown
 from larpbench.results.store import read_playlist_values
 from larpbench.results.view import USUAL, View
-from larpbench.results.writers import to_html_part
 from larpbench.tasks import TASKS
 from larpbench.tasks.base import Task
 
@@ -150,7 +150,7 @@ class Omissions:
 
 
 @dataclass(frozen=True, repr=False)
-class Table:
+class Table(Shown):
     """Results of one task on one data set: all rows on the same candidates.
 
     Attributes:
@@ -189,8 +189,9 @@ class Table:
         leads = f", {self.columns[0]} up to {score.value:.4f} ({best.encoder})" if best and score else ""
         return f"<Table {self.task}: {self.tested}, {len(self.rows)} row{'s' * (len(self.rows) != 1)}{leads}>"
 
-    def _repr_html_(self) -> str:
-        return to_html_part([self.sheet()])
+    def sheets(self) -> list[Sheet]:
+        """Return the table as it is printed."""
+        return [self.sheet()]
 
     @property
     def tested(self) -> str:

@@ -70,7 +70,9 @@ def _parts(sheet: Sheet, width: int, styled: bool) -> Iterator[str]:
             marks = ("bold", "underlined") if styled else ("*", "+")
             notes.insert(0, f"{marks[0]}: best of a column; {marks[1]}: second best, without controls.")
         if gone:
-            notes.insert(0, f"Not shown, for want of room: {', '.join(gone)}. --format md shows all columns.")
+            notes.insert(
+                0, f"Not shown, for want of room: {', '.join(gone)}. A wider terminal shows them, as does Markdown."
+            )
     for note in notes:
         lines = textwrap.wrap(
             printable(note), min(width, _LONGEST_LINE), initial_indent="- ", subsequent_indent="  ",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import sys
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
 from support.small_data import Tables
 
 import larpbench
@@ -211,6 +214,10 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         ((["x", "x"], array[:2]), DataError, "more than once"),
         ((ids, nan), EmbeddingError, "NaN"),
         (pl.DataFrame({"name": ids}), DataError, "no column of ids"),
+        (array, UsageError, "has no track ids"),
+        ("missing.npz", DataError, "no file missing.npz"),
+        ({"mine": "folder/missing"}, DataError, "no file folder/missing"),
+        ("mine=vectors.npz", UnknownNameError, "precomputed:FILE"),
         ("tfdif", UnknownNameError, "did you mean tfidf"),
         ({"a/b": known}, UsageError, "no label"),
         ({"tfidf": known}, UsageError, "the name of another encoder"),
@@ -218,6 +225,8 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         (SimpleNamespace(encode=lambda texts: np.ones((1, 2))), EmbeddingError, "of shape"),
         ([known, known], UsageError, "two encoders are called"),
         ([], MissingPartError, "nothing to run"),
+        (array, UsageError, "has no track ids"),
+        (SimpleNamespace(encode=lambda texts: np.ones(len(texts))), EmbeddingError, r"dim\)"),
     ):
         with pytest.raises(kind, match=message):
             pytest.fail(f"{message}: {larpbench.evaluate(wrong, data)}")
@@ -269,6 +278,8 @@ def test_a_registered_object_is_found_by_its_name(data, known):
     assert larpbench.load_dataset("my-data") is data
     with pytest.raises(UsageError, match="taken by larpbench"):
         larpbench.register("tfidf", Annotated(known))
+    with pytest.raises(UsageError, match="no label"):
+        larpbench.register("my:model", Annotated(known))
 
 
 def test_results_in_a_notebook(data, known, tmp_path):
@@ -291,10 +302,55 @@ def test_results_in_a_notebook(data, known, tmp_path):
         results.plot("nothing")
     assert larpbench.load_results(tmp_path / "kept") == results
     folder = results.folder
+    with pytest.raises(UsageError, match="temporary"):
+        results.save(folder)
     del results
     assert not folder.exists() or sys.implementation.name != "cpython"
+
+
+def test_tables_are_printed_and_go_into_a_paper(data, known, cli, tmp_path):
+    noise = {name: np.random.default_rng(len(name) + n).normal(size=8) for n, name in enumerate(known)}
+    results = larpbench.evaluate({"mine": known, "noise": noise}, data, output=tmp_path / "r")
+    options = ("--caption", "Scores.", "--label", "tab:main")
+    assert results.to_latex("Scores.", "tab:main") == cli("table", tmp_path / "r", "--format", "latex", *options).out
+    assert f"{results}\n" == f"{results[0]}\n" == cli("table", tmp_path / "r").out
+    assert f"{results.compare('mine', 'noise')}\n" == cli("compare", tmp_path / "r", "mine", "noise").out
+    slices = results.by("seeds", data)
+    assert f"{slices[0]}\n" == cli("table", tmp_path / "r", "--by", "seeds", "--dataset", data.folder).out
+    assert slices.to_latex() == slices[0].to_latex()
+    assert all(len(repr(each)) < 150 for each in (slices, slices[0]))
+
+
+def test_a_notebook_shows_the_figure_without_pyplot(data, known):
+    figure = larpbench.evaluate({"mine": known}, data).plot()
+    assert isinstance(figure, Figure)
+    assert figure._repr_png_() == figure._repr_png_()
+    pixels = image.imread(io.BytesIO(figure._repr_png_()), format="png")
+    assert pixels.shape[1] == figure.get_figwidth() * figure.dpi
+    assert len(np.unique(pixels)) > 10  # something is drawn
 
 
 def test_limits_are_marked(data, known):
     (table,) = larpbench.evaluate({"mine": known}, data, limit=5)
     assert "limit=5" in table.tested
+
+
+def test_a_model_that_is_a_collection_is_a_model(data, known):
+    class Layers(list):
+        def encode(self, batch: larpbench.TrackBatch) -> np.ndarray:
+            return np.stack([known[each] for each in batch.track_ids.tolist()])
+
+    (table,) = larpbench.evaluate(Layers(), data)
+    assert [row.encoder for row in table.rows] == ["Layers"]
+
+
+def test_a_task_with_recommenders_of_its_own_takes_those(data, known):
+    class Own(ContinuationTask):
+        name = "own-recommenders"
+
+        def recommenders(self, names):
+            assert list(names) == ["default"]
+            return {"backwards": Backwards()}
+
+    (table,) = larpbench.evaluate({"mine": known}, data, task=Own())
+    assert [row.recommender for row in table.rows] == ["backwards"]

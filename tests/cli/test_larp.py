@@ -114,8 +114,9 @@ class TestTrain:
         assert run.code == 0, run.err
         assert "train larp" not in run.err
         found = records(tmp_path / "r")
-        assert set(found) == {(name, 0) for name in names}
-        for name, modalities in zip(names, (["audio", "text"], ["audio"], ["text"]), strict=True):
+        shown = [f"checkpoint:{Path(folder).name}{view}" for view in ("", ":audio", ":text")]
+        assert set(found) == {(name, 0) for name in shown}
+        for name, modalities in zip(shown, (["audio", "text"], ["audio"], ["text"]), strict=True):
             encoder = found[name, 0]["encoder"]
             assert (encoder["card"]["modalities"], encoder["card"]["training_data"]) == (modalities, "one")
             assert encoder["weights_digest"]

@@ -45,7 +45,7 @@ SIZES = {
     "lfm": (*("--train-tracks", "80", "--valid-playlists", "2", "--test-playlists", "2"),
             *("--min-length", "2", "--max-length", "8")),
 }  # fmt: skip
-ON_DEFAULT_DATA = r"(run|train|encode)\b(?!.*--(dataset|task))"
+ON_DEFAULT_DATA = r"(run|train|encode)\b(?!.*--(dataset|task|config))"
 
 
 @pytest.fixture(scope="module")
@@ -123,23 +123,48 @@ def add_artists(folder):
     pl.DataFrame(ends).write_csv(folder / "similar.csv")
 
 
+def add_catalogue(folder):
+    """Tables of a service with columns of its own, and two versions of its vectors in shards."""
+    draw, tracks, style = np.random.default_rng(0), 3000, 100
+    ids = [f"track-{number}" for number in range(tracks)]
+    names = {
+        "track_id": ids,
+        "title": ids,
+        "artist": [f"Artist {number // 3}" for number in range(tracks)],
+        "album": ids,
+    }
+    own = {"release_year": draw.integers(2018, 2025, tracks), "language": ["en", "de", "fr"] * (tracks // 3)}
+    pl.DataFrame(names | own).write_parquet(folder / "tracks.parquet")
+    starts = draw.integers(tracks // style, size=200) * style
+    chosen = [[ids[start + track] for track in draw.permutation(style)[:40]] for start in starts]
+    lists = pl.DataFrame({"playlist_id": [f"p{number}" for number in range(len(chosen))], "tracks": chosen})
+    lists.write_parquet(folder / "playlists.parquet")
+    for version in ("vectors-v1", "vectors-v2"):
+        (folder / version).mkdir()
+        table = pl.DataFrame({"track_id": ids, "embedding": draw.normal(size=(tracks, 8))})
+        for shard, rows in enumerate((slice(0, 2000), slice(2000, tracks))):
+            table[rows].write_parquet(folder / version / f"{shard}.parquet")
+
+
 @pytest.fixture
 def workplace(cli, tmp_path, library, request):
     """Makes a folder with the files that a page speaks of."""
 
     def made(page):
         text, folder = page.read_text(encoding="utf-8"), tmp_path / "work"
-        if page.stem == "demo":
+        if page.stem in ("demo", "notebook"):
             request.getfixturevalue("with_demo")
         if page.stem in SIZES:
             add_published_data(folder)
         elif page.stem == "artist-similarity":
             add_artists(folder)
+        elif page.stem == "service":
+            add_catalogue(folder)
         elif commands_of(text) or python_of(text):
             add_own_data(folder, text, library)
-        if page.stem in ("report", "results-schema", "reading-tables"):
+        if page.stem in ("report", "results-schema", "reading-tables", "notebook"):
             add_results(cli, folder)
-        if page.stem == "runs":
+        if page.stem in ("runs", "service"):
             (folder / "bench.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
         if page.stem == "hf-audio":
             write_hubert(folder / "FOLDER")
@@ -158,6 +183,8 @@ def quick(arguments):
         more += ["--seeds", "1", *(("--epochs", "1") if "--task" in arguments else ("--budget", "1"))]
     if arguments[:2] == ["dataset", "build"]:
         more += SIZES.get(arguments[2], ())
+    if "--test-playlists" in arguments:
+        more += ["--test-playlists", "8", "--valid-playlists", "4"]
     return [*arguments, *more]
 
 
@@ -172,8 +199,9 @@ def test_the_commands_and_blocks_of_a_page(cli, workplace, page):
         outcome = cli(*quick(arguments))
         lacking = outcome.code == 3 and re.search(r"missing-(weights|package)|incompatible", outcome.err)
         assert outcome.code == 0 or (lacking and "next: " in outcome.err), f"{line}: {outcome.err}"
+    names = {"audio": torch.randn(1, 64_000)}  # of all blocks, as in a notebook
     for block in python_of(text):
-        exec(compile(block, str(page), "exec"), {"audio": torch.randn(1, 64_000)})
+        exec(compile(block, str(page), "exec"), names)
 
 
 def test_most_commands_are_run():

@@ -54,7 +54,7 @@ class TestNames:
     def test_it_stands_before_a_name(self, name, identity):
         spec = get_encoder(name)
         assert spec.identity == identity
-        assert spec.reads_train
+        assert any(each.centred for each in (spec, *spec.inputs))
         assert get_encoder(spec.name).name == spec.name
 
     def test_a_trained_encoder_keeps_its_training(self, data):

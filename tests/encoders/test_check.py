@@ -166,8 +166,8 @@ class TestCombinations:
         )  # fmt: skip
         assert done.code == 0, done.err
         records = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
-        assert sorted((each["cell"]["encoder"].split("/")[-1], each["cell"]["seed"]) for each in records) == [
-            ("random+tfidf", 0), ("random+tfidf", 1), ("vectors.npz+tfidf", 0),
+        assert sorted((each["cell"]["encoder"], each["cell"]["seed"]) for each in records) == [
+            ("precomputed:vectors.npz+tfidf", 0), ("random+tfidf", 0), ("random+tfidf", 1),
         ]  # fmt: skip
         assert {each["encoder"]["origin"]["distribution"] for each in records} == {"larpbench"}
         both = get_encoder("minilm+tfidf"), get_encoder("tfidf+minilm")

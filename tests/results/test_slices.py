@@ -203,7 +203,8 @@ def test_every_format_shows_them_and_no_value_does_harm(cli, world):
         assert "rock" in text
     assert "<b>x" not in texts["html"]
     assert "<b>x" not in texts["md"]
-    assert r"\& \$y\_" in texts["latex"]
+    assert r"\textless{}b\textgreater{}x\textless{}/b\textgreater{} \&" in texts["latex"]
+    assert r"\$y\_" in texts["latex"]
     lines = list(csv.DictReader(io.StringIO(texts["csv"])))
     assert {"by", "slice", "value", "n", "ci_low", "chance", "ceiling", "metric"} <= lines[0].keys()
     assert {line["slice"] for line in lines} == {"pop", "rock", "<b>x</b> & $y_"}

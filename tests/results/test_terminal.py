@@ -70,7 +70,7 @@ def test_no_line_is_wider_than_the_terminal_and_what_is_left_out_is_named(result
     text = " ".join(" ".join(lines).split())
     for column in table.sheet().columns:
         if column.label not in head:
-            (named,) = re.findall(r"- Not shown, for want of room: (.*?)\. -", text)
+            (named,) = re.findall(r"- Not shown, for want of room: (.*?)\. A wider", text)
             assert column.label in named.replace("- ", "").split(", ")
     assert ("Not shown" in text) == (width < 160)
     names = [line.split(" ")[0] for line in lines]

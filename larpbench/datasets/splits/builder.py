@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.losses import OTHER_SPLIT, TOO_SHORT
+from larpbench.datasets import losses
 from larpbench.datasets.raw_dataset import RawPlaylists
 from larpbench.datasets.schema import SPLITS, SplitName, SplitRule
 from larpbench.datasets.splits import rules
@@ -287,9 +287,9 @@ class SplitBuilder:
             short += int(own[stayed == 0].sum())
             cut += int((own - stayed)[stayed > 0].sum())
         counted = {
-            OTHER_SPLIT: elsewhere,
-            "entries whose track is in no split": nowhere,
-            TOO_SHORT: short,
+            losses.OTHER_SPLIT: elsewhere,
+            losses.NO_SPLIT: nowhere,
+            losses.TOO_SHORT: short,
             f"entries beyond {self.rule.max_length} of a valid or test playlist": cut,
         }
         self.left_out_entries = {reason: count for reason, count in counted.items() if count}

@@ -29,8 +29,13 @@ def are_vectors(value: object) -> bool:
     if isinstance(value, pl.DataFrame | pl.LazyFrame) or _is_pandas(value):
         return True
     if isinstance(value, tuple) and len(value) == 2:
-        return _dimensions(value[1]) == 2
+        return _dimensions(value[1]) == 2 or is_array(value[1])  # a wrong shape is named
     return isinstance(value, Mapping) and bool(value) and all(_dimensions(each) == 1 for each in value.values())
+
+
+def is_array(value: object) -> bool:
+    """Whether something is an array of some library."""
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not callable(value)
 
 
 def vectors_encoder(value: object, name: str) -> EncoderSpec:
@@ -93,6 +98,7 @@ def _source(value: Any) -> Source:  # noqa: ANN401 - whatever `are_vectors` take
         return tables.of_frame(value)
     ids, rows = (list(value), list(value.values())) if isinstance(value, Mapping) else value
     array = _array(rows)
+    ids = ids if is_array(ids) else list(ids)
     return Source(ids_of_array(ids), array.shape, array.dtype.name, is_real(array.dtype), lambda: array.__getitem__)
 
 
@@ -126,8 +132,8 @@ def _dimensions(value: object) -> int:
     """Return how many dimensions an array, or a list of numbers, has; 0 for anything else."""
     if isinstance(value, str | bytes | Mapping) or callable(value):
         return 0
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return len(value.shape)
+    if is_array(value):
+        return len(getattr(value, "shape"))  # noqa: B009 - an array of any library
     if isinstance(value, list | tuple) and value:
         first = value[0]
         if isinstance(first, int | float | np.number):

@@ -112,6 +112,21 @@ def _names_in(folder: Path, ends: tuple[str, ...], aside: tuple[str, ...]) -> It
         yield from (f"{at}{os.sep}{each}" for each in data)
 
 
+_dims: dict[Place, int] = {}
+
+
+def size_and_dim(argument: str) -> tuple[int, int]:
+    """Return how many bytes the files of vectors have, and the length of the vectors.
+
+    Raises:
+        DataError: If they cannot be read.
+    """
+    place = place_of(argument)
+    if place not in _dims:
+        open_vectors(place)
+    return sum(each.stat().st_size for each in files_of(place.path)), _dims[place]
+
+
 def open_vectors(place: Place) -> Source:
     """Return the vectors of a path; ids and headers are read and checked, vectors only where there is no other way.
 
@@ -121,6 +136,7 @@ def open_vectors(place: Place) -> Source:
         StorageError: If the file cannot be read at all.
     """
     source = checked(reading(place.path, lambda: _open(place)), str(place.path))
+    _dims[place] = source.shape[1]
 
     def load() -> Take:
         take = reading(place.path, source.load)

@@ -73,7 +73,7 @@ class Keys:
             {
                 "card": spec.card.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_VECTORS, exclude_defaults=True),
                 "plugin": spec.plugin,
-                "argument_digest": self.weights(spec, dataset, seed),
+                "argument_digest": spec.given(split.name, seed) if spec.given else self.weights(spec, dataset, seed),
                 "seed": seed if spec.card.stochastic else None,
                 "train": _fitted_on(spec, (spec.source or dataset).split("train")) if learns else None,
                 "tracks": _read_digests(spec, dataset, split),
@@ -120,8 +120,8 @@ def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Datase
 
 
 def _fitted_on(spec: EncoderSpec, train: Split) -> str:
-    """Return the digest of what statistics are taken of: built-in encoders read captions, a plug-in may read all."""
-    if spec.plugin is None:
+    """Return the digest of what statistics are taken of: built-in encoders read captions, all others may read more."""
+    if spec.plugin is None and spec.origin is None:
         return train.text_digest
     return digest([train.text_digest, train.playlists_digest, train.audio and train.audio.digest])
 

@@ -23,7 +23,7 @@ from larpbench.encoders.run.pipeline import batch_size, encode_tracks
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
-from larpbench.fingerprint import digest, digest_array
+from larpbench.fingerprint import digest_array
 from larpbench.runtime import Cost
 from larpbench.vectors import Centring, Standardiser
 
@@ -129,13 +129,14 @@ class EmbeddingStore:
             seeds: Seeds of the run.
 
         Returns:
-            The encoder with the digest of its vectors as key; one that is not `unkeyed`, and whose inputs are not, as
+            The encoder with the digests of its vectors as keys; one that is not `unkeyed`, and whose inputs are not, as
             it was.
 
         Raises:
             EmbeddingError: If it gives no usable vectors; and whatever its code raises.
         """
-        split_names, seeds = tuple(split_names), tuple(seeds)
+        scale: tuple[SplitName, ...] = ("train",) if spec.scales_on_train else ()
+        split_names, seeds = tuple(dict.fromkeys((*split_names, *scale))), tuple(seeds)
         inputs = tuple(self.encode_in_memory(each, dataset, split_names, seeds) for each in spec.inputs)
         if any(one is not other for one, other in zip(inputs, spec.inputs, strict=True)):
             spec = replace(spec, inputs=inputs)
@@ -144,17 +145,14 @@ class EmbeddingStore:
         call = (spec.factory, spec.card, dataset.manifest.fingerprint, split_names, seeds)
         if known := next((each for earlier, each in self._keyed if earlier == call), None):
             return replace(known, label=spec.label, centred=spec.centred)  # it is also a part of another encoder
-        running = replace(spec, unkeyed=False)
         found: dict[tuple[int, SplitName], tuple[np.ndarray, Cost]] = {}
-        for seed in seeds if spec.card.stochastic else seeds[:1]:
+        for seed in seeds if spec.card.stochastic else (0,):
             for name in split_names:
                 if len(dataset.split(name).track_ids):
-                    found[seed, name] = self._gathered(running, dataset, dataset.split(name), seed)
-        digests = {
-            seed: digest([digest_array(vectors) for (of, _), (vectors, _) in found.items() if of == seed])
-            for seed, _ in found
-        }
-        keyed = replace(running, digest=lambda context, argument: digests[context.seed])
+                    found[seed, name] = self._gathered(spec, dataset, dataset.split(name), seed)
+        digests = {where: digest_array(vectors) for where, (vectors, _) in found.items()}
+        draws = int(spec.card.stochastic)
+        keyed = replace(spec, unkeyed=False, given=lambda name, seed: digests[draws * seed, name])
         for (seed, name), vectors in found.items():
             self._in_memory[self.keys.embedding(keyed, dataset, dataset.split(name), seed)] = vectors
         self._keyed.append((call, keyed))
@@ -301,7 +299,7 @@ class EmbeddingStore:
                 _require_usable(spec.identity, vectors, split.track_ids[part.start : part.stop])
                 yield vectors, Cost(time.perf_counter() - wall, time.process_time() - cpu + beside)
             encoded.close()
-        if not spec.in_place:
+        if not spec.in_place and not spec.unkeyed:
             speed = {"tracks_per_second": clock.tracks_per_second()}
             storage.write_text(self.root / storage.slug(spec.card.name) / _SPEED, json.dumps(speed) + "\n")
 
@@ -374,7 +372,7 @@ def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, dim: int |
     if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
         raise EmbeddingError(
             f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
-            allowed=f"float32 of shape ({rows}, {dim})",
+            allowed=f"float32 of shape ({rows}, {dim if vectors.ndim == 2 else 'dim'})",
             next_step="mend the encoder's encode method",
         )
     return dim

@@ -21,6 +21,7 @@ from larpbench.evaluation.statistics import bootstrap_interval
 from larpbench.progress import say
 from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, score_cell
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
+from larpbench.results.shown import Shown
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
 from larpbench.results.slices.groups import BUILT_IN, Group, Grouping, make_groups
 from larpbench.results.slices.tested import TestedDatasets
@@ -58,8 +59,8 @@ class Slice:
         return self.playlists < FEW_PLAYLISTS
 
 
-@dataclass(frozen=True)
-class SliceTable:
+@dataclass(frozen=True, repr=False)
+class SliceTable(Shown):
     """The slices of one table.
 
     Attributes:
@@ -75,6 +76,13 @@ class SliceTable:
     columns: tuple[str, ...]
     slices: tuple[Slice, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<SliceTable {self.title}, {len(self.slices)} slices>"
+
+    def sheets(self) -> list[Sheet]:
+        """Return the slices as they are printed."""
+        return [self.sheet()]
 
     @property
     def title(self) -> str:

@@ -1,0 +1,48 @@
+"""A service's catalogue, 200,000 tracks x 512 and 500,000 playlists: build, estimate, CPU seconds and memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from service_catalogue import write_catalogue
+from test_large_run import larpbench
+
+Figure = Callable[[str, str, str], None]
+SPLITS = {"by date": ("--split-by", "release_year:2020,2022"), "by hash": ()}
+
+
+def estimate(*arguments: str | Path) -> float:
+    """Return the seconds that a plan says."""
+    command = [sys.executable, "-m", "larpbench", "plan", "--json", *map(str, arguments)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(json.loads(printed)["estimated_seconds"])
+
+
+@pytest.mark.slow
+def test_a_catalogue_of_a_service(tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "home"))
+    write_catalogue(tmp_path / "service")
+    tables = ("--tracks", tmp_path / "service/tracks.parquet", "--playlists", tmp_path / "service/playlists.parquet")
+    for name, split in SPLITS.items():
+        folder = tmp_path / name.replace(" ", "-")
+        cpu_s, peak_mb = larpbench("dataset", "build", "csv", *tables, *split, "--output", folder)
+        counts = json.loads((folder / "dataset.json").read_text())["counts"]
+        assert min(counts[f"{part}.playlists"] for part in ("train", "valid", "test")) > 1_000
+        figure(f"build, split {name}", "< 2000 MB", f"{peak_mb:.0f} MB, {cpu_s:.0f} CPU s")
+        for recommender in ("itemknn", "ridge"):
+            vectors = f"precomputed:{tmp_path / 'service/vectors'}"
+            options = ("--dataset", folder, "--encoders", vectors, "--limit", "10000")
+            more = ("--recommenders", recommender, "--budget", "2", "--seeds", "1", "--output", tmp_path / "results")
+            planned = estimate(*options, *more)
+            cpu_s, peak_mb = larpbench("run", *options, *more)
+            figure(f"run {recommender}, 10,000 playlists, {name}", "< 2000 MB", f"{peak_mb:.0f} MB")
+            figure(
+                f"estimate / CPU, {recommender}, {name}", "0.67 to 1.5", f"{planned / cpu_s:.2f} ({cpu_s:.0f} CPU s)"
+            )
+    shutil.rmtree(tmp_path)  # gigabytes

@@ -1,0 +1,73 @@
+"""The plan's estimate of CPU seconds: it follows the sizes of what is read, ranked and learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from support.small_data import build_split_tables
+
+from larpbench.benchmark import estimate
+from larpbench.benchmark.plan import plan
+from larpbench.recommenders import RECOMMENDERS
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return build_split_tables(tmp_path_factory.mktemp("data") / "small")
+
+
+def shards(dataset, folder, parts=3, dim=5):
+    """Vectors of all tracks in several Parquet files, and what they are."""
+    folder.mkdir()
+    vectors = np.random.default_rng(0).normal(size=(dataset.tracks.height, dim)).astype(np.float32)
+    for number, rows in enumerate(np.array_split(np.arange(len(vectors)), parts)):
+        column = pl.Series("embedding", vectors[rows], dtype=pl.Array(pl.Float32, dim))
+        pl.DataFrame([dataset.tracks["track_id"].gather(rows), column]).write_parquet(folder / f"{number}.parquet")
+    return vectors
+
+
+def seconds(dataset, tmp_path, **options):
+    return plan(dataset, output=tmp_path / "r", seeds=1, **options).estimated_seconds()
+
+
+def test_more_work_takes_longer(small, tmp_path):
+    shards(small, tmp_path / "v")
+    encoder = [f"precomputed:{tmp_path / 'v'}"]
+    one = seconds(small, tmp_path, encoders=encoder, recommenders=["itemknn"])
+    two = seconds(small, tmp_path, encoders=encoder, recommenders=["itemknn", "itemknn-dot"])
+    tuned = seconds(small, tmp_path, encoders=encoder, recommenders=["ridge"], budget=2)
+    longer = seconds(small, tmp_path, encoders=encoder, recommenders=["ridge"], budget=4)
+    assert estimate.START_SECONDS < one < two < estimate.START_SECONDS + 1
+    assert one < tuned < longer
+    assert longer - tuned == pytest.approx(2 * RECOMMENDERS.get("ridge").fit_seconds(
+        small.manifest.counts["train.entries"], 24 + 10, 5
+    ))  # fmt: skip
+
+
+def test_the_time_of_a_ranking_grows_with_each_size():
+    base = estimate.cell_seconds(1_000, 10_000, 64, 1)
+    assert all(estimate.cell_seconds(*sizes) > base for sizes in (
+        (2_000, 10_000, 64, 1), (1_000, 20_000, 64, 1), (1_000, 10_000, 128, 1), (1_000, 10_000, 64, 2)
+    ))  # fmt: skip
+    assert 1e9 < estimate.product_speed() < 1e13
+    assert estimate.product_speed() == estimate.product_speed()
+    large = estimate.cell_seconds(10_000, 200_000, 512, 1)
+    assert large > 2 * 512 * 2e9 / estimate.product_speed()
+
+
+def test_nothing_left_takes_no_time(small, tmp_path, cli):
+    command = ("--dataset", small.folder, "--encoders", "random", "--seeds", 1, "--output", tmp_path / "r")
+    assert cli("run", *command).code == 0
+    assert "0 of 1 cells to run, roughly 0 s" in cli("plan", *command).out
+
+
+def test_vectors_in_several_files_are_those_of_one(small, tmp_path):
+    from larpbench.encoders.precomputed.opening import open_vectors, place_of, size_and_dim
+
+    vectors = shards(small, tmp_path / "v")
+    take = open_vectors(place_of(str(tmp_path / "v"))).load()
+    for rows in (np.arange(len(vectors)), np.array([60, 3, 71, 3, 30]), np.array([], dtype=np.int64)):
+        assert np.array_equal(take(rows), vectors[rows])
+    size, dim = size_and_dim(str(tmp_path / "v"))
+    assert (size, dim) == (sum(each.stat().st_size for each in (tmp_path / "v").iterdir()), 5)
