@@ -1,4 +1,4 @@
-"""Arithmetic on rows of vectors: unit length, and columns of one scale."""
+"""Arithmetic on rows of vectors: unit length, columns of one scale, and rows around their mean."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 _TINY = 1e-12
+_ROWS = 8_192
 
 
 def unit_rows(vectors: np.ndarray, double: bool = True) -> np.ndarray:
@@ -54,3 +55,25 @@ def on_host(values: Any) -> Any:  # noqa: ANN401 - an array of any library
         holds_numbers = not values or isinstance(values[0], int | float)
         return values if holds_numbers else [on_host(each) for each in values]
     return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values
+
+
+class Centring:
+    """Each row minus the mean row, scaled to length 1; a row that equals the mean becomes 0.
+
+    Args:
+        reference: (n, dim) float32, the rows that the mean is taken of: train rows.
+    """
+
+    def __init__(self, reference: np.ndarray) -> None:
+        self.mean = reference.mean(axis=0, dtype=np.float64)
+        self.shortest = 1e-6 * float(np.linalg.norm(self.mean))  # less is the rounding of float32
+
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32."""
+        centred = np.empty(vectors.shape, dtype=np.float32)
+        for start in range(0, len(vectors), _ROWS):  # a copy of all rows in float64 may be too large
+            rows = vectors[start : start + _ROWS] - self.mean
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            equal = lengths <= self.shortest
+            centred[start : start + _ROWS] = np.where(equal, 0.0, rows / np.where(equal | (lengths == 0), 1.0, lengths))
+        return centred

@@ -53,9 +53,9 @@ def layer_of(module: str) -> int:
 
 
 def family_of(module: str) -> str:
-    """The encoder family that a module is a part of: LARP, the baselines, an adapter; nothing for what they share."""
+    """The encoder family that a module is a part of: LARP, an adapter, ..; nothing for what they share."""
     parts = module.split(".")[1:]
-    if parts[:2] in (["encoders", "larp"], ["encoders", "baselines"]):
+    if parts[:2] in (["encoders", "larp"], ["encoders", "baselines"], ["encoders", "factors"]):
         return parts[1]
     return parts[2] if parts[:2] == ["encoders", "adapters"] and len(parts) > 2 else ""
 

@@ -75,6 +75,7 @@ def _encoder(name: str) -> dict[str, object]:
     origin = encoder_origin(spec)
     return {
         **spec.card.model_dump(mode="json"),
+        "name": spec.identity,
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",

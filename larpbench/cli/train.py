@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from larpbench.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from larpbench.encoders.spec import EncoderSpec
 
 app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights.")
@@ -25,6 +27,13 @@ BASELINE_EPILOG = """Examples:
 larpbench train {0}
 
 larpbench train {0} --dataset my-data --size paper --seed 1"""
+
+
+FACTORS_EPILOG = """Examples:
+
+larpbench train factors
+
+larpbench train factors --dataset my-data --views tfidf,minilm"""
 
 
 Fusion = Literal["attention", "mean"]
@@ -153,6 +162,25 @@ def cnn(
     _train(baseline_spec("cnn", size, updates), dataset, seed)
 
 
+@app.command(epilog=FACTORS_EPILOG)
+def factors(
+    dataset: options.DatasetName = "demo",
+    views: Annotated[
+        str, typer.Option("--views", help="Frozen encoders, with a comma or a + between them: larpbench list encoders.")
+    ] = "handcrafted,tfidf",
+    seed: Seed = 0,
+) -> None:
+    """Learn factors of the playlists in closed form.
+
+    A ridge regression predicts the singular vectors of the playlist matrix from frozen vectors. Its weight beside them
+    is chosen on the valid playlists; it may be 0. Prints the folder of the weights.
+    """
+    from larpbench.encoders.factors.specs import factors_spec
+    from larpbench.encoders.names import parse_name
+
+    _train(factors_spec([part.written for each in options.names(views) for part in parse_name(each)]), dataset, seed)
+
+
 def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     """Train an encoder and the stages before it, unless that has been done; print results and folders."""
     from larpbench.benchmark.plan import default_store
@@ -175,6 +203,9 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     for each in chain:
         folder = store.checkpoint(each, seed)
         card = read_card(folder)
+        if "l2" in card:
+            typer.echo(f"{_solved(each, card)}\n  {folder}")
+            continue
         if not card["updates"]:
             continue  # initial weights
         typer.echo(
@@ -182,3 +213,13 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
             f"validation recall@10 {card['best']:.4f}\n  {folder}"
         )
     typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
+
+
+def _solved(spec: EncoderSpec, card: Mapping[str, Any]) -> str:
+    """Return what there is to say of weights in closed form."""
+    valid = card["valid"]
+    chosen = f"{card['factors']} factors, weight {card['weight']:g}" if card["weight"] else "the frozen vectors alone"
+    return (
+        f"{spec.card.name}: {chosen} (l2 {card['l2']:g}), validation recall@10 {valid['best']:.4f}, "
+        f"frozen {valid['frozen']:.4f}, chance {valid['chance']:.4f}"
+    )

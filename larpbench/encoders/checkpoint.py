@@ -41,12 +41,16 @@ def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
     trained_on = _trained_on(facts, folder)
     fields, inputs = training.read_folder(folder, facts, trained_on)
     views = fields["modalities"]
+    if view and not training.sides:
+        raise UsageError(
+            f"a model of method {_method_name(facts)!r} has no sides", where=str(folder), allowed=f"checkpoint:{folder}"
+        )
     if view and view not in views:
         raise UsageError(f"the checkpoint has no {view} side", where=str(folder), allowed=" or ".join(views))
     training_data = facts.get("trained_on", spec.card.training_data)
     card = spec.card.model_copy(update={**fields, "training_data": training_data})
     bound = replace(spec, card=card, inputs=inputs, trained_on=trained_on)
-    return bound.viewed(view or (views[0] if len(views) == 1 else None))
+    return bound.viewed(view or (views[0] if len(views) == 1 and training.sides else None))
 
 
 def build_checkpoint(context: EncodeContext, argument: str | None) -> TrainableEncoder:
@@ -94,7 +98,7 @@ def _unknown_method(folder: Path, facts: Mapping[str, Any]) -> DataError:
     return DataError(
         f"the checkpoint is of method {_method_name(facts)!r}, which is unknown here",
         where=str(folder),
-        allowed="the name of an encoder that is trained: larp, clap-ft, co-playlist, cnn, or of a plug-in",
+        allowed="the name of an encoder that is trained: larp, clap-ft, co-playlist, cnn, factors, or of a plug-in",
     )
 
 

@@ -11,6 +11,8 @@ from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.vectors import unit_rows
 
+_ROWS = 8_192
+
 
 def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
     """Return the encoder that is several others side by side.
@@ -42,13 +44,25 @@ def combine(parts: Sequence[EncoderSpec]) -> EncoderSpec:
     return EncoderSpec(card, factory=build_combined, inputs=tuple(parts), combined=True)
 
 
+def side_by_side(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (n, sum of lengths) float32: rows of each block scaled to length 1 / sqrt(number of blocks), or zero.
+
+    Args:
+        blocks: (n, dim) float32 each.
+    """
+    joined = np.empty((len(blocks[0]), sum(block.shape[1] for block in blocks)), dtype=np.float32)
+    for start in range(0, len(joined), _ROWS):  # a copy of all rows in float64 may be too large
+        rows = [block[start : start + _ROWS].astype(np.float64) for block in blocks]
+        joined[start : start + _ROWS] = np.concatenate([unit_rows(each) / np.sqrt(len(rows)) for each in rows], axis=1)
+    return joined
+
+
 class CombinedEncoder:
     """Puts its inputs side by side."""
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, sum of the parts' lengths) float32; a part that is all zero stays so."""
-        blocks = [unit_rows(block.astype(np.float64)) / np.sqrt(len(batch.inputs)) for block in batch.inputs]
-        return np.concatenate(blocks, axis=1).astype(np.float32)
+        return side_by_side(batch.inputs)
 
 
 def build_combined(context: EncodeContext, argument: str | None) -> Encoder:

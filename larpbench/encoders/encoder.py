@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -103,6 +103,23 @@ class Rows(Protocol):
         ...
 
 
+class ValidationScore(Protocol):
+    """Recall@10 on the validation playlists, given (n, dim) float32 for the valid tracks."""
+
+    @property
+    def chance(self) -> float:
+        """Expected score of a random ranking."""
+        ...
+
+    def __call__(self, embeddings: np.ndarray) -> float:
+        """Return the mean over the playlists."""
+        ...
+
+    def per_playlist(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return that of each playlist, (p,) float64."""
+        ...
+
+
 @dataclass(frozen=True)
 class FitContext:
     """What training may know of the run. Nothing in it leads to the test split (protocol rule 11).
@@ -114,7 +131,7 @@ class FitContext:
         workdir: Files in it survive a kill; the folder goes when training has ended well.
         start: Checkpoint of the training that this one goes on from.
         inputs: Split -> what the encoders of `Training.inputs` make of its tracks; for train and valid.
-        score: Returns the recall@10 on the validation playlists, given (n, dim) float32 for the valid tracks.
+        score: Returns the recall@10 on the validation playlists.
         card: What the checkpoint's card will say beside what `fit` returns; for weights that are kept before the end.
     """
 
@@ -124,7 +141,7 @@ class FitContext:
     workdir: Path
     start: Path | None
     inputs: Mapping[SplitName, tuple[Rows, ...]]
-    score: Callable[[np.ndarray], float]
+    score: ValidationScore
     card: Mapping[str, Any] = field(default_factory=dict)
 
 

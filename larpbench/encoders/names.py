@@ -1,8 +1,8 @@
 """Names of encoders: the registry, and the one parser of full names.
 
 A full name is ``base[:argument]``; of an encoder that is trained, ``base[:variant][@data set]`` with the data set
-anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`). Before
-all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
+anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`). Before a
+name may stand ``centred:``. Before all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from larpbench import storage
 from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, load_dataset
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
-from larpbench.encoders.spec import DatasetReference, EncoderSpec
+from larpbench.encoders.spec import CENTRED, DatasetReference, EncoderSpec
 from larpbench.errors import UnknownNameError, UsageError, clipped, printable
 from larpbench.registry import Origin, Registry
 
@@ -34,8 +34,10 @@ _TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 _FOLDER = Path(__file__).parent
 _OTHER_FAMILIES = (
     "baselines/specs.py",
+    "centred.py",
     "checkpoint.py",
     "controls.py",
+    "factors/specs.py",
     "larp/specs.py",
     "precomputed/__init__.py",
     "views.py",
@@ -92,7 +94,8 @@ class EncoderName:
 def parse_name(name: str) -> tuple[EncoderName, ...]:
     """Split a full name into those of its parts: several if it is ``A+B``, else one.
 
-    A plus sign inside a file's name separates nothing.
+    A plus sign inside a file's name separates nothing. Nor does one that joins views, as in ``factors:A+B``: the views
+    end at an ``@``.
 
     Raises:
         UsageError: If there is nothing on one side of a plus sign.
@@ -100,13 +103,22 @@ def parse_name(name: str) -> tuple[EncoderName, ...]:
     parts: list[EncoderName] = []
     for text in name.split("+"):
         part = _parsed(text)
-        if parts and parts[-1].rest and part.base not in ENCODERS.names():
+        inside_file = parts and parts[-1].rest and part.base not in ENCODERS.names()
+        if inside_file or (parts and text and _lists_views(parts[-1])):
             parts[-1] = _parsed(f"{parts[-1].written}+{text}")
         else:
             parts.append(part)
     if len(parts) > 1 and not all(part.written for part in parts):
         raise UsageError("an encoder must stand on each side of a +", where=name, allowed="A+B")
     return tuple(parts)
+
+
+def _lists_views(name: EncoderName) -> bool:
+    """Whether a name ends in a list of views, so that a plus sign adds another one."""
+    if name.base == CENTRED:
+        return _lists_views(_parsed(name.rest[1:]))
+    views = name.rest.startswith(":") and "@" not in name.rest
+    return views and name.base in ENCODERS.names() and ENCODERS.get(name.base).joins_views
 
 
 def _parsed(name: str) -> EncoderName:
@@ -119,7 +131,8 @@ def get_encoder(name: str) -> EncoderSpec:
 
     Such as ``tfidf``, ``precomputed:vectors.npz``, ``larp-ttc:audio`` (one view of an encoder that is trained on the
     data set that is tested), ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested),
-    ``bert+handcrafted`` (several side by side), or ``mine=precomputed:vectors.npz`` (with a label for results).
+    ``bert+handcrafted`` (several side by side), ``centred:bert`` (less the mean of the train tracks), or
+    ``mine=precomputed:vectors.npz`` (with a label for results).
 
     Raises:
         UnknownNameError: If no encoder, or data set, has that name.

@@ -16,7 +16,7 @@ from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
-from larpbench.errors import MissingPartError
+from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 from larpbench.paths import without_folders
 from larpbench.registry import Origin, resolve
@@ -67,6 +67,9 @@ class DatasetReference:
         return load_dataset(self.place)
 
 
+CENTRED = "centred"
+"""What stands before the name of an encoder whose vectors are centred on the train tracks."""
+
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
 """Of a model in a folder: fields of its card, with ``modalities``, and the encoders whose vectors it reads."""
 
@@ -83,6 +86,7 @@ class Training:
         reads_captions: Whether it reads the tracks' captions itself.
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
         seconds: Rough time on one core, for the plan's estimate.
+        sides: Whether one side of a model can be asked for, as in ``checkpoint:FOLDER:audio``.
         read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
             method in a folder, for ``checkpoint:FOLDER``; None where there is no such thing.
     """
@@ -94,6 +98,7 @@ class Training:
     reads_captions: bool = False
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
+    sides: bool = True
     read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None
 
 
@@ -122,6 +127,8 @@ class EncoderSpec:
         training: How it is trained; None if it is not.
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
+        centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
+        joins_views: Whether a plus sign after its colon joins the encoders that it builds upon.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         origin: Where it comes from, if no package brings it.
@@ -150,6 +157,8 @@ class EncoderSpec:
     training: Training | None = None
     trained_on: DatasetReference | None = None
     combined: bool = False
+    centred: bool = False
+    joins_views: bool = False
     in_place: bool = False
     only_by_name: bool = False
     origin: Origin | None = None
@@ -177,7 +186,8 @@ class EncoderSpec:
         """
         if self.combined:
             return "+".join(each.identity for each in self.inputs)
-        name = self.card.name if self.argument is None else f"{self.card.name}:{self._shown_argument}"
+        base = f"{CENTRED}:{self.card.name}" if self.centred else self.card.name
+        name = base if self.argument is None else f"{base}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
 
     @cached_property
@@ -188,6 +198,11 @@ class EncoderSpec:
     def reads_audio(self) -> bool:
         """Whether it reads audio itself, not through the encoders that it builds upon."""
         return "audio" in self.card.modalities and not self.inputs
+
+    @property
+    def scales_on_train(self) -> bool:
+        """Whether its vectors, once encoded, are scaled or centred on those of the train tracks."""
+        return self.card.standardised or self.centred
 
     def bind(self, argument: str) -> EncoderSpec:
         """Return the spec with what followed the colon."""
@@ -252,13 +267,33 @@ class EncoderSpec:
         return next((status for status in unready if status.state != "ready"), Status("ready"))
 
     def require_possible(self, dataset: Dataset, splits: Sequence[SplitName]) -> None:
-        """Raise what `check` raises where it is known beforehand that it, or an input, cannot encode some splits."""
+        """Raise what `check` raises where it is known beforehand that it, or an input, cannot encode some splits.
+
+        Raises:
+            DataError: If it, or an input, is centred on train tracks and there are none.
+        """
+        if self.centred:
+            self.require_train_tracks(dataset)
         if self.check:
             self.check(self.argument, dataset, splits)
         for each in self.inputs:
             each.require_possible(dataset, splits)
         for each in self.training.inputs if self.training and self.trained_on else ():
             each.require_possible(self.source or dataset, ("train", "valid"))
+
+    def require_train_tracks(self, dataset: Dataset) -> None:
+        """Raise if there are no train tracks to centre on.
+
+        Raises:
+            DataError: If there are none.
+        """
+        source = self.source or dataset
+        if not source.split("train").tracks.height:
+            raise DataError(
+                f"encoder {self.identity!r} is centred on the train tracks, and the data set {source.name!r} has none",
+                allowed="a data set with a train split (--train-fraction above 0)",
+                next_step=f"build it with one, or run {self.name.removeprefix(f'{CENTRED}:')} as it is",
+            )
 
     def weights_digest(self, context: EncodeContext) -> str | None:
         """Return the digest of the files that the vectors depend on, None if they depend on none.

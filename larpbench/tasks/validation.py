@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from larpbench.datasets.schema import Split
-from larpbench.evaluation.queries import queries_of
-from larpbench.evaluation.selection import recall_at
+from larpbench.evaluation.bounds import chance
+from larpbench.evaluation.queries import Queries, queries_of
+from larpbench.evaluation.selection import SELECTION_CUTOFF, recalls_at
 from larpbench.recommenders.itemknn import ITEMKNN
 
 
-def validation_recall(valid: Split) -> Callable[[np.ndarray], float]:
-    """Return a function from the valid tracks' vectors, (n, dim) float32, to recall@10 with the default recommender.
+class ValidationRecall:
+    """Recall@10 of the valid playlists with the default recommender.
+
+    Args:
+        queries: Of the valid split.
+    """
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    @property
+    def chance(self) -> float:
+        """Expected recall@10 of a random ranking (protocol rule 9)."""
+        lengths = self._queries.heldout.lengths
+        expected = chance(self._queries.candidates, lengths, (SELECTION_CUTOFF,))
+        return float(expected[f"recall@{SELECTION_CUTOFF}"].mean())
+
+    def __call__(self, embeddings: np.ndarray) -> float:
+        """Return the mean over the playlists, given the valid tracks' vectors, (n, dim) float32."""
+        return float(self.per_playlist(embeddings).mean())
+
+    def per_playlist(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return the recall@10 of each playlist, (p,) float64."""
+        queries = ITEMKNN.query_vectors(self._queries.seeds, embeddings)
+        return recalls_at(queries, ITEMKNN.item_vectors(embeddings), self._queries)
+
+
+def validation_recall(valid: Split) -> ValidationRecall:
+    """Return what scores vectors of the valid tracks.
 
     Raises:
         ProtocolError: If no valid playlist has both a seed and a held-out track.
@@ -21,7 +47,4 @@ def validation_recall(valid: Split) -> Callable[[np.ndarray], float]:
     """
     if valid.name != "valid":
         raise ValueError(f"selection sees the valid split only, not {valid.name}")
-    queries = queries_of(valid)
-    return lambda embeddings: recall_at(
-        ITEMKNN.query_vectors(queries.seeds, embeddings), ITEMKNN.item_vectors(embeddings), queries
-    )
+    return ValidationRecall(queries_of(valid))

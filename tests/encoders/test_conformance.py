@@ -13,11 +13,12 @@ from support.small_data import build_split_tables
 from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.encoder import EncodeContext, FitContext
 from larpbench.encoders.names import ENCODERS, get_encoder
+from larpbench.tasks.validation import validation_recall
 from larpbench.testing import check_encoder
 from larpbench.testing.toys import toy_vectors
 
 OF_A_FILE = (
-    *("oracle", "precomputed", "checkpoint", "same-artist", "text", "hf-audio", "essentia-tf"),
+    *("oracle", "precomputed", "checkpoint", "same-artist", "text", "hf-audio", "essentia-tf", "centred"),
     *("text-like", "audio-like"),
 )
 SLOW = ("clap-random", "essentia")  # many seconds; larpbench check takes them
@@ -51,7 +52,7 @@ def trained(spec, folder, checkpoints):
     data = build_split_tables(place / "data")
     splits = {name: data.split(name) for name in ("train", "valid")}
     settings = dict(spec.training.settings)
-    if settings["training"]:
+    if settings.get("training"):
         settings["training"] = {**settings["training"], "updates": 2}
     context = FitContext(
         settings=settings,
@@ -63,7 +64,7 @@ def trained(spec, folder, checkpoints):
             name: tuple(toy_vectors(each, len(split.track_ids)) for each in spec.training.inputs)
             for name, split in splits.items()
         },
-        score=lambda vectors: 0.0,
+        score=validation_recall(splits["valid"]),
     )
     encoder = spec.build(EncodeContext(3, folder))
     random.seed(5)

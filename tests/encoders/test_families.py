@@ -22,7 +22,7 @@ CARD = {"name": "x", "version": 1, "summary": "s", "modalities": (), "dim": 1, "
 
 def test_a_file_is_enough(tmp_path, monkeypatch):
     """One file of one encoder, and a folder with a header of several; neither is imported."""
-    for folder in ("adapters/several", "larp", "baselines", "precomputed"):
+    for folder in ("adapters/several", "larp", "baselines", "factors", "precomputed"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "adapters" / "my_new_one.py").write_text("raise AssertionError('imported')\n")
     header = 'raise AssertionError\nNAMES = (\n    "one-of-several",\n    "other",\n)\n'

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from larpbench.encoders.names import split_label
 from larpbench.encoders.precomputed.opening import place_of
+from larpbench.encoders.spec import CENTRED
 from larpbench.errors import DataError, UsageError
 
 _NAME = "precomputed:"
@@ -27,6 +28,7 @@ def with_column(names: Sequence[str], column: str) -> list[str]:
 
 def _takes_column(name: str) -> bool:
     _, name = split_label(name)
+    name = name.removeprefix(f"{CENTRED}:")
     if not name.startswith(_NAME):
         return False
     try:

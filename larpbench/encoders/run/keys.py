@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext
-from larpbench.encoders.spec import EncoderSpec, Training
+from larpbench.encoders.spec import CENTRED, EncoderSpec, Training
 from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
@@ -46,10 +46,11 @@ class Keys:
         return self._once((id(spec), id(dataset), seed), (spec, dataset), lambda: spec.weights_digest(context))
 
     def scaled(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-        """Return the digest of a split's vectors as they are used, after scaling on the train split."""
+        """Return the digest of a split's vectors as they are used, after scaling and centring on the train split."""
         reference = scaled_on(spec, dataset, split)
-        key = self.embedding(spec, dataset, split, seed)
-        return digest([key, self.embedding(spec, *reference, seed)]) if reference else key
+        parts = [self.embedding(spec, *each, seed) for each in [(dataset, split), *([reference] if reference else [])]]
+        parts += [CENTRED] if spec.centred else []
+        return digest(parts) if len(parts) > 1 else parts[0]
 
     def checkpoint(self, spec: EncoderSpec, seed: int) -> str:
         """Return the key of a trained encoder's weights: all that its training reads, known before it is trained.
@@ -115,7 +116,7 @@ def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Datase
     source = spec.source or dataset
     train = source.split("train")
     own = source.manifest.fingerprint == dataset.manifest.fingerprint and split.name == "train"
-    return (source, train) if spec.card.standardised and not own and train.tracks.height else None
+    return (source, train) if spec.scales_on_train and not own and train.tracks.height else None
 
 
 def _fitted_on(spec: EncoderSpec, train: Split) -> str:

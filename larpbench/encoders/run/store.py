@@ -25,7 +25,7 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
 from larpbench.fingerprint import digest_array
 from larpbench.runtime import Cost
-from larpbench.vectors import Standardiser
+from larpbench.vectors import Centring, Standardiser
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
@@ -135,7 +135,7 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: If it gives no usable vectors; and whatever its code raises.
         """
-        scale: tuple[SplitName, ...] = ("train",) if spec.card.standardised else ()
+        scale: tuple[SplitName, ...] = ("train",) if spec.scales_on_train else ()
         split_names, seeds = tuple(dict.fromkeys((*split_names, *scale))), tuple(seeds)
         inputs = tuple(self.encode_in_memory(each, dataset, split_names, seeds) for each in spec.inputs)
         if any(one is not other for one, other in zip(inputs, spec.inputs, strict=True)):
@@ -144,7 +144,7 @@ class EmbeddingStore:
             return spec
         call = (spec.factory, spec.card, dataset.manifest.fingerprint, split_names, seeds)
         if known := next((each for earlier, each in self._keyed if earlier == call), None):
-            return replace(known, label=spec.label)  # it is also a part of another encoder
+            return replace(known, label=spec.label, centred=spec.centred)  # it is also a part of another encoder
         found: dict[tuple[int, SplitName], tuple[np.ndarray, Cost]] = {}
         for seed in seeds if spec.card.stochastic else (0,):
             for name in split_names:
@@ -164,28 +164,31 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: If the encoder gives a wrong shape, or NaN, infinite or all-zero rows; ids are named, and
                 nothing of that shard is kept.
-            DataError: If an audio file is gone or was changed, or a file of vectors changes while it is read.
+            DataError: If an audio file is gone or was changed, a file of vectors changes while it is read, or there are
+                no train tracks to centre on.
             StorageError: If the store cannot be written or read.
         """
         split = dataset.split(split_name)
         if self._in_place[0] != spec.identity:
             self._in_place = (spec.identity, {})
+        if spec.centred:
+            spec.require_train_tracks(dataset)
         key = self.keys.scaled(spec, dataset, split, seed)
         vectors, cost = self._raw(spec, dataset, split, seed)
         warnings = _oddities(vectors)
-        if spec.card.standardised:
+        if spec.scales_on_train:
             reference = vectors
             if scale := scaled_on(spec, dataset, split):
                 reference, train_cost = self._raw(spec, *scale, seed)
                 cost = Cost(cost.wall_s + train_cost.wall_s, cost.cpu_s + train_cost.cpu_s)
-            elif split.name != "train":
+            elif split.name != "train" and spec.card.standardised:
                 warnings += ("standardised on the tested tracks themselves, since there are no train tracks",)
-            vectors = Standardiser(reference).apply(vectors)
+            vectors = _scaled(spec, vectors, reference)
         return StoredEmbeddings(vectors, key, cost, warnings)
 
     def rows(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> Rows:
         """Return the vectors of a split for training: in memory, or read on demand if the card marks them as large."""
-        if not spec.card.large:
+        if not spec.card.large or spec.centred:
             return self.embed(spec, dataset, split_name, seed).vectors
         return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
 
@@ -329,7 +332,7 @@ def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:
 def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
     """Write into a folder what its vectors are; before the first is there, so that no kill leaves them without."""
     card = {
-        "encoder": spec.identity,
+        "encoder": replace(spec, centred=False).identity,  # what is stored is as it was encoded
         "card": spec.card.model_dump(mode="json"),
         "split": split.name,
         "tracks": len(split.track_ids),
@@ -352,6 +355,15 @@ def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dat
     """Return what must be encoded to have the vectors of a split: itself, and what they are scaled on."""
     reference = scaled_on(spec, dataset, split)
     return [(dataset, split), *([reference] if reference else [])]
+
+
+def _scaled(spec: EncoderSpec, vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return vectors in the scale of the reference: standardised, then centred, as the spec has it."""
+    if spec.card.standardised:
+        scale = Standardiser(reference)
+        reference = scale.apply(reference) if spec.centred else reference
+        vectors = scale.apply(vectors)
+    return Centring(reference).apply(vectors) if spec.centred else vectors
 
 
 def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, dim: int | None) -> int:

@@ -6,19 +6,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.checkpoint_folder import CARD, write_card
-from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder
+from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder, ValidationScore
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.errors import EmbeddingError
 from larpbench.runtime import measured, torch_device
 
-ScoreOn = Callable[[Split], Callable[[np.ndarray], float]]
-"""Given the valid split, a function from its tracks' vectors, (n, dim) float32, to the recall@10 of its playlists."""
+ScoreOn = Callable[[Split], ValidationScore]
+"""Given the valid split, what scores vectors of its tracks."""
 
 
 def untrained(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> list[EncoderSpec]:

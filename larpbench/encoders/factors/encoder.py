@@ -1,0 +1,146 @@
+"""Factors as an encoder: [views side by side, centred, of length 1; w times their prediction of the factors]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from larpbench import progress, storage
+from larpbench.datasets.schema import Split
+from larpbench.encoders.combined import side_by_side
+from larpbench.encoders.encoder import FitContext, Rows, TrackBatch
+from larpbench.encoders.factors.closed_form import Ridge, track_factors
+from larpbench.encoders.factors.settings import FactorsRecipe, FactorsSettings
+from larpbench.errors import DataError, MissingPartError
+from larpbench.evaluation.selection import Choice, first_within_one_error
+from larpbench.training.settings import SETTINGS, read_from
+from larpbench.training.tensors import WEIGHTS, read_tensors, write_tensors
+
+_MAP = "map"
+
+
+class FactorsEncoder:
+    """Frozen vectors beside what they predict of the playlists.
+
+    Args:
+        views: Names of the frozen encoders, which a checkpoint keeps.
+    """
+
+    def __init__(self, views: tuple[str, ...]) -> None:
+        self._views = views
+        self._settings: FactorsSettings | None = None
+        self._map = np.empty((0, 0), dtype=np.float32)
+
+    def fit(self, train: Split, valid: Split, context: FitContext) -> Mapping[str, Any]:
+        """Solve for the map, and choose penalty and weight on the valid playlists.
+
+        The penalty is the first whose prediction alone is within one paired standard error of the best, the weight the
+        smallest with which the whole vectors are.
+
+        Raises:
+            DataError: If the train playlists are all the same.
+        """
+        recipe = FactorsRecipe.model_validate(dict(context.settings))
+        # The same sums in the same order whatever the number of cores.
+        with threadpool_limits(1, "blas"), progress.stage("train factors", 4, "steps", brief=True) as advance:
+            targets = track_factors(train.interactions(), len(train.track_ids), recipe.factors)
+            advance(1)
+            ridge = Ridge(frozen_vectors(context.inputs["train"]), targets)
+            advance(1)
+            frozen = frozen_vectors(context.inputs["valid"])
+            maps = [ridge.solve(l2) for l2 in recipe.l2]
+            penalty = first_within_one_error([context.score.per_playlist(frozen @ each) for each in maps])
+            advance(1)
+            self._map = maps[penalty.index]
+            predicted = frozen @ self._map
+            weight = first_within_one_error(
+                [context.score.per_playlist(beside(frozen, predicted, each)) for each in recipe.weights]
+            )
+            advance(1)
+        self._settings = FactorsSettings(
+            views=self._views,
+            dims=tuple(rows[np.arange(1)].shape[1] for rows in context.inputs["train"]),
+            factors=targets.shape[1],
+            l2=recipe.l2[penalty.index],
+            weight=recipe.weights[weight.index],
+        )
+        return {
+            "frozen": list(recipe.views),
+            "factors": self._settings.factors,
+            "l2": self._settings.l2,
+            "weight": self._settings.weight,
+            "parameters": self._map.size,
+            "valid": {
+                "chance": context.score.chance,
+                "frozen": weight.means[recipe.weights.index(0.0)],
+                "best": weight.means[weight.index],
+            },
+            "best": weight.means[weight.index],
+            "penalties": _listed("l2", recipe.l2, penalty),
+            "weights": _listed("weight", recipe.weights, weight),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write map and settings."""
+        storage.make_folder(folder)
+        storage.write_text(folder / SETTINGS, self._required.model_dump_json(indent=2) + "\n")
+        write_tensors(folder / WEIGHTS, {_MAP: torch.from_numpy(self._map)})
+
+    def load(self, folder: Path) -> None:
+        """Read map and settings.
+
+        Raises:
+            DataError: If something is missing or damaged, or they are of different models.
+        """
+        settings = read_from(folder / SETTINGS, FactorsSettings)
+        tensors = read_tensors(
+            folder / WEIGHTS, "restore it, or delete its folder: what larpbench run trained is then trained anew"
+        )
+        expected = (sum(settings.dims), settings.factors)
+        if set(tensors) != {_MAP} or tuple(tensors[_MAP].shape) != expected:
+            raise DataError(
+                "the weights are of another model than the settings",
+                where=str(folder),
+                allowed=f"one tensor {_MAP!r} of shape {expected}",
+                next_step="restore both files from one checkpoint",
+            )
+        self._settings, self._map = settings, tensors[_MAP].numpy()
+
+    def encode(self, batch: TrackBatch) -> np.ndarray:
+        """Return (n, dim) float32, see `beside`."""
+        weight = self._required.weight
+        frozen = frozen_vectors(batch.inputs)
+        return beside(frozen, frozen @ self._map, weight) if weight else frozen
+
+    @property
+    def _required(self) -> FactorsSettings:
+        if self._settings is None:
+            raise MissingPartError("this encoder has no weights yet: neither fit nor load was called")
+        return self._settings
+
+
+def frozen_vectors(views: Sequence[Rows]) -> np.ndarray:
+    """Return views side by side, (n, sum of their lengths) float32, each row of length 1.
+
+    Args:
+        views: Vectors of the same n tracks, centred and of length 1.
+    """
+    blocks = [rows if isinstance(rows, np.ndarray) else rows[np.arange(len(rows))] for rows in views]
+    return blocks[0] if len(blocks) == 1 else side_by_side(blocks)
+
+
+def beside(frozen: np.ndarray, predicted: np.ndarray, weight: float) -> np.ndarray:
+    """Return [frozen; weight * predicted], (n, dim + k) float32; the frozen vectors alone where the weight is 0."""
+    return np.concatenate([frozen, np.float32(weight) * predicted], axis=1) if weight else frozen
+
+
+def _listed(name: str, values: Sequence[float], choice: Choice) -> list[dict[str, float]]:
+    return [
+        {name: value, "recall@10": mean, "below_best": below, "standard_error": error}
+        for value, mean, below, error in zip(values, choice.means, choice.below_best, choice.errors, strict=True)
+    ]

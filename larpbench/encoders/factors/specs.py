@@ -1,0 +1,144 @@
+"""Factors in the registry: one encoder over any frozen views; readable without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.card import VIEWS, EncoderCard
+from larpbench.encoders.centred import centre
+from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.factors.settings import DEFAULT_VIEWS, FactorsRecipe, FactorsSettings
+from larpbench.encoders.names import get_encoder, parse_name
+from larpbench.encoders.spec import CENTRED, DatasetReference, EncoderSpec, FolderFacts, Training
+from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.training.settings import SETTINGS, read_from
+
+NAME = "factors"
+NAMES = ("factors",)
+_LICENCE = "Apache-2.0, that of the data set and the views"
+
+
+def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
+    """Return the encoder over some views.
+
+    Args:
+        views: Names of frozen encoders, at least one.
+
+    Raises:
+        UnknownNameError: If a view is no encoder.
+        UsageError: If a view is trained on playlists, there twice, several encoders, or an object without a key.
+    """
+    inputs = tuple(_view(each) for each in views)
+    names = [each.identity.removeprefix(f"{CENTRED}:") for each in inputs]
+    if len(set(names)) < len(names):
+        raise UsageError(f"a view is there twice: {'+'.join(names)}", allowed="each view once")
+    recipe = FactorsRecipe(views=tuple(names))
+    card = EncoderCard(
+        name=NAME,
+        version=1,
+        summary="frozen views beside what they predict",
+        modalities=_modalities(inputs),
+        dim=None,
+        pooling="views side by side, centred, of length 1; then their weighted prediction",
+        weights=f"trained: ridge over frozen {' and '.join(names)}",
+        licence=_LICENCE,
+        training_data="the train playlists of the data set after the @",
+        stochastic=any(each.card.stochastic for each in inputs),
+        control=all(each.card.control for each in inputs),
+        tracks_per_second=20_000.0,
+    )
+    default = tuple(names) == DEFAULT_VIEWS
+    training = Training(
+        method=f"{NAME} 1",
+        settings=recipe.model_dump(mode="json"),
+        inputs=inputs,
+        seconds=10.0,
+        read_folder=read_folder,
+        sides=False,
+    )
+    return EncoderSpec(
+        card,
+        factory=partial(build_factors, tuple(views)),
+        takes="[VIEW+VIEW+..]",
+        argument=None if default else "+".join(names),
+        check=_require_audio if default else None,
+        inputs=inputs,
+        joins_views=True,
+        training=training,
+        binder=bind_factors,
+    )
+
+
+def bind_factors(spec: EncoderSpec, argument: str) -> EncoderSpec:
+    """Return the encoder over the views of its name, such as ``tfidf+minilm``.
+
+    Raises:
+        UnknownNameError: If a view is no encoder.
+        UsageError: If something else is no view, see `factors_spec`.
+    """
+    if not argument:
+        raise UsageError("no view follows the colon", where=f"{NAME}:", allowed=f"{NAME}:VIEW+VIEW+.., or {NAME} alone")
+    return factors_spec([part.written for part in parse_name(argument)])
+
+
+def build_factors(views: tuple[str, ...], context: EncodeContext, argument: str | None) -> Encoder:
+    """Return an encoder without weights: they come from `fit` or `load`."""
+    from larpbench.encoders.factors.encoder import FactorsEncoder
+
+    return FactorsEncoder(views)
+
+
+def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetReference | None) -> FolderFacts:
+    """Return card and inputs of a model in a folder.
+
+    Raises:
+        DataError: If its settings are missing or damaged, or its card does not say what it was trained on.
+    """
+    settings = read_from(folder / SETTINGS, FactorsSettings)
+    if trained_on is None:
+        raise DataError(
+            "the card of this checkpoint does not say what its views are centred on",
+            where=str(folder),
+            allowed="a folder that larpbench train factors wrote",
+        )
+    inputs = tuple(_view(each).learning_from(trained_on) for each in settings.views)
+    return {"modalities": _modalities(inputs), "dim": settings.dim}, inputs
+
+
+def _require_audio(argument: str | None, dataset: Dataset, splits: Sequence[SplitName]) -> None:
+    if dataset.audio is None:
+        raise MissingPartError(
+            f"encoder {NAME!r} builds on {' and '.join(DEFAULT_VIEWS)} and needs audio, and the data set "
+            f"{dataset.name!r} has none",
+            next_step=f"name other views, such as {NAME}:tfidf",
+        )
+
+
+def _view(name: str) -> EncoderSpec:
+    spec = get_encoder(name)
+    if spec.combined or spec.label is not None:
+        raise UsageError(f"{name!r} is no view", allowed="the name of one encoder, without a label")
+    if spec.training or spec.trained_on:
+        raise UsageError(
+            f"the view {name!r} is trained on playlists",
+            where=f"{NAME}:{name}",
+            allowed="frozen encoders, such as tfidf",
+        )
+    if spec.unkeyed:
+        raise UsageError(
+            f"the view {name!r} is an object in memory: nothing tells its vectors apart from those of another one",
+            where=f"{NAME}:{name}",
+            allowed="an object with cache_key=..",
+        )
+    return spec if spec.centred else centre(spec)
+
+
+def _modalities(inputs: Sequence[EncoderSpec]) -> tuple[Any, ...]:
+    return tuple(view for view in VIEWS if any(view in each.card.modalities for each in inputs))
+
+
+FACTORS = factors_spec()
