@@ -101,7 +101,7 @@ def _sheet(
         rows.append(
             (
                 name,
-                ", ".join(str(len(curve)) for curve in curves[name]),
+                ", ".join(str(curve[-1][0]) for curve in curves[name]),
                 f"{np.mean(best[name]):.4f}",
                 score_cell(scores[name], marked=False),
                 *(f"{printed[label, dataset]:.4f}" if label else "no number" for dataset in request.published),
