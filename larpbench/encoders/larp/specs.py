@@ -106,6 +106,7 @@ def larp_spec(
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(_initial_digest, made),
         seconds=_SECONDS[size] if stages else 1.0,
+        one_thread=size not in ("tiny", "paper"),
         read_folder=read_folder,
     )
     return EncoderSpec(
