@@ -22,6 +22,8 @@ larpbench train larp
 
 larpbench train larp --dataset my-data --towers musicnn-msd,minilm --seeds 3
 
+larpbench train larp --dataset my-data --towers tfidf
+
 larpbench train larp --dataset my-data --size tiny --stages wtc,ttc"""
 BASELINE_EPILOG = """Examples:
 
@@ -38,7 +40,7 @@ larpbench train factors --dataset my-data --views tfidf,minilm"""
 
 
 Fusion = Literal["attention", "mean"]
-Size = Literal["heads", "tiny", "paper"]
+Size = Literal["heads", "heads-plain", "tiny", "paper"]
 BaselineSize = Literal["tiny", "paper"]
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Random seed, or the first of several.")
@@ -68,11 +70,18 @@ def larp(
     size: Annotated[
         Size,
         typer.Option(
-            "--size", help="heads: over frozen embeddings; tiny; or paper: the model of the paper (needs a GPU)."
+            "--size",
+            help="heads: beside frozen embeddings; heads-plain: in their place; tiny; or paper: the model of the paper "
+            "(needs a GPU).",
         ),
     ] = "heads",
     towers: Annotated[
-        str, typer.Option("--towers", help="Audio and text encoder under the heads: larpbench list encoders.")
+        str,
+        typer.Option(
+            "--towers",
+            help="Frozen encoders under the heads: one, or an audio and a text encoder, with a comma or a + between "
+            "them: larpbench list encoders.",
+        ),
     ] = "handcrafted,tfidf",
     fusion: Annotated[
         Fusion, typer.Option("--fusion", help="Fusion of tracks into playlists in stage tpc.")
@@ -104,17 +113,18 @@ def larp(
     """
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
+    from larpbench.encoders.names import parse_name
     from larpbench.errors import UsageError
 
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
         raise UsageError(f"unknown stages: {stages!r}", allowed=", ".join(STAGES))
-    if options.given(context, ("towers",)) and size != "heads":
-        raise UsageError(f"--towers changes nothing of --size {size}", allowed="--towers with --size heads")
-    pair = options.names(towers)
-    if len(pair) != 2:
-        raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")
-    spec = larp_spec(chain, size, (pair[0], pair[1]), fusion, neighbours, updates, (audio_weights, text_weights))
+    if options.given(context, ("towers",)) and size in ("tiny", "paper"):
+        raise UsageError(
+            f"--towers changes nothing of --size {size}", allowed="--towers with --size heads or heads-plain"
+        )
+    views = [part.written for each in options.names(towers) for part in parse_name(each)]
+    spec = larp_spec(chain, size, views, fusion, neighbours, updates, (audio_weights, text_weights))
     _train(spec, dataset, seed, seeds)
 
 

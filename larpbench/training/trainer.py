@@ -157,7 +157,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
             nonlocal started
             started = time.perf_counter()
             order = list(batches(self._anchors, self.loop.batch, np.random.default_rng([self.seed, epoch - 1])))
-            for anchors in order[done.update % per_epoch :]:
+            for anchors in order[done.update % per_epoch : per_epoch]:
                 for name, value in self._update(anchors).items():
                     done.sums[name] = done.sums.get(name, 0.0) + value
                 done.update += 1

@@ -12,7 +12,8 @@ import torch
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.larp import stage as stage_module
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings, recipe
+from larpbench.encoders.larp.recipes import recipe
+from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings
 from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.towers.inputs import TrackInputs, VectorInputs, features
 from larpbench.encoders.towers.sampling import PlaylistGraph
@@ -151,7 +152,7 @@ def test_a_queue_collapses_a_model_that_runs_ahead_of_it(momentum, queue, collap
         assert world.agreement(model) > 0.9
 
 
-@pytest.mark.parametrize("size", ["heads", "tiny", "paper"])
+@pytest.mark.parametrize("size", ["heads-plain", "tiny", "paper"])
 def test_no_size_has_a_queue_beside_a_momentum_copy_that_is_fast(size):
     settings = recipe(size, "wtc").training
     assert settings.queue == 0 or settings.momentum >= 0.99
