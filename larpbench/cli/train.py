@@ -213,23 +213,27 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     for each in chain:
         folder = store.checkpoint(each, seed)
         card = read_card(folder)
-        if "l2" in card:
-            typer.echo(f"{_solved(each, card)}\n  {folder}")
-            continue
-        if not card["updates"]:
-            continue  # initial weights
-        typer.echo(
-            f"{each.card.name}: {card['updates']} updates, best after epoch {card['best_epoch']} of {card['epochs']}, "
-            f"validation recall@10 {card['best']:.4f}\n  {folder}"
-        )
+        if "l2" in card or card["updates"]:  # else: initial weights
+            told = _solved(card) if "l2" in card else _selected(card)
+            typer.echo(f"{each.card.name}: {told}, validation recall@10 {_compared(card)}\n  {folder}")
     typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
 
 
-def _solved(spec: EncoderSpec, card: Mapping[str, Any]) -> str:
+def _selected(card: Mapping[str, Any]) -> str:
+    """Return how a training by gradients went."""
+    start = " (the start)" if not card["best_epoch"] else ""
+    ended = ", collapsed" if card.get("ended") == "collapse" else ""
+    return f"{card['updates']} updates, best after epoch {card['best_epoch']}{start} of {card['epochs']}{ended}"
+
+
+def _solved(card: Mapping[str, Any]) -> str:
     """Return what there is to say of weights in closed form."""
-    valid = card["valid"]
     chosen = f"{card['factors']} factors, weight {card['weight']:g}" if card["weight"] else "the frozen vectors alone"
-    return (
-        f"{spec.card.name}: {chosen} (l2 {card['l2']:g}), validation recall@10 {valid['best']:.4f}, "
-        f"frozen {valid['frozen']:.4f}, chance {valid['chance']:.4f}"
-    )
+    return f"{chosen} (l2 {card['l2']:g})"
+
+
+def _compared(card: Mapping[str, Any]) -> str:
+    """Return the recall of the weights, and what it is to be compared with, as far as the card has it."""
+    valid = {"best": card["best"]} | card.get("valid", {})
+    others = [f"{name} {valid[name]:.4f}" for name in ("start", "frozen", "chance") if name in valid]
+    return ", ".join([f"{valid['best']:.4f}", *others])
