@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.head_worlds import head_world, train_chain
 
-from larpbench.encoders.frozen_views import WEIGHTS, frozen_vectors
+from larpbench.encoders.frozen_views import frozen_vectors
 
 
 @pytest.fixture(autouse=True)
