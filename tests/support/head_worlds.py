@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from support.planted_world import split
@@ -96,16 +97,37 @@ class Trained:
 
 
 def train_chain(
-    world: HeadWorld, folder: Path, seed: int = 0, stages: tuple[str, ...] = STAGES, width: int = 16, **training: object
+    world: HeadWorld,
+    folder: Path,
+    seed: int = 0,
+    *,
+    stages: tuple[str, ...] = STAGES,
+    start: Path | None = None,
+    width: int = 16,
+    hidden: int = 0,
+    fusion: str = "mean",
+    **training: Any,
 ) -> Iterator[Trained]:
-    """Train one stage after the other, from random heads on."""
+    """Train one stage after the other, from a checkpoint or from random heads on; what was cut off goes on.
+
+    Args:
+        world: What to learn from.
+        folder: Where checkpoints and states are kept.
+        seed: Of the training.
+        stages: In order.
+        start: A checkpoint to go on from.
+        width: Of the heads.
+        hidden: Likewise.
+        fusion: Of the last stage.
+        training: Settings of each stage.
+    """
     names = tuple("abc"[: len(world.views["train"])])
-    start = None
-    for place, stage in enumerate((None, *stages)):
+    for place, stage in enumerate(stages if start else (None, *stages)):
         settings = HeadsTraining(stage=stage, **{"neighbours": 4, "least_updates": 4, **training}) if stage else None
-        recipe = HeadsRecipe(views=names, width=width, fusion="mean", training=settings)
+        last = fusion if stage == "tpc" else "mean"
+        recipe = HeadsRecipe(views=names, width=width, hidden=hidden, fusion=last, training=settings)
         workdir = folder / f"{place}.work"
-        workdir.mkdir(parents=True)
+        workdir.mkdir(parents=True, exist_ok=True)
         context = FitContext(
             settings=recipe.model_dump(mode="json"),
             seed=seed,

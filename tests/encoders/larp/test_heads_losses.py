@@ -124,12 +124,12 @@ def trainer_of(world, stage, **settings) -> HeadsTrainer:
 
 
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("playlists", ["joint", "cross-modal", "both"])
+@pytest.mark.parametrize("contrasted", ["joint", "cross-modal", "both"])
 @pytest.mark.parametrize("views", [1, 2])
-def test_the_stages_losses_are_those_of_the_equations(residual, playlists, views):
+def test_the_stages_losses_are_those_of_the_equations(residual, contrasted, views):
     """WTC, TTC and TPC, from dense tables of O and R and one loop over their rows."""
     world = head_world(3, tracks=60, groups=5, length=6, views=views)
-    trainer = trainer_of(world, "tpc", residual=residual, playlists=playlists)
+    trainer = trainer_of(world, "tpc", residual=residual, playlists=contrasted, tracks=contrasted)
     anchors = trainer.graph.paired_tracks[:7]
     with torch.no_grad():
         terms = trainer.losses(anchors, np.random.default_rng(5))
@@ -144,11 +144,13 @@ def test_the_stages_losses_are_those_of_the_equations(residual, playlists, views
     itself = np.eye(60, dtype=bool)[anchors]
     nothing = np.zeros((7, 60), dtype=bool)
     similar = frozen[anchors] @ frozen.T if residual else 0.0
-    wtc, ttc = [], []
-    for one, other in ((0, 1), (1, 0)):
-        logits = sides[one][anchors] @ sides[other].T
-        wtc.append(dense(logits / 0.1, itself, nothing))
-        ttc.append(dense((logits + similar) / 0.1, related[anchors] & ~itself, itself))
+    joint = (sides[0] + sides[1]) / 2
+    crossed = [(sides[0], sides[1]), (sides[1], sides[0])]
+    compared = {"joint": [(joint, joint)], "cross-modal": crossed, "both": [(joint, joint), *crossed]}[contrasted]
+    wtc = [dense(one[anchors] @ other.T / 0.1, itself, nothing) for one, other in crossed]
+    ttc = [
+        dense((one[anchors] @ other.T + similar) / 0.1, related[anchors] & ~itself, itself) for one, other in compared
+    ]
     assert float(terms["wtc"]) == pytest.approx(np.mean(wtc), rel=1e-4)
     assert float(terms["ttc"]) == pytest.approx(np.mean(ttc), rel=1e-4)
 
@@ -158,12 +160,6 @@ def test_the_stages_losses_are_those_of_the_equations(residual, playlists, views
     others = table[pairs.playlists] & ~taken
     assert (others.sum(axis=1) >= 1).all()
     assert others[np.arange(7), anchors].all()
-    joint = (sides[0] + sides[1]) / 2
-    compared = {
-        "joint": [(joint, joint)],
-        "cross-modal": [(sides[0], sides[1]), (sides[1], sides[0])],
-        "both": [(joint, joint), (sides[0], sides[1]), (sides[1], sides[0])],
-    }[playlists]
     similar = unit_mean(taken, frozen) @ frozen.T if residual else 0.0
     tpc = [dense((unit_mean(taken, one) @ other.T + similar) / 0.1, others, taken) for one, other in compared]
     assert float(terms["tpc"]) == pytest.approx(np.mean(tpc), rel=1e-4)
