@@ -71,7 +71,8 @@ CENTRED = "centred"
 """What stands before the name of an encoder whose vectors are centred on the train tracks."""
 
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
-"""Of a model in a folder: fields of its card, with ``modalities``, and the encoders whose vectors it reads."""
+"""Of a model in a folder: fields of its card, with ``modalities``; under ``sides``, if these are others, for each side
+what its card says; and the encoders whose vectors it reads."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Training:
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
         seconds: Rough time on one core, for the plan's estimate.
         sides: Whether one side of a model can be asked for, as in ``checkpoint:FOLDER:audio``.
+        earlier: Encoders that are trained by other methods of the same name, for folders that these wrote.
         read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
             method in a folder, for ``checkpoint:FOLDER``; None where there is no such thing.
     """
@@ -99,6 +101,7 @@ class Training:
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
     sides: bool = True
+    earlier: tuple[EncoderSpec, ...] = ()
     read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None
 
 
@@ -128,7 +131,8 @@ class EncoderSpec:
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
         centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
-        joins_views: Whether a plus sign after its colon joins the encoders that it builds upon.
+        joins_views: Given what follows its colon, whether a plus sign after that joins the encoders that it builds
+            upon; None: it never does.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         origin: Where it comes from, if no package brings it.
@@ -158,7 +162,7 @@ class EncoderSpec:
     trained_on: DatasetReference | None = None
     combined: bool = False
     centred: bool = False
-    joins_views: bool = False
+    joins_views: Callable[[str], bool] | None = None
     in_place: bool = False
     only_by_name: bool = False
     origin: Origin | None = None
@@ -209,12 +213,19 @@ class EncoderSpec:
         bound = replace(self, argument=argument)
         return self.binder(bound, argument) if self.binder else bound
 
-    def viewed(self, view: View | None) -> EncoderSpec:
-        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
+    def viewed(self, view: View | None, **fields: Any) -> EncoderSpec:  # noqa: ANN401 - of the card
+        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights.
+
+        Args:
+            view: Which side; None for all.
+            fields: What its card says beside that.
+        """
         if view is None:
             return self
-        card = self.card.model_copy(update={"modalities": (view,), "pooling": f"the {view} vector alone, of length 1"})
-        return replace(self, card=card, inputs=(self.inputs[VIEWS.index(view)],) if self.inputs else ())
+        inputs = (self.inputs[VIEWS.index(view)],) if self.inputs else ()
+        read = tuple(each for side in inputs for each in side.card.modalities) or (view,)
+        update = {"modalities": read, "pooling": f"the {view} vector alone, of length 1", **fields}
+        return replace(self, card=self.card.model_copy(update=update), inputs=inputs)
 
     def learning_from(self, source: Dataset | DatasetReference) -> EncoderSpec:
         """Return the spec with what it and its inputs learn being learnt from a data set's train split."""
