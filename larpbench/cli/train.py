@@ -268,7 +268,8 @@ def _selected(card: Mapping[str, Any]) -> str:
     """Return how a training by gradients went."""
     start = " (the start)" if not card["best_epoch"] else ""
     ended = ", collapsed" if card.get("ended") == "collapse" else ""
-    return f"{card['updates']} updates, best after epoch {card['best_epoch']}{start} of {card['epochs']}{ended}"
+    weight = f", weight {card['weight']:g}" if "weight" in card else ""
+    return f"{card['updates']} updates, best after epoch {card['best_epoch']}{start} of {card['epochs']}{ended}{weight}"
 
 
 def _solved(card: Mapping[str, Any]) -> str:
