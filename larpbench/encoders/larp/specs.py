@@ -88,7 +88,7 @@ def larp_spec(
     return replace(
         spec,
         takes=takes("tpc" in stages),
-        argument=Variant(size, neighbours, shown).text,
+        argument=Variant(size, neighbours if "tpc" in stages else None, shown).text,
         joins_views=adds_views,
         binder=bind_larp,
     )
