@@ -76,7 +76,7 @@ class TestEach:
         record = json.loads(path.read_text())
         CellRecord.model_validate(record)
         training, facts = record["training"], record["training"]["facts"]
-        assert (training["method"], training["trained_on"]) == (f"{name} 1", "heard")
+        assert (training["method"], training["trained_on"]) == (f"{name} 2", "heard")
         assert training["settings"]["training"]["batch"] == 8
         assert training["settings"] == dict(get_encoder(f"{name}:tiny").training.settings)
         assert facts["selected_by"] == "recall@10 of the valid playlists"

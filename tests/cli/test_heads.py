@@ -120,7 +120,7 @@ class TestNames:
     def test_plain_heads_are_what_heads_were(self):
         """Their settings and method decide the keys of what earlier versions have trained."""
         spec = get_encoder("larp-ttc:heads-plain")
-        assert spec.training.method == "larp 1"
+        assert spec.training.method == "larp 3"
         assert [each.identity for each in spec.inputs] == ["handcrafted", "tfidf"]
         settings = spec.training.settings
         assert (settings["audio"], settings["text"], settings["dim"]) == ("handcrafted", "tfidf", 256)
