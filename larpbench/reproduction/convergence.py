@@ -124,7 +124,7 @@ def _sheet(request: Request, entries: Sequence[_Entry], chance: float | None, no
         rows.append(
             (
                 entry.name,
-                ", ".join(str(len(curve)) for curve in entry.curves) or "none",
+                ", ".join(str(curve[-1][0]) for curve in entry.curves) or "none",
                 bound_cell(entry.best),
                 score_cell(entry.score, marked=False),
                 *(f"{printed[label, dataset]:.4f}" if label else "no number" for dataset in request.published),

@@ -203,7 +203,7 @@ class TestRun:
         assert sorted(found) == [("larp-ttc:tiny@heard", 0), ("larp-ttc:tiny@heard", 1)]
         for record in found.values():
             training = record["training"]
-            assert (training["method"], training["trained_on"]) == ("larp 1", "heard")
+            assert (training["method"], training["trained_on"]) == ("larp 3", "heard")
             assert training["trained_on_fingerprint"] == record["dataset"]["fingerprint"] == heard.manifest.fingerprint
             assert (home / "checkpoints" / "larp-ttc" / training["checkpoint"] / "model.safetensors").is_file()
             settings, facts = training["settings"], training["facts"]

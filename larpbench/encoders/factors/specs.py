@@ -61,6 +61,7 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         settings=recipe.model_dump(mode="json"),
         inputs=inputs,
         seconds=10.0,
+        one_thread=True,
         read_folder=read_folder,
         sides=False,
     )

@@ -88,7 +88,7 @@ def larp_spec(
     return replace(
         spec,
         takes=takes("tpc" in stages),
-        argument=Variant(size, neighbours, shown).text,
+        argument=Variant(size, neighbours if "tpc" in stages else None, shown).text,
         joins_views=adds_views,
         binder=bind_larp,
     )
@@ -125,6 +125,7 @@ def _over_views(
         start=before,
         inputs=inputs,
         seconds=_SECONDS["heads"] if before else 1.0,
+        one_thread=True,
         sides=len(inputs) == len(VIEWS),
         read_folder=heads.read_heads,
     )
@@ -167,6 +168,7 @@ def _over_towers(
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(two_towers.initial_digest, made),
         seconds=_SECONDS[size] if before else 1.0,
+        one_thread=bool(inputs),
         read_folder=two_towers.read_larp,
     )
     return EncoderSpec(card, factory=two_towers.build_larp, inputs=inputs, training=training)

@@ -79,7 +79,7 @@ class TestWhatTheyFind:
         "settings",
         [
             {"residual": False},
-            {"playlists": "cross-modal", "tracks": "joint"},
+            {"playlists": "cross-modal"},
             {"playlists": "both"},
             {"candidates": 120},
         ],

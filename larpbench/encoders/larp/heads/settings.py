@@ -8,8 +8,6 @@ from larpbench.encoders.frozen_views import WEIGHTS
 from larpbench.encoders.larp.settings import Fusion, Stage
 from larpbench.training.settings import LoopSettings, Settings
 
-Contrasted = Literal["cross-modal", "joint", "both"]
-
 
 class HeadsTraining(LoopSettings):
     """How one stage is trained."""
@@ -35,11 +33,9 @@ class HeadsTraining(LoopSettings):
     residual: bool = True
     """Whether the logits between tracks, and between playlists and tracks, are the similarity of the heads plus that of
     the frozen vectors: the heads then learn what the frozen vectors lack."""
-    tracks: Contrasted = "cross-modal"
-    """What of a track is contrasted with what of a related one in TTC: one side with the other (equations 4 and 19), or
-    the mean of both sides with that of the other track."""
-    playlists: Contrasted = "joint"
-    """What of a playlist is contrasted with what of a track in TPC (equation 21), likewise."""
+    playlists: Literal["joint", "cross-modal", "both"] = "joint"
+    """What of a playlist is contrasted with what of a track: the mean of both sides with that of the track, or one side
+    with the other (equation 21)."""
 
 
 class HeadsRecipe(Settings):

@@ -13,7 +13,7 @@ from torch.nn import functional
 from larpbench.encoders.larp.heads.batches import Batch, PlaylistDraw, draw_batch
 from larpbench.encoders.larp.heads.losses import multi_positive
 from larpbench.encoders.larp.heads.model import Heads
-from larpbench.encoders.larp.heads.settings import Contrasted, HeadsTraining
+from larpbench.encoders.larp.heads.settings import HeadsTraining
 from larpbench.encoders.towers.sampling import PlaylistGraph
 from larpbench.training.trainer import Trainer
 
@@ -82,17 +82,14 @@ class HeadsTrainer(Trainer[Heads]):
     def _between_tracks(self, batch: Batch, sides: Sequence[Tensor], views: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return WTC, and TTC where there are related tracks: one side of the anchors with the other of all tracks."""
         own, drawn = batch.own, batch.log_probability
-        crossed = [one[batch.anchors] @ other.T for one, other in _pairs("cross-modal", sides)]
-        losses = [multi_positive(self._logits(each), own, None, drawn) for each in crossed]
+        similarities = [one[batch.anchors] @ other.T for one, other in (sides, sides[::-1])]
+        losses = [multi_positive(self._logits(each), own, None, drawn) for each in similarities]
         terms = {"wtc": torch.stack(losses).mean()}
         if batch.related:
             frozen = None
             if self.settings.residual:
                 frozen = _similarity([view[batch.anchors] for view in views], views)
-            kept = crossed if self.settings.tracks != "joint" else []
-            if self.settings.tracks != "cross-modal":
-                kept = [*kept, *(one[batch.anchors] @ other.T for one, other in _pairs("joint", sides))]
-            losses = [multi_positive(self._logits(each, frozen), batch.related, own, drawn) for each in kept]
+            losses = [multi_positive(self._logits(each, frozen), batch.related, own, drawn) for each in similarities]
             terms["ttc"] = torch.stack(losses).mean()
         return terms
 
@@ -101,8 +98,14 @@ class HeadsTrainer(Trainer[Heads]):
     ) -> Tensor:
         """Return TPC: what is fused of a playlist with all tracks."""
         frozen = _similarity(_mean_of(views, playlists), views) if self.settings.residual else None
+        pairs: list[tuple[Tensor, Tensor]] = []
+        if self.settings.playlists != "cross-modal":
+            joint = (sides[0] + sides[1]) / 2
+            pairs.append((joint, joint))
+        if self.settings.playlists != "joint":
+            pairs += [(sides[0], sides[1]), (sides[1], sides[0])]
         losses = []
-        for fused, tracks in _pairs(self.settings.playlists, sides):
+        for fused, tracks in pairs:
             of_playlists = functional.normalize(self.model.fusion(fused[playlists.fused], playlists.present), dim=1)
             logits = self._logits(of_playlists @ tracks.T, frozen)
             losses.append(multi_positive(logits, playlists.others, playlists.taken, batch.log_probability))
@@ -110,13 +113,6 @@ class HeadsTrainer(Trainer[Heads]):
 
     def _logits(self, similarity: Tensor, frozen: Tensor | None = None) -> Tensor:
         return (similarity if frozen is None else similarity + frozen) / self.settings.temperature
-
-
-def _pairs(contrasted: Contrasted, sides: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Return what is contrasted with what: one side with the other both ways, or the mean of both with itself."""
-    joint = (sides[0] + sides[1]) / 2
-    crossed = [(sides[0], sides[1]), (sides[1], sides[0])]
-    return {"cross-modal": crossed, "joint": [(joint, joint)], "both": [*crossed, (joint, joint)]}[contrasted]
 
 
 def _similarity(views: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
