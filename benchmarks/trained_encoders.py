@@ -163,7 +163,7 @@ def rows_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         return "none"
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     for row in rows:
-        texts = (f"{each:+.4f}" if isinstance(each, float) and abs(each) < 0.2 else f"{each}" for each in row.values())
+        texts = (f"{each:.4f}" if isinstance(each, float) else f"{each}" for each in row.values())
         lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
