@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,8 @@ def test_a_process_that_dies_leaves_the_seeds_to_this_one(store, spec, side_by_s
     monkeypatch.setattr(seeds, "_train", _die)
     assert train_seeds(store, spec, [0, 1], validation_recall) == {}
     assert "a process that trained larp-ttc" in (said := capsys.readouterr().err)
-    assert "SIGKILL (probably out of memory); one seed at a time now" in said
+    assert re.search(r"died: (SIGKILL \(probably out of memory\)|an unknown reason); one seed at a time now", said)
+    # the reason is known only if the pool learnt how the first of them ended before the others were gone, too
 
 
 def _die(*arguments):
