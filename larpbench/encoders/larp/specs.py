@@ -66,6 +66,8 @@ def larp_spec(
         raise UsageError(
             f"{len(towers)} towers under plain heads: {'+'.join(towers)}", allowed="an audio and a text encoder"
         )
+    if size == "heads":
+        heads.head_views(name, tuple(towers))  # so that a fault is told of this encoder, not of its first stage
     made = recipe(size, stages[-1] if stages else None, tuple(towers), fusion, neighbours)
     if updates and made.training:
         training = made.training.model_copy(update={"updates": updates, "patience": 0})
