@@ -90,7 +90,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
         with one_thread() if training.one_thread else nullcontext(), measured() as cost:
             summary = encoder.fit(source.split("train"), source.split("valid"), context)
         card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
-        if isinstance(found := summary.get("valid", {}), Mapping):
+        if isinstance(found := summary.get("valid", {}), Mapping) and "frozen" not in found:
             card["valid"] = {**_compared_with(store, spec, source, seed, context.score), **found}
         with storage.atomic_folder(folder) as temporary:
             encoder.save(temporary)
