@@ -69,6 +69,10 @@ class DatasetReference:
 
 CENTRED = "centred"
 """What stands before the name of an encoder whose vectors are centred on the train tracks."""
+SHUFFLED = "shuffled"
+"""What stands before the name of an encoder whose vectors are permuted within each split."""
+PERMUTATIONS = 20
+"""So many seeds such an encoder runs over at least."""
 
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
 """Of a model in a folder: fields of its card, with ``modalities``, and the encoders whose vectors it reads."""
@@ -128,6 +132,8 @@ class EncoderSpec:
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
         centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
+        shuffled: Whether the vectors of its only input are permuted within each split, by another permutation for each
+            seed.
         joins_views: Whether a plus sign after its colon joins the encoders that it builds upon.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
@@ -158,6 +164,7 @@ class EncoderSpec:
     trained_on: DatasetReference | None = None
     combined: bool = False
     centred: bool = False
+    shuffled: bool = False
     joins_views: bool = False
     in_place: bool = False
     only_by_name: bool = False
@@ -185,7 +192,8 @@ class EncoderSpec:
         Of a file or folder it holds the name alone: results say nothing of the machine that they were made on.
         """
         if self.combined:
-            return "+".join(each.identity for each in self.inputs)
+            joined = "+".join(each.identity for each in self.inputs)
+            return f"{SHUFFLED}:{joined}" if self.shuffled else joined
         base = f"{CENTRED}:{self.card.name}" if self.centred else self.card.name
         name = base if self.argument is None else f"{base}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
@@ -198,6 +206,15 @@ class EncoderSpec:
     def reads_audio(self) -> bool:
         """Whether it reads audio itself, not through the encoders that it builds upon."""
         return "audio" in self.card.modalities and not self.inputs
+
+    @property
+    def least_seeds(self) -> int:
+        """How many seeds it runs over at least, if it uses one."""
+        return PERMUTATIONS if self.shuffled else 1
+
+    def seed_of_inputs(self, seed: int) -> int:
+        """Return the seed that its inputs run with: one of them alone is permuted in many ways."""
+        return 0 if self.shuffled else seed
 
     @property
     def scales_on_train(self) -> bool:
