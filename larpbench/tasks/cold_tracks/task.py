@@ -19,7 +19,7 @@ from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
-from larpbench.evaluation.metrics import metrics_at
+from larpbench.evaluation.metrics import COLD_CUTOFFS, metrics_at
 from larpbench.evaluation.queries import listener_queries
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import Recommender, Scorer, TrainData, ValidData
@@ -30,9 +30,8 @@ from larpbench.tasks.cold_tracks.artists import NO_ENCODER, artists_known
 from larpbench.tasks.cold_tracks.recommenders import LISTENER_RECOMMENDERS
 from larpbench.tasks.track_lists import score_lists
 
-CUTOFFS = (10, 20, 50, 100)
 CONTROLS = ("artist-mean", "popular-artist")
-_SHOWN = CUTOFFS[:3]
+_SHOWN = COLD_CUTOFFS[:3]
 
 
 class ColdTracksTask(Task[Recommender]):
@@ -42,7 +41,7 @@ class ColdTracksTask(Task[Recommender]):
     version = 1
     summary = "recommend tracks that nobody has played to listeners who are known (data sets of kind listeners)"
     protocol = "cold-tracks-v1"
-    metrics = metrics_at(CUTOFFS)
+    metrics = metrics_at(COLD_CUTOFFS)
     splits: tuple[SplitName, ...] = ("train", "test")
     kind = LISTENERS
     query = "listener"
@@ -104,7 +103,7 @@ class ColdTracksTask(Task[Recommender]):
         queries = listener_queries(dataset.split("train"), dataset.split("test"))
         vectors = recommender.query_vectors(queries.seeds, embeddings["train"])
         items = recommender.item_vectors(embeddings["test"])
-        return score_lists(dataset, queries, vectors, items, CUTOFFS, recommender.name, self.query)
+        return score_lists(dataset, queries, vectors, items, COLD_CUTOFFS, recommender.name, self.query)
 
 
 COLD_TRACKS = ColdTracksTask()
