@@ -75,7 +75,8 @@ PERMUTATIONS = 20
 """So many seeds such an encoder runs over at least."""
 
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
-"""Of a model in a folder: fields of its card, with ``modalities``, and the encoders whose vectors it reads."""
+"""Of a model in a folder: fields of its card, with ``modalities``; under ``sides``, if these are others, for each side
+what its card says; and the encoders whose vectors it reads."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Training:
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
         seconds: Rough time on one core, for the plan's estimate.
         sides: Whether one side of a model can be asked for, as in ``checkpoint:FOLDER:audio``.
+        earlier: Encoders that are trained by other methods of the same name, for folders that these wrote.
         read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
             method in a folder, for ``checkpoint:FOLDER``; None where there is no such thing.
     """
@@ -103,6 +105,7 @@ class Training:
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
     sides: bool = True
+    earlier: tuple[EncoderSpec, ...] = ()
     read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None
 
 
@@ -134,7 +137,8 @@ class EncoderSpec:
         centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
         shuffled: Whether the vectors of its only input are permuted within each split, by another permutation for each
             seed.
-        joins_views: Whether a plus sign after its colon joins the encoders that it builds upon.
+        joins_views: Given what follows its colon, whether a plus sign after that joins the encoders that it builds
+            upon; None: it never does.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         origin: Where it comes from, if no package brings it.
@@ -165,7 +169,7 @@ class EncoderSpec:
     combined: bool = False
     centred: bool = False
     shuffled: bool = False
-    joins_views: bool = False
+    joins_views: Callable[[str], bool] | None = None
     in_place: bool = False
     only_by_name: bool = False
     origin: Origin | None = None
@@ -226,12 +230,19 @@ class EncoderSpec:
         bound = replace(self, argument=argument)
         return self.binder(bound, argument) if self.binder else bound
 
-    def viewed(self, view: View | None) -> EncoderSpec:
-        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
+    def viewed(self, view: View | None, **fields: Any) -> EncoderSpec:  # noqa: ANN401 - of the card
+        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights.
+
+        Args:
+            view: Which side; None for all.
+            fields: What its card says beside that.
+        """
         if view is None:
             return self
-        card = self.card.model_copy(update={"modalities": (view,), "pooling": f"the {view} vector alone, of length 1"})
-        return replace(self, card=card, inputs=(self.inputs[VIEWS.index(view)],) if self.inputs else ())
+        inputs = (self.inputs[VIEWS.index(view)],) if self.inputs else ()
+        read = tuple(each for side in inputs for each in side.card.modalities) or (view,)
+        update = {"modalities": read, "pooling": f"the {view} vector alone, of length 1", **fields}
+        return replace(self, card=self.card.model_copy(update=update), inputs=inputs)
 
     def learning_from(self, source: Dataset | DatasetReference) -> EncoderSpec:
         """Return the spec with what it and its inputs learn being learnt from a data set's train split."""

@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, Interactions, Split, SplitName
 from larpbench.errors import ProtocolError, UsageError
 from larpbench.evaluation.queries import Queries, queries_of
+
+if TYPE_CHECKING:
+    from larpbench.training.loop import Selection
 
 TUNING_VERSION = 1
 """Raised with every change of how trials are drawn or chosen."""
@@ -143,12 +146,18 @@ class ValidData:
         """(m, dim) float32, the vectors of the tracks that the queries' seeds are rows of."""
         return self.embeddings
 
-    def recall(self, recommender: Recommender) -> float:
-        """Return recall@10 of the valid playlists, ranked exactly as test will be."""
+    def recall(self, recommender: Recommender, items: np.ndarray | None = None) -> float:
+        """Return recall@10 of the valid playlists, ranked exactly as test will be.
+
+        Args:
+            recommender: Makes the vectors.
+            items: Its item vectors of valid, if they are there already.
+        """
         from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
 
         vectors = recommender.query_vectors(self.queries.seeds, self.known)
-        return recall_at(vectors, recommender.item_vectors(self.embeddings), self.queries)
+        items = recommender.item_vectors(self.embeddings) if items is None else items
+        return recall_at(vectors, items, self.queries)
 
 
 class LearnedRecommender(Recommender):
@@ -165,12 +174,14 @@ class LearnedRecommender(Recommender):
         seconds_per_entry: Rough time of one fit for each track of each train playlist, for the plan's estimate.
         params: Parameter -> value, all of them.
         seed: The seed.
+        selection: The epochs of the fit, the first of them the start; None where it has none.
     """
 
     learns_from = ("train", "valid")
     search_space: ClassVar[SearchSpace] = MappingProxyType({})
     fits_in_threads: ClassVar[bool] = False
     seconds_per_entry: ClassVar[float] = 1e-3
+    selection: Selection | None = None
 
     def __init__(self, params: Mapping[str, float] | None = None, seed: int = 0) -> None:
         chosen = dict(params or {})
