@@ -40,6 +40,7 @@ _OTHER_FAMILIES = (
     "factors/specs.py",
     "larp/specs.py",
     "precomputed/__init__.py",
+    "provided.py",
     "views.py",
 )
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
