@@ -54,10 +54,11 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["tracks", "playlists", "date", "given", "paper"]
+    rule: Literal["tracks", "playlists", "date", "given", "paper", "cold-tracks"]
     """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test claims its tracks first
     (protocol rule 2, both); ``date``: tracks are split by a column, playlists are drawn; ``given``: taken from the
-    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first."""
+    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first. Of the kind
+    ``listeners`` only tracks are split: ``cold-tracks`` draws them, ``date`` and ``given`` are as above."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""
     seed: int
@@ -77,6 +78,8 @@ class SplitRule(BaseModel):
     """Column of the tracks by which the rule ``date`` splits."""
     boundaries: tuple[str, str] | None = Field(default=None, exclude_if=lambda boundaries: boundaries is None)
     """Its values at which valid and test begin."""
+    cold_fraction: float | None = Field(default=None, exclude_if=lambda fraction: fraction is None)
+    """Share of the tracks that the rule ``cold-tracks`` draws: two thirds of them are test, one third valid."""
 
     @field_validator("rule", mode="before")
     @classmethod
@@ -97,7 +100,8 @@ class Manifest(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str = Field(default="playlists", pattern=r"^[a-z][a-z0-9-]*$")
-    """``playlists``, ``artist-graph`` (with a graph beside the tables), or what a plug-in's task reads."""
+    """``playlists``, ``listeners`` (they are known, and only their tracks are split), ``artist-graph`` (with a graph
+    beside the tables), or what a plug-in's task reads."""
     name: str
     source: str
     """What it was built from, in words."""
@@ -119,7 +123,7 @@ class Manifest(BaseModel):
     notes: tuple[str, ...] = ()
     """What every table made on this data set has to say."""
     digests: dict[str, str]
-    """``tracks.text``, ``tracks.names``, ``tracks.audio``, ``playlists``, ``split``."""
+    """``tracks.text``, ``tracks.names``, ``tracks.audio``, ``playlists``, ``split``, ``listens``."""
     fingerprint: str
     files: dict[str, str] = Field(default_factory=dict)
     """Table file -> sha256, by which a table that was changed afterwards is found."""
@@ -127,7 +131,7 @@ class Manifest(BaseModel):
     """Digest of the source files and options of a long build, by which the same command finds that it is done."""
 
 
-_COMPARED = ("split", "playlists", "artists", "songs", "edges")
+_COMPARED = ("split", "playlists", "listens", "artists", "songs", "edges")
 
 
 def tested_digest(digests: Mapping[str, str], fingerprint: str) -> str:
@@ -315,6 +319,8 @@ class Dataset:
             own, with one value in each playlist.
         audio: Its audio; None if it has none.
         graph: Its artists and their relations; None where it holds playlists instead.
+        listens: Columns `larpbench.datasets.listeners.table.LISTEN_COLUMNS`, one row an entry of its listeners; None
+            where nothing is known of counts and times.
     """
 
     folder: Path
@@ -323,6 +329,7 @@ class Dataset:
     playlists: pl.DataFrame
     audio: DatasetAudio | None = None
     graph: ArtistGraph | None = None
+    listens: pl.LazyFrame | None = None
 
     def __repr__(self) -> str:
         holds = "artists" if self.graph else f"{self.playlists['playlist_id'].n_unique()} playlists"
