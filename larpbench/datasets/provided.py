@@ -110,18 +110,17 @@ def leak_of(dataset: Dataset, name: str) -> str | None:
 class VectorWriter:
     """Writes one set of vectors row by row, so that memory holds none of it; the files appear when it is closed.
 
-    Used as a context manager: if the block fails, nothing is kept.
+    Used as a context manager: if the block fails, or no row was added, nothing is kept.
 
     Args:
         folder: Where, such as a data set's ``vectors``.
         name: Name of the set.
-        dim: Length of the vectors.
         card: What is known of it.
     """
 
-    def __init__(self, folder: Path, name: str, dim: int, card: VectorCard) -> None:
-        self._folder, self._name, self._dim = make_folder(folder), name, dim
-        self._card = card.model_copy(update={"dim": dim})
+    def __init__(self, folder: Path, name: str, card: VectorCard) -> None:
+        self._folder, self._name, self._card = make_folder(folder), name, card
+        self._dim = 0
         self._ids: list[pl.Series] = []
         self._rows = 0
         self._part = folder / f".{name}.npy.part"
@@ -129,7 +128,6 @@ class VectorWriter:
     def __enter__(self) -> Self:
         with storage_errors(self._part):
             self._stream = self._part.open("wb")
-        self._write_header()
         return self
 
     def add(self, ids: Iterable[str], vectors: np.ndarray) -> None:
@@ -138,7 +136,17 @@ class VectorWriter:
         Args:
             ids: (n,) track ids.
             vectors: (n, dim) of any real type.
+
+        Raises:
+            DataError: If the vectors of two parts have different lengths.
         """
+        if not len(vectors):
+            return
+        if not self._rows:
+            self._dim = vectors.shape[1]
+            self._write_header()
+        if vectors.shape[1] != self._dim:
+            raise DataError(f"the vectors {self._name!r} have different lengths: {self._dim}, {vectors.shape[1]}")
         self._ids.append(pl.Series("track_id", list(ids), dtype=pl.String))
         with storage_errors(self._part), np.errstate(over="ignore"):
             self._stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
@@ -148,7 +156,7 @@ class VectorWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and self._rows:
                 with storage_errors(self._part):
                     self._stream.seek(0)
                     self._write_header()
@@ -165,12 +173,12 @@ class VectorWriter:
         np.lib.format.write_array_header_1_0(self._stream, header)
 
     def _put_in_place(self) -> None:
-        ids = pl.concat(self._ids) if self._ids else pl.Series("track_id", [], dtype=pl.String)
+        card = self._card.model_copy(update={"dim": self._dim})
         path = self._folder / f"{self._name}.npy"
         with locked(path):
             with atomic_file(self._folder / f"{self._name}.ids.parquet") as temporary:
-                ids.to_frame().write_parquet(temporary)
-            write_text(self._folder / f"{self._name}.json", self._card.model_dump_json(indent=2) + "\n")
+                pl.concat(self._ids).to_frame().write_parquet(temporary)
+            write_text(self._folder / f"{self._name}.json", card.model_dump_json(indent=2) + "\n")
             with storage_errors(path):
                 self._part.replace(path)
 

@@ -30,7 +30,7 @@ def vectors_of(data, dim=6, seed=1):
 
 def write(data, name="sound", card=CARD, only=None, **options):
     ids, rows = vectors_of(data, **options)
-    with VectorWriter(data.folder / "vectors", name, rows.shape[1], card) as writer:
+    with VectorWriter(data.folder / "vectors", name, card) as writer:
         for start in range(0, len(ids), 10):  # in parts
             writer.add(ids[start : start + 10][:only], rows[start : start + 10][:only])
     return ids, rows
@@ -150,12 +150,12 @@ def test_wrong_names_cards_and_twins(data, cli, tmp_path):
 
 
 def test_a_failed_write_leaves_nothing_and_moved_sets_are_whole(data, tmp_path):
-    with pytest.raises(ZeroDivisionError), VectorWriter(tmp_path / "staged", "x", 3, CARD) as writer:
+    with pytest.raises(ZeroDivisionError), VectorWriter(tmp_path / "staged", "x", CARD) as writer:
         writer.add(["a"], np.zeros((1, 3)))
         raise ZeroDivisionError
     assert list((tmp_path / "staged").iterdir()) == []
     for name in ("x", "y"):
-        with VectorWriter(tmp_path / "staged", name, 3, CARD) as writer:
+        with VectorWriter(tmp_path / "staged", name, CARD) as writer:
             writer.add(["a", "b"], np.ones((2, 3)))
     assert bring(tmp_path / "staged", data.folder) == ["x", "y"]
     assert list((tmp_path / "staged").iterdir()) == []
