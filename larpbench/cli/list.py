@@ -120,13 +120,15 @@ def _provided(dataset: str) -> list[dict[str, str]]:
     data = load_dataset(dataset)
     rows = []
     for found in vector_sets(data.folder).values():
-        status, reason, step = ("leaky", found.card.leak, "--allow-leaky") if found.card.leak else ("ready", "", "")
+        status, reason, step = "ready", "", ""
         spec = get_encoder(f"provided:{found.name}")
         try:
             spec = spec.tested_on(data)
             spec.require_possible(data, [name for name in SPLITS if data.split(name).tracks.height])
         except LarpbenchError as error:
             status, reason, step = "unusable", error.what, error.next_step or ""
+        if found.card.leak:
+            status, reason, step = "leaky", found.card.leak, "--allow-leaky"
         row = {**_encoder(spec), "name": f"provided:{found.name}", "status": status, "reason": reason, "next": step}
         rows.append({**row, "file": str(found.path)})
     return rows

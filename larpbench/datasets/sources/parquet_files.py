@@ -76,9 +76,18 @@ def require_columns(path: Path, schema: pl.Schema, columns: Sequence[str]) -> No
 
 def height_of(path: Path) -> int:
     """Return the number of rows of a Parquet file."""
+    return _number(path, pl.len())
+
+
+def largest(path: Path, column: str) -> int:
+    """Return the largest number in a column of whole numbers; 0 if there is none."""
+    return _number(path, pl.col(column).max())
+
+
+def _number(path: Path, what: pl.Expr) -> int:
     with storage_errors(path, "read"):
         try:
-            return int(scan_parquet(path).select(pl.len()).collect().item())
+            return int(scan_parquet(path).select(what).collect().item() or 0)
         except TABLE_ERRORS as error:
             raise _damaged(path, error) from error
 

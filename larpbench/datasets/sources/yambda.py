@@ -20,7 +20,14 @@ from larpbench.datasets.sources.collection import (
     chosen_vectors,
     stamps,
 )
-from larpbench.datasets.sources.parquet_files import columns_of, height_of, parts, require_columns, rows_of_lists
+from larpbench.datasets.sources.parquet_files import (
+    columns_of,
+    height_of,
+    largest,
+    parts,
+    require_columns,
+    rows_of_lists,
+)
 from larpbench.datasets.sources.reduction import Reduction
 from larpbench.errors import DataError, UsageError
 from larpbench.table_files import scan_parquet
@@ -91,11 +98,12 @@ def build_yambda(source: Path, options: CollectionOptions, yambda: YambdaOptions
     """
     options.require_sense()
     log = _find(source, yambda)
+    require_columns(log, columns_of(log), _columns(yambda))
     vectors = source / _VECTORS
     there = ["audio"] if vectors.is_file() else []
     with_vectors = bool(chosen_vectors(options, there))
     if options.task == "cold-tracks" and options.boundaries is None and options.cold_fraction is None:
-        last = int(scan_parquet(log).select(pl.col("timestamp").max()).collect().item() or 0)
+        last = largest(log, "timestamp")
         options = replace(options, boundaries=(str(last + 1 - 2 * COLD_SECONDS), str(last + 1 - COLD_SECONDS)))
     boundaries = _seconds(options.boundaries)
     beside = [path for name in (_ARTISTS, _ALBUMS) if (path := source / name).is_file()]
@@ -144,9 +152,12 @@ def _find(source: Path, yambda: YambdaOptions) -> Path:
     return found
 
 
+def _columns(yambda: YambdaOptions) -> list[str]:
+    return ["uid", "timestamp", "item_id", *(["played_ratio_pct"] if yambda.events == "listens" else [])]
+
+
 def _read(path: Path, yambda: YambdaOptions, boundaries: tuple[int, int] | None) -> tuple[Pairs, dict[str, int]]:
-    needed = ["uid", "timestamp", "item_id", *(["played_ratio_pct"] if yambda.events == "listens" else [])]
-    require_columns(path, columns_of(path), needed)
+    needed = _columns(yambda)
     collector = PairCollector(boundaries[1:] if boundaries else ())
     total = height_of(path)
     counted = 0
