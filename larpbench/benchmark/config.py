@@ -89,6 +89,7 @@ class RunConfig(BaseModel):
     draws: int = Field(1, ge=1, le=10_000, description="a whole number from 1 to 10000")
     limit: int | None = Field(None, ge=1, description="a whole number from 1")
     similarity_by: _Text | None = Field(None, description="the name of an encoder")
+    allow_leaky: bool = Field(False, description="true or false")
     output: Annotated[Path, BeforeValidator(_as_path)] = Field(Path("results"), description="the path of a folder")
     condition: Literal["missing", "stale", "always"] = Field("missing", description="missing, stale or always")
     download: bool = Field(False, description="true or false")

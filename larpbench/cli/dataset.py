@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from larpbench.cli import dataset_facts, dataset_graphs, dataset_published, options, split_options
+from larpbench.cli import dataset_collections, dataset_facts, dataset_graphs, dataset_published, options, split_options
 from larpbench.cli.build_summary import print_built
 
 app = typer.Typer(help="Build, verify and describe data sets.", no_args_is_help=True)
@@ -17,6 +17,11 @@ app.command(epilog=dataset_facts.CHECK_EPILOG)(dataset_facts.check)
 app.command(epilog=dataset_facts.STATS_EPILOG)(dataset_facts.stats)
 build.command("mpd", epilog=dataset_published.MPD_EPILOG)(dataset_published.build_mpd)
 build.command("lfm", epilog=dataset_published.LFM_EPILOG)(dataset_published.build_lfm)
+build.command("onion", epilog=dataset_collections.ONION_EPILOG)(dataset_collections.build_onion)
+build.command("yambda", epilog=dataset_collections.YAMBDA_EPILOG)(dataset_collections.build_yambda)
+build.command("talkplay", epilog=dataset_collections.TALKPLAY_EPILOG)(dataset_collections.build_talkplay)
+build.command("melon", epilog=dataset_collections.MELON_EPILOG)(dataset_collections.build_melon)
+build.command("aotm", epilog=dataset_collections.AOTM_EPILOG)(dataset_collections.build_aotm)
 build.command("olga", epilog=dataset_graphs.OLGA_EPILOG)(dataset_graphs.build_olga)
 build.command("disco-olga", epilog=dataset_graphs.DISCO_EPILOG)(dataset_graphs.build_disco_olga)
 build.command("artist-graph", epilog=dataset_graphs.GRAPH_EPILOG)(dataset_graphs.build_artist_graph)

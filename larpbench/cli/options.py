@@ -94,6 +94,12 @@ SimilarityBy = Annotated[
         help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
     ),
 ]
+AllowLeaky = Annotated[
+    bool,
+    typer.Option(
+        "--allow-leaky", help="Also test provided:NAME whose vectors were made from listening: a yardstick, no encoder."
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,

@@ -50,6 +50,7 @@ def run(
     draws: options.Draws = 1,
     limit: options.Limit = None,
     similarity_by: options.SimilarityBy = None,
+    allow_leaky: options.AllowLeaky = False,
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     task_options: options.Option = None,

@@ -41,6 +41,7 @@ _OTHER_FAMILIES = (
     "larp/specs.py",
     "precomputed/__init__.py",
     "shuffled.py",
+    "provided.py",
     "views.py",
 )
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)

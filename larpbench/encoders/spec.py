@@ -142,6 +142,8 @@ class EncoderSpec:
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         origin: Where it comes from, if no package brings it.
+        place: The file or folder of its vectors, of an encoder that is `in_place` and bound to a data set.
+        of_dataset: Binds it to the data set that is tested, for encoders whose vectors and card the data set brings.
         registered: Whether it came out of the registry by its name, which then tells it apart from all others.
         unkeyed: Whether nothing that is known beforehand tells its vectors apart from those of another encoder of the
             same card: it is encoded when a run is planned, and its key is the digest of what it gave.
@@ -173,6 +175,8 @@ class EncoderSpec:
     in_place: bool = False
     only_by_name: bool = False
     origin: Origin | None = None
+    place: str | None = None
+    of_dataset: Callable[[EncoderSpec, Dataset], EncoderSpec] | None = None
     registered: bool = False
     unkeyed: bool = False
     reference: Reference | None = None
@@ -261,6 +265,8 @@ class EncoderSpec:
         """Return the spec with all of it that is trained, and not yet bound to a data set, learning from this one."""
         if self.combined:
             return replace(self, inputs=tuple(each.tested_on(dataset) for each in self.inputs))
+        if self.of_dataset:
+            return self.of_dataset(self, dataset)
         return self.learning_from(dataset) if self.training and not self.trained_on else self
 
     @property

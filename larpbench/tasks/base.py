@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from larpbench.datasets.schema import Dataset, Interactions, SplitName
 from larpbench.datasets.splits.limited import first_playlists
 from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders.provided import provided_encoders
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError, schema_fault
 from larpbench.evaluation.beyond.measures import ListContext
@@ -334,6 +335,8 @@ class Task(ABC, Generic[M]):
     def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return name -> encoder, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
 
+        They also stand for the vectors that the data set brings, where it does.
+
         Args:
             names: Encoder names.
             load: Returns the data set, for tasks whose encoders depend on it. A data set can take long to make, and no
@@ -348,6 +351,8 @@ class Task(ABC, Generic[M]):
                 found[name] = get_encoder(name)
             except MissingPartError as error:  # a plug-in that breaks
                 found[name] = error
+        if {"all", "default"} & set(names):
+            found |= {name: get_encoder(name) for name in provided_encoders(load()) if name not in found}
         return found
 
     def recommenders(self, names: Sequence[str]) -> dict[str, Scorer | MissingPartError]:
