@@ -38,14 +38,14 @@ class ListenerValidData(ValidData):
 
 
 class KnownListeners:
-    """One row for each listener of train.
+    """The listeners of train, and maybe a row for each.
 
     Args:
         train: The listeners.
-        rows: (l, k) float32, in their order.
+        rows: (l, k) float32, in their order; None: only their places are known.
     """
 
-    def __init__(self, train: Interactions, rows: np.ndarray) -> None:
+    def __init__(self, train: Interactions, rows: np.ndarray | None = None) -> None:
         self._ids, self._rows = train.playlist_ids, rows
 
     def of(self, listeners: Interactions) -> np.ndarray:
@@ -54,7 +54,8 @@ class KnownListeners:
         Raises:
             ProtocolError: If one of them is not in train.
         """
-        return self._rows[self.places(listeners)]
+        places = self.places(listeners)
+        return np.empty((len(places), 0), dtype=np.float32) if self._rows is None else self._rows[places]
 
     def places(self, listeners: Interactions) -> np.ndarray:
         """Return the places of some listeners among those of train, (p,) int64.

@@ -10,6 +10,9 @@ LISTENER_RECOMMENDERS: Registry[Recommender] = Registry(
     Recommender,
     {
         "artist-mean": "larpbench.recommenders.listeners.controls:ARTIST_MEAN",
+        "clcrec": "larpbench.recommenders.listeners.clcrec:CLCREC",
+        "dropoutnet": "larpbench.recommenders.listeners.dropoutnet:DROPOUTNET",
+        "dropoutnet-content": "larpbench.recommenders.listeners.dropoutnet:DROPOUTNET_CONTENT",
         "itemknn": "larpbench.recommenders.itemknn:ITEMKNN",
         "itemknn-log": "larpbench.recommenders.itemknn:ITEMKNN_LOG",
         "popular-artist": "larpbench.recommenders.listeners.controls:POPULAR_ARTIST",
