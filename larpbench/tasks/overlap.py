@@ -124,11 +124,13 @@ def _counted(dataset: Dataset, gone: pl.Series, sources: tuple[TrainingOverlap, 
     ids = split.tracks["track_id"].filter(gone)
     seed, heldout, left = pl.col("role") == "seed", pl.col("role") == "heldout", pl.col("left")
     known, still = seed.any(), (seed & left).any()
+    profiles = dataset.split("train").entries["playlist_id"].unique()
     if dataset.manifest.kind == LISTENERS:
-        profiles = dataset.split("train").entries["playlist_id"].unique()
-        known = still = pl.col("playlist_id").first().is_in(profiles.implode())
+        known = still = pl.col("profile").any()
     playlists = (
-        split.entries.with_columns(left=~pl.col("track_id").is_in(ids.implode()))
+        split.entries.with_columns(
+            left=~pl.col("track_id").is_in(ids.implode()), profile=pl.col("playlist_id").is_in(profiles.implode())
+        )
         .group_by("playlist_id")
         .agg(
             before=known & heldout.any(),
