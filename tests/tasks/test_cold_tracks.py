@@ -129,3 +129,9 @@ def test_only_test_tracks_leave_and_profiles_stay(tmp_path):
 
 def test_the_cutoffs_are_those_of_the_protocol():
     assert COLD_CUTOFFS == (10, 20, 50, 100)
+
+
+def test_encoders_that_would_learn_from_listeners_are_refused(demo):
+    plan = larpbench.plan(demo, task="cold-tracks", encoders=["random", "larp-ttc"])
+    assert [each.name for each in plan.unavailable] == ["larp-ttc"]
+    assert "larp-ttc@DATASET" in plan.unavailable[0].text

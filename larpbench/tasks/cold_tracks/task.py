@@ -70,6 +70,7 @@ class ColdTracksTask(Task[Recommender]):
         """Return encoders; by default also the artist alone, as a code and as numbers for the controls, if known."""
         others = [name for name in names if name != NO_ENCODER.card.name]
         found = super().encoders(others, load)
+        found = {name: _usable(name, spec) for name, spec in found.items()}
         default = "default" in names
         if default and artists_known(load()):
             found |= super().encoders(["same-artist"], load) | {NO_ENCODER.card.name: NO_ENCODER}
@@ -104,6 +105,17 @@ class ColdTracksTask(Task[Recommender]):
         vectors = recommender.query_vectors(queries.seeds, embeddings["train"])
         items = recommender.item_vectors(embeddings["test"])
         return score_lists(dataset, queries, vectors, items, COLD_CUTOFFS, recommender.name, self.query)
+
+
+def _usable(name: str, spec: EncoderSpec | MissingPartError) -> EncoderSpec | MissingPartError:
+    """Return an encoder, or why it cannot be had: one that would be trained on listeners."""
+    parts = [] if isinstance(spec, MissingPartError) else [spec, *spec.inputs]
+    if any(part.training and not part.trained_on for part in parts):
+        return MissingPartError(
+            f"encoder {name!r} is trained on playlists with seeds, which listeners do not have",
+            next_step=f"{name}@DATASET, trained on a data set of playlists",
+        )
+    return spec
 
 
 COLD_TRACKS = ColdTracksTask()
