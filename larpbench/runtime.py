@@ -81,6 +81,21 @@ def torch_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Give torch and BLAS one thread inside the block: the same numbers on any number of cores."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def gains_from_bfloat16(device: str) -> bool:
     """Return whether a device, as torch names it, multiplies bfloat16 faster than float32."""
     import torch

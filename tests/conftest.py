@@ -51,6 +51,12 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(autouse=True)
+def _one_seed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train seeds in this process, where a test can look at them: processes beside it take seconds to begin."""
+    monkeypatch.setattr("larpbench.encoders.run.seeds.cores", lambda: 1)
+
+
+@pytest.fixture(autouse=True)
 def _registered_for_one_test() -> Iterator[None]:
     """Forget at the end what a test has registered: names are those of the process."""
     yield

@@ -15,20 +15,23 @@ from larpbench.benchmark.plan import Plan, PlannedCell, cell_state
 from larpbench.benchmark.similarity import SECOND_SEED, SecondEncoder
 from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test
+from larpbench.encoders.run.seeds import train_seeds
 from larpbench.encoders.run.store import StoredEmbeddings
 from larpbench.encoders.run.training import ensure_trained
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, error_text
 from larpbench.evaluation.beyond.measures import ListMeasurer
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer, TrainData, ValidData
-from larpbench.recommenders.tuning import Learner, Trial, Tuning, at_once
+from larpbench.recommenders.itemknn import ITEMKNN
+from larpbench.recommenders.tuning import Fitted, Learner, Trial, Tuning, at_once
 from larpbench.results.beyond import measured_result
-from larpbench.results.record import CellRecord, DrawsPart, Metric, RecommenderPart
+from larpbench.results.record import CellRecord, DrawsPart, Metric, RecommenderPart, ValidationPart
 from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import measured
 from larpbench.streams import aside
 from larpbench.tasks.base import TaskResult
-from larpbench.tasks.validation import validation_recall
+from larpbench.tasks.validation import ValidationRecall, validation_recall
 
 logger = logging.getLogger(__name__)
 Learning = tuple[TrainData, ValidData]
@@ -94,6 +97,7 @@ class _Run:
         self.learner = Learner(plan.budget)
         self.recorder = Recorder(plan.task, plan.dataset, plan.removal, plan.config)
         second = plan.similarity if plan.to_run else None
+        self.trained_ahead: set[int] = set()
         self.measurer = ListMeasurer(self._vectors_of(second) if second else None)
         self.similarity = second.part(plan.dataset, plan.store) if second else None
 
@@ -115,7 +119,8 @@ class _Run:
         plan = self.plan
         stored, checkpoint = self._embed(planned, planned.cell.seed)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
-        recommender, tuned, fit_s = self._fit(planned, vectors)
+        fitted = self._fit(planned, vectors)
+        recommender = fitted.recommender if fitted else planned.recommender
         with measured() as cost:
             result = plan.task.execute(plan.tested, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
@@ -129,8 +134,8 @@ class _Run:
             stored,
             checkpoint,
             cost,
-            tuned=tuned,
-            fit_s=fit_s,
+            fitted=fitted,
+            validation=_validation(fitted, self._learning(vectors)[1]) if fitted else None,
             budget=plan.budget,
             draws=draws,
             similarity=self.similarity,
@@ -145,12 +150,20 @@ class _Run:
         """
         plan, spec = self.plan, planned.spec
         seed = seed if spec.card.stochastic else 0
+        self._train_ahead(spec)
         checkpoint = ensure_trained(self.store, spec, seed, validation_recall)
         splits = splits_read(plan.task, planned.recommender)
         stored = {name: self.store.embed(spec, plan.dataset, name, seed) for name in splits}
         if plan.removal and "test" in stored:
             stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
         return stored, checkpoint
+
+    def _train_ahead(self, spec: EncoderSpec) -> None:
+        """Train all seeds of an encoder side by side, once. What fails does so again in its own cells."""
+        if id(spec) not in self.trained_ahead:
+            self.trained_ahead.add(id(spec))
+            seeds = dict.fromkeys(each.cell.seed for each in self.plan.to_run if each.spec is spec)
+            train_seeds(self.store, spec, [*seeds] if spec.card.stochastic else [0], validation_recall)
 
     def _vectors_of(self, second: SecondEncoder) -> np.ndarray:
         """Return the second encoder's vectors of the tested tracks."""
@@ -167,11 +180,11 @@ class _Run:
             ) from error
         return vectors[plan.removal.kept] if plan.removal else vectors
 
-    def _fit(self, planned: PlannedCell, vectors: dict[SplitName, np.ndarray]) -> tuple[Scorer, Tuning | None, float]:
-        """Return the recommender ready to score, its tuning if it was tuned, and the seconds of its fit."""
+    def _fit(self, planned: PlannedCell, vectors: dict[SplitName, np.ndarray]) -> Fitted | None:
+        """Return the recommender that has learnt; None if there is nothing to learn."""
         kind, cell = planned.recommender, planned.cell
         if not isinstance(kind, LearnedRecommender):
-            return kind, None, 0.0
+            return None
         name = f"{cell.encoder} x {cell.recommender}"
         data = self._learning(vectors)
         if not self.learner.knows(name):
@@ -229,6 +242,19 @@ def _keep_unusable(path: Path, report: Callable[[str], None]) -> None:
 def _is_done(planned: PlannedCell) -> bool:
     """Whether an earlier run, or another one in the meantime, has finished the cell."""
     return cell_state(planned.path) in ("done", "stale")
+
+
+def _validation(fitted: Fitted, valid: ValidData) -> ValidationPart:
+    """Return what selected a fit, and what it is to be compared with."""
+    selection = fitted.recommender.selection
+    return ValidationPart(
+        chance=ValidationRecall(valid.queries).chance,
+        frozen=valid.recall(ITEMKNN),
+        start=selection.scores[0] if selection else None,
+        best=fitted.valid_recall,
+        best_epoch=selection.best_epoch if selection else None,
+        ended=selection.ended if selection else None,
+    )
 
 
 def _tuned_before(part: RecommenderPart) -> Tuning:

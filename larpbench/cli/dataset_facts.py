@@ -85,7 +85,8 @@ def stats(
 ) -> None:
     """Print the statistics of a data set.
 
-    These are sizes, playlist lengths, overlaps of the splits, chance and ceiling, and the expected width of intervals.
+    These are sizes, playlist lengths, figures of the playlists (popularity, artists, albums, words of titles), overlaps
+    of the splits, chance and ceiling, and the expected width of intervals.
     """
     import polars as pl
 

@@ -11,6 +11,7 @@ from larpbench.cli import options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from larpbench.encoders.run.store import EmbeddingStore
     from larpbench.encoders.spec import EncoderSpec
 
 app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights.")
@@ -19,7 +20,7 @@ EPILOG = """Examples:
 
 larpbench train larp
 
-larpbench train larp --dataset my-data --towers musicnn-msd,minilm --seed 1
+larpbench train larp --dataset my-data --towers musicnn-msd,minilm --seeds 3
 
 larpbench train larp --dataset my-data --towers tfidf
 
@@ -41,7 +42,13 @@ larpbench train factors --dataset my-data --views tfidf,minilm"""
 Fusion = Literal["attention", "mean"]
 Size = Literal["heads", "heads-plain", "tiny", "paper"]
 BaselineSize = Literal["tiny", "paper"]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Random seed of the training.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Random seed, or the first of several.")
+]
+Seeds = Annotated[
+    int,
+    typer.Option("--seeds", min=1, max=1_000, help="Number of random seeds; small models are trained side by side."),
+]
 BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="tiny, or the model of the paper (needs a GPU).")]
 Updates = Annotated[
     int | None, typer.Option("--updates", min=1, help="Number of updates, in whole epochs, without early stopping.")
@@ -91,6 +98,7 @@ def larp(
         ),
     ] = None,
     seed: Seed = 0,
+    seeds: Seeds = 1,
     audio_weights: Annotated[
         str | None,
         typer.Option("--audio-weights", help="Initial weights: random, a folder, or a name in the hub cache."),
@@ -117,7 +125,7 @@ def larp(
         )
     views = [part.written for each in options.names(towers) for part in parse_name(each)]
     spec = larp_spec(chain, size, views, fusion, neighbours, updates, (audio_weights, text_weights))
-    _train(spec, dataset, seed)
+    _train(spec, dataset, seed, seeds)
 
 
 @app.command("clap-ft", epilog=BASELINE_EPILOG.format("clap-ft"))
@@ -126,6 +134,7 @@ def clap_ft(
     size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
+    seeds: Seeds = 1,
     weights: Annotated[
         str | None,
         typer.Option("--weights", help="Initial weights: random, a folder, or a name in the hub cache."),
@@ -137,7 +146,7 @@ def clap_ft(
     """
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("clap-ft", size, updates, weights), dataset, seed)
+    _train(baseline_spec("clap-ft", size, updates, weights), dataset, seed, seeds)
 
 
 @app.command("co-playlist", epilog=BASELINE_EPILOG.format("co-playlist"))
@@ -146,6 +155,7 @@ def co_playlist(
     size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
+    seeds: Seeds = 1,
 ) -> None:
     """Train a CNN on pairs of tracks that share a playlist.
 
@@ -153,7 +163,7 @@ def co_playlist(
     """
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("co-playlist", size, updates), dataset, seed)
+    _train(baseline_spec("co-playlist", size, updates), dataset, seed, seeds)
 
 
 @app.command(epilog=BASELINE_EPILOG.format("cnn"))
@@ -162,6 +172,7 @@ def cnn(
     size: BaselineSizes = "tiny",
     updates: Updates = None,
     seed: Seed = 0,
+    seeds: Seeds = 1,
 ) -> None:
     """Train a CNN on pairs of crops of a track, as MULE.
 
@@ -169,7 +180,7 @@ def cnn(
     """
     from larpbench.encoders.baselines.specs import baseline_spec
 
-    _train(baseline_spec("cnn", size, updates), dataset, seed)
+    _train(baseline_spec("cnn", size, updates), dataset, seed, seeds)
 
 
 @app.command(epilog=FACTORS_EPILOG)
@@ -179,6 +190,7 @@ def factors(
         str, typer.Option("--views", help="Frozen encoders, with a comma or a + between them: larpbench list encoders.")
     ] = "handcrafted,tfidf",
     seed: Seed = 0,
+    seeds: Seeds = 1,
 ) -> None:
     """Learn factors of the playlists in closed form.
 
@@ -188,25 +200,59 @@ def factors(
     from larpbench.encoders.factors.specs import factors_spec
     from larpbench.encoders.names import parse_name
 
-    _train(factors_spec([part.written for each in options.names(views) for part in parse_name(each)]), dataset, seed)
+    _train(
+        factors_spec([part.written for each in options.names(views) for part in parse_name(each)]), dataset, seed, seeds
+    )
 
 
-def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
-    """Train an encoder and the stages before it, unless that has been done; print results and folders."""
+def _train(spec: EncoderSpec, dataset: str, first: int, count: int) -> None:
+    """Train an encoder and the stages before it, unless that has been done; print results and folders.
+
+    A seed that fails does not keep the others from being trained.
+    """
     from larpbench.benchmark.plan import default_store
     from larpbench.datasets.catalogue import load_dataset
-    from larpbench.encoders.checkpoint_folder import read_card
+    from larpbench.encoders.run.seeds import train_seeds
     from larpbench.encoders.run.training import ensure_trained
-    from larpbench.errors import MissingPartError
+    from larpbench.errors import LarpbenchError, MissingPartError, UsageError, error_text
     from larpbench.tasks.validation import validation_recall
 
     if spec.status().state != "ready":
         raise MissingPartError(
             f"an encoder that it is trained on cannot run: {spec.status().state}", next_step=spec.status().next_step
         )
+    if first + count - 1 > options.LARGEST_SEED:
+        raise UsageError(f"--seeds {count} from --seed {first} on", allowed=f"seeds up to {options.LARGEST_SEED}")
     spec = spec.learning_from(load_dataset(dataset))
-    store = default_store()
-    ensure_trained(store, spec, seed, validation_recall)
+    if count > 1 and not spec.card.stochastic:
+        typer.echo(f"{spec.card.name} has no random part here: one seed is all there is", err=True)
+        count = 1
+    store, seeds = default_store(), range(first, first + count)
+    failed = train_seeds(store, spec, seeds, validation_recall)
+    for seed in seeds:
+        try:
+            if seed not in failed:
+                ensure_trained(store, spec, seed, validation_recall)
+                _print_trained(store, spec, seed, f" (seed {seed})" if count > 1 else "")
+        except LarpbenchError as error:
+            failed[seed] = error
+    trained = [seed for seed in seeds if seed not in failed]
+    if count == 1 and failed:
+        raise failed[first]
+    if trained:
+        folder = store.checkpoint(spec, trained[0])
+        typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
+    for seed, reason in sorted(failed.items()):
+        told = str(reason) if isinstance(reason, LarpbenchError) else error_text(reason)
+        typer.echo(f"error: seed {seed}: {told}", err=True)
+    if failed:
+        raise typer.Exit(max(getattr(reason, "exit_code", 1) for reason in failed.values()))
+
+
+def _print_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, suffix: str) -> None:
+    """Print a line and a folder for each stage."""
+    from larpbench.encoders.checkpoint_folder import read_card
+
     chain = [spec]
     while chain[0].training and chain[0].training.start:
         chain.insert(0, chain[0].training.start)
@@ -215,15 +261,15 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
         card = read_card(folder)
         if "l2" in card or card["updates"]:  # else: initial weights
             told = _solved(card) if "l2" in card else _selected(card)
-            typer.echo(f"{each.card.name}: {told}, validation recall@10 {_compared(card)}\n  {folder}")
-    typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
+            typer.echo(f"{each.card.name}{suffix}: {told}, validation recall@10 {_compared(card)}\n  {folder}")
 
 
 def _selected(card: Mapping[str, Any]) -> str:
     """Return how a training by gradients went."""
     start = " (the start)" if not card["best_epoch"] else ""
     ended = ", collapsed" if card.get("ended") == "collapse" else ""
-    return f"{card['updates']} updates, best after epoch {card['best_epoch']}{start} of {card['epochs']}{ended}"
+    weight = f", weight {card['weight']:g}" if "weight" in card else ""
+    return f"{card['updates']} updates, best after epoch {card['best_epoch']}{start} of {card['epochs']}{ended}{weight}"
 
 
 def _solved(card: Mapping[str, Any]) -> str:

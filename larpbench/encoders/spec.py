@@ -91,6 +91,8 @@ class Training:
         reads_captions: Whether it reads the tracks' captions itself.
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
         seconds: Rough time on one core, for the plan's estimate.
+        one_thread: Whether it computes with one thread, as small models do: the weights are then the same to the bit on
+            any number of cores, and seeds are trained side by side.
         sides: Whether one side of a model can be asked for, as in ``checkpoint:FOLDER:audio``.
         earlier: Encoders that are trained by other methods of the same name, for folders that these wrote.
         read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
@@ -104,6 +106,7 @@ class Training:
     reads_captions: bool = False
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
+    one_thread: bool = False
     sides: bool = True
     earlier: tuple[EncoderSpec, ...] = ()
     read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None

@@ -23,8 +23,8 @@ from larpbench.evaluation.queries import Queries, queries_of
 if TYPE_CHECKING:
     from larpbench.training.loop import Selection
 
-TUNING_VERSION = 1
-"""Raised with every change of how trials are drawn or chosen."""
+TUNING_VERSION = 2
+"""Raised with every change of how trials are drawn, fitted or chosen. 2: the start of a fit is one of its epochs."""
 TUNING_SEED = 0
 DEFAULT_BUDGET = 6
 """Trials of a tuning."""

@@ -23,7 +23,6 @@ from larpbench.errors import LarpbenchError, StorageError, TrainingError, UsageE
 from larpbench.recommenders.base import (
     DEFAULT_BUDGET,
     TUNING_SEED,
-    TUNING_VERSION,
     LearnedRecommender,
     SearchSpace,
     TrainData,
@@ -32,6 +31,7 @@ from larpbench.recommenders.base import (
 from larpbench.recommenders.training import INTERRUPTED, is_small, one_thread_if_small
 from larpbench.runtime import cores
 
+_DRAW_VERSION = 1  # trials are drawn as by the first version of tuning, so that they can be compared
 _CTRL_C_SECONDS = 0.2  # polars' signal handler lets one long wait go on as if nothing had happened
 
 
@@ -70,6 +70,23 @@ class Tuning:
     def best(self) -> Trial:
         """The trial of the best parameters."""
         return next(trial for trial in self.trials if trial.params == self.params)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A recommender that has learnt, with the tuned parameters.
+
+    Attributes:
+        recommender: Ready to score.
+        tuning: What chose its parameters.
+        seconds: Wall-clock time of this one fit.
+        valid_recall: Its recall@10 of valid.
+    """
+
+    recommender: LearnedRecommender
+    tuning: Tuning
+    seconds: float
+    valid_recall: float
 
 
 def tune(kind: LearnedRecommender, train: TrainData, valid: ValidData, budget: int = DEFAULT_BUDGET) -> Tuning:
@@ -153,7 +170,7 @@ class Learner:
     def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
         self._budget = budget
         self._tuned: dict[str, Tuning | LarpbenchError] = {}
-        self._ahead: dict[tuple[str, int], tuple[LearnedRecommender, float]] = {}
+        self._ahead: dict[tuple[str, int], Fitted] = {}
 
     def knows(self, name: str) -> bool:
         """Return whether this was tuned already.
@@ -176,7 +193,7 @@ class Learner:
             return
         self._tuned[name] = replace(tuned, recommender=None)  # the other seeds need its parameters only
         if tuned.recommender:
-            self._ahead[name, TUNING_SEED] = tuned.recommender, tuned.best.seconds
+            self._keep(name, TUNING_SEED, tuned.recommender, tuned.best)
 
     def is_fitted(self, name: str, seed: int) -> bool:
         """Return whether `fitted` has nothing left to do for a seed."""
@@ -196,12 +213,15 @@ class Learner:
         built = {seed: kind.built(tuned.params, seed) for seed in data}
         for seed, trial in zip(data, _fitted([(built[seed], *data[seed]) for seed in data]), strict=True):
             if trial.failure is None:
-                self._ahead[name, seed] = built[seed], trial.seconds
+                self._keep(name, seed, built[seed], trial)
 
-    def fitted(
-        self, name: str, kind: LearnedRecommender, seed: int, train: TrainData, valid: ValidData
-    ) -> tuple[LearnedRecommender, Tuning, float]:
-        """Return a recommender fitted with the tuned parameters, the tuning, and the seconds of that one fit.
+    def _keep(self, name: str, seed: int, recommender: LearnedRecommender, trial: Trial) -> None:
+        tuned = self._tuned[name]
+        if isinstance(tuned, Tuning) and trial.valid_recall is not None:
+            self._ahead[name, seed] = Fitted(recommender, tuned, trial.seconds, trial.valid_recall)
+
+    def fitted(self, name: str, kind: LearnedRecommender, seed: int, train: TrainData, valid: ValidData) -> Fitted:
+        """Return a recommender fitted with the tuned parameters.
 
         Raises:
             LarpbenchError: If tuning failed, or this fit does.
@@ -210,12 +230,12 @@ class Learner:
         if isinstance(tuned, LarpbenchError):
             raise tuned
         if (name, seed) in self._ahead:
-            recommender, seconds = self._ahead.pop((name, seed))
-            return recommender, tuned, seconds
+            return self._ahead.pop((name, seed))
         began = time.perf_counter()
         built = kind.built(tuned.params, seed)
         built.fit(train, valid)
-        return built, tuned, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        return Fitted(built, tuned, seconds, valid.recall(built))
 
 
 def draw(name: str, space: SearchSpace, budget: int) -> list[dict[str, float]]:
@@ -235,7 +255,7 @@ def draw(name: str, space: SearchSpace, budget: int) -> list[dict[str, float]]:
         return [{}]
     sizes = [len(values) for values in space.values()]
     total = math.prod(sizes)
-    key = hashlib.sha256(f"{TUNING_VERSION}\x1f{name}".encode()).digest()
+    key = hashlib.sha256(f"{_DRAW_VERSION}\x1f{name}".encode()).digest()
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
     others = 1 + generator.permutation(total - 1)[: budget - 1]
     drawn = np.concatenate([[0], others]).astype(np.int64)

@@ -124,7 +124,7 @@ def _sheet(request: Request, entries: Sequence[_Entry], chance: float | None, no
         rows.append(
             (
                 entry.name,
-                ", ".join(str(len(curve)) for curve in entry.curves) or "none",
+                ", ".join(str(curve[-1][0]) for curve in entry.curves) or "none",
                 bound_cell(entry.best),
                 score_cell(entry.score, marked=False),
                 *(f"{printed[label, dataset]:.4f}" if label else "no number" for dataset in request.published),
@@ -146,8 +146,9 @@ def _sheet(request: Request, entries: Sequence[_Entry], chance: float | None, no
         *(f"The paper, test of {dataset}" for dataset in request.published),
     )
     notes = (
-        "The curves are of the valid playlists, by which the epoch is chosen; the test playlists are looked at once, "
-        "with that epoch. The paper's figure shows no numbers; those beside ours are its table 3's.",
+        "The curves are of the valid playlists, by which the epoch is chosen (of heads: with weight 1 beside the "
+        "frozen views; the weight is chosen afterwards); the test playlists are looked at once, with that epoch. The "
+        "paper's figure shows no numbers; those beside ours are its table 3's.",
         *((f"Chance on test: {chance:.4f}.",) if chance is not None else ()),
         *request.published_note,
         *not_run,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from larpbench.datasets.schema import Dataset
-from larpbench.encoders.factors.settings import DEFAULT_VIEWS
 from larpbench.encoders.factors.specs import NAME
+from larpbench.encoders.frozen_views import DEFAULT_VIEWS
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.spec import CENTRED
 from larpbench.errors import MissingPartError

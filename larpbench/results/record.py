@@ -135,6 +135,22 @@ class TrialPart(_Model):
     failure: str | None
 
 
+class ValidationPart(_Model):
+    """What selected the fit of a seed: recall@10 of the valid playlists."""
+
+    chance: float
+    frozen: float
+    """That of `itemknn` on the same vectors, which learns nothing."""
+    start: float | None
+    """Before the first update; null where nothing is learnt step by step."""
+    best: float
+    """Of the fit that was kept."""
+    best_epoch: int | None
+    """0 is the start."""
+    ended: str | None
+    """Why training ended: ``epochs``, all were done; ``patience``; or ``collapse``, of the vectors to one point."""
+
+
 class FitPart(_Model):
     """What was learnt, where the task itself learns."""
 
@@ -156,6 +172,8 @@ class RecommenderPart(_Model):
     """Trials that were asked for."""
     trials: tuple[TrialPart, ...] = ()
     """All that was tried, on valid, with seed 0; the other seeds train with what it chose."""
+    valid: ValidationPart | None = Field(default=None, exclude_if=lambda part: part is None)
+    """Null where there are no trials, and in records of earlier versions."""
     fit: FitPart | None = Field(default=None, exclude_if=lambda part: part is None)
     """Null where there are trials, or nothing is learnt."""
 

@@ -23,7 +23,7 @@ from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import Scorer
-from larpbench.recommenders.tuning import Tuning
+from larpbench.recommenders.tuning import Fitted
 from larpbench.registry import Origin
 from larpbench.results.record import (
     CellName,
@@ -39,6 +39,7 @@ from larpbench.results.record import (
     SimilarityPart,
     TrainingPart,
     TrialPart,
+    ValidationPart,
 )
 from larpbench.results.removal import removal_part
 from larpbench.runtime import Cost, machine, torch_device, versions
@@ -80,8 +81,8 @@ class Recorder:
         checkpoint: Path | None,
         cost: Cost,
         *,
-        tuned: Tuning | None,
-        fit_s: float,
+        fitted: Fitted | None,
+        validation: ValidationPart | None,
         budget: int,
         draws: DrawsPart | None,
         similarity: SimilarityPart | None,
@@ -97,8 +98,8 @@ class Recorder:
             stored: Split -> the vectors that were read.
             checkpoint: Folder of the encoder's weights, if it is trained.
             cost: What scoring took.
-            tuned: The tuning of a learned recommender.
-            fit_s: Seconds of that recommender's fit.
+            fitted: A learned recommender.
+            validation: What selected its fit.
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
             similarity: The second encoder, if there is one.
@@ -115,13 +116,14 @@ class Recorder:
                 "score_wall_s": cost.wall_s - spent.wall_s,
                 "score_cpu_s": cost.cpu_s - spent.cpu_s,
             }
-        if tuned:
+        if fitted:
+            tuned = fitted.tuning
             trials = tuple(
                 TrialPart(params=each.params, valid_recall=each.valid_recall, failure=each.failure)
                 for each in tuned.trials
             )
-            recommender |= {"params": tuned.params, "budget": budget, "trials": trials}
-            costs |= {"fit_wall_s": fit_s, "trial_wall_s": tuple(each.seconds for each in tuned.trials)}
+            recommender |= {"params": tuned.params, "budget": budget, "trials": trials, "valid": validation}
+            costs |= {"fit_wall_s": fitted.seconds, "trial_wall_s": tuple(each.seconds for each in tuned.trials)}
         return self._record(
             cell,
             status="ok",

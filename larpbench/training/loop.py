@@ -142,19 +142,20 @@ def run_epochs(
             close()
 
 
-def warn_of_collapse(name: str, selection: Selection) -> None:
+def warn_of_collapse(name: str, selection: Selection, next_step: str) -> None:
     """Print what has happened and what to do, if the vectors have collapsed.
 
     Args:
         name: Of what was trained.
         selection: Of its training.
+        next_step: What to do.
     """
     if selection.ended == "collapse":
         kept = f"epoch {selection.best_epoch}" if selection.best_epoch else "the start"
         progress.say(
             f"warning: the vectors of {name} have collapsed: their spread fell from {selection.spreads[0]:.3f} to "
-            f"{selection.spreads[-1]:.3f} in {selection.epochs} epochs. The training ends here; {kept} is kept. "
-            "Train with a lower learning rate, or without a queue (queue 0) if it has one"
+            f"{selection.spreads[-1]:.3f} in {selection.epochs} epochs. The training ends here, and {kept} is kept; "
+            f"{next_step}"
         )
 
 
@@ -187,7 +188,7 @@ def fit_in_memory(
         epochs: Maximum number of epochs.
         patience: Epochs without a better score before training ends; None: no early stopping and no selection, the
             last epoch counts.
-        next_step: Advice where the loss is not finite.
+        next_step: Advice where the loss is not finite, or the vectors collapse.
 
     Returns:
         The scores of the epochs, and the best of them.
@@ -227,7 +228,7 @@ def fit_in_memory(
     if kept is not None:
         model.load_state_dict(kept)
     model.eval()
-    warn_of_collapse(name, selection)
+    warn_of_collapse(name, selection, next_step)
     return selection
 
 

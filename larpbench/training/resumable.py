@@ -84,7 +84,11 @@ def fit(
             error.where = f"the best weights so far are kept in {best} (encoder checkpoint:{best})"
         raise
     done = trainer.progress
-    warn_of_collapse(title, done)
+    warn_of_collapse(
+        title.removeprefix("train "),
+        done,
+        "train with a lower learning rate, or without a queue (queue 0) if it has one",
+    )
     facts = {
         "updates": done.update,
         "updates_in_all": done.update,

@@ -65,6 +65,15 @@ def test_report(results, tmp_path):
     assert_same(*killed(tmp_path / "k", "report", results[0], "--output", "{place}/report"))
 
 
+def test_train_factors(cli, tables, tmp_path):
+    """At any change of a file: between vectors and weights, and in the middle of either."""
+    assert cli(*csv(tables, tmp_path / "data")).code == 0
+    train = ("train", "factors", "--dataset", tmp_path / "data", "--views", f"tfidf,precomputed:{tables.vectors}")
+    whole, places = killed(tmp_path / "k", *train, kills=3)
+    assert_same(whole, places)
+    assert len(list(whole.glob("home/checkpoints/factors/*/model.safetensors"))) == 1
+
+
 @pytest.mark.parametrize("prefix", [storage.TEMPORARY_PREFIX, storage.LOCK_PREFIX])
 @pytest.mark.parametrize("name", ["data", "data-2", "0a1b2c3d", "x" * 200, "ünï [1]"])
 def test_what_a_killed_process_has_left_goes_on_the_next_start(tmp_path, prefix, name):

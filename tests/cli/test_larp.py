@@ -1,4 +1,8 @@
-"""LARP on the command line: trained, kept, planned, tested; and what cannot be trained says why."""
+"""LARP on the command line: trained, kept, planned, tested; and what cannot be trained says why.
+
+What holds of every size is shown with plain heads and with ``tiny``; the heads that keep their views have a file of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.results.record import CellRecord
 
+PLAIN = ("--size", "heads-plain")
 STAGE_LINES = re.compile(
     r"(?P<name>\S+): (?P<updates>\d+) updates, best after epoch (?P<best>\d+)(?: \(the start\))? of "
     r"(?P<epochs>\d+)(?P<collapsed>, collapsed)?, validation recall@10 (?P<recall>[01]\.\d{4}), "
@@ -63,7 +68,7 @@ def stages(out):
 
 def train_wtc(cli, data, towers, *options):
     """Train the first stage and return its folder."""
-    trained = cli("train", "larp", "--dataset", data.folder, "--towers", towers, "--stages", "wtc", *options)
+    trained = cli("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers, "--stages", "wtc", *options)
     assert trained.code == 0, trained.err
     return stages(trained.out)[0]["folder"]
 
@@ -84,7 +89,7 @@ def vectors(name, data, seed=0):
 
 class TestTrain:
     def test_every_stage_is_printed_with_its_folder_and_trained_once(self, cli, data, towers):
-        command = ("train", "larp", "--dataset", data.folder, "--towers", towers)
+        command = ("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers)
         trained = cli(*command)
         assert trained.code == 0, trained.err
         found = stages(trained.out)
@@ -135,7 +140,9 @@ class TestTrain:
 
     def test_a_checkpoint_keeps_what_its_towers_have_learnt(self, cli, data, towers, tmp_path):
         other = build_split_tables(tmp_path / "two", seeds=dict.fromkeys(("train", "valid", "test"), 1))
-        folder = stages(cli("train", "larp", "--dataset", data.folder, "--towers", "random,tfidf").out)[-1]["folder"]
+        folder = stages(cli("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", "random,tfidf").out)[-1][
+            "folder"
+        ]
         run = cli(
             "run", "--dataset", other.folder, "--encoders", f"checkpoint:{folder}:text", "--output", tmp_path / "r"
         )
@@ -157,7 +164,7 @@ class TestTrain:
 
     def test_stages_at_equal_updates(self, cli, data, towers):
         whole_epochs = ("--updates", "15")  # of 3 updates with tracks, of 5 with pairs
-        command = ("train", "larp", "--dataset", data.folder, "--towers", towers, *whole_epochs)
+        command = ("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers, *whole_epochs)
         twice, both = (cli(*command, "--stages", chain) for chain in ("wtc,wtc", "wtc,ttc"))
         assert (twice.code, both.code) == (0, 0), twice.err + both.err
         assert [each["name"] for each in stages(twice.out)] == ["larp-wtc", "larp-chain-wtc-wtc"]
@@ -196,7 +203,7 @@ class TestRun:
         assert sorted(found) == [("larp-ttc:tiny@heard", 0), ("larp-ttc:tiny@heard", 1)]
         for record in found.values():
             training = record["training"]
-            assert (training["method"], training["trained_on"]) == ("larp 1", "heard")
+            assert (training["method"], training["trained_on"]) == ("larp 3", "heard")
             assert training["trained_on_fingerprint"] == record["dataset"]["fingerprint"] == heard.manifest.fingerprint
             assert (home / "checkpoints" / "larp-ttc" / training["checkpoint"] / "model.safetensors").is_file()
             settings, facts = training["settings"], training["facts"]
@@ -284,7 +291,10 @@ class TestWhatCannotBeTrained:
             assert refused.code == 3
             assert f"cannot run: {name}: encoder" in refused.err
             assert "needs audio, and the data set 'one' has none" in refused.err
-            assert "next: build the data set with audio (larpbench dataset build folder" in refused.err
+            mend = (
+                "build the data set with audio (larpbench dataset build folder" if ":" in name else "name other views"
+            )
+            assert f"next: {mend}" in refused.err
             assert "Traceback" not in refused.err
             assert not (tmp_path / "r").exists()
         everything = cli("plan", "--dataset", data.folder, "--encoders", f"all,{name}")
@@ -300,7 +310,7 @@ class TestWhatCannotBeTrained:
     @pytest.mark.parametrize("split", ["train", "valid"])
     def test_a_data_set_without_playlists_to_learn_from(self, cli, tmp_path, split, home, towers):
         data = build_split_tables(tmp_path / "one", without=(split,))
-        refused = cli("train", "larp", "--dataset", data.folder, "--towers", towers)
+        refused = cli("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers)
         assert refused.code == 2
         assert f"learns from playlists, and the {split} split of 'one' has none" in refused.err
         assert list(home.iterdir()) == []
@@ -329,7 +339,7 @@ class TestWhatCannotBeTrained:
         build = ("dataset", "build", "csv", "--tracks", tables / "tracks.csv")
         built = cli(*build, "--playlists", tmp_path / "alone.csv", "--output", tmp_path / "alone")
         assert built.code == 0, built.err
-        command = ("train", "larp", "--dataset", tmp_path / "alone", "--towers", towers)
+        command = ("train", "larp", "--dataset", tmp_path / "alone", *PLAIN, "--towers", towers)
         assert cli(*command, "--stages", "wtc").code == 0
         for stage in ("ttc", "tpc"):
             refused = cli(*command, "--stages", f"wtc,{stage}")
@@ -339,7 +349,7 @@ class TestWhatCannotBeTrained:
 
     def test_validation_playlists_of_one_track(self, cli, tmp_path, towers):
         data = build_split_tables(tmp_path / "one", lengths=(1, 1))
-        refused = cli("train", "larp", "--dataset", data.folder, "--towers", towers)
+        refused = cli("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers)
         assert refused.code == 1
         assert "no playlist of the valid split has both a seed and a held-out track" in refused.err
 
@@ -349,8 +359,9 @@ class TestWhatCannotBeTrained:
             (["--stages", "bogus"], "unknown stages: 'bogus'"),
             (["--stages", "wtc,bogus"], "allowed: wtc, ttc, tpc"),
             (["--stages", ""], "'' names nothing"),
-            (["--towers", "one"], "1 towers: 'one'"),
-            (["--towers", "a,b,c"], "allowed: an audio and a text encoder"),
+            (["--towers", "tfidf", *PLAIN], "1 towers under plain heads: tfidf"),
+            (["--towers", "a,b,c"], "allowed: one view, or an audio and a text view"),
+            (["--towers", "tfidf,random", "--size", "tiny"], "--towers changes nothing of --size tiny"),
             (["--towers", "nobody,tfidf"], "unknown encoder 'nobody'"),
             (["--towers", "tfidf@demo,tfidf"], "nothing follows an @"),
             (["--size", "huge"], "--size"),
@@ -373,7 +384,7 @@ class TestWhatCannotBeTrained:
         ids = np.append(data.split("train").track_ids, data.split("test").track_ids)
         np.savez(tmp_path / "few.npz", ids=ids, embeddings=np.ones((len(ids), 3), dtype=np.float32))
         refused = cli(
-            "train", "larp", "--dataset", data.folder, "--towers", f"precomputed:{tmp_path / 'few.npz'},tfidf"
+            "train", "larp", "--dataset", data.folder, *PLAIN, "--towers", f"precomputed:{tmp_path / 'few.npz'},tfidf"
         )
         assert refused.code == 2
         assert "24 of 24 tracks have no vector: 'valid-0-000'" in refused.err
@@ -381,7 +392,7 @@ class TestWhatCannotBeTrained:
 
     @pytest.mark.parametrize("size", [2_000, 100_000])  # not even vectors; not the weights
     def test_a_full_disk(self, cli, data, towers, home, size):
-        command = ("train", "larp", "--dataset", data.folder, "--towers", towers, "--stages", "wtc")
+        command = ("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers, "--stages", "wtc")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
@@ -439,7 +450,7 @@ class TestWhatCannotBeTrained:
 def test_the_data_set_is_known_by_its_name_too(cli, home, towers, tmp_path):
     data = build_split_tables(home / "datasets" / "there")
     split_tables(tmp_path / "one-tables")
-    trained = cli("train", "larp", "--dataset", "there", "--towers", towers, "--stages", "wtc")
+    trained = cli("train", "larp", "--dataset", "there", *PLAIN, "--towers", towers, "--stages", "wtc")
     assert trained.code == 0, trained.err
     card = json.loads((Path(stages(trained.out)[0]["folder"]) / "card.json").read_text())
     assert load_dataset(card["trained_on_folder"]).manifest.fingerprint == data.manifest.fingerprint

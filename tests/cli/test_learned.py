@@ -71,7 +71,12 @@ def test_all_recommenders_run_and_the_record_tells_how_they_were_tuned(cli, worl
         assert part["budget"] == len(part["trials"]) == len(costs["trial_wall_s"]) == 2
         best = max(part["trials"], key=lambda trial: trial["valid_recall"])
         assert part["params"] == best["params"]
-        assert part == found[name, 0]["recommender"]  # seed 0 tunes for all
+        valid, steps = part.pop("valid"), name != "ridge"
+        assert part == {k: v for k, v in found[name, 0]["recommender"].items() if k != "valid"}  # seed 0 tunes for all
+        assert 0 < valid["chance"] < valid["frozen"] < 1
+        assert valid["best"] >= (valid["start"] if steps else 0)
+        assert seed or valid["best"] == best["valid_recall"]
+        assert [valid[each] is not None for each in ("start", "best_epoch", "ended")] == [steps] * 3
         assert costs["fit_wall_s"] > 0
         recall = {metric["name"]: metric for metric in record["metrics"]}["recall@10"]
         assert recall["value"] > 1.2 * recall["chance"], (name, seed)  # of a tiny world

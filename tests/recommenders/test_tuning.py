@@ -173,14 +173,16 @@ def test_a_learner_tunes_once_and_fits_every_seed(world):
     assert not learner.knows("e x mixer")
     learner.tune("e x mixer", Mixer(), *data)
     assert len(Mixer.seen) == 3
-    first, tuned, _ = learner.fitted("e x mixer", Mixer(), 0, *data)
+    first = learner.fitted("e x mixer", Mixer(), 0, *data)
     assert len(Mixer.seen) == 3  # seed 0 was fitted by its trial
-    other, again, seconds = learner.fitted("e x mixer", Mixer(), 2, *data)
+    other = learner.fitted("e x mixer", Mixer(), 2, *data)
     assert len(Mixer.seen) == 4
-    assert other.seed == 2
-    assert first.params == other.params == tuned.params
-    assert tuned.trials == again.trials
-    assert seconds > 0
+    assert other.recommender.seed == 2
+    assert first.recommender.params == other.recommender.params == first.tuning.params
+    assert first.tuning.trials == other.tuning.trials
+    assert other.seconds > 0
+    for fit in (first, other):
+        assert fit.valid_recall == world.valid.recall(fit.recommender)
 
 
 @pytest.mark.parametrize("name", ["ridge", "clcrec"])
@@ -197,7 +199,7 @@ def test_seeds_fitted_ahead_are_the_same_as_one_after_another(name, monkeypatch)
             learner.fit_ahead("e", kind, {1: data, 2: data})
             assert learner.is_fitted("e", 1)
             assert learner.is_fitted("e", 2)
-        found = [learner.fitted("e", kind, seed, *data)[0] for seed in (0, 1, 2)]
+        found = [learner.fitted("e", kind, seed, *data).recommender for seed in (0, 1, 2)]
         assert [each.seed for each in found] == [0, 1, 2]
         assert not learner.is_fitted("e", 2)  # it is given away once
         outcomes.append([each.item_vectors(world.test_embeddings).tobytes() for each in found])

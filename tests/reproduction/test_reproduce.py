@@ -172,7 +172,8 @@ def test_the_curves_are_those_of_valid_and_the_playlist_is_nobodys_choice(cli, h
             if c["encoder"] == name and int(c["seed"]) == record["cell"]["seed"]
         ]
         assert curve == [(e["epoch"], e["recall@10"]) for e in record["training"]["facts"]["history"]]
-        assert max(value for _, value in curve) == record["training"]["facts"]["best"]
+        chosen = record["training"]["facts"]["best_epoch"]  # 0: the start stayed, whatever the curve at weight 1
+        assert not chosen or dict(curve)[chosen] == max(value for _, value in curve)
     points = lines(tmp_path / "made" / "figure3.csv")
     test = heard.split("test")
     for name in {point["encoder"] for point in points}:

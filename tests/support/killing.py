@@ -11,6 +11,8 @@ from support import forked
 
 SPEED = "speed.json"  # an estimate, which only a call that encodes to the end can make
 
+OF_THE_CALL = ("costs", "created", "wall_s", "cpu_s")
+
 
 def killed(folder, *command, kills=4, seed=0):
     """Kill a command at some of its changes of files, and run it again each time.
@@ -48,7 +50,7 @@ def content(place):
 def stable(path):
     if path.suffix == ".json":
         found = json.loads(path.read_text())
-        return {k: v for k, v in found.items() if k not in ("costs", "created")} if isinstance(found, dict) else found
+        return {k: v for k, v in found.items() if k not in OF_THE_CALL} if isinstance(found, dict) else found
     if path.suffix == ".safetensors":  # its metadata tell of time
         import safetensors.numpy
 

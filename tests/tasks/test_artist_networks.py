@@ -185,7 +185,9 @@ def test_the_best_epoch_counts_or_the_last():
     assert [epoch["epoch"] for epoch in facts["history"]] == list(range(facts["epochs"] + 1))
     assert facts["selected_epoch"] == int(np.argmax(ndcg))
     assert facts["epochs"] in (12, int(np.argmax(ndcg[1:])) + 1 + 3)
-    assert facts["valid"] == {"start": ndcg[0], "best": max(ndcg)}
+    assert list(facts["valid"]) == ["chance", "frozen", "start", "best"]
+    assert (facts["valid"]["start"], facts["valid"]["best"]) == (ndcg[0], max(ndcg))
+    assert facts["ended"] == ("epochs" if facts["epochs"] == 12 else "patience")
     last = trained_on(graph, features, replace(selecting, patience=None, plateau_patience=1), layers=0).facts
     assert (last["selected_epoch"], last["epochs"]) == (12, 12)
 

@@ -124,7 +124,7 @@ def baseline_spec(
     clap = isinstance(shape, ClapSettings)
     mel = shape.audio.mel if isinstance(shape, ClapSettings) else shape.mel
     training = Training(
-        method=f"{name} 1",
+        method=f"{name} 2",
         settings=made.model_dump(mode="json"),
         inputs=(log_mel_spec(mel),),
         reads_captions=clap,

@@ -1,4 +1,4 @@
-"""Factors as an encoder: [views side by side, centred, of length 1; w times their prediction of the factors]."""
+"""Factors as an encoder: [centred views side by side, of length 1; w times their prediction, of length 1]."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from larpbench.errors import DataError, MissingPartError
 from larpbench.evaluation.selection import first_within_one_error
 from larpbench.training.settings import SETTINGS, read_from
 from larpbench.training.tensors import WEIGHTS, read_tensors, write_tensors
+from larpbench.vectors import unit_rows
 
 _MAP = "map"
 
@@ -57,7 +58,7 @@ class FactorsEncoder:
             penalty = first_within_one_error([context.score.per_playlist(frozen @ each) for each in maps])
             advance(1)
             self._map = maps[penalty.index]
-            predicted = frozen @ self._map
+            predicted = self._predicted(frozen)
             weight = first_within_one_error(
                 [context.score.per_playlist(beside(frozen, predicted, each)) for each in recipe.weights]
             )
@@ -115,7 +116,11 @@ class FactorsEncoder:
         """Return (n, dim) float32, see `beside`."""
         weight = self._required.weight
         frozen = frozen_vectors(batch.inputs)
-        return beside(frozen, frozen @ self._map, weight) if weight else frozen
+        return beside(frozen, self._predicted(frozen), weight) if weight else frozen
+
+    def _predicted(self, frozen: np.ndarray) -> np.ndarray:
+        """Return the prediction of the factors in rows of length 1: how long a ridge makes them depends on its l2."""
+        return unit_rows(frozen @ self._map)
 
     @property
     def _required(self) -> FactorsSettings:

@@ -24,6 +24,7 @@ from larpbench.training.settings import SETTINGS, read_from
 
 NAME = "factors"
 NAMES = ("factors",)
+_METHOD = f"{NAME} 2"
 _LICENCE = "Apache-2.0, that of the data set and the views"
 
 
@@ -42,11 +43,11 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
     recipe = FactorsRecipe(views=names)
     card = EncoderCard(
         name=NAME,
-        version=1,
+        version=2,
         summary="frozen views beside what they predict",
         modalities=modalities_of(inputs),
         dim=None,
-        pooling="views side by side, centred, of length 1; then their weighted prediction",
+        pooling="views side by side, centred, of length 1; then their weighted prediction, of length 1",
         weights=f"trained: ridge over frozen {' and '.join(names)}",
         licence=_LICENCE,
         training_data="the train playlists of the data set after the @",
@@ -56,10 +57,11 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
     )
     default = names == DEFAULT_VIEWS
     training = Training(
-        method=f"{NAME} 1",
+        method=_METHOD,
         settings=recipe.model_dump(mode="json"),
         inputs=inputs,
         seconds=10.0,
+        one_thread=True,
         read_folder=read_folder,
         sides=False,
     )
@@ -99,9 +101,17 @@ def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetRefer
     """Return card and inputs of a model in a folder.
 
     Raises:
-        DataError: If its settings are missing or damaged, or its card does not say what it was trained on.
+        DataError: If its settings are missing or damaged, it is of an earlier version, or its card does not say what it
+            was trained on.
     """
     settings = read_from(folder / SETTINGS, FactorsSettings)
+    if facts.get("method") != _METHOD:
+        raise DataError(
+            f"this checkpoint is of {facts.get('method')!r}, and its predictions are no longer read as they were",
+            where=str(folder),
+            allowed=f"a checkpoint of {_METHOD!r}",
+            next_step=f"larpbench train {NAME}",
+        )
     if trained_on is None:
         raise DataError(
             "the card of this checkpoint does not say what its views are centred on",

@@ -88,7 +88,7 @@ def larp_spec(
     return replace(
         spec,
         takes=takes("tpc" in stages),
-        argument=Variant(size, neighbours, shown).text,
+        argument=Variant(size, neighbours if "tpc" in stages else None, shown).text,
         joins_views=adds_views,
         binder=bind_larp,
     )
@@ -107,13 +107,15 @@ def _over_views(
         raise UsageError(f"there is no tower to give initial weights to: {name} stands on frozen {' and '.join(views)}")
     inputs = heads.head_views(name, views)
     made = made.model_copy(update={"views": view_names(inputs)})
-    below = f"heads beside frozen {' and '.join(made.views)}"
+    below = f"frozen {' and '.join(made.views)}"
+    if before is None:  # its heads are random, and of weight 0
+        common["summary"] = "LARP before training (the frozen views)"
     card = EncoderCard(
         **common,
         modalities=modalities_of(inputs),
         dim=None,
         pooling=heads.POOLING,
-        weights=f"trained: {below}" if before else f"{RANDOM_WEIGHTS}: {below}, of weight 0",
+        weights=f"trained: heads beside {below}" if before else f"none: {below} alone",
         stochastic=before is not None or any(each.card.stochastic for each in inputs),
         control=all(each.card.control for each in inputs),
     )
@@ -123,6 +125,7 @@ def _over_views(
         start=before,
         inputs=inputs,
         seconds=_SECONDS["heads"] if before else 1.0,
+        one_thread=True,
         sides=len(inputs) == len(VIEWS),
         read_folder=heads.read_heads,
     )
@@ -165,6 +168,7 @@ def _over_towers(
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(two_towers.initial_digest, made),
         seconds=_SECONDS[size] if before else 1.0,
+        one_thread=bool(inputs),
         read_folder=two_towers.read_larp,
     )
     return EncoderSpec(card, factory=two_towers.build_larp, inputs=inputs, training=training)

@@ -16,7 +16,7 @@ from larpbench.errors import UsageError
 from larpbench.fingerprint import digest
 from larpbench.training.settings import SETTINGS, read_from
 
-METHOD = "larp 1"
+METHOD = "larp 3"  # 1: the start of a training was no candidate; 2: heads beside frozen views
 POOLING = "mean of audio and text vector, each of length 1"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from larpbench import storage
@@ -16,7 +16,7 @@ from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder, Valid
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.errors import EmbeddingError, LarpbenchError
-from larpbench.runtime import measured, torch_device
+from larpbench.runtime import measured, one_thread, torch_device
 
 ScoreOn = Callable[[Split], ValidationScore]
 """Given the valid split, what scores vectors of its tracks."""
@@ -88,7 +88,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
             score=score_on(source.split("valid")),
             card=card,
         )
-        with measured() as cost:
+        with one_thread() if training.one_thread else nullcontext(), measured() as cost:
             summary = encoder.fit(source.split("train"), source.split("valid"), context)
         card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
         if isinstance(found := summary.get("valid", {}), Mapping):

@@ -16,6 +16,7 @@ from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec, find_hits, ideal_gain, list_quality
 from larpbench.tasks.artist_similarity.queries import ArtistQueries
 from larpbench.tasks.base import Fit, TaskResult
+from larpbench.vectors import unit_rows
 
 CUTOFFS = (10, 50, 200)
 LIST_LENGTH = 200
@@ -62,6 +63,19 @@ def selection_ndcg(queries: ArtistQueries, vectors: np.ndarray) -> float:
     lists, _, _ = ranked(queries, vectors)
     hits = find_hits(lists, queries.hidden, len(queries.rows))
     return float(list_quality(hits, queries.hidden.lengths, CUTOFFS)[SELECTED_BY].mean())
+
+
+def compared_with(queries: ArtistQueries, features: np.ndarray) -> dict[str, float]:
+    """Return the mean NDCG@200 on valid that a training is to be compared with: of chance, and of the bare features.
+
+    Args:
+        queries: Of the valid split.
+        features: (n, dim) float32 of the artists of all splits up to it.
+    """
+    n_candidates = np.full(len(queries.places), len(queries.rows) - 1)
+    expected = bounds.chance(n_candidates, queries.hidden.lengths, CUTOFFS)[SELECTED_BY]
+    frozen = selection_ndcg(queries, unit_rows(features[queries.rows], double=False))
+    return {"chance": float(expected.mean()), "frozen": frozen}
 
 
 def score(queries: ArtistQueries, vectors: np.ndarray, fit: Fit | None = None) -> TaskResult:

@@ -14,7 +14,7 @@ from larpbench.errors import TrainingError
 from larpbench.runtime import torch_device
 from larpbench.tasks.artist_similarity.models import ArtistNet
 from larpbench.tasks.artist_similarity.queries import ArtistQueries
-from larpbench.tasks.artist_similarity.scores import selection_ndcg
+from larpbench.tasks.artist_similarity.scores import compared_with, selection_ndcg
 from larpbench.tasks.artist_similarity.settings import LayerKind, TrainingSettings
 from larpbench.tasks.artist_similarity.triplets import TripletSampler, triplet_loss
 from larpbench.training.loop import TrainedModel, Validation, count_parameters, fit_in_memory, spread_of
@@ -114,7 +114,11 @@ def train(
         "selected_epoch": selection.best_epoch if selects else selection.epochs,
         "selected_by": "valid ndcg@200" if selects else "nothing: the last epoch counts",
         "ended": selection.ended,
-        "valid": {"start": selection.scores[0], "best": selection.best},
+        "valid": {
+            **compared_with(valid_graph.queries, valid_graph.features),
+            "start": selection.scores[0],
+            "best": selection.best if selects else selection.scores[-1],
+        },
         "parameters": count_parameters(net),
         "device": device,
         "triplets_per_update": 2 * sampler.edges_drawn(settings.triplets),

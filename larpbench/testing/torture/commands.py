@@ -71,6 +71,11 @@ COMMANDS = (
         ),
         (f"{HOME}/embeddings/*/*/shard-*.safetensors", f"{HOME}/checkpoints/*/[!.]*/card.json"),
     ),
+    Command(
+        "train factors",
+        ("train", "factors", "--dataset", f"{{inputs}}/{DATA}", "--views", "musicnn-mtt,tfidf"),
+        (f"{HOME}/embeddings/*/*/shard-*.safetensors", f"{HOME}/checkpoints/*/[!.]*/card.json"),
+    ),
     Command("report", ("report", f"{{inputs}}/{RESULTS[0]}", "--output", "{place}/report")),
     Command(
         "results merge",

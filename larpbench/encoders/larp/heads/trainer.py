@@ -81,18 +81,17 @@ class HeadsTrainer(Trainer[Heads]):
 
     def _between_tracks(self, batch: Batch, sides: Sequence[Tensor], views: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return WTC, and TTC where there are related tracks: one side of the anchors with the other of all tracks."""
-        frozen = None
-        if batch.related and self.settings.residual:
-            frozen = _similarity([view[batch.anchors] for view in views], views)
-        found: dict[str, list[Tensor]] = {"wtc": []}
-        for one, other in (sides, sides[::-1]):
-            similarity = one[batch.anchors] @ other.T
-            found["wtc"].append(multi_positive(self._logits(similarity), batch.own, None, batch.log_probability))
-            if batch.related:
-                logits = self._logits(similarity, frozen)
-                loss = multi_positive(logits, batch.related, batch.own, batch.log_probability)
-                found.setdefault("ttc", []).append(loss)
-        return {name: torch.stack(losses).mean() for name, losses in found.items()}
+        own, drawn = batch.own, batch.log_probability
+        similarities = [one[batch.anchors] @ other.T for one, other in (sides, sides[::-1])]
+        losses = [multi_positive(self._logits(each), own, None, drawn) for each in similarities]
+        terms = {"wtc": torch.stack(losses).mean()}
+        if batch.related:
+            frozen = None
+            if self.settings.residual:
+                frozen = _similarity([view[batch.anchors] for view in views], views)
+            losses = [multi_positive(self._logits(each, frozen), batch.related, own, drawn) for each in similarities]
+            terms["ttc"] = torch.stack(losses).mean()
+        return terms
 
     def _with_playlists(
         self, batch: Batch, playlists: PlaylistDraw, sides: Sequence[Tensor], views: Sequence[Tensor]
