@@ -35,18 +35,24 @@ def dataset_seconds(counts: Mapping[str, int]) -> float:
 
 def lies_in_file(spec: EncoderSpec) -> bool:
     """Return whether an encoder's vectors are looked up in a file or folder."""
-    return spec.in_place and spec.argument is not None
+    return _place(spec) is not None
 
 
 def dim_of(spec: EncoderSpec) -> int:
     """Return the length of an encoder's vectors, a usual one where its card does not say it."""
-    return size_and_dim(spec.argument)[1] if spec.in_place and spec.argument else spec.card.dim or USUAL_DIM
+    place = _place(spec)
+    return size_and_dim(place)[1] if place else spec.card.dim or USUAL_DIM
 
 
 def file_seconds(spec: EncoderSpec, tracks: int) -> float:
     """Return what looking up the vectors of so many tracks takes, in a file or folder that is read whole."""
-    size, dim = size_and_dim(spec.argument or "")
+    size, dim = size_and_dim(_place(spec) or "")
     return size * _PER_BYTE_OF_FILE + dim * tracks * _PER_NUMBER_TAKEN
+
+
+def _place(spec: EncoderSpec) -> str | None:
+    """Return the file or folder in which an encoder's vectors lie, None if they are computed."""
+    return (spec.place or spec.argument or None) if spec.in_place else None
 
 
 def cell_seconds(queries: int, items: int, dim: int, draws: int) -> float:

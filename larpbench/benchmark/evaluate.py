@@ -45,6 +45,7 @@ def evaluate(
     modality: View | None = None,
     sample_rate: int | None = None,
     cache_key: str | None = None,
+    allow_leaky: bool = False,
     report: Callable[[str], None] = logger.info,
 ) -> Results:
     """Test encoders on a data set and return the tables.
@@ -76,6 +77,7 @@ def evaluate(
         sample_rate: Sample rate in Hz of the audio that they get.
         cache_key: Text that stands for the vectors of objects: they are stored under it and used again. Without it an
             object is encoded anew, and its key is the digest of its vectors.
+        allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
         report: Receives one line for each cell.
 
     Returns:
@@ -108,6 +110,7 @@ def evaluate(
         modality=modality,
         sample_rate=sample_rate,
         cache_key=cache_key,
+        allow_leaky=allow_leaky,
     )
     if not planned.cells:
         raise _refusal(planned)

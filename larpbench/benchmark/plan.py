@@ -28,6 +28,7 @@ from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import View
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
+from larpbench.encoders.provided import refuse_leaks
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -133,7 +134,8 @@ class Plan:
     @property
     def queries(self) -> int:
         """The largest number of queries (playlists, or artists)."""
-        stated = self.dataset.manifest.counts[f"test.{self.task.query}s"]
+        counts = self.dataset.manifest.counts
+        stated = counts.get(f"test.{self.task.query}s", counts.get("test.playlists", 0))
         return min(stated, self.task.limit or stated)
 
     def estimated_seconds(self) -> float:
@@ -185,6 +187,7 @@ def plan(
     limit: int | None = None,
     similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
+    allow_leaky: bool = False,
     condition: Condition = "missing",
     store: EmbeddingStore | None = None,
     modality: View | None = None,
@@ -212,6 +215,7 @@ def plan(
             tables of their own. None: all.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
+        allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
         condition: Which cells to run: those without a record (or with a failed one), also those whose record was
             written by other versions, or all.
         store: Where embeddings are kept; default under the home folder.
@@ -242,6 +246,8 @@ def plan(
     named_encoders = chosen_encoders(chosen, requested, load)
     tested = load()
     specs, unavailable = ready_encoders(named_encoders, tested)
+    if not allow_leaky:
+        refuse_leaks(specs.values(), tested)
     paired_with, broken = ready_recommenders(scorers, tested)
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
@@ -318,7 +324,7 @@ class _Planner:
             self.dataset, list(dict.fromkeys(split for each in paired for split in splits_read(self.task, each)))
         )
         spec = self._encoded(spec, paired, seeds)
-        for seed in range(seeds):
+        for seed in range(max(seeds, spec.least_seeds)):
             for each in paired:
                 if seed == 0 or spec.card.stochastic or each.stochastic:
                     yield self._cell(spec, each.seeded(seed), seed)

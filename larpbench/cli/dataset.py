@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from larpbench.cli import dataset_facts, dataset_graphs, dataset_published, options, split_options
+from larpbench.cli import dataset_collections, dataset_facts, dataset_graphs, dataset_published, options, split_options
 from larpbench.cli.build_summary import print_built
 
 app = typer.Typer(help="Build, verify and describe data sets.", no_args_is_help=True)
@@ -17,6 +17,11 @@ app.command(epilog=dataset_facts.CHECK_EPILOG)(dataset_facts.check)
 app.command(epilog=dataset_facts.STATS_EPILOG)(dataset_facts.stats)
 build.command("mpd", epilog=dataset_published.MPD_EPILOG)(dataset_published.build_mpd)
 build.command("lfm", epilog=dataset_published.LFM_EPILOG)(dataset_published.build_lfm)
+build.command("onion", epilog=dataset_collections.ONION_EPILOG)(dataset_collections.build_onion)
+build.command("yambda", epilog=dataset_collections.YAMBDA_EPILOG)(dataset_collections.build_yambda)
+build.command("talkplay", epilog=dataset_collections.TALKPLAY_EPILOG)(dataset_collections.build_talkplay)
+build.command("melon", epilog=dataset_collections.MELON_EPILOG)(dataset_collections.build_melon)
+build.command("aotm", epilog=dataset_collections.AOTM_EPILOG)(dataset_collections.build_aotm)
 build.command("olga", epilog=dataset_graphs.OLGA_EPILOG)(dataset_graphs.build_olga)
 build.command("disco-olga", epilog=dataset_graphs.DISCO_EPILOG)(dataset_graphs.build_disco_olga)
 build.command("artist-graph", epilog=dataset_graphs.GRAPH_EPILOG)(dataset_graphs.build_artist_graph)
@@ -53,7 +58,12 @@ larpbench dataset build csv --tracks t.csv --playlists p.csv --test-playlists 10
 
 larpbench dataset build csv --playlists entries.tsv --columns 'track_id=uri,title="Song name"' --output my-data
 
-larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data""",
+larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data
+
+larpbench dataset build csv --tracks t.csv --playlists listens.csv --task cold-tracks --cold-fraction 0.2 --output cold
+
+larpbench dataset build csv --tracks t.csv --playlists listens.csv --task cold-tracks \
+--split-by first_time:2025-01-01,2025-03-01 --output cold-by-time""",
 )
 def build_csv(
     context: typer.Context,
@@ -92,6 +102,8 @@ def build_csv(
     artist_disjoint: split_options.ArtistDisjoint = False,
     train_fraction: split_options.TrainFraction = None,
     min_length: split_options.MinLength = None,
+    task: split_options.Task = None,
+    cold_fraction: split_options.ColdFraction = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
     clip_seconds: _ClipSeconds = 10.0,
@@ -100,9 +112,10 @@ def build_csv(
     """Build a data set from tables of tracks and playlists.
 
     Columns split (train, valid, test) and role (seed, heldout) are used as they are. Without them the builder makes the
-    cold-start split. With --audio, tracks without usable audio are dropped; the build reports how many, by reason.
-    Common column names of other programs (Track URI, track_name, pid, ..), separators and encodings are recognised and
-    printed.
+    cold-start split. If a playlist stands in two given splits and no track does, or with --task cold-tracks, playlists
+    are known listeners: only tracks are split, and columns count and first_time are kept. With --audio, tracks without
+    usable audio are dropped; the build reports how many, by reason. Common column names of other programs (Track URI,
+    track_name, pid, ..), separators and encodings are recognised and printed.
     """
     from larpbench.audio.policy import AudioPolicy
     from larpbench.datasets.assemble import BuildOptions
@@ -130,6 +143,8 @@ def build_csv(
         valid_playlists=valid_playlists,
         test_playlists=test_playlists,
         artist_disjoint=artist_disjoint,
+        task=task,
+        cold_fraction=cold_fraction,
     )
     built = build_from_tables(
         tracks,

@@ -66,7 +66,7 @@ def encode(
                 "dtype": str(stored.vectors.dtype),
                 "key": stored.key,
                 "folder": folder and str(folder),
-                "file": spec.argument if spec.in_place else None,
+                "file": (spec.place or spec.argument) if spec.in_place else None,
                 "wall_s": stored.cost.wall_s,
                 "cpu_s": stored.cost.cpu_s,
                 "tracks_per_second": count / stored.cost.wall_s if stored.cost.wall_s else None,
@@ -74,6 +74,8 @@ def encode(
             }
         )
     elif folder is None:
-        typer.echo(f"{count} vectors of {dim} numbers: {spec.argument}, which holds them; nothing is stored")
+        typer.echo(
+            f"{count} vectors of {dim} numbers: {spec.place or spec.argument}, which holds them; nothing is stored"
+        )
     else:
         typer.echo(f"{count} vectors of {dim} numbers: {folder}")

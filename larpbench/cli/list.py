@@ -12,7 +12,7 @@ import typer
 from larpbench.cli import options
 from larpbench.cli.describe import Kind as Described
 from larpbench.cli.describe import speed_text
-from larpbench.errors import LarpbenchError
+from larpbench.errors import LarpbenchError, UsageError
 
 if TYPE_CHECKING:
     from larpbench.datasets.catalogue import DatasetSource
@@ -27,7 +27,9 @@ larpbench list encoders
 
 larpbench list recommenders 'itemknn*'
 
-larpbench list encoders --json"""
+larpbench list encoders --json
+
+larpbench list encoders --dataset my-data"""
 
 Kind = Literal["encoders", "recommenders", "datasets", "tasks"]
 _WIDTH = 100  # of a line of text
@@ -36,6 +38,9 @@ _WIDTH = 100  # of a line of text
 def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as wildcards.")] = "*",
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="List the encoders of vectors that this data set brings.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """List encoders, recommenders, data sets and tasks.
@@ -43,12 +48,17 @@ def list_names(
     Prints one line for each, with its status on this machine; larpbench describe prints the rest. Plug-ins are not
     imported.
     """
-    rows = [row for row in _ROWS[kind]() if fnmatch.fnmatch(row["name"], pattern)]
+    if dataset is not None and kind != "encoders":
+        raise UsageError(f"--dataset does not apply to {kind}", allowed="larpbench list encoders --dataset DATASET")
+    listed = _ROWS[kind]() if dataset is None else _provided(dataset)
+    rows = [row for row in listed if fnmatch.fnmatch(row["name"], pattern)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     if not rows:
-        typer.echo(f"no {kind} match {pattern!r}", err=True)
+        no_vectors = dataset is not None and not listed
+        what = f"{dataset} brings no vectors" if no_vectors else f"no {kind} match {pattern!r}"
+        typer.echo(what, err=True)
         return
     if kind == "encoders":
         _print_encoders(rows)
@@ -98,6 +108,30 @@ def _encoders() -> list[dict[str, str]]:
     return [_encoder(ENCODERS.get(name)) for name in ENCODERS.names() if ENCODERS.origin(name).built_in] + _plugins(
         ENCODERS
     )
+
+
+def _provided(dataset: str) -> list[dict[str, str]]:
+    """Return the rows of the encoders of what a data set brings; their status is whether every track has a vector."""
+    from larpbench.datasets.catalogue import load_dataset
+    from larpbench.datasets.provided import vector_sets
+    from larpbench.datasets.schema import SPLITS
+    from larpbench.encoders.names import get_encoder
+
+    data = load_dataset(dataset)
+    rows = []
+    for found in vector_sets(data.folder).values():
+        status, reason, step = "ready", "", ""
+        spec = get_encoder(f"provided:{found.name}")
+        try:
+            spec = spec.tested_on(data)
+            spec.require_possible(data, [name for name in SPLITS if data.split(name).tracks.height])
+        except LarpbenchError as error:
+            status, reason, step = "unusable", error.what, error.next_step or ""
+        if found.card.leak:
+            status, reason, step = "leaky", found.card.leak, "--allow-leaky"
+        row = {**_encoder(spec), "name": f"provided:{found.name}", "status": status, "reason": reason, "next": step}
+        rows.append({**row, "file": str(found.path)})
+    return rows
 
 
 def _encoder(spec: EncoderSpec) -> dict[str, str]:

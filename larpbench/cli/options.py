@@ -38,8 +38,12 @@ Recommenders = Annotated[
 ]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or folder of a data set: larpbench list datasets.")]
 DatasetNames = Annotated[
-    str,
-    typer.Option("--dataset", help="Names or folders of data sets, separated by commas: larpbench list datasets."),
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Names or folders of data sets, separated by commas: larpbench list datasets. By default the embedded "
+        "one of the task.",
+    ),
 ]
 Seeds = Annotated[
     int,
@@ -88,6 +92,12 @@ SimilarityBy = Annotated[
         "--similarity-by",
         metavar="ENCODER",
         help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
+    ),
+]
+AllowLeaky = Annotated[
+    bool,
+    typer.Option(
+        "--allow-leaky", help="Also test provided:NAME whose vectors were made from listening: a yardstick, no encoder."
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]

@@ -69,14 +69,20 @@ DATASETS: Registry[DatasetSource] = Registry(
     "dataset",
     DatasetSource,
     {
+        "aotm": "larpbench.datasets.sources.aotm:AOTM",
         "demo": "larpbench.datasets.demo.build:DEMO",
         "demo-2": "larpbench.datasets.demo.build:DEMO_2",
+        "demo-listeners": "larpbench.datasets.demo_listeners.build:DEMO_LISTENERS",
         "demo-large": "larpbench.datasets.demo_large.build:DEMO_LARGE",
         "disco-olga": "larpbench.datasets.artists.olga:DISCO_OLGA",
         "lfm": "larpbench.datasets.sources.lfm.build:LFM",
+        "melon": "larpbench.datasets.sources.melon:MELON",
         "mpd": "larpbench.datasets.sources.mpd.build:MPD",
         "olga": "larpbench.datasets.artists.olga:OLGA",
+        "onion": "larpbench.datasets.sources.onion.build:ONION",
+        "talkplay": "larpbench.datasets.sources.talkplay:TALKPLAY",
         "toy-artists": "larpbench.datasets.artists.toy:TOY_ARTISTS",
+        "yambda": "larpbench.datasets.sources.yambda:YAMBDA",
     },
     group="larpbench.datasets",
     name_of=lambda source: source.name,
@@ -117,7 +123,7 @@ def list_datasets() -> list[str]:
     folder = datasets_folder()
     built = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
     registered = DATASETS.names()
-    invented = re.compile(r"(demo(-2|-large)?|toy-artists)-v\d+")
+    invented = re.compile(r"(demo(-2|-large|-listeners)?|toy-artists)-v\d+")
     return [*registered, *(name for name in built if name not in registered and not invented.fullmatch(name))]
 
 

@@ -14,6 +14,8 @@ from larpbench.audio.errors import UnusableAudio
 from larpbench.datasets.artists.check import graph_conditions
 from larpbench.datasets.columns import beside
 from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests, uncounted_playlists
+from larpbench.datasets.listeners.check import counted_listeners, listener_faults
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.raw_dataset import unprintable
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, TRACK_COLUMNS, Dataset, DatasetAudio
 from larpbench.datasets.splits.overlaps import split_overlaps
@@ -68,8 +70,10 @@ def _verified(what: str, holds: Callable[[], bool]) -> Finding:
 
 
 def check_rules(dataset: Dataset) -> list[Finding]:
-    """Verify what the protocol asks of playlists: rules 1 and 3, and references."""
+    """Verify what the protocols ask of playlists and listeners: rules 1 and 3, and references."""
     tracks, playlists = dataset.tracks, dataset.playlists
+    if dataset.manifest.kind == LISTENERS:
+        return [_none(what, count) for what, count in listener_faults(dataset).items()]
     findings = [
         _none("track ids more than once", tracks["track_id"].is_duplicated().sum()),
         _none("playlist entries more than once", playlists.select("playlist_id", "track_id").is_duplicated().sum()),
@@ -92,7 +96,7 @@ def check_rules(dataset: Dataset) -> list[Finding]:
 def _check_digests(dataset: Dataset) -> list[Finding]:
     """Compare the digests of the tables with those that the manifest states, and the fingerprint with both."""
     playlists = {column: dataset.playlists[column] for column in PLAYLIST_COLUMNS}
-    actual = table_digests(dataset.tracks, playlists, dataset.audio, dataset.graph)
+    actual = table_digests(dataset.tracks, playlists, dataset.audio, dataset.graph, dataset.listens)
     stated = dataset.manifest.digests
     findings = [
         Finding(
@@ -109,6 +113,8 @@ def _check_counted(dataset: Dataset) -> list[Finding]:
 
     A playlist of one track has no seed (rule 3), which is no fault; a split of nothing else is one.
     """
+    if dataset.manifest.kind == LISTENERS:
+        return [Finding(what, ok, detail) for what, ok, detail in counted_listeners(dataset)]
     without = uncounted_playlists(dataset.playlists)
     findings = []
     for name in SPLITS[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +19,7 @@ from larpbench.datasets.artists.graph import (
     ArtistGraph,
 )
 from larpbench.datasets.columns import with_kept
+from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS
 from larpbench.datasets.schema import (
     AUDIO_FILE_COLUMNS,
     PLAYLIST_COLUMNS,
@@ -32,13 +33,14 @@ from larpbench.datasets.schema import (
 from larpbench.errors import DataError, schema_fault
 from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
 from larpbench.storage import storage_errors
-from larpbench.table_files import TABLE_ERRORS, read_parquet
+from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet, scan_parquet
 
 MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
 PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
 _NAMES = ("title", "artist", "album")
+_ROWS_AT_A_TIME = 1 << 20
 
 
 def refuse_others(output: Path) -> None:
@@ -105,7 +107,8 @@ def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
     if as_built and not {TRACKS, PLAYLISTS} <= manifest.files.keys():
         _require_digests(folder, manifest, table_digests(tracks, playlists.to_dict(), audio))
     graph = _read_graph(folder) if manifest.kind == "artist-graph" else None
-    return Dataset(folder, manifest, tracks, playlists, audio, graph)
+    listens = _open_listens(folder, manifest) if manifest.kind == LISTENERS else None
+    return Dataset(folder, manifest, tracks, playlists, audio, graph, listens)
 
 
 def _require_as_built(folder: Path, manifest: Manifest) -> None:
@@ -187,6 +190,21 @@ def _read_graph(folder: Path) -> ArtistGraph:
     return ArtistGraph(artists, songs, edges, feature_files(folder))
 
 
+def _open_listens(folder: Path, manifest: Manifest) -> pl.LazyFrame | None:
+    """Return the table of listens, of which only the columns are read yet; None where there is none."""
+    if "listens" not in manifest.digests:
+        return None
+    path = folder / LISTENS
+    with storage_errors(path, "read"):
+        try:
+            found = parquet_schema(path)
+        except TABLE_ERRORS as error:
+            raise DataError(f"the file is damaged: {str(error).splitlines()[0]}", where=str(path)) from error
+    if dict(found) != {name: kind() for name, kind in LISTEN_COLUMNS.items()}:
+        raise DataError(f"the table has other columns: {', '.join(found)}", where=str(path))
+    return scan_parquet(path)
+
+
 def feature_files(folder: Path) -> dict[str, Path]:
     """Return name -> file of the ready-made artist features in a data set folder."""
     return {path.stem: path for path in sorted((folder / FEATURES).glob("*.npz"))}
@@ -194,9 +212,10 @@ def feature_files(folder: Path) -> dict[str, Path]:
 
 def table_digests(
     tracks: pl.DataFrame,
-    playlists: Mapping[str, Iterable[str]],
+    playlists: Mapping[str, Iterable[str | None]],
     audio: DatasetAudio | None,
     graph: ArtistGraph | None = None,
+    listens: pl.LazyFrame | None = None,
 ) -> dict[str, str]:
     """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
     digests = {
@@ -209,12 +228,23 @@ def table_digests(
         starts = tracks.select("track_id", "clip_start_s")
         clips = starts.join(audio.files, on="track_id", how="left", maintain_order="left")
         digests["tracks.audio"] = clips_digest(clips, audio.policy)
+    if listens is not None:
+        digests["listens"] = digest_columns(*(text_cells(listens, name) for name in LISTEN_COLUMNS))
     if graph is not None:
         digests["artists"] = digest_columns(*(graph.artists[name] for name in ARTIST_COLUMNS))
         digests["songs"] = digest_columns(*(graph.songs[name] for name in SONG_COLUMNS))
         digests["edges"] = digest_columns(*(graph.edges[name] for name in EDGE_COLUMNS))
         digests |= {f"{FEATURES}.{name}": digest_file(path) for name, path in graph.features.items()}
     return digests
+
+
+def text_cells(table: pl.LazyFrame, column: str) -> Iterator[str | None]:
+    """Yield a column of a stored table as text, a bounded number of rows at a time."""
+    stored = table.select(pl.col(column).cast(pl.String))
+    start = 0
+    while (part := stored.slice(start, _ROWS_AT_A_TIME).collect()).height:
+        yield from part[column]
+        start += part.height
 
 
 def fingerprint_of(digests: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import SPLITS, Manifest
 
 OTHER_SPLIT = "entries whose track belongs to another split"
@@ -77,6 +78,8 @@ def loss_lines(manifest: Manifest) -> list[str]:
 
 def build_warnings(manifest: Manifest) -> list[str]:
     """Return what a user should know of a data set before working with it, each with the option that mends it."""
+    if manifest.kind == LISTENERS:
+        return _listener_warnings(manifest)
     if manifest.kind != "playlists":
         return []
     found = []
@@ -98,6 +101,15 @@ def build_warnings(manifest: Manifest) -> list[str]:
         found.append(
             f"{count} {name} playlists lack a seed or a held-out track: no score counts them (protocol rule 8); {mends}"
         )
+    return found
+
+
+def _listener_warnings(manifest: Manifest) -> list[str]:
+    found = []
+    if not manifest.counts["valid.entries"]:
+        found.append("no track of valid is played by anybody: recommenders that learn cannot be tuned on it")
+    for name, count in manifest.uncounted.items():
+        found.append(f"{count} {name} listeners have no track of train: no score counts them (no profile)")
     return found
 
 

@@ -54,10 +54,11 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["tracks", "playlists", "date", "given", "paper"]
+    rule: Literal["tracks", "playlists", "date", "given", "paper", "cold-tracks"]
     """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test claims its tracks first
     (protocol rule 2, both); ``date``: tracks are split by a column, playlists are drawn; ``given``: taken from the
-    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first."""
+    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first. Of the kind
+    ``listeners`` only tracks are split: ``cold-tracks`` draws them, ``date`` and ``given`` are as above."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""
     seed: int
@@ -77,6 +78,8 @@ class SplitRule(BaseModel):
     """Column of the tracks by which the rule ``date`` splits."""
     boundaries: tuple[str, str] | None = Field(default=None, exclude_if=lambda boundaries: boundaries is None)
     """Its values at which valid and test begin."""
+    cold_fraction: float | None = Field(default=None, exclude_if=lambda fraction: fraction is None)
+    """Share of the tracks that the rule ``cold-tracks`` draws: two thirds of them are test, one third valid."""
 
     @field_validator("rule", mode="before")
     @classmethod
@@ -97,7 +100,8 @@ class Manifest(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str = Field(default="playlists", pattern=r"^[a-z][a-z0-9-]*$")
-    """``playlists``, ``artist-graph`` (with a graph beside the tables), or what a plug-in's task reads."""
+    """``playlists``, ``listeners`` (they are known, and only their tracks are split), ``artist-graph`` (with a graph
+    beside the tables), or what a plug-in's task reads."""
     name: str
     source: str
     """What it was built from, in words."""
@@ -119,7 +123,7 @@ class Manifest(BaseModel):
     notes: tuple[str, ...] = ()
     """What every table made on this data set has to say."""
     digests: dict[str, str]
-    """``tracks.text``, ``tracks.names``, ``tracks.audio``, ``playlists``, ``split``."""
+    """``tracks.text``, ``tracks.names``, ``tracks.audio``, ``playlists``, ``split``, ``listens``."""
     fingerprint: str
     files: dict[str, str] = Field(default_factory=dict)
     """Table file -> sha256, by which a table that was changed afterwards is found."""
@@ -127,7 +131,7 @@ class Manifest(BaseModel):
     """Digest of the source files and options of a long build, by which the same command finds that it is done."""
 
 
-_COMPARED = ("split", "playlists", "artists", "songs", "edges")
+_COMPARED = ("split", "playlists", "listens", "artists", "songs", "edges")
 
 
 def tested_digest(digests: Mapping[str, str], fingerprint: str) -> str:
@@ -151,11 +155,14 @@ class Interactions:
         playlist_ids: (p,) str, sorted.
         offsets: (p + 1,) int64; playlist i holds ``tracks[offsets[i]:offsets[i + 1]]``.
         tracks: (entries,) int64 rows of the split's tracks, ascending within a playlist.
+        counts: (entries,) int64, how often a listener has played the track, 1 where that is not known; None where it
+            is not known of any.
     """
 
     playlist_ids: np.ndarray
     offsets: np.ndarray
     tracks: np.ndarray
+    counts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.playlist_ids)
@@ -171,9 +178,17 @@ class Interactions:
         lengths = self.lengths[numbers]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return Interactions(
-            self.playlist_ids[numbers], offsets, self.tracks[np.repeat(self.offsets[numbers], lengths) + within]
-        )
+        entries = np.repeat(self.offsets[numbers], lengths) + within
+        counts = None if self.counts is None else self.counts[entries]
+        return Interactions(self.playlist_ids[numbers], offsets, self.tracks[entries], counts)
+
+    def renumbered(self, numbers: np.ndarray) -> Interactions:
+        """Return the same sets with another number, such as that of its artist, in the place of each track."""
+        return replace(self, tracks=numbers[self.tracks])
+
+    def emptied(self) -> Interactions:
+        """Return as many playlists, all without a track."""
+        return Interactions(self.playlist_ids, np.zeros_like(self.offsets), np.empty(0, dtype=np.int64))
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -235,12 +250,14 @@ class Split:
         tracks: One row a track, sorted by ``track_id``; the columns of `Dataset.tracks`.
         entries: Columns of ``playlists.parquet``, the rows of this split.
         audio: Where its clips are; None if the data set has no audio.
+        listens: Those of the data set, see `Dataset`.
     """
 
     name: SplitName
     tracks: pl.DataFrame
     entries: pl.DataFrame
     audio: SplitAudio | None = None
+    listens: pl.LazyFrame | None = None
 
     @cached_property
     def track_ids(self) -> np.ndarray:
@@ -270,12 +287,22 @@ class Split:
             .join(self.tracks.select("track_id").with_row_index("t"), on="track_id")
             .sort("p", "t")
         )
-        counts = np.bincount(numbered["p"].to_numpy(), minlength=len(playlists))
+        lengths = np.bincount(numbered["p"].to_numpy(), minlength=len(playlists))
         return Interactions(
             _read_only(playlists.to_numpy().astype(str) if len(playlists) else np.empty(0, dtype="<U1")),
-            _read_only(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)),
+            _read_only(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)),
             _read_only(numbered["t"].to_numpy().astype(np.int64)),
+            self._counts(numbered),
         )
+
+    def _counts(self, entries: pl.DataFrame) -> np.ndarray | None:
+        """Return how often each entry's track was played, in their order; None if that is known of none."""
+        if self.listens is None:
+            return None
+        keys = ["playlist_id", "track_id"]
+        played = self.listens.select(*keys, "count").drop_nulls().collect()
+        found = entries.join(played, on=keys, how="left", maintain_order="left")["count"]
+        return _read_only(found.fill_null(1).cast(pl.Int64).to_numpy().copy()) if found.count() else None
 
     @cached_property
     def artist_codes(self) -> np.ndarray:
@@ -315,6 +342,8 @@ class Dataset:
             own, with one value in each playlist.
         audio: Its audio; None if it has none.
         graph: Its artists and their relations; None where it holds playlists instead.
+        listens: Columns `larpbench.datasets.listeners.table.LISTEN_COLUMNS`, one row an entry of its listeners; None
+            where nothing is known of counts and times.
     """
 
     folder: Path
@@ -323,6 +352,7 @@ class Dataset:
     playlists: pl.DataFrame
     audio: DatasetAudio | None = None
     graph: ArtistGraph | None = None
+    listens: pl.LazyFrame | None = None
 
     def __repr__(self) -> str:
         holds = "artists" if self.graph else f"{self.playlists['playlist_id'].n_unique()} playlists"
@@ -365,8 +395,9 @@ class Dataset:
     def _split(self, name: SplitName) -> Split:
         tracks, entries = (frame.filter(pl.col("split") == name) for frame in (self.tracks, self.playlists))
         if self.audio is None:
-            return Split(name, tracks, entries)
+            return Split(name, tracks, entries, listens=self.listens)
         files = tracks.select("track_id", "audio", "clip_start_s").join(
             self.audio.files, on="track_id", how="left", maintain_order="left"
         )
-        return Split(name, tracks, entries, SplitAudio(self.folder / self.audio.root, self.audio.policy, files))
+        audio = SplitAudio(self.folder / self.audio.root, self.audio.policy, files)
+        return Split(name, tracks, entries, audio, self.listens)

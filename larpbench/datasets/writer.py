@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,14 +21,14 @@ from larpbench.datasets.files import (
     read_manifest,
     something_else,
     table_digests,
+    text_cells,
     uncounted_playlists,
 )
+from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS, without_profile
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, TRACK_COLUMNS, DatasetAudio, Manifest
 from larpbench.fingerprint import digest_file
 from larpbench.storage import put_in_place, staging_folder
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet, scan_parquet
-
-_ROWS_AT_A_TIME = 1 << 20
 
 
 def write_dataset(
@@ -38,6 +38,7 @@ def write_dataset(
     playlists: Iterable[pl.DataFrame] = (),
     *,
     audio: DatasetAudio | None = None,
+    listens: Iterable[pl.DataFrame] | None = None,
     graph: ArtistGraph | None = None,
     features: Mapping[str, np.ndarray] | None = None,
     attachments: Mapping[str, Path] | None = None,
@@ -54,6 +55,8 @@ def write_dataset(
         playlists: Columns `PLAYLIST_COLUMNS`, whole playlists in blocks, in the order of the playlist ids: only one
             block has to fit into memory. Others are kept; they are the same in every block.
         audio: The tracks' audio, if the data set has any.
+        listens: Of the kind ``listeners``: columns `LISTEN_COLUMNS`, blocks in the same order; None if nothing is known
+            of counts and times.
         graph: Artists, songs and edges, if the data set is an artist graph; its `features` are not looked at.
         features: Name -> (artists, dim) float32 features of its artists, in their order.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
@@ -69,15 +72,19 @@ def write_dataset(
     counts = {f"{name}.tracks": tracks.filter(pl.col("split") == name).height for name in SPLITS}
     with staging_folder(output) as folder:
         staged = folder / PLAYLISTS
-        playlist_counts, uncounted = _write_blocks(playlists, staged)
+        uncounted_of = without_profile if manifest.kind == LISTENERS else uncounted_playlists
+        playlist_counts, uncounted = _write_blocks(playlists, staged, uncounted_of)
+        if listens is not None:
+            _write_parts(listens, folder / LISTENS, LISTEN_COLUMNS)
         counts |= playlist_counts
         if graph is not None:
             graph = replace(graph, features=_write_features(folder, graph, features or {}))
             counts |= {f"{name}.artists": len(graph.rows(name)) for name in SPLITS} | edge_groups(graph)
         elif without_artist := tracks.filter(pl.col("artist").fill_null("") == "").height:
             counts["tracks.without_artist"] = without_artist
-        cells = {column: _stored_cells(staged, column) for column in PLAYLIST_COLUMNS}
-        digests = table_digests(tracks, cells, audio, graph)
+        cells = {column: text_cells(scan_parquet(staged), column) for column in PLAYLIST_COLUMNS}
+        stored = None if listens is None else scan_parquet(folder / LISTENS)
+        digests = table_digests(tracks, cells, audio, graph, stored)
         located = {} if audio is None else {"audio_root": audio.root, "audio_policy": audio.policy}
         found = {"counts": counts, "uncounted": uncounted, "digests": digests, "fingerprint": fingerprint_of(digests)}
         manifest = manifest.model_copy(update=found | located)
@@ -120,39 +127,42 @@ def _write_features(folder: Path, graph: ArtistGraph, features: Mapping[str, np.
     return feature_files(folder)
 
 
-def _write_blocks(blocks: Iterable[pl.DataFrame], path: Path) -> tuple[dict[str, int], dict[str, int]]:
+def _write_blocks(
+    blocks: Iterable[pl.DataFrame], path: Path, uncounted_of: Callable[[pl.DataFrame], pl.DataFrame]
+) -> tuple[dict[str, int], dict[str, int]]:
     """Write blocks as one Parquet file; return how many playlists and entries each split has, and who is uncounted."""
     counts = {f"{name}.{what}": 0 for name in SPLITS for what in ("playlists", "entries")}
     uncounted: dict[str, int] = dict.fromkeys(SPLITS, 0)
+
+    def counted() -> Iterator[pl.DataFrame]:
+        for block in blocks:
+            table = with_kept(block, PLAYLIST_COLUMNS)
+            yield table.select(*PLAYLIST_COLUMNS, *beside(table, PLAYLIST_COLUMNS))
+            found = block.group_by("split").agg(pl.col("playlist_id").n_unique(), pl.len())
+            for name, playlists, entries in found.iter_rows():
+                counts[f"{name}.playlists"] += playlists
+                counts[f"{name}.entries"] += entries
+            for name, playlists in uncounted_of(block)["split"].value_counts().iter_rows():
+                uncounted[name] += playlists
+
+    _write_parts(counted(), path, PLAYLIST_COLUMNS)
+    return counts, {name: playlists for name, playlists in uncounted.items() if playlists}
+
+
+def _write_parts(tables: Iterable[pl.DataFrame], path: Path, columns: Mapping[str, type[pl.DataType]]) -> None:
+    """Write tables as one Parquet file, each of them on its own first: only one has to fit into memory."""
     parts: list[Path] = []
-    for block in blocks:
+    for table in tables:
         parts.append(path.with_name(f"{len(parts):06d}.part"))
-        table = with_kept(block, PLAYLIST_COLUMNS)
-        table.select(*PLAYLIST_COLUMNS, *beside(table, PLAYLIST_COLUMNS)).write_parquet(parts[-1])
-        found = block.group_by("split").agg(pl.col("playlist_id").n_unique(), pl.len())
-        for name, playlists, entries in found.iter_rows():
-            counts[f"{name}.playlists"] += playlists
-            counts[f"{name}.entries"] += entries
-        for name, playlists in uncounted_playlists(block)["split"].value_counts().iter_rows():
-            uncounted[name] += playlists
+        table.write_parquet(parts[-1])
     if len(parts) > 1:
         scan_parquet(parts).sink_parquet(path)
     elif parts:
         parts.pop().rename(path)
     else:
-        pl.DataFrame(schema=PLAYLIST_COLUMNS).write_parquet(path)
+        pl.DataFrame(schema=columns).write_parquet(path)
     for part in parts:
         part.unlink()
-    return counts, {name: playlists for name, playlists in uncounted.items() if playlists}
-
-
-def _stored_cells(path: Path, column: str) -> Iterator[str]:
-    """Yield a column of a Parquet file, a bounded number of rows at a time."""
-    stored = scan_parquet(path).select(column)
-    start = 0
-    while (part := stored.slice(start, _ROWS_AT_A_TIME).collect()).height:
-        yield from part[column]
-        start += part.height
 
 
 def _own_columns_differ(new: Path, existing: Path, known: Mapping[str, object]) -> bool:

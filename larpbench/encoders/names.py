@@ -2,7 +2,7 @@
 
 A full name is ``base[:argument]``; of an encoder that is trained, ``base[:variant][@data set]`` with the data set
 anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`). Before a
-name may stand ``centred:``. Before all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
+name may stand ``centred:`` or ``shuffled:``. Before all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _OTHER_FAMILIES = (
     "factors/specs.py",
     "larp/specs.py",
     "precomputed/__init__.py",
+    "shuffled.py",
+    "provided.py",
     "views.py",
 )
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)

@@ -69,6 +69,10 @@ class DatasetReference:
 
 CENTRED = "centred"
 """What stands before the name of an encoder whose vectors are centred on the train tracks."""
+SHUFFLED = "shuffled"
+"""What stands before the name of an encoder whose vectors are permuted within each split."""
+PERMUTATIONS = 20
+"""So many seeds such an encoder runs over at least."""
 
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
 """Of a model in a folder: fields of its card, with ``modalities``; under ``sides``, if these are others, for each side
@@ -134,11 +138,15 @@ class EncoderSpec:
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
         centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
+        shuffled: Whether the vectors of its only input are permuted within each split, by another permutation for each
+            seed.
         joins_views: Given what follows its colon, whether a plus sign after that joins the encoders that it builds
             upon; None: it never does.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         origin: Where it comes from, if no package brings it.
+        place: The file or folder of its vectors, of an encoder that is `in_place` and bound to a data set.
+        of_dataset: Binds it to the data set that is tested, for encoders whose vectors and card the data set brings.
         registered: Whether it came out of the registry by its name, which then tells it apart from all others.
         unkeyed: Whether nothing that is known beforehand tells its vectors apart from those of another encoder of the
             same card: it is encoded when a run is planned, and its key is the digest of what it gave.
@@ -165,10 +173,13 @@ class EncoderSpec:
     trained_on: DatasetReference | None = None
     combined: bool = False
     centred: bool = False
+    shuffled: bool = False
     joins_views: Callable[[str], bool] | None = None
     in_place: bool = False
     only_by_name: bool = False
     origin: Origin | None = None
+    place: str | None = None
+    of_dataset: Callable[[EncoderSpec, Dataset], EncoderSpec] | None = None
     registered: bool = False
     unkeyed: bool = False
     reference: Reference | None = None
@@ -192,7 +203,8 @@ class EncoderSpec:
         Of a file or folder it holds the name alone: results say nothing of the machine that they were made on.
         """
         if self.combined:
-            return "+".join(each.identity for each in self.inputs)
+            joined = "+".join(each.identity for each in self.inputs)
+            return f"{SHUFFLED}:{joined}" if self.shuffled else joined
         base = f"{CENTRED}:{self.card.name}" if self.centred else self.card.name
         name = base if self.argument is None else f"{base}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
@@ -205,6 +217,15 @@ class EncoderSpec:
     def reads_audio(self) -> bool:
         """Whether it reads audio itself, not through the encoders that it builds upon."""
         return "audio" in self.card.modalities and not self.inputs
+
+    @property
+    def least_seeds(self) -> int:
+        """How many seeds it runs over at least, if it uses one."""
+        return PERMUTATIONS if self.shuffled else 1
+
+    def seed_of_inputs(self, seed: int) -> int:
+        """Return the seed that its inputs run with: one of them alone is permuted in many ways."""
+        return 0 if self.shuffled else seed
 
     @property
     def scales_on_train(self) -> bool:
@@ -247,6 +268,8 @@ class EncoderSpec:
         """Return the spec with all of it that is trained, and not yet bound to a data set, learning from this one."""
         if self.combined:
             return replace(self, inputs=tuple(each.tested_on(dataset) for each in self.inputs))
+        if self.of_dataset:
+            return self.of_dataset(self, dataset)
         return self.learning_from(dataset) if self.training and not self.trained_on else self
 
     @property

@@ -29,20 +29,20 @@ def hubness(lists: np.ndarray, n_items: int) -> float:
     return float((centred**3).mean() / variance**1.5) if variance > 0 else 0.0
 
 
-def same_artist_share(lists: np.ndarray, chosen: np.ndarray, seeds: Interactions, artists: np.ndarray) -> float:
-    """Return the share of chosen list entries, such as the hits, whose artist is also that of a seed.
+def same_artist_share(lists: np.ndarray, chosen: np.ndarray, known: Interactions, artists: np.ndarray) -> float:
+    """Return the share of chosen list entries, such as the hits, whose artist is also that of a visible track.
 
     Args:
         lists: (p, k) int rows of the candidates by rank, -1 for none.
         chosen: (p, k) bool, the entries that count; false where `lists` is -1.
-        seeds: Visible tracks of the same p playlists.
+        known: Artists of the visible tracks of the same p playlists: their numbers.
         artists: (n,) int, a number for each artist.
 
     Returns:
         The share; NaN if nothing is chosen.
     """
-    span = int(artists.max()) + 1
-    of_seeds = np.repeat(np.arange(len(seeds)), seeds.lengths) * span + artists[seeds.tracks]
+    span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
+    visible = np.repeat(np.arange(len(known)), known.lengths) * span + known.tracks
     rows, _ = np.nonzero(chosen)
     of_chosen = rows * span + artists[lists[chosen]]
-    return float(np.isin(of_chosen, of_seeds).mean()) if len(of_chosen) else float("nan")
+    return float(np.isin(of_chosen, visible).mean()) if len(of_chosen) else float("nan")

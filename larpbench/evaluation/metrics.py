@@ -24,6 +24,8 @@ from larpbench.datasets.schema import Interactions
 
 CUTOFFS = (10, 20, 40)
 LIST_LENGTH = 40
+COLD_CUTOFFS = (10, 20, 50, 100)
+"""Those of cold tracks for known listeners, whose histories are longer than playlists."""
 
 
 @dataclass(frozen=True)
@@ -141,23 +143,26 @@ def list_quality(hits: np.ndarray, n_heldout: np.ndarray, cutoffs: tuple[int, ..
     return columns
 
 
-def per_playlist(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -> dict[str, np.ndarray]:
-    """Return every per-playlist metric of `METRICS`.
+def per_playlist(
+    hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray, cutoffs: tuple[int, ...] = CUTOFFS
+) -> dict[str, np.ndarray]:
+    """Return every per-playlist metric of `metrics_at`.
 
     Args:
-        hits: (p, 40) bool.
+        hits: (p, k) bool, k = max(cutoffs).
         n_heldout: (p,) int, at least 1 each.
-        artists: (p, 40) int artist numbers of the ranked tracks, -1 where the list has ended.
+        artists: (p, k) int artist numbers of the ranked tracks, -1 where the list has ended.
+        cutoffs: The Ks, ascending.
 
     Returns:
         Column name -> (p,) float64.
     """
     others = {
         spec.column: spec.compute(hits[:, : spec.k], n_heldout, artists[:, : spec.k])
-        for spec in METRICS
+        for spec in metrics_at(cutoffs)
         if spec.compute
     }
-    return list_quality(hits, n_heldout, CUTOFFS) | others
+    return list_quality(hits, n_heldout, cutoffs) | others
 
 
 def unique_artist_share(hits: np.ndarray, n_heldout: np.ndarray, artists: np.ndarray) -> np.ndarray:
@@ -169,10 +174,19 @@ def unique_artist_share(hits: np.ndarray, n_heldout: np.ndarray, artists: np.nda
     return (new & (ordered >= 0)).sum(axis=1) / np.maximum(listed, 1)
 
 
-METRICS: tuple[MetricSpec, ...] = (
-    *(MetricSpec(name, k) for name in ("recall", "ndcg", "hit_rate") for k in CUTOFFS),
-    MetricSpec("mrr", LIST_LENGTH),
-    MetricSpec("map", LIST_LENGTH),
-    *(MetricSpec("unique_artist_share", k, quality=False, compute=unique_artist_share) for k in CUTOFFS),
-    *(MetricSpec("coverage", k, per_query=False, quality=False) for k in CUTOFFS),
-)
+def metrics_at(cutoffs: tuple[int, ...]) -> tuple[MetricSpec, ...]:
+    """Return all metrics of ranked lists at some cut-offs; MRR and MAP are of the whole list.
+
+    Args:
+        cutoffs: The Ks, ascending; the largest is the length of the lists.
+    """
+    return (
+        *(MetricSpec(name, k) for name in ("recall", "ndcg", "hit_rate") for k in cutoffs),
+        MetricSpec("mrr", cutoffs[-1]),
+        MetricSpec("map", cutoffs[-1]),
+        *(MetricSpec("unique_artist_share", k, quality=False, compute=unique_artist_share) for k in cutoffs),
+        *(MetricSpec("coverage", k, per_query=False, quality=False) for k in cutoffs),
+    )
+
+
+METRICS = metrics_at(CUTOFFS)

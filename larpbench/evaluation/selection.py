@@ -29,7 +29,7 @@ def recalls_at(
     Args:
         query_vectors: (p, d) float32, one vector for each playlist of `queries`.
         item_vectors: (n, d) float32, one vector for each candidate.
-        queries: Seeds and held-out tracks.
+        queries: Held-out tracks, and what is not ranked.
         k: Cut-off.
 
     Raises:
@@ -38,8 +38,8 @@ def recalls_at(
     blocks = rank(
         query_vectors,
         item_vectors,
-        masked_offsets=queries.seeds.offsets,
-        masked_items=queries.seeds.tracks,
+        masked_offsets=queries.masked.offsets,
+        masked_items=queries.masked.tracks,
         order=tie_order(queries.track_ids),
         k=k,
     )

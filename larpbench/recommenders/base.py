@@ -59,6 +59,10 @@ class Scorer(ABC):
         """Return the scorer for a run with a seed."""
         return self
 
+    def lacks(self, dataset: Dataset) -> str | None:
+        """Return what a data set lacks for it to run, as a sentence; None if nothing."""
+        return None
+
     def seconds(self, dataset: Dataset) -> float:
         """Return roughly how long one run of it learns, for the plan's estimate."""
         return 0.0
@@ -69,11 +73,11 @@ class Recommender(Scorer):
 
     @abstractmethod
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
-        """Return one vector a playlist.
+        """Return one vector a playlist, or listener.
 
         Args:
-            seeds: Visible tracks of p playlists, at least one each.
-            embeddings: (n, dim) float32, the split's tracks.
+            seeds: What is known of p playlists, at least one track each: their seeds, or the profiles of listeners.
+            embeddings: (n, dim) float32, the tracks that `seeds` are rows of: those of the split itself, or of train.
 
         Returns:
             (p, k) float32.
@@ -137,6 +141,11 @@ class ValidData:
         """Seeds and held-out tracks of the valid playlists."""
         return queries_of(self.split)
 
+    @property
+    def known(self) -> np.ndarray:
+        """(m, dim) float32, the vectors of the tracks that the queries' seeds are rows of."""
+        return self.embeddings
+
     def recall(self, recommender: Recommender, items: np.ndarray | None = None) -> float:
         """Return recall@10 of the valid playlists, ranked exactly as test will be.
 
@@ -146,7 +155,7 @@ class ValidData:
         """
         from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
 
-        vectors = recommender.query_vectors(self.queries.seeds, self.embeddings)
+        vectors = recommender.query_vectors(self.queries.seeds, self.known)
         items = recommender.item_vectors(self.embeddings) if items is None else items
         return recall_at(vectors, items, self.queries)
 

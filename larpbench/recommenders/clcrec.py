@@ -133,7 +133,7 @@ class CLCRec(LearnedRecommender):
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Train by Adam."""
-        vectors = unit_rows(train.embeddings)
+        vectors = self._content(train.embeddings)
         entries = Entries(train.interactions, len(vectors))
         with seeded(self.seed):
             self._net = net = on_device(ContentNet(vectors.shape[1]))
@@ -157,16 +157,25 @@ class CLCRec(LearnedRecommender):
                 )
                 yield batch.loss(self.params["temperature"], self.params["l2"])
 
+        kept = self._kept(train, net, z_p)
         with one_thread_if_small(train):
-            self.selection = fit_best(self.name, net, optimisers, epoch, lambda: validation_of(self, valid))
+            self.selection = fit_best(self.name, kept, optimisers, epoch, lambda: validation_of(self, valid))
+
+    def _content(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return what f is given of tracks, (n, dim) float32."""
+        return unit_rows(embeddings)
+
+    def _kept(self, train: TrainData, net: ContentNet, playlists: nn.Embedding) -> nn.Module:
+        """Return what is kept of the selected epoch: f alone, since playlists of the test are new."""
+        return net
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 64) float32: f of the mean of the unit-length seeds (equation 30)."""
-        return forward_all(fitted(self._net, self.name), playlist_means(seeds, unit_rows(embeddings)))
+        return forward_all(fitted(self._net, self.name), playlist_means(seeds, self._content(embeddings)))
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, 64) float32: f of the tracks (equation 30)."""
-        return forward_all(fitted(self._net, self.name), unit_rows(embeddings))
+        return forward_all(fitted(self._net, self.name), self._content(embeddings))
 
 
 def _identities(count: int) -> nn.Embedding:

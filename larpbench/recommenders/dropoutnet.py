@@ -37,7 +37,7 @@ from larpbench.recommenders.training import (
     validation_of,
 )
 from larpbench.recommenders.vectors import playlist_means
-from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, train_factors
+from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, Factors, train_factors
 from larpbench.training.loop import Validation
 from larpbench.vectors import Standardiser, unit_rows
 
@@ -116,7 +116,7 @@ def cold_preference(preferences: Tensor) -> Tensor:
     return preferences.mean(dim=0)
 
 
-class _Side:
+class Side:
     """Playlists or tracks: their tower, and how its inputs are scaled.
 
     Args:
@@ -145,6 +145,15 @@ class _Side:
     def cold(self, content: np.ndarray) -> np.ndarray:
         """Return (n, 256) float32 of rows of which only the content is known."""
         return forward_all(lambda rows: self.tower(self._cold, rows), self._scale.apply(content))
+
+    def forget_preferences(self) -> None:
+        """Let rows of which only the content is known be those that training has seen: no preferences at all."""
+        self._cold = torch.zeros_like(self._cold)
+
+    def known(self, preferences: np.ndarray, content: np.ndarray) -> np.ndarray:
+        """Return (n, 256) float32 of rows whose (n, 64) standardised preferences are known, too."""
+        both = np.concatenate([preferences, self._scale.apply(content)], axis=1)
+        return forward_all(lambda rows: self.tower(rows[:, :FACTORS], rows[:, FACTORS:]), both)
 
     def renew_statistics(self, numbers: np.ndarray, seed: int) -> None:
         """Take BatchNorm's averages from these train rows alone."""
@@ -176,7 +185,7 @@ class DropoutNet(LearnedRecommender):
     }
     fits_in_threads = True
     seconds_per_entry = 7e-4
-    _sides: tuple[_Side, _Side] | None = None
+    _sides: tuple[Side, Side] | None = None
 
     @property
     def dropout(self) -> float:
@@ -185,13 +194,9 @@ class DropoutNet(LearnedRecommender):
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Factorise, then train both towers by SGD with momentum 0.9."""
-        vectors = unit_rows(train.embeddings)
         factors = train_factors(train, self.params, self.seed)
-        entries = Entries(train.interactions, len(vectors))
-        with seeded(self.seed):
-            playlists = _Side(factors.playlists, playlist_means(train.interactions, vectors), self.dropout)
-            tracks = _Side(factors.tracks, vectors, self.dropout)
-        self._sides = playlists, tracks
+        entries = Entries(train.interactions, len(train.embeddings))
+        self._sides = playlists, tracks = self._sides_of(train, factors)
         towers = nn.ModuleList([playlists.tower, tracks.tower])
         optimiser = torch.optim.SGD(
             towers.parameters(),
@@ -220,6 +225,14 @@ class DropoutNet(LearnedRecommender):
         finally:  # a trial that diverged is kept, too
             playlists.forget_train()
             tracks.forget_train()
+
+    def _sides_of(self, train: TrainData, factors: Factors) -> tuple[Side, Side]:
+        """Return both sides as they are before training."""
+        vectors = unit_rows(train.embeddings)
+        with seeded(self.seed):
+            playlists = Side(factors.playlists, playlist_means(train.interactions, vectors), self.dropout)
+            tracks = Side(factors.tracks, vectors, self.dropout)
+        return playlists, tracks
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the playlists' tower on the means of unit-length seeds (equation 28)."""

@@ -177,7 +177,10 @@ def test_network_and_smoke_runs_are_read_from_the_file_too(here, cli):
     go_online()
 
 
-KEYS = "allowed: budget, column, dataset, datasets, download, draws, encoders, if, limit, offline, options, output"
+KEYS = (
+    "allowed: allow_leaky, budget, column, dataset, datasets, download, draws, encoders, if, limit, offline, options, "
+    "output"
+)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from support.published_data import artist_of, lfm_events, lfm_tables, track_id, tsv, write_lfm
 from support.sounds import write_tone
 
+from larpbench.datasets.reading.log_times import Clock
 from larpbench.datasets.reading.packed_streams import unpacked
 from larpbench.datasets.sources.lfm import log as lfm_log
 from larpbench.datasets.sources.lfm.log import UserSample
-from larpbench.datasets.sources.lfm.times import Clock
 from larpbench.datasets.splits.builder import contiguous
 
 SIZES = ("--train-tracks", 120, "--valid-playlists", 4, "--test-playlists", 8, "--min-length", 6, "--max-length", 20)

@@ -25,6 +25,7 @@ from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS, synthesise
 from larpbench.datasets.demo.world import WorldSpec, draw_world
 from larpbench.datasets.artists.toy import ToySpec, draw_toy
 from larpbench.datasets.demo_large.world import LargeWorldSpec, draw_large_world
+from larpbench.datasets.demo_listeners.world import ListenerWorldSpec, draw_listener_world
 
 def digest(*parts):
     hasher = hashlib.sha256()
@@ -34,6 +35,7 @@ def digest(*parts):
 
 world, toy = draw_world(WorldSpec()), draw_toy(ToySpec(artists=80, communities=4))
 large = draw_large_world(LargeWorldSpec(artists=1500, playlists=300))
+known = draw_listener_world(ListenerWorldSpec(artists=300, listeners=60))
 loud = np.random.default_rng(0).integers(0, 256, size=(4, len(SOUND_PARAMETERS)))
 print(json.dumps({
     "names": digest(*world.tracks.rows()),
@@ -46,6 +48,8 @@ print(json.dumps({
     "toy features": digest(*(toy.features[name].astype("<f4").tobytes() for name in sorted(toy.features))),
     "large tables": digest(*large.tracks.rows(), *large.playlists.rows()),
     "large views": digest(*(large.views[name].astype("<f2").tobytes() for name in sorted(large.views))),
+    "listeners": digest(*known.tracks.rows(), *known.listens.rows()),
+    "listeners' views": digest(*(known.views[name].astype("<f2").tobytes() for name in sorted(known.views))),
 }))
 """
 EXPECTED = {
@@ -58,6 +62,8 @@ EXPECTED = {
     "toy features": "de93bd9066fe8f97",
     "large tables": "b422d2f1a56fea0f",
     "large views": "07cc3c297f5e80ec",
+    "listeners": "7a3d1c90ee752a6b",
+    "listeners' views": "b89e58718bfac382",
 }
 """Changes with GENERATOR_VERSION, and with nothing else."""
 
@@ -150,6 +156,10 @@ def test_the_tables_and_the_toy_graph_call_no_function_of_floats():
 def test_demo_large_is_reckoned_in_integers(name):
     path = DATASETS / "demo_large" / f"{name}.py"
     assert not faults(path, INTEGER_FUNCTIONS | (PACKING if name in ("playlists", "views") else set()))
+
+
+def test_demo_listeners_is_reckoned_in_integers():
+    assert not faults(DATASETS / "demo_listeners" / "world.py", INTEGER_FUNCTIONS)
 
 
 @pytest.mark.parametrize(

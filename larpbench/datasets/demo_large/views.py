@@ -6,6 +6,7 @@ a constant, as those of real encoders do, so that centring them gains something.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,19 +48,22 @@ VIEW_SPECS = {
 }
 
 
-def draw_view(seed: int, name: str, theme: np.ndarray, artist: np.ndarray) -> np.ndarray:
+def draw_view(
+    seed: int, name: str, theme: np.ndarray, artist: np.ndarray, specs: Mapping[str, ViewSpec] = VIEW_SPECS
+) -> np.ndarray:
     """Return what one view sees of the tracks.
 
     Args:
         seed: The world's seed.
-        name: Which view, of `VIEW_SPECS`.
+        name: Which view, of `specs`.
         theme: int64, (n, THEME_DIM), rows of length ONE.
         artist: int64, (n,), numbers of artists from 0.
+        specs: All views of the world.
 
     Returns:
         float16, (n, dim), multiples of 2 ** -10.
     """
-    spec, place = VIEW_SPECS[name], list(VIEW_SPECS).index(name)
+    spec, place = specs[name], list(specs).index(name)
     rng, own_rng = (stream(seed, Purpose.VIEW, place, part) for part in range(2))
     into = times(_GAIN, normal(rng, THEME_DIM + 2 * OWN_DIM, HIDDEN_DIM))
     shift = times(_OFFSET, normal(rng, HIDDEN_DIM))

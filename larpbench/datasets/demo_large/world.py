@@ -90,7 +90,7 @@ def draw_large_world(spec: LargeWorldSpec) -> LargeWorld:
     numbers = stream(seed, Purpose.TRACK_ID).permutation(len(rows))
     artists, artist = np.unique(every.artist[rows], return_inverse=True)
     album = np.unique(every.album[rows], return_inverse=True)[1]
-    names = _names(seed, themes, every.niche[artists], artist, album)
+    names = name_tracks_of(seed, themes, every.niche[artists], artist, album)
     order = np.argsort(numbers, kind="stable")
     ids = pl.Series("track_id", [f"{prefix}-{number:06d}" for number in numbers.tolist()])
     playlist_numbers = stream(seed, Purpose.PLAYLIST_ID).permutation(len(filled))
@@ -111,7 +111,9 @@ def draw_large_world(spec: LargeWorldSpec) -> LargeWorld:
     )
 
 
-def _names(seed: int, themes: Themes, niche: np.ndarray, artist: np.ndarray, album: np.ndarray) -> dict[str, list[str]]:
+def name_tracks_of(
+    seed: int, themes: Themes, niche: np.ndarray, artist: np.ndarray, album: np.ndarray
+) -> dict[str, list[str]]:
     """Return titles, artists and albums of the tracks; an album is that of the artist of its tracks."""
     lexicon = Lexicon.draw(seed, themes)
     titles = name_tracks(seed, lexicon, themes, niche[artist], artist)

@@ -25,7 +25,8 @@ ScoreOn = Callable[[Split], ValidationScore]
 def untrained(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> list[EncoderSpec]:
     """Return the trainings that are missing before an encoder can run, first to last."""
     if spec.training is None:
-        return [each for part in spec.inputs for each in untrained(store, part, seed)] if spec.combined else []
+        inputs = spec.inputs if spec.combined else ()
+        return [each for part in inputs for each in untrained(store, part, spec.seed_of_inputs(seed))]
     before = untrained(store, spec.training.start, seed) if spec.training.start else []
     return before if (store.checkpoint(spec, seed) / CARD).is_file() else [*before, spec]
 
@@ -48,7 +49,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
     """
     training, source = spec.training, spec.source
     for part in spec.inputs if spec.combined else ():
-        ensure_trained(store, part, seed if part.card.stochastic else 0, score_on)
+        ensure_trained(store, part, spec.seed_of_inputs(seed) if part.card.stochastic else 0, score_on)
     if training is None or source is None:
         return None
     folder = store.checkpoint(spec, seed)

@@ -25,19 +25,21 @@ def expected_list_means(values: np.ndarray, masked: Interactions) -> np.ndarray:
     return (values.sum() - _sums(values[masked.tracks], masked)) / (len(values) - masked.lengths)
 
 
-def expected_new_artist_share(masked: Interactions, artists: np.ndarray) -> np.ndarray:
-    """Return the expected share of entries whose artist is that of no seed: that share of the candidates.
+def expected_new_artist_share(known: Interactions, masked: Interactions, artists: np.ndarray) -> np.ndarray:
+    """Return the expected share of entries whose artist is not known: that share of the candidates.
 
     Args:
-        masked: The seeds of each playlist.
+        known: Artists of the visible tracks of each playlist: their numbers.
+        masked: Items that are no candidates of each playlist; their artists are known.
         artists: (n,) int in 0 .. m - 1.
 
     Returns:
         (p,) float64.
     """
-    rows, numbers, seeds = _pairs(masked, artists)
-    known = np.bincount(rows, np.bincount(artists)[numbers] - seeds, minlength=len(masked))
-    return 1.0 - known / (len(artists) - masked.lengths)
+    span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
+    rows, numbers, _ = _pairs(known, np.arange(span))
+    of_known = np.bincount(rows, np.bincount(artists, minlength=span)[numbers], minlength=len(known))
+    return 1.0 - (of_known - masked.lengths) / (len(artists) - masked.lengths)
 
 
 def expected_coverage(groups: np.ndarray, masked: Interactions, k: int) -> float:

@@ -63,23 +63,23 @@ def set_means(sets: Interactions, values: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values[sets.tracks], sets.offsets[:-1]) / sets.lengths
 
 
-def new_artist_share(lists: np.ndarray, seeds: Interactions, artists: np.ndarray) -> np.ndarray:
-    """Return the share of the entries of each list whose artist is that of no seed.
+def new_artist_share(lists: np.ndarray, known: Interactions, artists: np.ndarray) -> np.ndarray:
+    """Return the share of the entries of each list whose artist is not known of the playlist, from what is visible.
 
     Args:
         lists: (p, k) int rows of the candidates by rank, -1 for none; each holds one at least.
-        seeds: Visible tracks of the same playlists.
+        known: Artists of the visible tracks of the same playlists: their numbers.
         artists: (n,) int, a number for each artist.
 
     Returns:
         (p,) float64 in [0, 1].
     """
-    span = int(artists.max()) + 1
-    known = np.repeat(np.arange(len(seeds)), seeds.lengths) * span + artists[seeds.tracks]
+    span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
+    visible = np.repeat(np.arange(len(known)), known.lengths) * span + known.tracks
     listed = lists >= 0
     rows, _ = np.nonzero(listed)
     new = np.zeros(lists.shape, dtype=bool)
-    new[listed] = np.isin(rows * span + artists[lists[listed]], known, invert=True)
+    new[listed] = np.isin(rows * span + artists[lists[listed]], visible, invert=True)
     return new.sum(axis=1) / listed.sum(axis=1)
 
 

@@ -27,6 +27,7 @@ from larpbench.evaluation.beyond.lists import (
 )
 from larpbench.evaluation.beyond.random_lists import expected_gini
 from larpbench.evaluation.popularity import popularity_split, track_popularity
+from larpbench.evaluation.queries import Queries
 
 SIMILARITY = "intra_list_similarity"
 RANGES: dict[str, tuple[float, float]] = {
@@ -50,22 +51,28 @@ class ListContext:
     """What the measures need to know of the items that were ranked.
 
     Attributes:
-        masked: Items that are no candidates of each query: the seeds.
+        masked: Items that are no candidates of each query, such as the seeds.
         artists: (n,) int64, a number for each artist; None where the items are artists, which have coverage and
             concentration only.
         popularity: (n,) int64, `track_popularity`; None as above.
         playlists: In how many playlists that was counted.
+        known: Artists of what is visible of each query: their numbers; None as above.
     """
 
     masked: Interactions
     artists: np.ndarray | None = None
     popularity: np.ndarray | None = None
     playlists: int = 0
+    known: Interactions | None = None
 
     def equals(self, other: ListContext) -> bool:
         """Whether all chance values of two contexts are the same."""
         ours, theirs = (
-            (each.masked.offsets, each.masked.tracks, each.artists, each.popularity) for each in (self, other)
+            (
+                *(each.masked.offsets, each.masked.tracks, each.artists, each.popularity),
+                *((each.known.offsets, each.known.tracks) if each.known else (None, None)),
+            )
+            for each in (self, other)
         )
         return self.playlists == other.playlists and all(map(_same, ours, theirs))
 
@@ -85,15 +92,16 @@ class Measures:
     chance: Mapping[str, float] = field(default_factory=dict)
 
 
-def track_context(dataset: Dataset, seeds: Interactions) -> ListContext:
+def track_context(dataset: Dataset, queries: Queries) -> ListContext:
     """Return the context of rankings of the test tracks.
 
     Args:
         dataset: The data set.
-        seeds: Visible tracks of each counted playlist.
+        queries: Of its test split.
     """
     split = dataset.split(popularity_split(dataset))
-    return ListContext(seeds, dataset.split("test").artist_codes, track_popularity(dataset), len(split.interactions()))
+    counted = len(split.interactions())
+    return ListContext(queries.masked, queries.artists, track_popularity(dataset), counted, queries.known_artists)
 
 
 class ListMeasurer:
@@ -128,8 +136,8 @@ class ListMeasurer:
                 values[f"{name}@{k}"] = list_means(cut, of)
             if "popularity" in by_track:
                 values[f"popularity_bias@{k}"] = values[f"popularity@{k}"] - set_means(heldout, by_track["popularity"])
-            if context.artists is not None:
-                values[f"new_artists@{k}"] = new_artist_share(cut, context.masked, context.artists)
+            if context.artists is not None and context.known is not None:
+                values[f"new_artists@{k}"] = new_artist_share(cut, context.known, context.artists)
             for prefix, groups in _groupings(context, n_items).items():
                 counts = entry_counts(cut, groups)
                 totals[f"{prefix}coverage@{k}"] = coverage(counts)
@@ -158,8 +166,8 @@ def _chance(
     always = {name: float(expected_list_means(of, masked).mean()) for name, of in by_track.items()}
     if "popularity" in by_track:
         always["popularity_bias"] = always["popularity"] - float(set_means(heldout, by_track["popularity"]).mean())
-    if context.artists is not None:
-        always["new_artists"] = float(expected_new_artist_share(masked, context.artists).mean())
+    if context.artists is not None and context.known is not None:
+        always["new_artists"] = float(expected_new_artist_share(context.known, masked, context.artists).mean())
     if vectors is not None:
         always[SIMILARITY] = float(expected_similarity(vectors, masked).mean())
     chance = {f"{name}@{k}": value for name, value in always.items() for k in cutoffs}  # the same at every K

@@ -12,6 +12,8 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.raw_dataset import RawPlaylists
+from larpbench.datasets.reading.log_times import OUTSIDE, Clock
+from larpbench.datasets.reading.packed_tables import Table, find_table
 from larpbench.datasets.schema import SplitRule
 from larpbench.datasets.sources.lfm.log import UserSample
 from larpbench.datasets.sources.lfm.tables import (
@@ -22,10 +24,7 @@ from larpbench.datasets.sources.lfm.tables import (
     TRACKS,
     TRACKS_1B,
     URIS,
-    Table,
-    find_table,
 )
-from larpbench.datasets.sources.lfm.times import OUTSIDE, Clock
 from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError
 from larpbench.storage import atomic_file, storage_errors, write_text

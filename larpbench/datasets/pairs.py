@@ -1,0 +1,152 @@
+"""Who has played which track: pairs as whole numbers, collected from a log that is far larger than memory.
+
+A log may come in any order, and hold a pair any number of times. Memory holds each pair once for each period.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from larpbench.datasets.splits import rules
+
+_BUCKETS = 16
+_ROWS_BEFORE_MERGING = 1 << 19
+_KEY = ("listener", "track", "period")
+PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
+    "listener": pl.UInt32,
+    "track": pl.UInt32,
+    "period": pl.UInt8,
+    "count": pl.UInt32,
+    "first_time": pl.UInt32,
+}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of listeners and tracks.
+
+    Attributes:
+        listeners: (l,) String.
+        tracks: (n,) String.
+        table: Columns `PAIR_COLUMNS`: ``listener`` and ``track`` are rows of the former; ``period`` is 0 before the
+            first boundary, 1 before the second, and so on; ``count`` is how often in the period, null if unknown;
+            ``first_time`` is in seconds, null if unknown. One row for each pair and period.
+    """
+
+    listeners: pl.Series
+    tracks: pl.Series
+    table: pl.DataFrame
+
+    def in_first_period(self) -> pl.DataFrame:
+        """Return each pair once: with count and time of the first period in which it is there."""
+        if self.table["period"].max() == 0:
+            return self.table
+        first = pl.col("period") == pl.col("period").min().over("listener", "track")
+        return self.table.filter(first)
+
+    def named(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with ids: columns ``listener_id``, ``track_id``, and ``count``, ``first_time`` as they are."""
+        ids = [
+            self.listeners.gather(table["listener"]).alias("listener_id"),
+            self.tracks.gather(table["track"]).alias("track_id"),
+        ]
+        return pl.DataFrame(ids).with_columns(table["count"], table["first_time"].cast(pl.Int64))
+
+
+class PairCollector:
+    """Counts pairs piece by piece.
+
+    Args:
+        boundaries: Seconds at which a new period begins, ascending.
+    """
+
+    def __init__(self, boundaries: tuple[int, ...] = ()) -> None:
+        self._boundaries = boundaries
+        self._codes: dict[str, dict[object, int]] = {"listener": {}, "track": {}}
+        self._parts: list[list[pl.DataFrame]] = [[] for _ in range(_BUCKETS)]
+        self._rows = [0] * _BUCKETS
+        self._merged = [0] * _BUCKETS
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Count rows.
+
+        Args:
+            rows: Columns ``listener`` and ``track`` (text or whole numbers, the same in every piece), and maybe
+                ``first_time`` (seconds) and ``count``; without one a row counts as one play.
+        """
+        if rows.is_empty():
+            return
+        counted = "count" in rows.columns
+        time = pl.col("first_time") if "first_time" in rows.columns else pl.lit(None, dtype=pl.UInt32)
+        period = pl.sum_horizontal([(time >= each).fill_null(value=False) for each in self._boundaries] or [pl.lit(0)])
+        frame = rows.with_columns(period=period.cast(pl.UInt8))
+        grouped = frame.group_by(_KEY).agg(
+            (pl.col("count").sum() if counted else pl.len()).cast(pl.UInt32).alias("count"),
+            time.min().cast(pl.UInt32).alias("first_time"),
+        )
+        for name, codes in self._codes.items():
+            different = grouped[name].unique()
+            numbers = [codes.setdefault(value, len(codes)) for value in different.to_list()]
+            known = pl.DataFrame({name: different, "code": pl.Series(numbers, dtype=pl.UInt32)})
+            grouped = grouped.join(known, on=name).drop(name).rename({"code": name})
+        grouped = grouped.select(*PAIR_COLUMNS)
+        bucket = pl.col("listener") % _BUCKETS
+        for (number,), part in grouped.group_by(bucket.alias("bucket")):
+            self._put(int(number), part.select(*PAIR_COLUMNS))
+
+    def result(self) -> Pairs:
+        """Return all that was counted, in the order of listeners and tracks."""
+        for number in range(_BUCKETS):
+            self._merge(number)
+        parts = [part for bucket in self._parts for part in bucket]
+        self._parts = []
+        table = pl.concat(parts) if parts else pl.DataFrame(schema=PAIR_COLUMNS)
+        ids = [pl.Series(name, list(codes)).cast(pl.String) for name, codes in self._codes.items()]
+        return Pairs(ids[0], ids[1], table.sort(_KEY))
+
+    def _put(self, number: int, part: pl.DataFrame) -> None:
+        self._parts[number].append(part)
+        self._rows[number] += part.height
+        if self._rows[number] > 1.5 * self._merged[number] + _ROWS_BEFORE_MERGING:
+            self._merge(number)
+
+    def _merge(self, number: int) -> None:
+        """Put the parts of a bucket together: each pair and period once."""
+        if len(self._parts[number]) > 1:
+            sums = (pl.col("count").sum().cast(pl.UInt32), pl.col("first_time").min())
+            self._parts[number] = [pl.concat(self._parts[number]).group_by(_KEY).agg(*sums)]
+        self._rows[number] = self._merged[number] = sum(part.height for part in self._parts[number])
+
+
+def core(table: pl.DataFrame, least: int) -> pl.DataFrame:
+    """Return the largest part in which every listener and every track has so many pairs: the k-core.
+
+    Args:
+        table: Columns ``listener``, ``track``, each pair once.
+        least: k.
+    """
+    listener, track = table["listener"].to_numpy(), table["track"].to_numpy()
+    kept = np.ones(len(listener), dtype=bool)
+    while True:
+        before = int(kept.sum())
+        for side in (listener, track):
+            counts = np.bincount(side[kept], minlength=int(side.max(initial=0)) + 1)
+            kept &= counts[side] >= least
+        if int(kept.sum()) == before:
+            return table.filter(pl.Series(kept, dtype=pl.Boolean))
+
+
+def drawn(ids: pl.Series, number: int, seed: int, *kind: str) -> pl.Series:
+    """Return as many ids as asked for, the first in the order of hashes; all if there are fewer.
+
+    Args:
+        ids: Unique.
+        number: How many.
+        seed: Seed of the draw.
+        kind: What is drawn, in a word.
+    """
+    order = np.argsort(rules.uniforms(seed, *kind, names=ids.to_list()), kind="stable")
+    return ids.gather(np.sort(order[:number]))
