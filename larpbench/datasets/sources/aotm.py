@@ -37,6 +37,8 @@ AOTM = DatasetSource(
         paper="B. McFee and G. Lanckriet, Hypergraph Models of Playlist Dialects, ISMIR 2012",
         page="docs/datasets/aotm.md",
     ),
+    fetch="larpbench dataset fetch aotm",
+    of_fetched="larpbench.datasets.sources.aotm:build_fetched",
 )
 
 
@@ -79,6 +81,11 @@ def build_aotm(source: Path, options: CollectionOptions, output: Path) -> Manife
         """Stage nothing: it brings no vectors."""
 
     return build_collection(read, stage, options, output, ["aotm 1", stamps(paths)], rule=options.rule())
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``aotm`` the usual way: mixes as playlists."""
+    return build_aotm(source, CollectionOptions(output.name, task="continuation"), output)
 
 
 def _mixes(path: Path) -> pl.DataFrame:

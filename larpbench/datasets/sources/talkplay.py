@@ -54,6 +54,8 @@ TALKPLAY = DatasetSource(
         size="about 1.5 GB, of which the vectors are most; built in about a minute",
         page="docs/datasets/talkplay.md",
     ),
+    fetch="larpbench dataset fetch talkplay",
+    of_fetched="larpbench.datasets.sources.talkplay:build_fetched",
 )
 
 
@@ -100,6 +102,11 @@ def build_talkplay(source: Path, options: CollectionOptions, output: Path) -> Ma
                 _stage(name, files.vectors[name], track_ids, staged)
 
     return build_collection(read, stage, options, output, key, rule=options.rule())
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``talkplay`` the usual way: sessions as playlists."""
+    return build_talkplay(source, CollectionOptions(output.name, task="continuation"), output)
 
 
 def _find(source: Path) -> _Files:

@@ -61,6 +61,8 @@ YAMBDA = DatasetSource(
         paper="A. Ploshkin et al., Yambda-5B: A Large-Scale Multi-modal Dataset for Ranking and Retrieval, RecSys 2025",
         page="docs/datasets/yambda.md",
     ),
+    fetch="larpbench dataset fetch yambda-50m",
+    of_fetched="larpbench.datasets.sources.yambda:build_fetched",
 )
 
 
@@ -126,6 +128,11 @@ def build_yambda(source: Path, options: CollectionOptions, yambda: YambdaOptions
             _stage(vectors, track_ids, staged)
 
     return build_collection(read, stage, options, output, key, rule=options.rule())
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``yambda`` the usual way: likes of 50m, cold tracks."""
+    return build_yambda(source, CollectionOptions(output.name), YambdaOptions(), output)
 
 
 def _seconds(boundaries: tuple[str, str] | None) -> tuple[int, int] | None:

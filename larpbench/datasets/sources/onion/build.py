@@ -41,6 +41,8 @@ ONION = DatasetSource(
         without=("the embedded data set, to try every command: larpbench run",),
         page="docs/datasets/onion.md",
     ),
+    fetch="larpbench dataset fetch onion",
+    of_fetched="larpbench.datasets.sources.onion.build:build_fetched",
 )
 
 
@@ -97,6 +99,11 @@ def build_onion(source: Path, options: CollectionOptions, onion: OnionOptions, o
         stage_features(files, track_ids, staged, LICENCE)
 
     return build_collection(read, stage, options, output, key, rule=options.rule(given=preset is not None))
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``onion`` the usual way: the published split of arXiv 2604.23077."""
+    return build_onion(source, CollectionOptions(output.name), OnionOptions(preset="tamm-2026"), output)
 
 
 def _preset(options: CollectionOptions, onion: OnionOptions) -> Preset | None:
