@@ -77,3 +77,13 @@ class Centring:
             equal = lengths <= self.shortest
             centred[start : start + _ROWS] = np.where(equal, 0.0, rows / np.where(equal | (lengths == 0), 1.0, lengths))
         return centred
+
+
+def permuted(rows: np.ndarray, key: str) -> np.ndarray:
+    """Return the rows in an order that is drawn by a key, the same on every machine.
+
+    Args:
+        rows: (n, d).
+        key: Hexadecimal digits of a digest.
+    """
+    return rows[np.random.Generator(np.random.PCG64(int(key, 16))).permutation(len(rows))]

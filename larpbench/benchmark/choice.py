@@ -177,6 +177,8 @@ def ready_recommenders(
         elif isinstance(recommender, Recommender) and (split := lacking(recommender, dataset)):
             reason = f"it learns from playlists, and the {split} split of {dataset.name!r} has none"
             unavailable.append(Unavailable(name, reason, "build the data set with train and valid playlists"))
+        elif (lack := recommender.lacks(dataset)) is not None:
+            unavailable.append(Unavailable(name, lack, None))
         else:
             ready.append(recommender)
     return ready, unavailable

@@ -78,7 +78,7 @@ class RunConfig(BaseModel):
     task_options: Annotated[dict[str, Any], BeforeValidator(_as_options)] = Field(
         {}, description="a table of options of the task: larpbench describe task NAME"
     )
-    datasets: _Names = Field(("demo",), description="names or folders of data sets")
+    datasets: _Names | None = Field(None, description="names or folders of data sets; by default that of the task")
     encoders: Annotated[tuple[_Text, ...], BeforeValidator(_as_encoders), Field(min_length=1)] = Field(
         ("default",), description="a list of names, or a table: LABEL = NAME, or LABEL = {encoder = NAME, column = ..}"
     )
@@ -116,12 +116,14 @@ class RunConfig(BaseModel):
         Raises:
             LarpbenchError: What `larpbench.plan` raises.
         """
+        from larpbench.benchmark.choice import chosen_task
         from larpbench.benchmark.plan import plan
 
         fields = type(self).model_fields
         chosen = {name: getattr(self, name) for name in fields if name not in _NOT_IN_PLANS}
         chosen |= {"encoders": self.encoder_names, "output": self.output.absolute()}
-        return [replace(plan(_expanded(each), **chosen), config=self.digest) for each in self.datasets]
+        tested = self.datasets or (chosen_task(self.task).default_dataset,)
+        return [replace(plan(_expanded(each), **chosen), config=self.digest) for each in tested]
 
 
 def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfig:

@@ -134,7 +134,8 @@ class Plan:
     @property
     def queries(self) -> int:
         """The largest number of queries (playlists, or artists)."""
-        stated = self.dataset.manifest.counts[f"test.{self.task.query}s"]
+        counts = self.dataset.manifest.counts
+        stated = counts.get(f"test.{self.task.query}s", counts.get("test.playlists", 0))
         return min(stated, self.task.limit or stated)
 
     def estimated_seconds(self) -> float:
@@ -323,7 +324,7 @@ class _Planner:
             self.dataset, list(dict.fromkeys(split for each in paired for split in splits_read(self.task, each)))
         )
         spec = self._encoded(spec, paired, seeds)
-        for seed in range(seeds):
+        for seed in range(max(seeds, spec.least_seeds)):
             for each in paired:
                 if seed == 0 or spec.card.stochastic or each.stochastic:
                     yield self._cell(spec, each.seeded(seed), seed)

@@ -200,8 +200,9 @@ class _Run:
         return self._learning({split: each.vectors for split, each in stored.items()})
 
     def _learning(self, vectors: dict[SplitName, np.ndarray]) -> Learning:
-        train, valid = self.plan.dataset.split("train"), self.plan.dataset.split("valid")
-        return TrainData(train, vectors["train"]), ValidData(valid, vectors["valid"])
+        dataset = self.plan.dataset
+        train = TrainData(dataset.split("train"), vectors["train"])
+        return train, self.plan.task.valid_data(train, dataset, vectors["valid"])
 
     def _score_draws(
         self, vectors: dict[SplitName, np.ndarray], recommender: Scorer, first: tuple[Metric, ...]

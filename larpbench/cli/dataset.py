@@ -67,7 +67,12 @@ larpbench dataset build csv --tracks t.csv --playlists p.csv --test-playlists 10
 
 larpbench dataset build csv --playlists entries.tsv --columns 'track_id=uri,title="Song name"' --output my-data
 
-larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data""",
+larpbench dataset build csv --playlists exported-playlists --max-bad-rows 0.05 --output my-data
+
+larpbench dataset build csv --tracks t.csv --playlists listens.csv --task cold-tracks --cold-fraction 0.2 --output cold
+
+larpbench dataset build csv --tracks t.csv --playlists listens.csv --task cold-tracks \
+--split-by first_time:2025-01-01,2025-03-01 --output cold-by-time""",
 )
 def build_csv(
     context: typer.Context,
@@ -106,6 +111,8 @@ def build_csv(
     artist_disjoint: split_options.ArtistDisjoint = False,
     train_fraction: split_options.TrainFraction = None,
     min_length: split_options.MinLength = None,
+    task: split_options.Task = None,
+    cold_fraction: split_options.ColdFraction = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
     clip_seconds: _ClipSeconds = 10.0,
@@ -114,9 +121,10 @@ def build_csv(
     """Build a data set from tables of tracks and playlists.
 
     Columns split (train, valid, test) and role (seed, heldout) are used as they are. Without them the builder makes the
-    cold-start split. With --audio, tracks without usable audio are dropped; the build reports how many, by reason.
-    Common column names of other programs (Track URI, track_name, pid, ..), separators and encodings are recognised and
-    printed.
+    cold-start split. If a playlist stands in two given splits and no track does, or with --task cold-tracks, playlists
+    are known listeners: only tracks are split, and columns count and first_time are kept. With --audio, tracks without
+    usable audio are dropped; the build reports how many, by reason. Common column names of other programs (Track URI,
+    track_name, pid, ..), separators and encodings are recognised and printed.
     """
     from larpbench.audio.policy import AudioPolicy
     from larpbench.datasets.assemble import BuildOptions
@@ -144,6 +152,8 @@ def build_csv(
         valid_playlists=valid_playlists,
         test_playlists=test_playlists,
         artist_disjoint=artist_disjoint,
+        task=task,
+        cold_fraction=cold_fraction,
     )
     built = build_from_tables(
         tracks,

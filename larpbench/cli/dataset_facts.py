@@ -157,15 +157,19 @@ def _folder(dataset: str) -> Path:
 
 
 def _bounds(data: Dataset, name: SplitName) -> list[dict[str, object]]:
+    from larpbench.datasets.listeners.table import LISTENERS
     from larpbench.evaluation.bounds import ceiling, chance
-    from larpbench.evaluation.queries import queries_of
+    from larpbench.evaluation.metrics import COLD_CUTOFFS, CUTOFFS
+    from larpbench.evaluation.queries import listener_queries, queries_of
     from larpbench.evaluation.statistics import least_recall_width
 
     if not data.manifest.counts[f"{name}.playlists"]:
         return []
-    queries = queries_of(data.split(name))
+    known = data.manifest.kind == LISTENERS
+    queries = listener_queries(data.split("train"), data.split(name)) if known else queries_of(data.split(name))
+    cutoffs = COLD_CUTOFFS if known else CUTOFFS
     heldout = queries.heldout.lengths
-    low, high = chance(queries.candidates, heldout), ceiling(queries.candidates, heldout)
+    low, high = (bound(queries.candidates, heldout, cutoffs) for bound in (chance, ceiling))
     rows: list[dict[str, object]] = []
     for metric in low:
         row = {"chance": float(low[metric].mean()), "ceiling": float(high[metric].mean())}

@@ -59,6 +59,7 @@ def _registered(source: DatasetSource) -> dict[str, object]:
 
 def _built(folder: Path, manifest: Manifest) -> dict[str, object]:
     """Return what a data set folder states of itself; its tables are not read."""
+    from larpbench.datasets.listeners.table import LISTENERS
     from larpbench.results.notes import split_rule
 
     per_split: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
@@ -67,6 +68,7 @@ def _built(folder: Path, manifest: Manifest) -> dict[str, object]:
         if split in per_split:
             per_split[split].append(f"{count} {what}")
     audio = manifest.audio_policy
+    run = "larpbench run --task cold-tracks" if manifest.kind == LISTENERS else "larpbench run"
     return {
         "source": manifest.source,
         "licence": manifest.licence,
@@ -79,5 +81,5 @@ def _built(folder: Path, manifest: Manifest) -> dict[str, object]:
         "notes": list(manifest.notes),
         "fingerprint": manifest.fingerprint,
         "folder": str(folder),
-        "next": f"larpbench dataset check {folder}; larpbench dataset stats {folder}; larpbench run --dataset {folder}",
+        "next": f"larpbench dataset check {folder}; larpbench dataset stats {folder}; {run} --dataset {folder}",
     }

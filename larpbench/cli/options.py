@@ -38,8 +38,12 @@ Recommenders = Annotated[
 ]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name or folder of a data set: larpbench list datasets.")]
 DatasetNames = Annotated[
-    str,
-    typer.Option("--dataset", help="Names or folders of data sets, separated by commas: larpbench list datasets."),
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Names or folders of data sets, separated by commas: larpbench list datasets. By default the embedded "
+        "one of the task.",
+    ),
 ]
 Seeds = Annotated[
     int,

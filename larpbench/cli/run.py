@@ -44,7 +44,7 @@ def run(
     encoders: options.Encoders = "default",
     column: options.Column = None,
     recommenders: options.Recommenders = "default",
-    datasets: options.DatasetNames = "demo",
+    datasets: options.DatasetNames = None,
     seeds: options.Seeds = 3,
     budget: options.Budget = 6,
     draws: options.Draws = 1,

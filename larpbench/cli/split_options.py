@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,5 +34,21 @@ MinLength = Annotated[
         "--min-length",
         min=1,
         help="Drop playlists with fewer tracks of their split (default 5). Only where the builder splits.",
+    ),
+]
+Task = Annotated[
+    Literal["continuation", "cold-tracks"] | None,
+    typer.Option(
+        "--task",
+        help="Task that the data set is for: continuation (the usual default), or cold-tracks: playlists are known "
+        "listeners, and only tracks are split.",
+    ),
+]
+ColdFraction = Annotated[
+    float | None,
+    typer.Option(
+        "--cold-fraction",
+        help="With --task cold-tracks: fraction of the tracks that nobody plays in train (default 0.1); two thirds of "
+        "them are test, one third valid.",
     ),
 ]

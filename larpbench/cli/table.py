@@ -54,8 +54,8 @@ def table(
         typer.Option(
             "--by",
             metavar="SLICE",
-            help="Slices of the held-out tracks: popularity, discovery, seeds, or a column of the data set's tracks or "
-            "playlists, such as genre.",
+            help="Slices of the held-out tracks: popularity, discovery, seeds (of listeners: profile), or a column of "
+            "the data set's tracks or playlists, such as genre.",
         ),
     ] = None,
     dataset: Annotated[

@@ -21,6 +21,8 @@ larpbench train larp
 
 larpbench train larp --dataset my-data --towers musicnn-msd,minilm --seed 1
 
+larpbench train larp --dataset my-data --towers tfidf
+
 larpbench train larp --dataset my-data --size tiny --stages wtc,ttc"""
 BASELINE_EPILOG = """Examples:
 
@@ -37,7 +39,7 @@ larpbench train factors --dataset my-data --views tfidf,minilm"""
 
 
 Fusion = Literal["attention", "mean"]
-Size = Literal["heads", "tiny", "paper"]
+Size = Literal["heads", "heads-plain", "tiny", "paper"]
 BaselineSize = Literal["tiny", "paper"]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Random seed of the training.")]
 BaselineSizes = Annotated[BaselineSize, typer.Option("--size", help="tiny, or the model of the paper (needs a GPU).")]
@@ -61,11 +63,18 @@ def larp(
     size: Annotated[
         Size,
         typer.Option(
-            "--size", help="heads: over frozen embeddings; tiny; or paper: the model of the paper (needs a GPU)."
+            "--size",
+            help="heads: beside frozen embeddings; heads-plain: in their place; tiny; or paper: the model of the paper "
+            "(needs a GPU).",
         ),
     ] = "heads",
     towers: Annotated[
-        str, typer.Option("--towers", help="Audio and text encoder under the heads: larpbench list encoders.")
+        str,
+        typer.Option(
+            "--towers",
+            help="Frozen encoders under the heads: one, or an audio and a text encoder, with a comma or a + between "
+            "them: larpbench list encoders.",
+        ),
     ] = "handcrafted,tfidf",
     fusion: Annotated[
         Fusion, typer.Option("--fusion", help="Fusion of tracks into playlists in stage tpc.")
@@ -96,17 +105,18 @@ def larp(
     """
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
+    from larpbench.encoders.names import parse_name
     from larpbench.errors import UsageError
 
     chain = tuple(each for name in options.names(stages) for each in STAGES if each == name)
     if not chain or len(chain) != len(options.names(stages)):
         raise UsageError(f"unknown stages: {stages!r}", allowed=", ".join(STAGES))
-    if options.given(context, ("towers",)) and size != "heads":
-        raise UsageError(f"--towers changes nothing of --size {size}", allowed="--towers with --size heads")
-    pair = options.names(towers)
-    if len(pair) != 2:
-        raise UsageError(f"{len(pair)} towers: {towers!r}", allowed="an audio and a text encoder, a comma between them")
-    spec = larp_spec(chain, size, (pair[0], pair[1]), fusion, neighbours, updates, (audio_weights, text_weights))
+    if options.given(context, ("towers",)) and size in ("tiny", "paper"):
+        raise UsageError(
+            f"--towers changes nothing of --size {size}", allowed="--towers with --size heads or heads-plain"
+        )
+    views = [part.written for each in options.names(towers) for part in parse_name(each)]
+    spec = larp_spec(chain, size, views, fusion, neighbours, updates, (audio_weights, text_weights))
     _train(spec, dataset, seed)
 
 
@@ -203,23 +213,27 @@ def _train(spec: EncoderSpec, dataset: str, seed: int) -> None:
     for each in chain:
         folder = store.checkpoint(each, seed)
         card = read_card(folder)
-        if "l2" in card:
-            typer.echo(f"{_solved(each, card)}\n  {folder}")
-            continue
-        if not card["updates"]:
-            continue  # initial weights
-        typer.echo(
-            f"{each.card.name}: {card['updates']} updates, best after epoch {card['best_epoch']} of {card['epochs']}, "
-            f"validation recall@10 {card['best']:.4f}\n  {folder}"
-        )
+        if "l2" in card or card["updates"]:  # else: initial weights
+            told = _solved(card) if "l2" in card else _selected(card)
+            typer.echo(f"{each.card.name}: {told}, validation recall@10 {_compared(card)}\n  {folder}")
     typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
 
 
-def _solved(spec: EncoderSpec, card: Mapping[str, Any]) -> str:
+def _selected(card: Mapping[str, Any]) -> str:
+    """Return how a training by gradients went."""
+    start = " (the start)" if not card["best_epoch"] else ""
+    ended = ", collapsed" if card.get("ended") == "collapse" else ""
+    return f"{card['updates']} updates, best after epoch {card['best_epoch']}{start} of {card['epochs']}{ended}"
+
+
+def _solved(card: Mapping[str, Any]) -> str:
     """Return what there is to say of weights in closed form."""
-    valid = card["valid"]
     chosen = f"{card['factors']} factors, weight {card['weight']:g}" if card["weight"] else "the frozen vectors alone"
-    return (
-        f"{spec.card.name}: {chosen} (l2 {card['l2']:g}), validation recall@10 {valid['best']:.4f}, "
-        f"frozen {valid['frozen']:.4f}, chance {valid['chance']:.4f}"
-    )
+    return f"{chosen} (l2 {card['l2']:g})"
+
+
+def _compared(card: Mapping[str, Any]) -> str:
+    """Return the recall of the weights, and what it is to be compared with, as far as the card has it."""
+    valid = {"best": card["best"]} | card.get("valid", {})
+    others = [f"{name} {valid[name]:.4f}" for name in ("start", "frozen", "chance") if name in valid]
+    return ", ".join([f"{valid['best']:.4f}", *others])

@@ -57,6 +57,9 @@ class BuildOptions:
         valid_playlists: Number of valid playlists.
         test_playlists: Number of test playlists; of one of the two, the other is half or twice as many.
         artist_disjoint: Whether every artist is in one split only.
+        task: The task that the data set is for: ``continuation``, or ``cold-tracks`` for a data set of listeners. None:
+            as given splits say, else ``continuation``.
+        cold_fraction: Share of the tracks that are cold, of a data set of listeners. None: 0.1.
     """
 
     name: str
@@ -73,6 +76,8 @@ class BuildOptions:
     valid_playlists: int | None = None
     test_playlists: int | None = None
     artist_disjoint: bool = False
+    task: Literal["continuation", "cold-tracks"] | None = None
+    cold_fraction: float | None = None
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -40,17 +40,20 @@ def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
         raise _unknown_method(folder, facts)
     trained_on = _trained_on(facts, folder)
     fields, inputs = training.read_folder(folder, facts, trained_on)
-    views = fields["modalities"]
-    if view and not training.sides:
+    sides: dict[View, dict[str, Any]] = fields.pop("sides", {each: {} for each in fields["modalities"]})
+    if view and not (training.sides and sides):
         raise UsageError(
-            f"a model of method {_method_name(facts)!r} has no sides", where=str(folder), allowed=f"checkpoint:{folder}"
+            f"this model of method {_method_name(facts)!r} has no sides",
+            where=str(folder),
+            allowed=f"checkpoint:{folder}",
         )
-    if view and view not in views:
-        raise UsageError(f"the checkpoint has no {view} side", where=str(folder), allowed=" or ".join(views))
+    if view and view not in sides:
+        raise UsageError(f"the checkpoint has no {view} side", where=str(folder), allowed=" or ".join(sides))
     training_data = facts.get("trained_on", spec.card.training_data)
     card = spec.card.model_copy(update={**fields, "training_data": training_data})
     bound = replace(spec, card=card, inputs=inputs, trained_on=trained_on)
-    return bound.viewed(view or (views[0] if len(views) == 1 and training.sides else None))
+    side = view or (next(iter(sides)) if len(sides) == 1 and training.sides else None)
+    return bound.viewed(side, **(sides[side] if side else {}))
 
 
 def build_checkpoint(context: EncodeContext, argument: str | None) -> TrainableEncoder:
@@ -81,13 +84,18 @@ def _folder_and_view(argument: str) -> tuple[Path, View | None]:
 def _method(folder: Path, facts: Mapping[str, Any]) -> EncoderSpec:
     """Return the spec of an encoder that is trained by the same method: its name is that of the method, or its alias.
 
+    A method of another version than today's, or none, is that of earlier versions.
+
     Raises:
         DataError: If there is none.
     """
     base = parse_name(_method_name(facts))[0].base
     if base not in ENCODERS.names():
         raise _unknown_method(folder, facts)
-    return ENCODERS.get(base)
+    spec = ENCODERS.get(base)
+    methods = (spec, *(spec.training.earlier if spec.training else ()))
+    same = (each for each in methods if each.training and each.training.method == facts.get("method"))
+    return next(same, methods[-1])
 
 
 def _method_name(facts: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 A full name is ``base[:argument]``; of an encoder that is trained, ``base[:variant][@data set]`` with the data set
 anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`). Before a
-name may stand ``centred:``. Before all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
+name may stand ``centred:`` or ``shuffled:``. Before all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _OTHER_FAMILIES = (
     "factors/specs.py",
     "larp/specs.py",
     "precomputed/__init__.py",
+    "shuffled.py",
     "provided.py",
     "views.py",
 )
@@ -96,7 +97,7 @@ def parse_name(name: str) -> tuple[EncoderName, ...]:
     """Split a full name into those of its parts: several if it is ``A+B``, else one.
 
     A plus sign inside a file's name separates nothing. Nor does one that joins views, as in ``factors:A+B``: the views
-    end at an ``@``.
+    end at an ``@``, and those of ``larp-ttc:A+B:audio`` at the side.
 
     Raises:
         UsageError: If there is nothing on one side of a plus sign.
@@ -118,8 +119,10 @@ def _lists_views(name: EncoderName) -> bool:
     """Whether a name ends in a list of views, so that a plus sign adds another one."""
     if name.base == CENTRED:
         return _lists_views(_parsed(name.rest[1:]))
-    views = name.rest.startswith(":") and "@" not in name.rest
-    return views and name.base in ENCODERS.names() and ENCODERS.get(name.base).joins_views
+    if not name.rest.startswith(":") or "@" in name.rest or name.base not in ENCODERS.names():
+        return False
+    joins = ENCODERS.get(name.base).joins_views
+    return joins is not None and joins(name.rest[1:])
 
 
 def _parsed(name: str) -> EncoderName:

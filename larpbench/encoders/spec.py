@@ -69,9 +69,14 @@ class DatasetReference:
 
 CENTRED = "centred"
 """What stands before the name of an encoder whose vectors are centred on the train tracks."""
+SHUFFLED = "shuffled"
+"""What stands before the name of an encoder whose vectors are permuted within each split."""
+PERMUTATIONS = 20
+"""So many seeds such an encoder runs over at least."""
 
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
-"""Of a model in a folder: fields of its card, with ``modalities``, and the encoders whose vectors it reads."""
+"""Of a model in a folder: fields of its card, with ``modalities``; under ``sides``, if these are others, for each side
+what its card says; and the encoders whose vectors it reads."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class Training:
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
         seconds: Rough time on one core, for the plan's estimate.
         sides: Whether one side of a model can be asked for, as in ``checkpoint:FOLDER:audio``.
+        earlier: Encoders that are trained by other methods of the same name, for folders that these wrote.
         read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
             method in a folder, for ``checkpoint:FOLDER``; None where there is no such thing.
     """
@@ -99,6 +105,7 @@ class Training:
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
     sides: bool = True
+    earlier: tuple[EncoderSpec, ...] = ()
     read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None
 
 
@@ -128,7 +135,10 @@ class EncoderSpec:
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
         centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
-        joins_views: Whether a plus sign after its colon joins the encoders that it builds upon.
+        shuffled: Whether the vectors of its only input are permuted within each split, by another permutation for each
+            seed.
+        joins_views: Given what follows its colon, whether a plus sign after that joins the encoders that it builds
+            upon; None: it never does.
         in_place: Whether its vectors lie in a file already: they are looked up there, and not copied into the store.
         only_by_name: Whether ``all`` leaves it out.
         origin: Where it comes from, if no package brings it.
@@ -160,7 +170,8 @@ class EncoderSpec:
     trained_on: DatasetReference | None = None
     combined: bool = False
     centred: bool = False
-    joins_views: bool = False
+    shuffled: bool = False
+    joins_views: Callable[[str], bool] | None = None
     in_place: bool = False
     only_by_name: bool = False
     origin: Origin | None = None
@@ -189,7 +200,8 @@ class EncoderSpec:
         Of a file or folder it holds the name alone: results say nothing of the machine that they were made on.
         """
         if self.combined:
-            return "+".join(each.identity for each in self.inputs)
+            joined = "+".join(each.identity for each in self.inputs)
+            return f"{SHUFFLED}:{joined}" if self.shuffled else joined
         base = f"{CENTRED}:{self.card.name}" if self.centred else self.card.name
         name = base if self.argument is None else f"{base}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
@@ -204,6 +216,15 @@ class EncoderSpec:
         return "audio" in self.card.modalities and not self.inputs
 
     @property
+    def least_seeds(self) -> int:
+        """How many seeds it runs over at least, if it uses one."""
+        return PERMUTATIONS if self.shuffled else 1
+
+    def seed_of_inputs(self, seed: int) -> int:
+        """Return the seed that its inputs run with: one of them alone is permuted in many ways."""
+        return 0 if self.shuffled else seed
+
+    @property
     def scales_on_train(self) -> bool:
         """Whether its vectors, once encoded, are scaled or centred on those of the train tracks."""
         return self.card.standardised or self.centred
@@ -213,12 +234,19 @@ class EncoderSpec:
         bound = replace(self, argument=argument)
         return self.binder(bound, argument) if self.binder else bound
 
-    def viewed(self, view: View | None) -> EncoderSpec:
-        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights."""
+    def viewed(self, view: View | None, **fields: Any) -> EncoderSpec:  # noqa: ANN401 - of the card
+        """Return one side of a two-tower encoder: it reads that side only, and keeps the weights.
+
+        Args:
+            view: Which side; None for all.
+            fields: What its card says beside that.
+        """
         if view is None:
             return self
-        card = self.card.model_copy(update={"modalities": (view,), "pooling": f"the {view} vector alone, of length 1"})
-        return replace(self, card=card, inputs=(self.inputs[VIEWS.index(view)],) if self.inputs else ())
+        inputs = (self.inputs[VIEWS.index(view)],) if self.inputs else ()
+        read = tuple(each for side in inputs for each in side.card.modalities) or (view,)
+        update = {"modalities": read, "pooling": f"the {view} vector alone, of length 1", **fields}
+        return replace(self, card=self.card.model_copy(update=update), inputs=inputs)
 
     def learning_from(self, source: Dataset | DatasetReference) -> EncoderSpec:
         """Return the spec with what it and its inputs learn being learnt from a data set's train split."""

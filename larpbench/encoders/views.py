@@ -50,7 +50,7 @@ def _spec(name: str, dim: int) -> EncoderSpec:
         EncoderCard(
             name=name,
             version=1,
-            summary=f"the {name.removesuffix('-like')} view of the invented world demo-large",
+            summary=f"{name.removesuffix('-like')} vectors of demo-large",
             modalities=(),
             dim=dim,
             weights="none",

@@ -24,6 +24,8 @@ from larpbench.datasets.schema import Interactions
 
 CUTOFFS = (10, 20, 40)
 LIST_LENGTH = 40
+COLD_CUTOFFS = (10, 20, 50, 100)
+"""Those of cold tracks for known listeners, whose histories are longer than playlists."""
 
 
 @dataclass(frozen=True)

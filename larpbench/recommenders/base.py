@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, Interactions, Split, SplitName
 from larpbench.errors import ProtocolError, UsageError
 from larpbench.evaluation.queries import Queries, queries_of
+
+if TYPE_CHECKING:
+    from larpbench.training.loop import Selection
 
 TUNING_VERSION = 1
 """Raised with every change of how trials are drawn or chosen."""
@@ -56,6 +59,10 @@ class Scorer(ABC):
         """Return the scorer for a run with a seed."""
         return self
 
+    def lacks(self, dataset: Dataset) -> str | None:
+        """Return what a data set lacks for it to run, as a sentence; None if nothing."""
+        return None
+
     def seconds(self, dataset: Dataset) -> float:
         """Return roughly how long one run of it learns, for the plan's estimate."""
         return 0.0
@@ -66,11 +73,11 @@ class Recommender(Scorer):
 
     @abstractmethod
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
-        """Return one vector a playlist.
+        """Return one vector a playlist, or listener.
 
         Args:
-            seeds: Visible tracks of p playlists, at least one each.
-            embeddings: (n, dim) float32, the split's tracks.
+            seeds: What is known of p playlists, at least one track each: their seeds, or the profiles of listeners.
+            embeddings: (n, dim) float32, the tracks that `seeds` are rows of: those of the split itself, or of train.
 
         Returns:
             (p, k) float32.
@@ -134,12 +141,23 @@ class ValidData:
         """Seeds and held-out tracks of the valid playlists."""
         return queries_of(self.split)
 
-    def recall(self, recommender: Recommender) -> float:
-        """Return recall@10 of the valid playlists, ranked exactly as test will be."""
+    @property
+    def known(self) -> np.ndarray:
+        """(m, dim) float32, the vectors of the tracks that the queries' seeds are rows of."""
+        return self.embeddings
+
+    def recall(self, recommender: Recommender, items: np.ndarray | None = None) -> float:
+        """Return recall@10 of the valid playlists, ranked exactly as test will be.
+
+        Args:
+            recommender: Makes the vectors.
+            items: Its item vectors of valid, if they are there already.
+        """
         from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
 
-        vectors = recommender.query_vectors(self.queries.seeds, self.embeddings)
-        return recall_at(vectors, recommender.item_vectors(self.embeddings), self.queries)
+        vectors = recommender.query_vectors(self.queries.seeds, self.known)
+        items = recommender.item_vectors(self.embeddings) if items is None else items
+        return recall_at(vectors, items, self.queries)
 
 
 class LearnedRecommender(Recommender):
@@ -156,12 +174,14 @@ class LearnedRecommender(Recommender):
         seconds_per_entry: Rough time of one fit for each track of each train playlist, for the plan's estimate.
         params: Parameter -> value, all of them.
         seed: The seed.
+        selection: The epochs of the fit, the first of them the start; None where it has none.
     """
 
     learns_from = ("train", "valid")
     search_space: ClassVar[SearchSpace] = MappingProxyType({})
     fits_in_threads: ClassVar[bool] = False
     seconds_per_entry: ClassVar[float] = 1e-3
+    selection: Selection | None = None
 
     def __init__(self, params: Mapping[str, float] | None = None, seed: int = 0) -> None:
         chosen = dict(params or {})

@@ -30,7 +30,15 @@ from torch.nn.functional import cross_entropy, normalize
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
-from larpbench.recommenders.training import Entries, fit_best, forward_all, on_device, one_thread_if_small, seeded
+from larpbench.recommenders.training import (
+    Entries,
+    fit_best,
+    forward_all,
+    on_device,
+    one_thread_if_small,
+    seeded,
+    validation_of,
+)
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.vectors import unit_rows
 
@@ -150,7 +158,7 @@ class CLCRec(LearnedRecommender):
                 yield batch.loss(self.params["temperature"], self.params["l2"])
 
         with one_thread_if_small(train):
-            fit_best(self.name, net, optimisers, epoch, lambda: valid.recall(self))
+            self.selection = fit_best(self.name, net, optimisers, epoch, lambda: validation_of(self, valid))
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 64) float32: f of the mean of the unit-length seeds (equation 30)."""

@@ -27,9 +27,18 @@ from torch import Tensor, nn
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
-from larpbench.recommenders.training import Entries, fit_best, forward_all, on_device, one_thread_if_small, seeded
+from larpbench.recommenders.training import (
+    Entries,
+    fit_best,
+    forward_all,
+    on_device,
+    one_thread_if_small,
+    seeded,
+    validation_of,
+)
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, train_factors
+from larpbench.training.loop import Validation
 from larpbench.vectors import Standardiser, unit_rows
 
 HIDDEN = (512, 256, 256)
@@ -200,14 +209,14 @@ class DropoutNet(LearnedRecommender):
                 targets = playlists.factors(rows) @ tracks.factors(columns).T
                 yield balanced_loss(scores, targets, on_device(entries.observed(rows, columns)))
 
-        def score() -> float:
+        def validate() -> Validation:
             playlists.renew_statistics(sampled_playlists, self.seed)
             tracks.renew_statistics(sampled_tracks, self.seed)
-            return valid.recall(self)
+            return validation_of(self, valid)
 
         try:
             with one_thread_if_small(train):
-                fit_best(self.name, towers, [optimiser], epoch, score)
+                self.selection = fit_best(self.name, towers, [optimiser], epoch, validate)
         finally:  # a trial that diverged is kept, too
             playlists.forget_train()
             tracks.forget_train()

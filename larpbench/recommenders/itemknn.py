@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from larpbench.datasets.schema import Interactions
+from larpbench.datasets.schema import Dataset, Interactions
+from larpbench.errors import ProtocolError
 from larpbench.recommenders.base import Recommender
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.vectors import unit_rows
@@ -43,6 +44,29 @@ class ItemKNN(Recommender):
         return embeddings if self.scorer == "dot" else unit_rows(embeddings)
 
 
+class LogItemKNN(ItemKNN):
+    """ItemKNN of listeners, whose tracks weigh log(1 + c), c being how often each was played."""
+
+    def __init__(self) -> None:
+        super().__init__("itemknn-log", "normalised", "itemknn with tracks weighed by log(1 + plays), if known")
+
+    def lacks(self, dataset: Dataset) -> str | None:
+        """Return why it cannot run: counts are not known."""
+        known = dataset.split("train").interactions().counts is not None
+        return None if known else f"nothing says how often tracks of {dataset.name!r} were played"
+
+    def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
+        """Return the (p, dim) float32 weighted means of the unit-length tracks.
+
+        Raises:
+            ProtocolError: If counts are not known.
+        """
+        if seeds.counts is None:
+            raise ProtocolError(f"recommender {self.name!r} needs to know how often tracks were played")
+        return playlist_means(seeds, unit_rows(embeddings), np.log1p(seeds.counts))
+
+
 ITEMKNN = ItemKNN("itemknn", "normalised", "mean of L2-normalised seeds, inner product (the default)")
 ITEMKNN_DOT = ItemKNN("itemknn-dot", "dot", "mean of raw seeds, inner product with raw vectors")
 ITEMKNN_COSINE = ItemKNN("itemknn-cosine", "cosine", "mean of raw seeds, then cosine")
+ITEMKNN_LOG = LogItemKNN()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from larpbench.datasets.schema import Interactions
 from larpbench.errors import TrainingError
-from larpbench.recommenders.base import TrainData
-from larpbench.training.loop import fit_in_memory
+from larpbench.recommenders.base import Recommender, TrainData, ValidData
+from larpbench.training.loop import Selection, Validation, fit_in_memory, spread_of
 
 Network = TypeVar("Network", bound=nn.Module)
 EPOCHS = 20
@@ -74,18 +74,18 @@ def fit_best(
     kept: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
     epoch: Callable[[], Iterator[Tensor]],
-    score: Callable[[], float],
-) -> None:
-    """Train, and leave `kept` as it was after the epoch with the best score.
+    validate: Callable[[], Validation],
+) -> Selection:
+    """Train, and leave `kept` as it was after the epoch with the best score; epoch 0 is the start.
 
-    Training ends after 20 epochs, or after 3 in a row without a better score.
+    Training ends after 20 epochs, or after 3 in a row without a better score, or if the vectors collapse.
 
     Args:
         name: Name of the recommender.
         kept: The networks that are needed afterwards.
         optimisers: Step together.
         epoch: Yields the loss of each batch of one epoch.
-        score: Recall@10 of valid; called after each epoch, without gradients.
+        validate: Called at the start and after each epoch, without gradients.
 
     Raises:
         TrainingError: If the loss is not finite.
@@ -97,17 +97,23 @@ def fit_best(
                 raise TrainingError("training was interrupted")
             yield loss
 
-    fit_in_memory(
+    return fit_in_memory(
         name,
         kept,
         optimisers,
         losses,
-        lambda loss: score(),
+        lambda loss: validate(),
         EPOCHS,
         PATIENCE,
         "where a trial says this, others go on; where the fit of a seed does, more trials (--budget) may find "
         "parameters that suit every seed",
     )
+
+
+def validation_of(recommender: Recommender, valid: ValidData) -> Validation:
+    """Return the recall@10 of valid, and the spread of its tracks' vectors."""
+    items = recommender.item_vectors(valid.embeddings)
+    return Validation(valid.recall(recommender, items), spread_of(items))
 
 
 def forward_all(network: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:

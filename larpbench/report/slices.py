@@ -10,9 +10,9 @@ from larpbench.errors import DataError, LarpbenchError
 from larpbench.report.charts import Scale
 from larpbench.report.entries import Entry, Section
 from larpbench.results.rows import task_of
-from larpbench.results.slices.groups import BUILT_IN, own_slice_names
+from larpbench.results.slices.groups import built_in, own_slice_names
 from larpbench.results.slices.table import AnsweredTable, Slice, SliceTable, read_answered
-from larpbench.results.slices.tested import TestedDatasets
+from larpbench.results.slices.tested import SLICED, TestedDatasets
 
 MOST_COLUMNS = 12
 """Columns of the data set's own that have a page."""
@@ -67,7 +67,7 @@ def read_slices(sections: Sequence[Section], loaded: Sequence[Dataset]) -> list[
     return [
         _sliced(section, tested)
         for section in sections
-        if section.scored and (task := task_of(section.table.task)) and task.kind == "playlists"
+        if section.scored and (task := task_of(section.table.task)) and task.kind in SLICED
     ]
 
 
@@ -81,7 +81,7 @@ def _sliced(section: Section, tested: TestedDatasets) -> SlicedSection:
     except LarpbenchError as error:
         return SlicedSection(section, (), entries, error.what, (), left_out)
     own = own_slice_names(dataset)
-    names = (*BUILT_IN, *own[:MOST_COLUMNS])
+    names = (*built_in(dataset), *own[:MOST_COLUMNS])
     pages = (_page(section, number, answered, dataset, by) for number, by in enumerate(names, start=1))
     return SlicedSection(
         section, tuple(page for page in pages if page), entries, "", tuple(own[MOST_COLUMNS:]), left_out

@@ -15,6 +15,7 @@ from larpbench.encoders.larp.settings import SIZES
 from larpbench.evaluation.homogeneity import homogeneity
 from larpbench.reproduction.request import Request, evaluate
 from larpbench.reproduction.selection import report_not_run, select_encoders
+from larpbench.reproduction.yardstick import yardstick
 from larpbench.results.plots import CLOUD, COLOURS, new_figure, save_figure
 from larpbench.results.published import published_statistics
 from larpbench.results.sheet import Sheet, SheetCell, text_sheet
@@ -29,7 +30,8 @@ _COLUMNS = 4
 def figure3(request: Request, folder: Path) -> list[Path]:
     """Write where the tracks of a drawn test playlist lie, and how alike the tracks of all playlists are."""
     dataset = request.dataset
-    encoders = select_encoders(request, ("bert", "htsat", *(request.sized(name, SIZES) for name in _STAGES)))
+    stages = (request.sized(name, SIZES) for name in _STAGES)
+    encoders = select_encoders(request, ("bert", "htsat", *stages, *yardstick(dataset).rows))
     found = evaluate(request, encoders.names, ("itemknn",))
     shown = {name: found.identities[name] if name in encoders.own else name for name in found.identities}
     test = dataset.split("test")

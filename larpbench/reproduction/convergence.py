@@ -1,8 +1,9 @@
-"""Figure 5 of the LARP paper: recall over the epochs of the three stages."""
+"""Figure 5 of the LARP paper: recall over the epochs of the three stages, beside what has no epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -15,39 +16,61 @@ from larpbench.encoders.larp.settings import SIZES
 from larpbench.errors import UsageError
 from larpbench.reproduction.request import Request, evaluate_trained
 from larpbench.reproduction.selection import report_not_run, select_encoders, shown_name
+from larpbench.reproduction.yardstick import yardstick
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
-from larpbench.results.rows import Score, score_cell
+from larpbench.results.rows import Score, bound_cell, score_cell
 from larpbench.results.sheet import Sheet, SheetCell, text_sheet
 from larpbench.results.writers import write_sheet
 
 _STAGES = {"larp-wtc": "LARP-WTC", "larp-ttc": "LARP-TTC", "larp-tpc-fusion": "LARP-TPC-fusion"}
 _METRIC = "recall@10"
-Curves = dict[str, list[list[tuple[int, float]]]]
-"""Encoder -> one curve a seed: (epoch, recall on valid)."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One row and curve.
+
+    Attributes:
+        name: Of the encoder, as it is shown.
+        printed: Its name in the paper; None if it is not there.
+        curves: One a seed, (epoch, recall on valid) from the first to the last epoch; none if it has no epochs.
+        best: Recall on valid by which it was chosen; None if it was not chosen so.
+        score: On test.
+    """
+
+    name: str
+    printed: str | None
+    curves: list[list[tuple[int, float]]]
+    best: float | None
+    score: Score | None
 
 
 def figure5(request: Request, folder: Path) -> list[Path]:
     """Write the curves of all seeds, and what each stage scores in the end."""
-    stages = {request.sized(name, SIZES): printed for name, printed in _STAGES.items()}
+    beside = yardstick(request.dataset)
+    stages = {request.sized(name, SIZES): printed for name, printed in _STAGES.items()} | beside.rows
     encoders = select_encoders(request, tuple(stages))
     _require_trained(request, encoders.own)
     found = evaluate_trained(request, encoders.names)
-    names: dict[str, str] = {}
-    curves: Curves = {}
-    best: dict[str, list[float]] = {}
-    scores: dict[str, Score | None] = {}
+    of_yardstick = beside.on_valid(found)
+    entries = []
     for encoder in encoders.names:
-        name = found.identities[encoder] if encoder in encoders.own else encoder
-        names[name] = stages.get(encoder, "")
-        facts, row = found.trainings(encoder), found.row(encoder, "itemknn")
-        curves[name] = [[(entry["epoch"], entry[_METRIC]) for entry in each["history"]] for each in facts]
-        best[name] = [each["best"] for each in facts]
-        scores[name] = row.scores.get(_METRIC) if row else None
+        row = found.row(encoder, "itemknn")
+        histories = [each.get("history", ()) for each in found.trainings(encoder)]
+        entries.append(
+            _Entry(
+                found.identities[encoder] if encoder in encoders.own else encoder,
+                stages.get(encoder),
+                [[(epoch["epoch"], epoch[_METRIC]) for epoch in each] for each in histories if each],
+                of_yardstick.get(encoder, found.best_on_valid(encoder)),
+                row.scores.get(_METRIC) if row else None,
+            )
+        )
     chance = found.table.chance.get(_METRIC)
     not_run = report_not_run(request, {}, encoders)
-    sheet = _sheet(request, names, curves, best, scores, chance, not_run)
-    return [*write_sheet(sheet, folder, "figure5"), *save_figure(_drawn(request, curves), folder, "figure5")]
+    sheet = _sheet(request, entries, chance, not_run)
+    return [*write_sheet(sheet, folder, "figure5"), *save_figure(_drawn(request, entries), folder, "figure5")]
 
 
 def _require_trained(request: Request, names: Sequence[str]) -> None:
@@ -64,54 +87,59 @@ def _require_trained(request: Request, names: Sequence[str]) -> None:
             )
 
 
-def _drawn(request: Request, curves: Curves) -> Figure:
+def _drawn(request: Request, entries: Sequence[_Entry]) -> Figure:
     figure, (axes,) = new_figure(8, 4)
     start = 0
-    for colour, (name, by_seed) in zip(cycle(COLOURS), curves.items(), strict=False):
-        for curve in by_seed:
+    colours = cycle(COLOURS)
+    for entry in (each for each in entries if each.curves):
+        if start:
+            axes.axvline(start - 0.5, color="grey", linestyle="--", linewidth=1)
+        colour = next(colours)
+        for curve in entry.curves:
             epochs, values = zip(*curve, strict=True)
             axes.plot([start + epoch for epoch in epochs], values, color=colour, alpha=0.35, linewidth=1)
-        shared = min(map(len, by_seed))
-        mean = np.mean([[value for _, value in curve[:shared]] for curve in by_seed], axis=0)
-        axes.plot([start + epoch for epoch, _ in by_seed[0][:shared]], mean, color=colour, linewidth=2, label=name)
-        start += max(curve[-1][0] for curve in by_seed) + 1
-        if name != list(curves)[-1]:
-            axes.axvline(start - 0.5, color="grey", linestyle="--", linewidth=1)
+        shared = min(map(len, entry.curves))
+        mean = np.mean([[value for _, value in curve[:shared]] for curve in entry.curves], axis=0)
+        places = [start + epoch for epoch, _ in entry.curves[0][:shared]]
+        axes.plot(places, mean, color=colour, linewidth=2, label=entry.name)
+        start += max(curve[-1][0] for curve in entry.curves) + 1
+    for entry in entries:
+        if not entry.curves and entry.best is not None:
+            axes.axhline(entry.best, color=next(colours), linestyle=":", label=entry.name)
     axes.set_xlabel("Epoch, stage after stage")
     axes.set_ylabel("Recall@10 of the valid playlists")
     axes.set_title(f"Convergence on {request.dataset.name}: each seed (thin) and their mean (bold)", fontsize=10)
-    axes.legend(frameon=False)
+    if any(entry.curves or entry.best is not None for entry in entries):
+        axes.legend(frameon=False)
     return figure
 
 
-def _sheet(
-    request: Request,
-    names: dict[str, str],
-    curves: Curves,
-    best: dict[str, list[float]],
-    scores: dict[str, Score | None],
-    chance: float | None,
-    not_run: tuple[str, ...],
-) -> Sheet:
+def _sheet(request: Request, entries: Sequence[_Entry], chance: float | None, not_run: tuple[str, ...]) -> Sheet:
     printed: dict[tuple[str, str], Any] = {
         (each.encoder, each.dataset): each.values[_METRIC] for each in published_scores("table3")
     }
     rows: list[tuple[SheetCell | str, ...]] = []
-    for name, label in names.items():
+    for entry in entries:
+        label = entry.printed
         rows.append(
             (
-                name,
-                ", ".join(str(len(curve)) for curve in curves[name]),
-                f"{np.mean(best[name]):.4f}",
-                score_cell(scores[name], marked=False),
+                entry.name,
+                ", ".join(str(len(curve)) for curve in entry.curves) or "none",
+                bound_cell(entry.best),
+                score_cell(entry.score, marked=False),
                 *(f"{printed[label, dataset]:.4f}" if label else "no number" for dataset in request.published),
             )
         )
-    lines = [
-        {"encoder": name, "seed": seed, "epoch": epoch, "valid_recall@10": value}
-        for name, by_seed in curves.items()
-        for seed, curve in enumerate(by_seed)
+    lines: list[dict[str, object]] = [
+        {"encoder": entry.name, "seed": seed, "epoch": epoch, "valid_recall@10": value}
+        for entry in entries
+        for seed, curve in enumerate(entry.curves)
         for epoch, value in curve
+    ]
+    lines += [
+        {"encoder": entry.name, "seed": "", "epoch": "", "valid_recall@10": entry.best}
+        for entry in entries
+        if not entry.curves and entry.best is not None
     ]
     heads = (
         *("Stage", "Epochs of each seed", "Best recall@10 on valid", f"Recall@10 on test of {request.dataset.name}"),

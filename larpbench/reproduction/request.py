@@ -90,6 +90,11 @@ class Evaluation:
         identity = self.identities[encoder]
         return [each.training.facts for each in self.table.records if each.cell.encoder == identity and each.training]
 
+    def best_on_valid(self, encoder: str) -> float | None:
+        """Return the recall on valid by which a trained encoder was chosen, mean over seeds; None if it has none."""
+        found = [each["best"] for each in self.trainings(encoder)]
+        return sum(found) / len(found) if found else None
+
 
 def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[str]) -> Evaluation:
     """Run the cells that are missing and return the table of all of them.

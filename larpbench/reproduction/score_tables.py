@@ -9,6 +9,7 @@ from larpbench.encoders.baselines.settings import BASELINE_SIZES
 from larpbench.encoders.larp.settings import SIZES
 from larpbench.reproduction.request import Evaluation, Request, evaluate
 from larpbench.reproduction.selection import report_not_run, select_encoders, select_recommenders, shown_name
+from larpbench.reproduction.yardstick import yardstick
 from larpbench.results.published import PublishedScores, published_scores
 from larpbench.results.rows import Row, bound_cell, score_cell
 from larpbench.results.sheet import Column, Sheet, SheetCell, column_head, main_metrics, text_sheet
@@ -49,6 +50,7 @@ def table2(request: Request) -> Sheet:
         "clap-pt": "CLAP-PT",
         request.sized("clap-ft", BASELINE_SIZES): "CLAP-FT",
         request.sized("larp-tpc-fusion", SIZES): "LARP",
+        **yardstick(request.dataset).rows,
         "handcrafted": None,
         "tfidf": None,
         **dict.fromkeys(_CONTROLS),
@@ -69,6 +71,7 @@ def table3(request: Request) -> Sheet:
         "htsat": "HTS-AT",
         request.sized("larp-untrained", SIZES): None,
         **{request.sized(name, SIZES): printed for name, printed in stages.items()},
+        **yardstick(request.dataset).rows,
         **dict.fromkeys(_CONTROLS),
     }
     return _sheet(request, Layout("table3", "Ablation of LARP (LARP, table 3)", encoders, ("itemknn",)))
@@ -83,6 +86,8 @@ def table4(request: Request) -> Sheet:
         request.sized("clap-ft", BASELINE_SIZES): "CLAP-FT",
         f"{name}@{request.trained_on}{':' if size else ''}{size}": "LARP-TPC-fusion",
         larp: None,
+        yardstick(request.dataset, request.trained_on).factors: None,
+        **yardstick(request.dataset).rows,
         "handcrafted": None,
         "tfidf": None,
         **dict.fromkeys(_CONTROLS),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from larpbench.encoders.larp.settings import DEFAULT_NEIGHBOURS, SIZES
 from larpbench.reproduction.request import Request, evaluate_trained
+from larpbench.reproduction.yardstick import yardstick
 from larpbench.results.plots import COLOURS, new_figure, save_figure
 from larpbench.results.published import published_scores
-from larpbench.results.rows import Row, score_cell
+from larpbench.results.rows import Row, Score, bound_cell, score_cell
 from larpbench.results.sheet import Sheet, SheetCell, text_sheet
 from larpbench.results.writers import write_sheet
 
@@ -19,34 +23,32 @@ _METRIC = "recall@10"
 _PRINTED = "LARP-TPC-fusion"
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """One row: LARP with some J, or what it has to beat."""
+
+    label: str
+    j: int | None
+    row: Row
+    valid: float | None
+
+    @property
+    def score(self) -> Score | None:
+        return self.row.scores.get(_METRIC)
+
+
 def figure4(request: Request, folder: Path) -> list[Path]:
-    """Write recall on test and on valid for each J of the paper."""
+    """Write recall on test and on valid for each J of the paper, beside the yardstick's."""
     base = request.sized("larp-tpc-fusion", SIZES)
     names = {j: _named(base, j) for j in NEIGHBOURS}
-    found = evaluate_trained(request, list(names.values()))
-    rows: dict[int, Row] = {}
-    valid: dict[int, float] = {}
-    for j, name in names.items():
-        rows[j] = next(row for row in found.table.rows if row.encoder == found.identities[name])
-        valid[j] = float(np.mean([each["best"] for each in found.trainings(name)]))
-    published = {each.dataset: each.values[_METRIC] for each in published_scores("table3") if each.encoder == _PRINTED}
-    figure, (axes,) = new_figure(6, 4)
-    scores = [rows[j].scores.get(_METRIC) for j in NEIGHBOURS]
-    shown = [(j, score) for j, score in zip(NEIGHBOURS, scores, strict=True) if score]
-    means = np.array([score.value for _, score in shown])
-    ends = np.array([[score.low or score.value, score.high or score.value] for _, score in shown])
-    places = np.arange(len(shown))
-    axes.errorbar(
-        places, means, np.abs(ends.T - means), color=COLOURS[0], marker="o", capsize=4, label="test, 95 % interval"
-    )
-    axes.plot(places, [valid[j] for j, _ in shown], color=COLOURS[1], marker="s", linestyle="--", label="valid")
-    axes.set_xticks(places, [str(j) for j, _ in shown])
-    axes.set_xlabel("J, tracks that a playlist is fused from in training")
-    axes.set_ylabel("Recall@10")
-    axes.set_title(f"Sensitivity to J on {request.dataset.name}", fontsize=10)
-    axes.legend(frameon=False)
-    sheet = _sheet(request, rows, valid, published)
-    return [*write_sheet(sheet, folder, "figure4"), *save_figure(figure, folder, "figure4")]
+    beside = yardstick(request.dataset)
+    found = evaluate_trained(request, [*names.values(), *beside.rows])
+    rows = {row.encoder: row for row in found.table.rows}
+    entries = [_Entry(str(j), j, rows[found.identities[name]], found.best_on_valid(name)) for j, name in names.items()]
+    valid = beside.on_valid(found)
+    levels = [_Entry(name, None, rows[found.identities[name]], valid.get(name)) for name in beside.rows]
+    sheet = _sheet(request, entries, levels)
+    return [*write_sheet(sheet, folder, "figure4"), *save_figure(_drawn(request, entries, levels), folder, "figure4")]
 
 
 def _named(base: str, neighbours: int) -> str:
@@ -55,19 +57,45 @@ def _named(base: str, neighbours: int) -> str:
     return f"{base}:j{neighbours}"
 
 
-def _sheet(request: Request, rows: dict[int, Row], valid: dict[int, float], published: dict[str, float]) -> Sheet:
+def _drawn(request: Request, entries: Sequence[_Entry], levels: Sequence[_Entry]) -> Figure:
+    figure, (axes,) = new_figure(6, 4)
+    shown = [(entry, entry.score) for entry in entries if entry.score]
+    means = np.array([score.value for _, score in shown])
+    ends = np.array([[score.low or score.value, score.high or score.value] for _, score in shown])
+    places = np.arange(len(shown))
+    axes.errorbar(
+        places, means, np.abs(ends.T - means), color=COLOURS[0], marker="o", capsize=4, label="test, 95 % interval"
+    )
+    valid = np.array([entry.valid for entry, _ in shown], dtype=float)
+    axes.plot(places, valid, color=COLOURS[1], marker="s", linestyle="--", label="valid")
+    for colour, level in zip(COLOURS[2:], levels, strict=False):
+        if level.score:
+            axes.axhline(level.score.value, color=colour, linestyle=":", label=f"{level.label}, test")
+    axes.set_xticks(places, [entry.label for entry, _ in shown])
+    axes.set_xlabel("J, tracks that a playlist is fused from in training")
+    axes.set_ylabel("Recall@10")
+    axes.set_title(f"Sensitivity to J on {request.dataset.name}", fontsize=10)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _sheet(request: Request, entries: Sequence[_Entry], levels: Sequence[_Entry]) -> Sheet:
+    published = {each.dataset: each.values[_METRIC] for each in published_scores("table3") if each.encoder == _PRINTED}
     cells: list[tuple[SheetCell | str, ...]] = []
     lines = []
-    for j, row in rows.items():
-        score = row.scores.get(_METRIC)
-        published_texts = [f"{published[d]:.4f}" if j == DEFAULT_NEIGHBOURS else "no number" for d in request.published]
-        cells.append((str(j), f"{valid[j]:.4f}", score_cell(score, marked=False), row.group, *published_texts))
+    for entry in (*entries, *levels):
+        score, row = entry.score, entry.row
+        has_number = entry.j == DEFAULT_NEIGHBOURS
+        published_texts = [f"{published[d]:.4f}" if has_number else "no number" for d in request.published]
+        cells.append(
+            (entry.label, bound_cell(entry.valid), score_cell(score, marked=False), row.group, *published_texts)
+        )
         ends = (score.value, score.low, score.high) if score else ("", "", "")
         names = ("value", "ci_low", "ci_high")
-        line = {"j": j, "encoder": row.encoder, "metric": _METRIC, **dict(zip(names, ends, strict=True))}
-        lines.append({**line, "seeds": row.random_seeds, "group": row.group, "valid": valid[j]})
+        line = {"j": entry.j or "", "encoder": row.encoder, "metric": _METRIC, **dict(zip(names, ends, strict=True))}
+        lines.append({**line, "seeds": row.random_seeds, "group": row.group, "valid": entry.valid})
     heads = (
-        *("J", "Recall@10 on valid", f"Recall@10 on test of {request.dataset.name}", "Group"),
+        *("J, or encoder", "Recall@10 on valid", f"Recall@10 on test of {request.dataset.name}", "Group"),
         *(f"The paper, test of {dataset}" for dataset in request.published),
     )
     notes = (

@@ -82,6 +82,8 @@ def split_rule(split: Mapping[str, Any]) -> str:
     rule = str(split.get("rule", "unknown"))
     if split.get("column"):
         rule += f" ({split['column']}:{','.join(split.get('boundaries') or ())})"
+    if split.get("cold_fraction"):
+        rule += f" (fraction {split['cold_fraction']:g})"
     rule = "playlists" if rule == "cold-start" else rule
     return f"{rule}, artist-disjoint" if split.get("artist_disjoint") else rule
 

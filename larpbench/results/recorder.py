@@ -22,6 +22,7 @@ from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
+from larpbench.recommenders.base import Scorer
 from larpbench.recommenders.tuning import Tuning
 from larpbench.registry import Origin
 from larpbench.results.record import (
@@ -143,7 +144,7 @@ class Recorder:
         dataset, spec = self._dataset, cell.spec
         manifest, task, name = dataset.manifest, self._task.name, cell.recommender.name
         task_origin = TASKS.origin(task) if task in TASKS.names() else Origin.of_object(self._task)
-        origin = RECOMMENDERS.origin(name) if name in RECOMMENDERS.names() else Origin.of_object(cell.recommender)
+        origin = _recommender_origin(name, cell.recommender)
         if origin.in_memory and _package(origin) == _package(task_origin):  # it belongs to the task alone
             origin = task_origin
         weights = spec.weights_digest(EncodeContext(cell.cell.seed, dataset.folder)) if status == "ok" else None
@@ -207,6 +208,13 @@ class Recorder:
             "peak_memory_mb": score.peak_memory_mb,
             "dim": next((each.vectors.shape[1] for each in stored.values()), 0),
         }
+
+
+def _recommender_origin(name: str, recommender: Scorer) -> Origin:
+    """Return where a recommender comes from; a task may have one of its own under the name of another."""
+    if name in RECOMMENDERS.names() and type(RECOMMENDERS.get(name)) is type(recommender):
+        return RECOMMENDERS.origin(name)
+    return Origin.of_object(recommender)
 
 
 def _package(origin: Origin) -> str:

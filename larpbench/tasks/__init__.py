@@ -16,6 +16,7 @@ TASKS: Registry[Task[Any]] = Registry(
     Task,
     {
         "artist-similarity": "larpbench.tasks.artist_similarity.task:ARTIST_SIMILARITY",
+        "cold-tracks": "larpbench.tasks.cold_tracks.task:COLD_TRACKS",
         "continuation": "larpbench.tasks.continuation.task:CONTINUATION",
     },
     group="larpbench.tasks",

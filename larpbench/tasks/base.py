@@ -20,10 +20,16 @@ from larpbench.errors import MissingPartError, UsageError, schema_fault
 from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
-from larpbench.recommenders.base import Scorer
+from larpbench.recommenders.base import Scorer, TrainData, ValidData
 from larpbench.runtime import Cost
 
 M = TypeVar("M", bound=Scorer)
+_TASK_OF_KIND = {"artist-graph": "artist-similarity", "listeners": "cold-tracks", "playlists": "continuation"}
+_BUILDS = {
+    "artist-graph": "larpbench dataset build artist-graph",
+    "listeners": "larpbench dataset build csv --task cold-tracks",
+    "playlists": "larpbench dataset build csv",
+}
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,7 @@ class Task(ABC, Generic[M]):
         ranks_tracks: Whether what is ranked are the tracks of the test split, so that a second encoder can tell how
             similar they are.
         shown: Columns of its tables; rows are sorted by the first. Empty: all measures of quality.
+        default_dataset: What it is tested on if nobody says what.
         visible_groups: By how much of a query is visible, tables break down their first column; empty: they do not.
         default_encoders: What is tested if nobody says what.
         default_recommenders: And with which recommenders.
@@ -199,6 +206,7 @@ class Task(ABC, Generic[M]):
     ranks_tracks: ClassVar[bool] = False
     shown: ClassVar[tuple[str, ...]] = ()
     visible_groups: ClassVar[tuple[VisibleGroup, ...]] = ()
+    default_dataset: ClassVar[str] = "demo"
     default_encoders: tuple[str, ...] = DEFAULT_ENCODERS
     default_recommenders: tuple[str, ...] = DEFAULT_RECOMMENDERS
 
@@ -287,14 +295,31 @@ class Task(ABC, Generic[M]):
                 f"the task {self.name!r} reads data sets of kind {self.kind}, and {dataset.name!r} is of kind "
                 f"{dataset.manifest.kind}",
                 allowed=f"a data set of kind {self.kind}",
-                next_step="larpbench list tasks, larpbench list datasets",
+                next_step=self._other_way(dataset),
             )
         return dataset
+
+    def _other_way(self, dataset: Dataset) -> str:
+        """Return the command that asks the question that a data set of another kind answers, or makes one."""
+        task = _TASK_OF_KIND.get(dataset.manifest.kind)
+        ask = f"larpbench run --task {task} --dataset {dataset.name}" if task else "larpbench list tasks"
+        build = _BUILDS.get(self.kind)
+        return f"{ask}; or build one of kind {self.kind}: {build}" if build else f"{ask}, larpbench list datasets"
 
     @property
     def variant(self) -> str:
         """What of the protocol is not as usual: the part of its name after a slash. It has tables of its own."""
         return self.protocol.partition("/")[2]
+
+    def valid_data(self, train: TrainData, dataset: Dataset, embeddings: np.ndarray) -> ValidData:
+        """Return what recommenders are selected by: playlists of valid.
+
+        Args:
+            train: What they learn from.
+            dataset: The data set.
+            embeddings: (n, dim) float32, the tracks of its valid split.
+        """
+        return ValidData(dataset.split("valid"), embeddings)
 
     def check_protocol(self, draws: int, removes: bool) -> None:
         """Check what a run asks for beside names.

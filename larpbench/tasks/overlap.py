@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.schema import Dataset, Split
+from larpbench.datasets.listeners.table import LISTENERS
+from larpbench.datasets.schema import Dataset
 from larpbench.datasets.songs import song_keys
 from larpbench.errors import ProtocolError
 from larpbench.fingerprint import digest, digest_columns
@@ -42,7 +43,7 @@ class Removal:
         ids_digest: Digest of the removed ids.
         seeds: Removed seed tracks, over all playlists.
         heldout: Removed held-out tracks, over all playlists.
-        playlists: Playlists that had a seed and a held-out track and now lack one.
+        playlists: Playlists that had a seed and a held-out track and now lack one; listeners without a held-out track.
         emptied: Playlists that have no track left at all.
     """
 
@@ -102,7 +103,7 @@ def find_removal(dataset: Dataset, sources: Iterable[Dataset]) -> Removal | None
             gone = gone | same_id | same_song
     if not overlaps:
         return None
-    removal = _counted(split, gone, tuple(overlaps))
+    removal = _counted(dataset, gone, tuple(overlaps))
     if removal is None:
         names = ", ".join(repr(each.dataset) for each in overlaps)
         raise ProtocolError(
@@ -114,16 +115,24 @@ def find_removal(dataset: Dataset, sources: Iterable[Dataset]) -> Removal | None
     return removal
 
 
-def _counted(split: Split, gone: pl.Series, sources: tuple[TrainingOverlap, ...]) -> Removal | None:
-    """Count what is removed; None if nothing is left to be tested."""
+def _counted(dataset: Dataset, gone: pl.Series, sources: tuple[TrainingOverlap, ...]) -> Removal | None:
+    """Count what is removed; None if nothing is left to be tested.
+
+    Of listeners only held-out tracks are: their profiles are train tracks, which nobody is tested on.
+    """
+    split = dataset.split("test")
     ids = split.tracks["track_id"].filter(gone)
     seed, heldout, left = pl.col("role") == "seed", pl.col("role") == "heldout", pl.col("left")
+    known, still = seed.any(), (seed & left).any()
+    if dataset.manifest.kind == LISTENERS:
+        profiles = dataset.split("train").entries["playlist_id"].unique()
+        known = still = pl.col("playlist_id").first().is_in(profiles.implode())
     playlists = (
         split.entries.with_columns(left=~pl.col("track_id").is_in(ids.implode()))
         .group_by("playlist_id")
         .agg(
-            before=seed.any() & heldout.any(),
-            after=(seed & left).any() & (heldout & left).any(),
+            before=known & heldout.any(),
+            after=still & (heldout & left).any(),
             emptied=~left.any(),
             seeds=(seed & ~left).sum(),
             heldout=(heldout & ~left).sum(),

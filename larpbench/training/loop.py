@@ -4,29 +4,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from larpbench import progress
 from larpbench.errors import TrainingError
+from larpbench.vectors import unit_rows
 
 Model = TypeVar("Model", bound=nn.Module)
+Ended = Literal["epochs", "patience", "collapse"]
+COLLAPSED = 0.2
+"""Share of the start's spread below which vectors have collapsed."""
+COLLAPSED_EPOCHS = 2
+_NO_SPREAD = 0.01  # a start that is one point already cannot collapse
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validation finds of a model.
+
+    Attributes:
+        score: What epochs are selected by; higher is better.
+        spread: Of the vectors of the valid split, see `spread_of`; None if nothing watches it.
+    """
+
+    score: float
+    spread: float | None = None
 
 
 @dataclass
 class Selection:
-    """The epoch that was best on validation.
+    """What validation has found so far, and what follows from it.
 
     Attributes:
-        best: Its score; higher is better.
-        best_epoch: Its number, from 1; 0 before the first.
+        scores: Of the start, which is epoch 0, and of each epoch.
+        spreads: Likewise.
+        ended: Why training ended: all epochs are done, patience, or a collapse; None before that.
     """
 
-    best: float = -math.inf
-    best_epoch: int = 0
+    scores: list[float] = field(default_factory=list)
+    spreads: list[float | None] = field(default_factory=list)
+    ended: Ended | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that were trained."""
+        return max(len(self.scores) - 1, 0)
+
+    @property
+    def best(self) -> float:
+        """The highest score."""
+        return max(self.scores, default=-math.inf)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with that score; 0 is the start."""
+        return self.scores.index(self.best) if self.scores else 0
+
+    @property
+    def last_gain(self) -> int:
+        """The last epoch that was better than all epochs before it; the start, which nothing was learnt in, is none."""
+        trained = self.scores[1:]
+        return 1 + trained.index(max(trained)) if trained else 0
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the spread of each of the last two epochs is below a fifth of the start's."""
+        start, *later = self.spreads or [None]
+        if start is None or start < _NO_SPREAD or len(later) < COLLAPSED_EPOCHS:
+            return False
+        return all(each is not None and each < COLLAPSED * start for each in later[-COLLAPSED_EPOCHS:])
 
 
 @dataclass(frozen=True)
@@ -35,7 +86,7 @@ class TrainedModel(Generic[Model]):
 
     Attributes:
         model: With the weights of the selected epoch.
-        history: One entry per epoch.
+        history: One entry per epoch, the first of the start.
         facts: Contents of the record, apart from the history, as JSON.
     """
 
@@ -53,32 +104,63 @@ def run_epochs(
     epochs: int,
     patience: int,
     train: Callable[[int], None],
-    validate: Callable[[int], float],
+    validate: Callable[[int], Validation],
     keep_best: Callable[[], None],
     close: Callable[[], None],
-    done: int = 0,
+    warm_up: int = 0,
 ) -> None:
-    """Train epoch by epoch until validation no longer improves.
+    """Validate the start, then train epoch by epoch until validation no longer improves or the vectors collapse.
 
     Args:
-        selection: Updated in place.
+        selection: Updated in place; what an earlier run has put there is not done again.
         epochs: Maximum number of epochs.
-        patience: Epochs without a better score before training ends; 0: no early stopping.
+        patience: Epochs after the warm-up without a better score than all epochs before, until training ends; 0: no
+            early stopping.
         train: Trains one epoch, given its number from 1.
-        validate: Returns the validation score after that epoch.
-        keep_best: Called whenever that score is the highest so far.
+        validate: Validates what that epoch has come to; epoch 0 is the start.
+        keep_best: Called whenever the score is the highest so far.
         close: Called at the end of every epoch.
-        done: Epochs that an earlier run finished.
+        warm_up: Epochs of warm-up, which patience does not count.
     """
-    for epoch in range(done + 1, epochs + 1):
-        if epoch - 1 - selection.best_epoch >= patience > 0:
-            return
-        train(epoch)
-        score = validate(epoch)
-        if score > selection.best:
-            selection.best, selection.best_epoch = score, epoch
-            keep_best()
-        close()
+    while selection.ended is None:
+        epoch = len(selection.scores)
+        if selection.collapsed:
+            selection.ended = "collapse"
+        elif epoch > epochs:
+            selection.ended = "epochs"
+        elif epoch - 1 - max(selection.last_gain, warm_up) >= patience > 0:
+            selection.ended = "patience"
+        else:
+            if epoch:
+                train(epoch)
+            found = validate(epoch)
+            better = found.score > selection.best
+            selection.scores.append(found.score)
+            selection.spreads.append(found.spread)
+            if better:
+                keep_best()
+            close()
+
+
+def warn_of_collapse(name: str, selection: Selection) -> None:
+    """Print what has happened and what to do, if the vectors have collapsed.
+
+    Args:
+        name: Of what was trained.
+        selection: Of its training.
+    """
+    if selection.ended == "collapse":
+        kept = f"epoch {selection.best_epoch}" if selection.best_epoch else "the start"
+        progress.say(
+            f"warning: the vectors of {name} have collapsed: their spread fell from {selection.spreads[0]:.3f} to "
+            f"{selection.spreads[-1]:.3f} in {selection.epochs} epochs. The training ends here; {kept} is kept. "
+            "Train with a lower learning rate, or without a queue (queue 0) if it has one"
+        )
+
+
+def spread_of(vectors: np.ndarray) -> float:
+    """Return 1 less the mean cosine of two rows of (n, dim): near 0 where all have collapsed to one point."""
+    return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
 
 
 def fit_in_memory(
@@ -86,34 +168,36 @@ def fit_in_memory(
     model: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
     losses: Callable[[], Iterable[Tensor]],
-    validate: Callable[[float], float],
+    validate: Callable[[float | None], Validation],
     epochs: int,
     patience: int | None,
     next_step: str,
 ) -> Selection:
     """Train a model whose best weights fit into memory, and leave it in eval mode with the weights of the best epoch.
 
+    The start is epoch 0: if no epoch is better, its weights are kept.
+
     Args:
         name: Name of the model, for progress and messages.
         model: Trained in place.
         optimisers: Step together.
         losses: Yields the loss of each batch of one epoch.
-        validate: Given the mean loss of the epoch, returns the validation score; called without
-            gradients, in eval mode.
+        validate: Given the mean loss of the epoch (None: of the start), validates the model; called without gradients,
+            in eval mode.
         epochs: Maximum number of epochs.
         patience: Epochs without a better score before training ends; None: no early stopping and no selection, the
             last epoch counts.
         next_step: Advice where the loss is not finite.
 
     Returns:
-        The best epoch.
+        The scores of the epochs, and the best of them.
 
     Raises:
         TrainingError: If the mean loss of an epoch is not finite.
     """
     selection = Selection()
     kept: dict[str, Tensor] | None = None
-    mean = math.nan
+    mean: float | None = None
 
     def train(epoch: int) -> None:
         nonlocal mean
@@ -125,10 +209,11 @@ def fit_in_memory(
                 f"the loss of {name} is not finite in epoch {epoch}: training has diverged", next_step=next_step
             )
 
-    def score(epoch: int) -> float:
+    def measure(epoch: int) -> Validation:
         model.eval()
         with torch.no_grad():
-            return validate(mean)
+            found = validate(mean)
+        return found if patience is not None else Validation(found.score)  # nothing ends what is not selected
 
     def keep_best() -> None:
         nonlocal kept
@@ -136,10 +221,13 @@ def fit_in_memory(
             kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     with progress.stage(name, epochs, "epochs", brief=True) as advance:
-        run_epochs(selection, epochs, patience or 0, train, score, keep_best, lambda: advance(1))
+        run_epochs(
+            selection, epochs, patience or 0, train, measure, keep_best, lambda: advance(min(selection.epochs, 1))
+        )
     if kept is not None:
         model.load_state_dict(kept)
     model.eval()
+    warn_of_collapse(name, selection)
     return selection
 
 

@@ -14,10 +14,9 @@ from safetensors import safe_open
 
 from larpbench import progress, storage
 from larpbench.errors import TrainingError
-from larpbench.training.loop import Model, TrainedModel
+from larpbench.training.loop import Model, TrainedModel, spread_of, warn_of_collapse
 from larpbench.training.tensors import read_tensors, write_tensors
 from larpbench.training.trainer import Progress, Trainer
-from larpbench.vectors import unit_rows
 
 LOG = "log.jsonl"
 SECONDS_BETWEEN_SAVES = 30.0
@@ -45,7 +44,8 @@ def fit(
         load: Reads what `save` wrote.
 
     Returns:
-        The model of the best epoch. Its facts are those of a training from scratch.
+        The model of the best epoch, which is the start (epoch 0) if none is better. Its facts are those of a training
+        from scratch; ``valid`` among them holds the recall of the start and of the best epoch.
 
     Raises:
         TrainingError: If the loss or the vectors are no longer numbers; the best weights so far are kept.
@@ -61,7 +61,7 @@ def fit(
                 f"the vectors of {trainer.label} are not finite after update {trainer.progress.update}",
                 next_step="train with a lower learning rate",
             )
-        return {"recall@10": score(vectors), "spread": _spread(vectors)}
+        return {"recall@10": score(vectors), "spread": spread_of(vectors)}
 
     def checkpoint() -> None:
         """Write the log after an epoch, and the state unless that has just been done."""
@@ -80,17 +80,20 @@ def fit(
         with progress.stage(title, trainer.updates, "updates", trainer.progress.update) as advance:
             trainer.run(evaluate, lambda model: save(best, model), checkpoint, advance)
     except TrainingError as error:
-        if best.is_dir():
+        if trainer.progress.best_epoch:
             error.where = f"the best weights so far are kept in {best} (encoder checkpoint:{best})"
         raise
     done = trainer.progress
+    warn_of_collapse(title, done)
     facts = {
         "updates": done.update,
         "updates_in_all": done.update,
-        "epochs": len(done.history),
+        "epochs": done.epochs,
         "selected_by": "recall@10 of the valid playlists",
         "best": done.best,
         "best_epoch": done.best_epoch,
+        "ended": done.ended,
+        "valid": {"start": done.scores[0], "best": done.best},
     }
     return TrainedModel(load(best), done.history, facts)
 
@@ -100,15 +103,12 @@ def log_text(history: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(entry) + "\n" for entry in history)
 
 
-def _spread(vectors: np.ndarray) -> float:
-    """Return 1 less the mean cosine of two tracks: near 0 where all have collapsed to one point."""
-    return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
-
-
 def _restore(trainer: Trainer[Model], path: Path) -> None:
     """Continue from a saved state, if there is one."""
     if path.is_file():
         tensors = read_tensors(path, next_step="delete it; the training starts anew")
         with safe_open(path, framework="pt") as archive:
             saved: Mapping[str, Any] = json.loads(archive.metadata()["progress"])
+        if saved.keys() != {each.name for each in dataclasses.fields(Progress)}:
+            return  # of a version that did not validate the start: the training starts anew
         trainer.restore(tensors, Progress(**saved))

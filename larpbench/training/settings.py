@@ -27,7 +27,7 @@ class LoopSettings(Settings):
     epochs: int = 45
     """At most; an epoch takes every anchor once."""
     patience: int = 5
-    """Epochs without a better validation recall before the training ends; 0: it never ends early."""
+    """Epochs after the warm-up without a better validation recall before the training ends; 0: it never ends early."""
     updates: int | None = None
     """In place of `epochs`: so many updates, rounded up to whole epochs."""
     learning_rate: float = 1e-4

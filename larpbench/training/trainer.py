@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from larpbench.errors import TrainingError
 from larpbench.runtime import gains_from_bfloat16
-from larpbench.training.loop import Model, Selection, run_epochs, step
+from larpbench.training.loop import Model, Selection, Validation, run_epochs, step
 from larpbench.training.settings import LoopSettings
 
 
@@ -26,7 +26,7 @@ class Progress(Selection):
     Attributes:
         update: Updates done.
         sums: Of the loss's terms in the current epoch.
-        history: One entry per epoch.
+        history: One entry per epoch, the first of the start.
     """
 
     update: int = 0
@@ -113,11 +113,19 @@ class Trainer(nn.Module, ABC, Generic[Model]):
 
     def learning_rate(self, update: int) -> float:
         """Return the learning rate of an update: linear warm-up, then half a cosine down to 0."""
-        total = self.updates
-        warm_up = max(min(self.loop.warm_up, total // 10), 1)
+        total, warm_up = self.updates, self._full_rate_after
         if update < warm_up:
             return self.loop.learning_rate * (update + 1) / warm_up
         return self.loop.learning_rate * 0.5 * (1 + math.cos(math.pi * (update - warm_up) / (total - warm_up)))
+
+    @property
+    def warm_up_epochs(self) -> int:
+        """Number of epochs that have an update below the full learning rate because of the warm-up."""
+        return math.ceil((self._full_rate_after - 1) / self.updates_per_epoch)
+
+    @property
+    def _full_rate_after(self) -> int:
+        return max(min(self.loop.warm_up, self.updates // 10), 1)
 
     def run(
         self,
@@ -128,8 +136,10 @@ class Trainer(nn.Module, ABC, Generic[Model]):
     ) -> None:
         """Train until validation recall no longer improves; a restored state is continued.
 
+        The start is epoch 0, and a candidate like all others. Epochs of the warm-up do not count for patience.
+
         Args:
-            evaluate: Returns at least ``recall@10`` on the validation playlists.
+            evaluate: Returns at least ``recall@10`` on the validation playlists; ``spread`` tells of a collapse.
             keep_best: Called with the model whenever that recall is the highest so far.
             checkpoint: Called after every update; may save the state.
             advance: Receives the number of updates just done, for progress.
@@ -147,7 +157,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
             nonlocal started
             started = time.perf_counter()
             order = list(batches(self._anchors, self.loop.batch, np.random.default_rng([self.seed, epoch - 1])))
-            for anchors in order[done.update % per_epoch :]:
+            for anchors in order[done.update % per_epoch : per_epoch]:
                 for name, value in self._update(anchors).items():
                     done.sums[name] = done.sums.get(name, 0.0) + value
                 done.update += 1
@@ -155,8 +165,8 @@ class Trainer(nn.Module, ABC, Generic[Model]):
                 if done.update % per_epoch:
                     checkpoint()
 
-        def validate(epoch: int) -> float:
-            seconds = time.perf_counter() - started
+        def validate(epoch: int) -> Validation:
+            seconds = time.perf_counter() - started if epoch else 0.0
             measured = evaluate(self.model)
             done.history.append(
                 {
@@ -164,13 +174,13 @@ class Trainer(nn.Module, ABC, Generic[Model]):
                     "epoch": epoch,
                     "update": done.update,
                     "loss": {name: value / per_epoch for name, value in done.sums.items()},
-                    "learning_rate": self.learning_rate(done.update - 1),
+                    "learning_rate": self.learning_rate(done.update - 1) if epoch else 0.0,
                     **measured,
                     "seconds": round(seconds, 3),
                 }
             )
             done.sums = {}
-            return measured["recall@10"]
+            return Validation(measured["recall@10"], measured.get("spread"))
 
         run_epochs(
             done,
@@ -180,7 +190,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
             validate,
             lambda: keep_best(self.model),
             checkpoint,
-            done=done.update // per_epoch,
+            self.warm_up_epochs,
         )
 
     def _update(self, anchors: np.ndarray) -> dict[str, float]:

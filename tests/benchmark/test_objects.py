@@ -98,7 +98,7 @@ def test_every_kind_of_object_has_the_numbers_of_the_command_line(data, known, b
     kinds = {
         "arrays": (ids, array),
         "tensors": (ids, torch.from_numpy(array)),
-        "shuffled": (ids[::-1], array[::-1].astype(np.float64)),
+        "reversed": (ids[::-1], array[::-1].astype(np.float64)),
         "mapping": known,
         "polars": pl.DataFrame({"track_id": ids, "embedding": array.tolist()}),
         "wide": pl.DataFrame({"id": ids, **{f"d{n}": array[:, n] for n in range(array.shape[1])}}),

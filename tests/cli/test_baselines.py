@@ -24,7 +24,10 @@ from larpbench.encoders.run import pipeline
 from larpbench.results.record import CellRecord
 from larpbench.training import resumable
 
-TRAINED = re.compile(r"\S+: \d+ updates, best after epoch \d+ of \d+, validation recall@10 [01]\.\d{4}\n  (\S+)")
+TRAINED = re.compile(
+    r"\S+: \d+ updates, best after epoch \d+(?: \(the start\))? of \d+, validation recall@10 [01]\.\d{4}, "
+    r"start [01]\.\d{4}, chance [01]\.\d{4}\n  (\S+)"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +100,7 @@ class TestEach:
             assert stopped.code == 130
             assert "run the same command again to continue" in stopped.err
             left += len(states(home))
-        assert left == 2
+        assert left == 3
         assert cli(*command).code == 0
         assert presses.count == 4 + 3, "no update was done twice but those that were cut off"
         assert set(checkpoints(home)) == {name}

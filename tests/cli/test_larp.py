@@ -23,8 +23,9 @@ from larpbench.encoders.run import pipeline
 from larpbench.results.record import CellRecord
 
 STAGE_LINES = re.compile(
-    r"(?P<name>\S+): (?P<updates>\d+) updates, best after epoch (?P<best>\d+) of (?P<epochs>\d+), "
-    r"validation recall@10 (?P<recall>[01]\.\d{4})\n  (?P<folder>\S+)\n"
+    r"(?P<name>\S+): (?P<updates>\d+) updates, best after epoch (?P<best>\d+)(?: \(the start\))? of "
+    r"(?P<epochs>\d+)(?P<collapsed>, collapsed)?, validation recall@10 (?P<recall>[01]\.\d{4}), "
+    r"start (?P<start>[01]\.\d{4}), frozen (?P<frozen>[01]\.\d{4}), chance (?P<chance>[01]\.\d{4})\n  (?P<folder>\S+)\n"
 )
 
 
@@ -95,10 +96,17 @@ class TestTrain:
                 *("card.json", "log.jsonl", "model.safetensors", "settings.json"),
             }
             log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-            assert [entry["epoch"] for entry in log] == list(range(1, int(each["epochs"]) + 1)) == [1, 2]
+            assert [entry["epoch"] for entry in log] == list(range(int(each["epochs"]) + 1)) == [0, 1, 2]
             assert int(each["updates"]) == log[-1]["update"] == 2 * updates_an_epoch
-            assert max(entry["recall@10"] for entry in log) == log[int(each["best"]) - 1]["recall@10"]
-            assert float(each["recall"]) == pytest.approx(log[int(each["best"]) - 1]["recall@10"], abs=5e-5)
+            assert max(entry["recall@10"] for entry in log) == log[int(each["best"])]["recall@10"]
+            assert float(each["recall"]) == pytest.approx(log[int(each["best"])]["recall@10"], abs=5e-5)
+            assert float(each["start"]) == pytest.approx(log[0]["recall@10"], abs=5e-5)
+            assert json.loads((folder / "card.json").read_text())["valid"].keys() == {
+                "chance",
+                "frozen",
+                "start",
+                "best",
+            }
             assert f"train larp {log[0]['stage']} (seed 0)" in trained.err
         assert f"next: larpbench run --dataset {data.folder} --encoders checkpoint:{folder}" in trained.err
         again = cli(*command)
@@ -197,7 +205,7 @@ class TestRun:
             pairs = 2 * (heard.split("train").entries["track_id"].n_unique() // 4)
             assert (facts["updates"], facts["updates_in_all"], facts["epochs"]) == (pairs, 2 + pairs, 2)
             assert facts["selected_by"] == "recall@10 of the valid playlists"
-            assert [(entry["stage"], entry["epoch"]) for entry in facts["history"]] == [("ttc", n) for n in (1, 2)]
+            assert [(entry["stage"], entry["epoch"]) for entry in facts["history"]] == [("ttc", n) for n in (0, 1, 2)]
             assert facts["best"] == max(entry["recall@10"] for entry in facts["history"])
             assert facts["parameters"] > 1_000
             assert record["encoder"]["card"]["weights"] == "trained: tiny size"

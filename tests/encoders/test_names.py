@@ -34,7 +34,7 @@ def test_every_stage_has_a_name_and_goes_on_from_the_one_before(name):
     place = CHAIN.index(name.removesuffix("-fusion"))
     assert starts_of(spec) == CHAIN[:place][::-1]
     assert spec.training.settings["fusion"] == ("attention" if name == "larp-tpc-fusion" else "mean")
-    assert [each.identity for each in spec.inputs] == ["handcrafted", "tfidf"]
+    assert [each.identity for each in spec.inputs] == ["centred:handcrafted", "centred:tfidf"]
     assert name in list_encoders()
 
 
@@ -88,7 +88,7 @@ class TestSizesAndViews:
         with pytest.raises(UsageError) as caught:
             get_encoder(f"larp-wtc:{argument}{source}")
         assert caught.value.exit_code == 2
-        assert caught.value.allowed == "larp-wtc:[heads|tiny|paper][:audio|:text], in this order"
+        assert caught.value.allowed == "larp-wtc:[heads|heads-plain|tiny|paper][:VIEW+VIEW][:audio|:text], in this order"
         assert "has no variant" in caught.value.what
 
 
@@ -138,7 +138,7 @@ class TestWhereItWasTrained:
         assert get_encoder("larp-wtc").source is None
         bound = get_encoder("larp-wtc").learning_from(load_dataset("there"))
         assert bound.identity == "larp-wtc@there"
-        with pytest.raises(MissingPartError, match="'handcrafted' needs audio, and the data set 'there' has none"):
+        with pytest.raises(MissingPartError, match="'centred:handcrafted' needs audio, and the data set 'there' has none"):
             Keys().checkpoint(bound, 0)
 
     def test_an_unknown_data_set(self, home_data):

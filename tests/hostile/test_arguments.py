@@ -44,6 +44,7 @@ BASE = {
     "train clap-ft": ("--dataset", "empty"),
     "train co-playlist": ("--dataset", "empty"),
     "train cnn": ("--dataset", "empty"),
+    "train factors": ("--dataset", "empty"),
     "convert larp": ("a-file", "--output", "o"),
     "results export": ("empty", "e.csv"),
     "results check": ("empty",),

@@ -24,11 +24,13 @@ from larpbench.reproduction.targets import OF_PLAYLISTS
 from larpbench.results.plots import new_figure, save_figure
 from larpbench.results.published import published_scores
 from larpbench.results.sheet import SheetCell, text_sheet
+from larpbench.results.store import read_records
 from larpbench.results.writers import to_html, to_latex, to_markdown
 
 TRACKS = 30  # of each split: more than 20 candidates
 QUICK = ("--seeds", "2", "--budget", "1")
 FIGURES = ("figure3", "figure4", "figure5")
+FROZEN = "centred:handcrafted+centred:tfidf"
 
 
 @pytest.fixture(autouse=True)
@@ -100,8 +102,7 @@ def test_all_writes_every_table_and_figure_and_goes_on_from_what_is_there(cli, h
             assert float(line["chance"]) > 0
         else:
             assert line["note"], f"{line['encoder']} has neither a number nor a reason"
-    controls = {line["encoder"] for line in ours} & {"random", "same-artist"}
-    assert controls == {"random", "same-artist"}
+    assert {line["encoder"] for line in ours} > {"random", "same-artist", FROZEN, "factors@heard"}
 
     found = [line for line in lines(tmp_path / "made" / "table4.csv") if line["metric"] == "recall@10"]
     transfer = {line["encoder"]: line for line in found if line["source"] == "larpbench"}
@@ -109,6 +110,21 @@ def test_all_writes_every_table_and_figure_and_goes_on_from_what_is_there(cli, h
     assert transfer["larp-tpc-fusion@heard"]["value"]
     assert "Protocol rule 13: 3 of 30 test tracks" in (tmp_path / "made" / "table4.md").read_text()
     assert len({line["chance"] for line in transfer.values()}) == 1
+    assert all(transfer[name]["value"] for name in (FROZEN, "factors@heard", "factors@other"))
+
+    stages = lines(tmp_path / "made" / "table3.csv")
+    beside = [line for line in stages if line["encoder"] in (FROZEN, "factors@heard") and line["value"]]
+    assert len({line["encoder"] for line in beside}) == 2
+    assert {line["source"] for line in beside} == {"larpbench"}, "the paper has no number for them"
+    records = [record for _, record in read_records(tmp_path / "results") if record.training]
+    facts = next(each.training.facts["valid"] for each in records if each.cell.encoder == "factors@heard")
+    valid = {FROZEN: facts["frozen"], "factors": facts["best"]}
+    for figure, column, place in (("figure4", "valid", "j"), ("figure5", "valid_recall@10", "epoch")):
+        levels = [line for line in lines(tmp_path / "made" / f"{figure}.csv") if not line[place]]
+        assert {line["encoder"].partition("@")[0]: float(line[column]) for line in levels} == valid
+        drawn = made[f"{figure}.svg"].decode()
+        assert all(f">{name}" in drawn for name in valid)
+    assert {*valid} < {line["encoder"] for line in lines(tmp_path / "made" / "figure3.csv")}
 
 
 def test_the_published_numbers_stand_beside_ours_and_a_row_that_cannot_run_says_why(cli, heard, tmp_path):

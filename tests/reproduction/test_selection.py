@@ -78,7 +78,8 @@ def test_a_part_of_a_table_with_its_published_numbers(reproduce, tmp_path):
     for line, name in zip(told[:2], ("jukebox", "clap-pt"), strict=True):
         assert line.startswith(f"not run: {name}: missing-")
         assert "(next: " in line, "what gets the weights"
-    assert "mule, co-playlist, clap-ft, larp-tpc-fusion, handcrafted, tfidf, same-artist:" in told[2]
+    beside = "centred:handcrafted+centred:tfidf, factors"
+    assert f"mule, co-playlist, clap-ft, larp-tpc-fusion, {beside}, handcrafted, tfidf, same-artist:" in told[2]
     assert "dropoutnet, dropoutnet-content, clcrec:" in told[3]
     text = (tmp_path / "made" / "table2.md").read_text()
     for line in told:
@@ -95,8 +96,9 @@ def test_own_rows_stand_beside_all_that_the_paper_has(reproduce, heard, tmp_path
     assert ours(found) == [(recommender, name) for recommender in ("itemknn", "itemknn-dot") for name in own]
     assert all(line["value"] and line["ci_low"] and line["chance"] for line in found if line["source"] == "larpbench")
     assert printed(found) == {(row.recommender, row.encoder, row.dataset) for row in published_scores("table3")}
+    beside = "centred:handcrafted+centred:tfidf, factors"
     assert (
-        "not run: bert, htsat, larp-untrained, larp-wtc, larp-ttc, larp-tpc, larp-tpc-fusion, same-artist" in done.err
+        f"not run: bert, htsat, larp-untrained, larp-wtc, larp-ttc, larp-tpc, larp-tpc-fusion, {beside}, " in done.err
     )
     for path in (tmp_path / "made").glob("table3.*"):
         assert str(heard.folder.parent) not in path.read_text(), "no folder of the user's machine"
@@ -110,12 +112,13 @@ def test_figures_of_some_encoders(reproduce, heard, tmp_path):
     assert "error: figure5: figure5 shows recall over epochs, and mine is not trained" in done.err
     with (tmp_path / "made" / "figure3.csv").open() as stream:
         assert {line["encoder"] for line in csv.DictReader(stream)} == {"larp-wtc", "mine"}
-    assert "not run: bert, htsat, larp-untrained, larp-ttc, larp-tpc, larp-tpc-fusion: not asked for" in done.err
+    beside = "centred:handcrafted+centred:tfidf, factors"
+    assert f"not run: bert, htsat, larp-untrained, larp-ttc, larp-tpc, larp-tpc-fusion, {beside}: not ask" in done.err
     curves = reproduce("figure5", "--encoders", "larp-wtc,first=larp-wtc", "--seeds", "1")
     assert curves.code == 0, curves.err
     text = (tmp_path / "made" / "figure5.md").read_text()
     assert "| first |" in text
-    assert "- not run: larp-ttc, larp-tpc-fusion: not asked for (--encoders)." in text
+    assert f"- not run: larp-ttc, larp-tpc-fusion, {beside}: not asked for (--encoders)." in text
 
 
 def test_wrong_input(reproduce, cli, heard):

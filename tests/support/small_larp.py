@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from larpbench.encoders.larp import specs
-from larpbench.encoders.larp.settings import HeadShape, Recipe, Size, Stage, recipe
+from larpbench.encoders.larp.heads.settings import HeadsRecipe
+from larpbench.encoders.larp.recipes import recipe
+from larpbench.encoders.larp.settings import HeadShape, Recipe, Size, Stage
 from larpbench.encoders.towers.settings import BertSettings, MelSettings, SwinSettings
 
 DIM = 32
@@ -20,12 +22,15 @@ AUDIO = SwinSettings(
 _TEXT = BertSettings(hidden=16, layers=1, heads=2, intermediate=32, positions=32, initial_std=0.25)
 
 
-def small_recipe(size: Size, stage: Stage | None, *options: Any, **named: Any) -> Recipe:
-    """Return what `recipe` does, of small parts, for two epochs of 8 tracks or 4 pairs an update."""
+def small_recipe(size: Size, stage: Stage | None, *options: Any, **named: Any) -> Recipe | HeadsRecipe:
+    """Return what `recipe` does, of small parts, for two epochs of 8 tracks (heads: 8 in all stages) or 4 pairs."""
     made = recipe(size, stage, *options, **named)
     training = made.training
     if training:
-        training = training.model_copy(update={"epochs": 2, "batch": 8 if stage == "wtc" else 4})
+        batch = 8 if stage == "wtc" or size == "heads" else 4
+        training = training.model_copy(update={"epochs": 2, "batch": batch})
+    if isinstance(made, HeadsRecipe):
+        return made.model_copy(update={"width": DIM, "training": training})
     parts: dict[str, Any] = {"head": HeadShape(hidden=DIM), "dim": DIM, "training": training}
     if size == "tiny":
         parts |= {"audio": AUDIO, "text": _TEXT}

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import polars as pl
 
+from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_files.library import PathsOnDisk
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.files import refuse_others
+from larpbench.datasets.listeners.tables import assemble_tables, hold_listeners, require_cold_options
 from larpbench.datasets.losses import in_words
 from larpbench.datasets.reading.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import DataError
+from larpbench.errors import DataError, UsageError
 
 
 def build_csv(
@@ -36,6 +38,7 @@ def build_csv(
             `larpbench.datasets.columns`. None, or the same file as `playlists`: that table has one row an entry, with
             the texts of its track.
         playlists: CSV or Parquet with ``playlist_id,track_id[,split,role]``, or a folder with one table a playlist.
+            Of listeners also ``count,first_time``.
         options: How to split and caption.
         output: Folder to write.
         audio: Folder that the ``audio`` column's paths start from. Tracks whose audio cannot be used leave.
@@ -47,16 +50,22 @@ def build_csv(
         DataError: If a file cannot be read, lacks a column, contradicts itself, or has too many bad rows.
         UsageError: If an option makes no sense.
     """
-    options.drawn_rule()  # refuses options that contradict each other before anything is read
+    _require_options(options)
     read = read_playlist_tables(
         tracks, playlists, audio=audio is not None, columns=columns or {}, max_bad_rows=max_bad_rows
     )
-    if "split" in read.tracks.columns or "split" in read.entries.columns:
+    listeners = options.task == "cold-tracks" or (options.task is None and hold_listeners(read.tracks, read.entries))
+    if listeners:
+        why = "as --task says" if options.task else "playlists stand in several splits, and no track does"
+        progress.say(f"a data set of listeners, for larpbench run --task cold-tracks: {why}")
+        require_cold_options(options)
+    elif "split" in read.tracks.columns or "split" in read.entries.columns:
         options.require_no_draw()
+    make = assemble_tables if listeners else assemble
     refuse_others(output)
     listed = read.tracks
     if audio is None:
-        return assemble(listed, read.entries, options, output, left_out=read.left_out)
+        return make(listed, read.entries, options, output, left_out=read.left_out)
     root = audio.resolve()
     if not root.is_dir():
         raise DataError(f"there is no folder {audio}")
@@ -71,7 +80,20 @@ def build_csv(
         left_out["tracks whose audio path leads out of the folder"] = outside
     if audible.tracks.is_empty():
         raise DataError(f"no track has audio that can be used: {in_words(left_out)}", where=str(audio))
-    return assemble(audible.tracks, read.entries, options, output, audio=audible.audio, left_out=left_out)
+    return make(audible.tracks, read.entries, options, output, audio=audible.audio, left_out=left_out)
+
+
+def _require_options(options: BuildOptions) -> None:
+    """Refuse options that contradict each other before anything is read."""
+    if options.task == "cold-tracks":
+        require_cold_options(options)
+        return
+    if options.cold_fraction is not None:
+        raise UsageError(
+            "--cold-fraction says which tracks are cold for known listeners",
+            allowed="--cold-fraction together with --task cold-tracks",
+        )
+    options.drawn_rule()
 
 
 def _audio_paths(listed: pl.DataFrame, root: Path) -> tuple[dict[str, Path], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from larpbench import progress, storage
 from larpbench.datasets.schema import Split
-from larpbench.encoders.combined import side_by_side
-from larpbench.encoders.encoder import FitContext, Rows, TrackBatch
+from larpbench.encoders.encoder import FitContext, TrackBatch
 from larpbench.encoders.factors.closed_form import Ridge, track_factors
 from larpbench.encoders.factors.settings import FactorsRecipe, FactorsSettings
+from larpbench.encoders.frozen_views import beside, frozen_vectors, listed
 from larpbench.errors import DataError, MissingPartError
-from larpbench.evaluation.selection import Choice, first_within_one_error
+from larpbench.evaluation.selection import first_within_one_error
 from larpbench.training.settings import SETTINGS, read_from
 from larpbench.training.tensors import WEIGHTS, read_tensors, write_tensors
 
@@ -81,8 +81,8 @@ class FactorsEncoder:
                 "best": weight.means[weight.index],
             },
             "best": weight.means[weight.index],
-            "penalties": _listed("l2", recipe.l2, penalty),
-            "weights": _listed("weight", recipe.weights, weight),
+            "penalties": listed("l2", recipe.l2, penalty),
+            "weights": listed("weight", recipe.weights, weight),
         }
 
     def save(self, folder: Path) -> None:
@@ -122,25 +122,3 @@ class FactorsEncoder:
         if self._settings is None:
             raise MissingPartError("this encoder has no weights yet: neither fit nor load was called")
         return self._settings
-
-
-def frozen_vectors(views: Sequence[Rows]) -> np.ndarray:
-    """Return views side by side, (n, sum of their lengths) float32, each row of length 1.
-
-    Args:
-        views: Vectors of the same n tracks, centred and of length 1.
-    """
-    blocks = [rows if isinstance(rows, np.ndarray) else rows[np.arange(len(rows))] for rows in views]
-    return blocks[0] if len(blocks) == 1 else side_by_side(blocks)
-
-
-def beside(frozen: np.ndarray, predicted: np.ndarray, weight: float) -> np.ndarray:
-    """Return [frozen; weight * predicted], (n, dim + k) float32; the frozen vectors alone where the weight is 0."""
-    return np.concatenate([frozen, np.float32(weight) * predicted], axis=1) if weight else frozen
-
-
-def _listed(name: str, values: Sequence[float], choice: Choice) -> list[dict[str, float]]:
-    return [
-        {name: value, "recall@10": mean, "below_best": below, "standard_error": error}
-        for value, mean, below, error in zip(values, choice.means, choice.below_best, choice.errors, strict=True)
-    ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from larpbench.encoders.frozen_views import WEIGHTS
 from larpbench.training.settings import Settings
-
-DEFAULT_VIEWS = ("handcrafted", "tfidf")
 
 
 class FactorsRecipe(Settings):
@@ -16,7 +15,7 @@ class FactorsRecipe(Settings):
     """Singular vectors at most."""
     l2: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
     """Penalties of the ridge; an earlier one is preferred."""
-    weights: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+    weights: tuple[float, ...] = WEIGHTS
     """Weights of the prediction beside the frozen vectors; an earlier one is preferred."""
 
 

@@ -7,14 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders.card import VIEWS, EncoderCard
-from larpbench.encoders.centred import centre
+from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.factors.settings import DEFAULT_VIEWS, FactorsRecipe, FactorsSettings
-from larpbench.encoders.names import get_encoder, parse_name
-from larpbench.encoders.spec import CENTRED, DatasetReference, EncoderSpec, FolderFacts, Training
-from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.encoders.factors.settings import FactorsRecipe, FactorsSettings
+from larpbench.encoders.frozen_views import (
+    DEFAULT_VIEWS,
+    frozen_views,
+    modalities_of,
+    require_audio_for_default,
+    view_names,
+)
+from larpbench.encoders.names import parse_name
+from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts, Training
+from larpbench.errors import DataError, UsageError
 from larpbench.training.settings import SETTINGS, read_from
 
 NAME = "factors"
@@ -32,16 +37,14 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         UnknownNameError: If a view is no encoder.
         UsageError: If a view is trained on playlists, there twice, several encoders, or an object without a key.
     """
-    inputs = tuple(_view(each) for each in views)
-    names = [each.identity.removeprefix(f"{CENTRED}:") for each in inputs]
-    if len(set(names)) < len(names):
-        raise UsageError(f"a view is there twice: {'+'.join(names)}", allowed="each view once")
-    recipe = FactorsRecipe(views=tuple(names))
+    inputs = frozen_views(NAME, views)
+    names = view_names(inputs)
+    recipe = FactorsRecipe(views=names)
     card = EncoderCard(
         name=NAME,
         version=1,
         summary="frozen views beside what they predict",
-        modalities=_modalities(inputs),
+        modalities=modalities_of(inputs),
         dim=None,
         pooling="views side by side, centred, of length 1; then their weighted prediction",
         weights=f"trained: ridge over frozen {' and '.join(names)}",
@@ -51,7 +54,7 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         control=all(each.card.control for each in inputs),
         tracks_per_second=20_000.0,
     )
-    default = tuple(names) == DEFAULT_VIEWS
+    default = names == DEFAULT_VIEWS
     training = Training(
         method=f"{NAME} 1",
         settings=recipe.model_dump(mode="json"),
@@ -65,9 +68,9 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         factory=partial(build_factors, tuple(views)),
         takes="[VIEW+VIEW+..]",
         argument=None if default else "+".join(names),
-        check=_require_audio if default else None,
+        check=require_audio_for_default(NAME) if default else None,
         inputs=inputs,
-        joins_views=True,
+        joins_views=lambda views: True,
         training=training,
         binder=bind_factors,
     )
@@ -105,40 +108,8 @@ def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetRefer
             where=str(folder),
             allowed="a folder that larpbench train factors wrote",
         )
-    inputs = tuple(_view(each).learning_from(trained_on) for each in settings.views)
-    return {"modalities": _modalities(inputs), "dim": settings.dim}, inputs
-
-
-def _require_audio(argument: str | None, dataset: Dataset, splits: Sequence[SplitName]) -> None:
-    if dataset.audio is None:
-        raise MissingPartError(
-            f"encoder {NAME!r} builds on {' and '.join(DEFAULT_VIEWS)} and needs audio, and the data set "
-            f"{dataset.name!r} has none",
-            next_step=f"name other views, such as {NAME}:tfidf",
-        )
-
-
-def _view(name: str) -> EncoderSpec:
-    spec = get_encoder(name)
-    if spec.combined or spec.label is not None:
-        raise UsageError(f"{name!r} is no view", allowed="the name of one encoder, without a label")
-    if spec.training or spec.trained_on:
-        raise UsageError(
-            f"the view {name!r} is trained on playlists",
-            where=f"{NAME}:{name}",
-            allowed="frozen encoders, such as tfidf",
-        )
-    if spec.unkeyed:
-        raise UsageError(
-            f"the view {name!r} is an object in memory: nothing tells its vectors apart from those of another one",
-            where=f"{NAME}:{name}",
-            allowed="an object with cache_key=..",
-        )
-    return spec if spec.centred else centre(spec)
-
-
-def _modalities(inputs: Sequence[EncoderSpec]) -> tuple[Any, ...]:
-    return tuple(view for view in VIEWS if any(view in each.card.modalities for each in inputs))
+    inputs = tuple(each.learning_from(trained_on) for each in frozen_views(NAME, settings.views))
+    return {"modalities": modalities_of(inputs), "dim": settings.dim}, inputs
 
 
 FACTORS = factors_spec()

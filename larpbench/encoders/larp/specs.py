@@ -1,44 +1,31 @@
-"""LARP in the registry: one encoder a stage, in three sizes and three views; readable without torch."""
+"""LARP in the registry: one encoder a stage, in four sizes, over any views; readable without torch."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from larpbench.encoders.card import VIEWS, EncoderCard, View
-from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.larp.settings import (
-    DEFAULT_NEIGHBOURS,
-    DEFAULT_TOWERS,
-    SIZES,
-    Fusion,
-    HeadSettings,
-    ModelSettings,
-    Recipe,
-    Size,
-    Stage,
-    recipe,
-)
-from larpbench.encoders.names import get_encoder, parse_variant, split_ending
-from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts, Training
+from larpbench.encoders.card import VIEWS, EncoderCard
+from larpbench.encoders.frozen_views import DEFAULT_VIEWS, modalities_of, require_audio_for_default, view_names
+from larpbench.encoders.larp import two_towers
+from larpbench.encoders.larp.heads import specs as heads
+from larpbench.encoders.larp.heads.settings import HeadsRecipe
+from larpbench.encoders.larp.recipes import recipe
+from larpbench.encoders.larp.settings import DEFAULT_NEIGHBOURS, Fusion, Recipe, Size, Stage
+from larpbench.encoders.larp.variants import Variant, adds_views, parse, takes
+from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, SwinSettings
 from larpbench.encoders.towers.spectrograms import log_mel_spec
 from larpbench.errors import UsageError
-from larpbench.fingerprint import digest
-from larpbench.training.settings import SETTINGS, read_from
 
 NAMES = ("larp-tpc", "larp-tpc-fusion", "larp-ttc", "larp-untrained", "larp-wtc")
-_METHOD = "larp 1"
 _PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for cold-start playlist continuation"
 _LICENCE = "Apache-2.0, that of the data set and the towers"
-_SECONDS: dict[Size, float] = {"heads": 20.0, "tiny": 240.0, "paper": 1e6}
-_SPEED: dict[Size, float] = {"heads": 20_000.0, "tiny": 100.0, "paper": 5.0}
+_SECONDS: dict[Size, float] = {"heads": 20.0, "heads-plain": 20.0, "tiny": 240.0, "paper": 1e6}
+_SPEED: dict[Size, float] = {"heads": 20_000.0, "heads-plain": 20_000.0, "tiny": 100.0, "paper": 5.0}
 _CHAINS: tuple[tuple[Stage, ...], ...] = ((), ("wtc",), ("wtc", "ttc"), ("wtc", "ttc", "tpc"))
-_NEIGHBOURS = re.compile("j[1-9][0-9]{0,3}")
 
 
 def stage_name(stages: tuple[Stage, ...], fusion: Fusion) -> str:
@@ -52,7 +39,7 @@ def stage_name(stages: tuple[Stage, ...], fusion: Fusion) -> str:
 def larp_spec(
     stages: tuple[Stage, ...],
     size: Size = "heads",
-    towers: tuple[str, str] = DEFAULT_TOWERS,
+    towers: Sequence[str] = DEFAULT_VIEWS,
     fusion: Fusion = "attention",
     neighbours: int = DEFAULT_NEIGHBOURS,
     updates: int | None = None,
@@ -63,7 +50,8 @@ def larp_spec(
     Args:
         stages: In order; none for random weights.
         size: Which size.
-        towers: Identities of the frozen audio and text encoder, for ``heads``.
+        towers: Names of frozen encoders: of ``heads``, one view, or an audio and a text view; of ``heads-plain``, an
+            audio and a text encoder.
         fusion: Of playlists, in stage ``tpc``.
         neighbours: J, in stage ``tpc``.
         updates: How many each stage has, without early stopping; None: validation decides.
@@ -71,137 +59,146 @@ def larp_spec(
 
     Raises:
         UnknownNameError: If a tower is no encoder.
-        UsageError: If initial weights are given where there are no towers.
+        UsageError: If it is no view, or initial weights are given where there are no towers.
     """
-    made = _with_weights(recipe(size, stages[-1] if stages else None, towers, fusion, neighbours), initial)
-    if updates and made.training:
-        made = made.model_copy(
-            update={"training": made.training.model_copy(update={"updates": updates, "patience": 0})}
+    name = stage_name(stages, fusion)
+    if size == "heads-plain" and len(towers) != len(VIEWS):
+        raise UsageError(
+            f"{len(towers)} towers under plain heads: {'+'.join(towers)}", allowed="an audio and a text encoder"
         )
+    made = recipe(size, stages[-1] if stages else None, tuple(towers), fusion, neighbours)
+    if updates and made.training:
+        training = made.training.model_copy(update={"updates": updates, "patience": 0})
+        made = made.model_copy(update={"training": training})
     before = larp_spec(stages[:-1], size, towers, fusion, neighbours, updates, initial) if stages else None
-    inputs = _inputs(made)
-    frozen = [each.identity for each in inputs] if size == "heads" else []
-    weights = f"heads over frozen {' and '.join(frozen)}" if frozen else f"{size} size"
-    card = EncoderCard(
-        name=stage_name(stages, fusion),
-        version=1,
-        summary=_SUMMARY["fusion" if "tpc" in stages and fusion == "attention" else stages[-1] if stages else None],
-        modalities=("audio", "text"),
-        dim=made.dim,
-        sample_rate=made.audio.mel.sample_rate if isinstance(made.audio, SwinSettings) else None,
-        window_s=made.audio.mel.window_s if isinstance(made.audio, SwinSettings) else None,
-        pooling="mean of audio and text vector, each of length 1",
-        weights=f"trained: {weights}" if stages else f"{RANDOM_WEIGHTS}: {weights}",
-        licence=_LICENCE,
-        training_data="the train playlists of the data set after the @" if stages else "none",
-        paper=_PAPER,
-        stochastic=True,
-        tracks_per_second=_SPEED[size],
-    )
-    training = Training(
-        method=_METHOD,
-        settings=made.model_dump(mode="json"),
-        start=before,
-        inputs=inputs or ((log_mel_spec(made.audio.mel),) if isinstance(made.audio, SwinSettings) else ()),
-        reads_captions=isinstance(made.text, BertSettings),
-        weights_digest=partial(_initial_digest, made),
-        seconds=_SECONDS[size] if stages else 1.0,
-        read_folder=read_folder,
-    )
-    return EncoderSpec(
-        card,
-        factory=build_larp,
-        takes="[heads|tiny|paper][:jN][:audio|:text]" if "tpc" in stages else "[heads|tiny|paper][:audio|:text]",
-        argument=_written(size, neighbours, None),
-        inputs=inputs,
-        training=training,
+    common = {
+        "name": name,
+        "version": 1,
+        "summary": _SUMMARY["fusion" if "tpc" in stages and fusion == "attention" else stages[-1] if stages else None],
+        "licence": _LICENCE,
+        "training_data": "the train playlists of the data set after the @" if stages else "none",
+        "paper": _PAPER,
+        "tracks_per_second": _SPEED[size],
+    }
+    if isinstance(made, HeadsRecipe):
+        spec = _over_views(common, made, tuple(towers), before, initial)
+    else:
+        spec = _over_towers(common, made, size, before, initial)
+    shown = None if size in ("tiny", "paper") or tuple(towers) == DEFAULT_VIEWS else "+".join(view_names(spec.inputs))
+    return replace(
+        spec,
+        takes=takes("tpc" in stages),
+        argument=Variant(size, neighbours, shown).text,
+        joins_views=adds_views,
         binder=bind_larp,
     )
 
 
+def _over_views(
+    common: dict[str, Any],
+    made: HeadsRecipe,
+    views: tuple[str, ...],
+    before: EncoderSpec | None,
+    initial: tuple[str | None, str | None],
+) -> EncoderSpec:
+    """Return heads that keep the frozen views beside them."""
+    name = common["name"]
+    if any(initial):
+        raise UsageError(f"there is no tower to give initial weights to: {name} stands on frozen {' and '.join(views)}")
+    inputs = heads.head_views(name, views)
+    made = made.model_copy(update={"views": view_names(inputs)})
+    below = f"heads beside frozen {' and '.join(made.views)}"
+    card = EncoderCard(
+        **common,
+        modalities=modalities_of(inputs),
+        dim=None,
+        pooling=heads.POOLING,
+        weights=f"trained: {below}" if before else f"{RANDOM_WEIGHTS}: {below}, of weight 0",
+        stochastic=before is not None or any(each.card.stochastic for each in inputs),
+        control=all(each.card.control for each in inputs),
+    )
+    training = Training(
+        method=heads.METHOD,
+        settings=made.model_dump(mode="json"),
+        start=before,
+        inputs=inputs,
+        seconds=_SECONDS["heads"] if before else 1.0,
+        sides=len(inputs) == len(VIEWS),
+        read_folder=heads.read_heads,
+    )
+    return EncoderSpec(
+        card,
+        factory=partial(heads.build_heads, views),
+        check=require_audio_for_default(name) if views == DEFAULT_VIEWS else None,
+        inputs=inputs,
+        training=training,
+    )
+
+
+def _over_towers(
+    common: dict[str, Any],
+    made: Recipe,
+    size: Size,
+    before: EncoderSpec | None,
+    initial: tuple[str | None, str | None],
+) -> EncoderSpec:
+    """Return two towers, or plain heads in their place."""
+    made = two_towers.with_weights(made, initial)
+    inputs = two_towers.tower_inputs(made)
+    swin = made.audio if isinstance(made.audio, SwinSettings) else None
+    weights = f"heads over frozen {' and '.join(each.identity for each in inputs)}" if inputs else f"{size} size"
+    card = EncoderCard(
+        **common,
+        modalities=("audio", "text"),
+        dim=made.dim,
+        sample_rate=swin.mel.sample_rate if swin else None,
+        window_s=swin.mel.window_s if swin else None,
+        pooling=two_towers.POOLING,
+        weights=f"trained: {weights}" if before else f"{RANDOM_WEIGHTS}: {weights}",
+        stochastic=True,
+    )
+    training = Training(
+        method=two_towers.METHOD,
+        settings=made.model_dump(mode="json"),
+        start=before,
+        inputs=inputs or ((log_mel_spec(swin.mel),) if swin else ()),
+        reads_captions=isinstance(made.text, BertSettings),
+        weights_digest=partial(two_towers.initial_digest, made),
+        seconds=_SECONDS[size] if before else 1.0,
+        read_folder=two_towers.read_larp,
+    )
+    return EncoderSpec(card, factory=two_towers.build_larp, inputs=inputs, training=training)
+
+
 def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the encoder in the size, J and view that its name asks for, such as ``tiny:j5:audio``.
+    """Return the encoder in the size, over the views, with the J and of the side that its name asks for.
+
+    Such as ``tiny:j5:audio`` or ``tfidf+minilm``.
 
     Raises:
+        UnknownNameError: If a view is no encoder.
         UsageError: If the name asks for something else.
     """
     name = spec.card.name
     stages = next(stages for stages in _CHAINS if name.removesuffix("-fusion") == stage_name(stages, "mean"))
-    words = parse_variant(spec, argument, SIZES, _NEIGHBOURS if "tpc" in stages else (), VIEWS)
-    size, view = cast("Size", words[0] or "heads"), cast("View | None", words[2])
-    neighbours = int(words[1][1:]) if words[1] else DEFAULT_NEIGHBOURS
-    fusion: Fusion = "attention" if name.endswith("-fusion") else "mean"
-    variant = larp_spec(stages, size, fusion=fusion, neighbours=neighbours)
-    return replace(variant, argument=_written(size, neighbours, view)).viewed(view)
-
-
-def build_larp(context: EncodeContext, argument: str | None) -> Encoder:
-    """Return an encoder without weights: they come from `fit` or `load`."""
-    from larpbench.encoders.larp.encoder import LarpEncoder
-
-    return LarpEncoder(split_ending(argument or "", VIEWS)[1])
-
-
-def _written(size: Size, neighbours: int, view: View | None) -> str | None:
-    """Return what follows the colon in an encoder's name; None if all is as by default."""
-    parts = (
-        size if size != "heads" else None,
-        f"j{neighbours}" if neighbours != DEFAULT_NEIGHBOURS else None,
-        view,
+    variant, views = parse(spec, argument, "tpc" in stages)
+    found = larp_spec(
+        stages,
+        variant.size or "heads",
+        views or DEFAULT_VIEWS,
+        "attention" if name.endswith("-fusion") else "mean",
+        variant.neighbours or DEFAULT_NEIGHBOURS,
     )
-    return ":".join(each for each in parts if each) or None
+    if variant.side is None:
+        return found
+    written = ":".join(each for each in (found.argument, variant.side) if each)
+    fields = {"pooling": heads.side_pooling(variant.side)} if variant.size in (None, "heads") else {}
+    return replace(found, argument=written, check=None).viewed(variant.side, **fields)
 
 
-def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetReference | None) -> FolderFacts:
-    """Return card and inputs of a LARP model in a folder.
-
-    Args:
-        folder: What `train` or `convert` wrote.
-        facts: Its card.
-        trained_on: The data set that it was trained on; None if larpbench did not train it.
-
-    Raises:
-        DataError: If its settings are missing or damaged.
-    """
-    settings = read_from(folder / SETTINGS, ModelSettings)
-    swin = settings.audio if isinstance(settings.audio, SwinSettings) else None
-    card = {
-        "modalities": tuple(each for each in VIEWS if each in facts.get("views", VIEWS)),
-        "dim": settings.dim,
-        "sample_rate": swin.mel.sample_rate if swin else None,
-        "window_s": swin.mel.window_s if swin else None,
-    }
-    return card, _frozen(settings, trained_on)
-
-
-def _frozen(settings: ModelSettings, trained_on: DatasetReference | None) -> tuple[EncoderSpec, ...]:
-    """Return the encoders under a checkpoint's heads, with what they learnt where the heads were trained."""
-    heads = [each for each in (settings.audio, settings.text) if isinstance(each, HeadSettings)]
-    if len(heads) < len(VIEWS) or trained_on is None:
-        return ()
-    return tuple(get_encoder(head.encoder).learning_from(trained_on) for head in heads)
-
-
-def _inputs(made: Recipe) -> tuple[EncoderSpec, ...]:
-    return tuple(get_encoder(each) for each in (made.audio, made.text) if isinstance(each, str))
-
-
-def _with_weights(made: Recipe, initial: tuple[str | None, str | None]) -> Recipe:
-    for side, weights in zip(VIEWS, initial, strict=True):
-        tower = getattr(made, side)
-        if weights is None:
-            continue
-        if isinstance(tower, str):
-            raise UsageError(f"the {side} side has no tower to give initial weights to: it is the frozen {tower!r}")
-        made = made.model_copy(update={side: tower.model_copy(update={"weights": weights})})
-    return made
-
-
-def _initial_digest(made: Recipe) -> str | None:
-    from larpbench.encoders.towers.initial_weights import weights_digest
-
-    towers = [each for each in (made.audio, made.text) if not isinstance(each, str)]
-    return digest([weights_digest(each.weights) for each in towers]) if towers else None
+def _reads_earlier(spec: EncoderSpec) -> EncoderSpec:
+    """Return an encoder whose folders may be of the method of towers, and of the heads of earlier versions."""
+    return replace(spec, training=spec.training and replace(spec.training, earlier=(larp_spec((), "heads-plain"),)))
 
 
 _SUMMARY: dict[Stage | Literal["fusion"] | None, str] = {
@@ -215,4 +212,4 @@ LARP_UNTRAINED = larp_spec(())
 LARP_WTC = larp_spec(("wtc",))
 LARP_TTC = larp_spec(("wtc", "ttc"))
 LARP_TPC = larp_spec(("wtc", "ttc", "tpc"), fusion="mean")
-LARP_TPC_FUSION = larp_spec(("wtc", "ttc", "tpc"))
+LARP_TPC_FUSION = _reads_earlier(larp_spec(("wtc", "ttc", "tpc")))

@@ -21,7 +21,6 @@ from larpbench.encoders.towers.sampling import PlaylistGraph
 from larpbench.encoders.towers.settings import BertSettings, SwinSettings
 from larpbench.encoders.towers.tokens import Tokenizer, WordPieces, WordTokenizer, find_bert_tokenizer
 from larpbench.encoders.towers.training import run_trainer, save_model, seeded
-from larpbench.errors import DataError
 from larpbench.training.loop import TrainedModel, count_parameters
 
 
@@ -117,11 +116,8 @@ def _train(
 ) -> TrainedModel[Larp]:
     tracks, valid_tracks = (_inputs(model.settings, split, tokenizer, context) for split in (train, valid))
     graph = PlaylistGraph(train.interactions(), len(tracks))
-    if settings.stage != "wtc" and not len(graph.paired_tracks):
-        raise DataError(
-            "no two train tracks share a playlist: there is nothing for stages ttc and tpc to learn",
-            allowed="train playlists of at least two tracks",
-        )
+    if settings.stage != "wtc":
+        graph.require_pairs()
     return run_trainer(
         StageTrainer(model, settings, tracks, graph, context.seed, context.device),
         context,

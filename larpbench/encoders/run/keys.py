@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext
-from larpbench.encoders.spec import CENTRED, EncoderSpec, Training
+from larpbench.encoders.spec import CENTRED, SHUFFLED, EncoderSpec, Training
 from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest
 
@@ -46,7 +46,9 @@ class Keys:
         return self._once((id(spec), id(dataset), seed), (spec, dataset), lambda: spec.weights_digest(context))
 
     def scaled(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
-        """Return the digest of a split's vectors as they are used, after scaling and centring on the train split."""
+        """Return the digest of a split's vectors as they are used: scaled, centred on the train split, or permuted."""
+        if spec.shuffled:
+            return digest([SHUFFLED, self.scaled(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed)), seed])
         reference = scaled_on(spec, dataset, split)
         parts = [self.embedding(spec, *each, seed) for each in [(dataset, split), *([reference] if reference else [])]]
         parts += [CENTRED] if spec.centred else []

@@ -21,11 +21,12 @@ from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.keys import Keys, scaled_on
 from larpbench.encoders.run.pipeline import batch_size, encode_tracks
 from larpbench.encoders.run.shards import Shard
+from larpbench.encoders.run.speed import SpeedClock
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
 from larpbench.fingerprint import digest_array
 from larpbench.runtime import Cost
-from larpbench.vectors import Centring, Standardiser
+from larpbench.vectors import Centring, Standardiser, permuted
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
@@ -101,6 +102,8 @@ class EmbeddingStore:
         """Return how many tracks have to be encoded to have the vectors of a split."""
         if spec.in_place:
             return 0
+        if spec.shuffled:
+            return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
         if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
             return 0
         missing = 0
@@ -169,6 +172,10 @@ class EmbeddingStore:
             StorageError: If the store cannot be written or read.
         """
         split = dataset.split(split_name)
+        if spec.shuffled:
+            found = self.embed(spec.inputs[0], dataset, split_name, spec.seed_of_inputs(seed))
+            key = self.keys.scaled(spec, dataset, split, seed)
+            return replace(found, vectors=permuted(found.vectors, key), key=key)
         if self._in_place[0] != spec.identity:
             self._in_place = (spec.identity, {})
         if spec.centred:
@@ -279,7 +286,7 @@ class EmbeddingStore:
             slice(first, min(first + size, part.stop)) for part in parts for first in range(part.start, part.stop, size)
         ]
         todo = sum(map(len, parts))
-        clock = _SpeedClock()
+        clock = SpeedClock()
         inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
         context = self.context(spec, dataset, seed)
         with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
@@ -302,26 +309,6 @@ class EmbeddingStore:
         if not spec.in_place and not spec.unkeyed:
             speed = {"tracks_per_second": clock.tracks_per_second()}
             storage.write_text(self.root / storage.slug(spec.card.name) / _SPEED, json.dumps(speed) + "\n")
-
-
-class _SpeedClock:
-    """Tracks per second, the encoder's start left out where there are batches enough to do so."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self._first = (0, self._began)
-        self._last = (0, self._began)
-
-    def tick(self, tracks: int) -> None:
-        """Count a batch that has just come out."""
-        self._last = (self._last[0] + tracks, time.perf_counter())
-        if not self._first[0]:
-            self._first = self._last
-
-    def tracks_per_second(self) -> float:
-        """Return the speed so far."""
-        since = self._first if self._last[0] > self._first[0] else (0, self._began)
-        return (self._last[0] - since[0]) / max(self._last[1] - since[1], 1e-6)
 
 
 def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:

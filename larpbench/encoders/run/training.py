@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
+from larpbench.encoders.centred import centre
 from larpbench.encoders.checkpoint_folder import CARD, write_card
+from larpbench.encoders.combined import side_by_side
 from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder, ValidationScore
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec, Training
-from larpbench.errors import EmbeddingError
+from larpbench.errors import EmbeddingError, LarpbenchError
 from larpbench.runtime import measured, torch_device
 
 ScoreOn = Callable[[Split], ValidationScore]
@@ -22,7 +25,8 @@ ScoreOn = Callable[[Split], ValidationScore]
 def untrained(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> list[EncoderSpec]:
     """Return the trainings that are missing before an encoder can run, first to last."""
     if spec.training is None:
-        return [each for part in spec.inputs for each in untrained(store, part, seed)] if spec.combined else []
+        inputs = spec.inputs if spec.combined else ()
+        return [each for part in inputs for each in untrained(store, part, spec.seed_of_inputs(seed))]
     before = untrained(store, spec.training.start, seed) if spec.training.start else []
     return before if (store.checkpoint(spec, seed) / CARD).is_file() else [*before, spec]
 
@@ -45,7 +49,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
     """
     training, source = spec.training, spec.source
     for part in spec.inputs if spec.combined else ():
-        ensure_trained(store, part, seed if part.card.stochastic else 0, score_on)
+        ensure_trained(store, part, spec.seed_of_inputs(seed) if part.card.stochastic else 0, score_on)
     if training is None or source is None:
         return None
     folder = store.checkpoint(spec, seed)
@@ -87,11 +91,25 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
         with measured() as cost:
             summary = encoder.fit(source.split("train"), source.split("valid"), context)
         card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
+        if isinstance(found := summary.get("valid", {}), Mapping):
+            card["valid"] = {**_compared_with(store, spec, source, seed, context.score), **found}
         with storage.atomic_folder(folder) as temporary:
             encoder.save(temporary)
             write_card(temporary, card)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
+
+
+def _compared_with(
+    store: EmbeddingStore, spec: EncoderSpec, source: Dataset, seed: int, score: ValidationScore
+) -> dict[str, float]:
+    """Return the recall on valid that a training is to be compared with: of chance, and of what it is built upon."""
+    found = {"chance": score.chance}
+    if spec.training and spec.inputs:
+        views = (each if each.centred else centre(each) for each in spec.training.inputs)
+        with suppress(LarpbenchError):  # such as vectors that are all the same: nothing is left of them
+            found["frozen"] = score(side_by_side([store.embed(each, source, "valid", seed).vectors for each in views]))
+    return found
 
 
 def _inputs(store: EmbeddingStore, training: Training, source: Dataset, seed: int) -> dict[SplitName, tuple[Rows, ...]]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from larpbench.datasets.schema import Interactions
+from larpbench.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class PlaylistGraph:
             (ones, playlist_of_entry[by_track], self._entry_offsets), shape=(n_tracks, self.n_playlists)
         )
         self._membership = playlists_by_track
+        self._held = sparse.csr_array((ones, kept.tracks, kept.offsets), shape=(self.n_playlists, n_tracks))
 
     @property
     def paired_tracks(self) -> np.ndarray:
@@ -87,6 +89,33 @@ class PlaylistGraph:
     def share_playlist(self, tracks: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return whether tracks share a playlist: (n, k) bool for (n,) and (k,) int64."""
         return (self._membership[tracks] @ self._membership[others].T).toarray()
+
+    def related(self, tracks: np.ndarray) -> sparse.csr_array:
+        """Return the rows of O (section 2) of some tracks: which share a playlist with each of them, itself included.
+
+        Args:
+            tracks: (n,) int64.
+
+        Returns:
+            (n, n_tracks) bool.
+        """
+        return (self._membership[tracks] @ self._held).tocsr()
+
+    def holding(self, playlists: np.ndarray) -> sparse.csr_array:
+        """Return the rows of R of some playlists, (n, n_tracks) bool: which tracks they hold."""
+        return self._held[playlists]
+
+    def require_pairs(self) -> None:
+        """Raise if there is nothing that relates one track to another.
+
+        Raises:
+            DataError: If no two tracks share a playlist.
+        """
+        if not len(self.paired_tracks):
+            raise DataError(
+                "no two train tracks share a playlist: there is nothing for stages ttc and tpc to learn",
+                allowed="train playlists of at least two tracks",
+            )
 
     def holds(self, playlists: np.ndarray, tracks: np.ndarray) -> np.ndarray:
         """Return whether playlists hold tracks: (n, k) bool for (n,) and (k,) int64."""

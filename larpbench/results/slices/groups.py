@@ -1,6 +1,6 @@
 """Into which slices held-out tracks fall: by a column of their own, of their playlist, or by what is built in.
 
-Built in are those of `BUILT_IN`. Any column of the data set's tracks or playlists makes others: see `group_values`.
+Built in are those of `built_in`. Any column of the data set's tracks or playlists makes others: see `group_values`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.columns import beside, constant_within
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, TRACK_COLUMNS, Dataset
 from larpbench.errors import DataError, UnknownNameError
 from larpbench.results.slices.answers import Answers
@@ -64,7 +65,7 @@ def slice_names(dataset: Dataset) -> list[str]:
 
     A column whose name another one has before it is named with its table, such as ``tracks.popularity``.
     """
-    names = list(BUILT_IN)
+    names = list(built_in(dataset))
     for table, columns in _columns(dataset).items():
         names += [f"{table}.{column}" if column in names else column for column in columns]
     return names
@@ -72,7 +73,7 @@ def slice_names(dataset: Dataset) -> list[str]:
 
 def own_slice_names(dataset: Dataset) -> list[str]:
     """Return those of `slice_names` that are made by columns that the tables bring of their own."""
-    return [name for name in slice_names(dataset) if name not in BUILT_IN and name not in _KNOWN]
+    return [name for name in slice_names(dataset) if name not in built_in(dataset) and name not in _KNOWN]
 
 
 def make_groups(dataset: Dataset, answers: Answers, by: str) -> Grouping:
@@ -88,8 +89,8 @@ def make_groups(dataset: Dataset, answers: Answers, by: str) -> Grouping:
         DataError: If it is a column of playlists that differs within one.
     """
     name, table, column = _found(dataset, by)
-    if name in BUILT_IN:
-        return BUILT_IN[name](dataset, answers)
+    if name in (own := built_in(dataset)):
+        return own[name](dataset, answers)
     labels = (_of_tracks if table == "tracks" else _of_playlists)(dataset, answers, column)
     groups, left = _largest(labels)
     notes = [f"{column}: {labels.note}."]
@@ -102,7 +103,7 @@ def make_groups(dataset: Dataset, answers: Answers, by: str) -> Grouping:
 
 def _found(dataset: Dataset, by: str) -> tuple[str, str, str]:
     """Return the name of slices, and the table and column that make them, both empty for the built-in ones."""
-    names = {name: (name, "", "") for name in BUILT_IN}
+    names = {name: (name, "", "") for name in built_in(dataset)}
     for table, columns in _columns(dataset).items():
         for column in columns:
             whole = f"{table}.{column}"
@@ -169,14 +170,19 @@ def _popularity(dataset: Dataset, answers: Answers) -> Grouping:
     counts, where = _playlist_counts(dataset, answers.entries["track_id"].unique())
     held_out = answers.entries.join(counts, on="track_id", how="left", maintain_order="left")
     of_entry = held_out["playlists"].fill_null(0).to_numpy()
-    first, second = np.quantile(of_entry, [1 / 3, 2 / 3], method="inverted_cdf")
-    masks = {"low": of_entry <= first, "middle": (of_entry > first) & (of_entry <= second), "high": of_entry > second}
-    groups = [Group(f"{name}: {_range(of_entry[mask])}", mask) for name, mask in masks.items() if mask.any()]
+    groups = _terciles(of_entry, of_entry, "playlist")
     note = (
         f"popularity: terciles, over the held-out tracks, of the number of {where} that hold the track; tracks of the "
         "same number are in the same slice."
     )
-    return Grouping("popularity", tuple(groups), (note,))
+    return Grouping("popularity", groups, (note,))
+
+
+def _terciles(of: np.ndarray, numbers: np.ndarray, unit: str) -> tuple[Group, ...]:
+    """Return the held-out tracks whose number is in each tercile of some numbers."""
+    first, second = np.quantile(of, [1 / 3, 2 / 3], method="inverted_cdf")
+    masks = {"low": numbers <= first, "middle": (numbers > first) & (numbers <= second), "high": numbers > second}
+    return tuple(Group(f"{name}: {_range(numbers[mask], unit)}", mask) for name, mask in masks.items() if mask.any())
 
 
 def _playlist_counts(dataset: Dataset, tracks: pl.Series) -> tuple[pl.DataFrame, str]:
@@ -187,16 +193,19 @@ def _playlist_counts(dataset: Dataset, tracks: pl.Series) -> tuple[pl.DataFrame,
     return chosen.group_by("track_id").agg(playlists=pl.col("playlist_id").n_unique()), where
 
 
-def _range(numbers: np.ndarray) -> str:
+def _range(numbers: np.ndarray, unit: str) -> str:
     low, high = int(numbers.min()), int(numbers.max())
-    return f"{low if low == high else f'{low}-{high}'} {'playlist' if high == 1 else 'playlists'}"
+    return f"{low if low == high else f'{low}-{high}'} {unit if high == 1 else f'{unit}s'}"
 
 
 def _discovery(dataset: Dataset, answers: Answers) -> Grouping:
     """Group by whether the artist of the held-out track is one of the seeds' artists."""
-    artists = dataset.split("test").tracks.select("track_id", artist=pl.col("artist").fill_null(""))
-    seeds = dataset.split("test").entries.filter(pl.col("role") == "seed").select("playlist_id", "track_id")
-    of_seeds = seeds.join(artists, on="track_id").select("playlist_id", "artist", seeded=pl.lit(value=True)).unique()
+    artists = dataset.tracks.select("track_id", artist=pl.col("artist").fill_null(""))
+    seeds, what = dataset.split("test").entries.filter(pl.col("role") == "seed"), "of a seed"
+    if dataset.manifest.kind == LISTENERS:
+        seeds, what = dataset.split("train").entries, "of a track of the profile"
+    of_seeds = seeds.select("playlist_id", "track_id").join(artists, on="track_id")
+    of_seeds = of_seeds.select("playlist_id", "artist", seeded=pl.lit(value=True)).unique()
     ids = answers.playlists["playlist_id"].gather(answers.of_playlist)
     entries = answers.entries.select("track_id").with_columns(ids.alias("playlist_id"))
     entries = entries.join(artists, on="track_id", how="left", maintain_order="left")
@@ -204,8 +213,8 @@ def _discovery(dataset: Dataset, answers: Answers) -> Grouping:
     unknown = found["artist"].fill_null("") == ""
     known, seeded = (~unknown).to_numpy(), found["seeded"].fill_null(value=False).to_numpy()
     masks = {"exploit": seeded & known, "discovery": ~seeded & known, NONE: ~known}
-    notes = ["exploit: the artist of the held-out track is that of a seed; discovery: it is not. Artists are compared "
-             "as they are written."]  # fmt: skip
+    notes = [f"exploit: the artist of the held-out track is that {what}; discovery: it is not. Artists are compared as "
+             "they are written."]  # fmt: skip
     notes += [f"{NONE}: the artist of the held-out track is unknown."] if not known.all() else []
     groups = tuple(Group(name, mask) for name, mask in masks.items() if mask.any())
     return Grouping("discovery", groups, tuple(notes))
@@ -219,8 +228,16 @@ def _seeds(dataset: Dataset, answers: Answers) -> Grouping:
     return Grouping("seeds", groups, ("seeds: the number of seed tracks of the playlist.",))
 
 
-BUILT_IN: dict[str, Callable[[Dataset, Answers], Grouping]] = {
-    "popularity": _popularity,
-    "discovery": _discovery,
-    "seeds": _seeds,
-}
+def _profile(dataset: Dataset, answers: Answers) -> Grouping:
+    """Group by the terciles of the length of the listener's profile."""
+    lengths = answers.playlists["n_seeds"].to_numpy()
+    groups = _terciles(lengths, lengths[answers.of_playlist], "track")
+    return Grouping("profile", groups, ("profile: terciles, over the listeners, of the number of their train tracks.",))
+
+
+_BUILT_IN: dict[str, Callable[[Dataset, Answers], Grouping]] = {"popularity": _popularity, "discovery": _discovery}
+
+
+def built_in(dataset: Dataset) -> dict[str, Callable[[Dataset, Answers], Grouping]]:
+    """Return name -> what makes slices, of those that need no column of the data set's own."""
+    return _BUILT_IN | ({"profile": _profile} if dataset.manifest.kind == LISTENERS else {"seeds": _seeds})

@@ -24,7 +24,7 @@ from larpbench.results.rows import FEW_HITS, Row, Score, Table, bound_cell, scor
 from larpbench.results.sheet import Column, Sheet, SheetCell, SheetRow, column_head, main_metrics
 from larpbench.results.shown import Shown
 from larpbench.results.slices.answers import Answers, holds_answers, read_answers
-from larpbench.results.slices.groups import BUILT_IN, Group, Grouping, make_groups
+from larpbench.results.slices.groups import Group, Grouping, built_in, make_groups
 from larpbench.results.slices.tested import TestedDatasets
 from larpbench.results.table import placed, read_tables
 
@@ -148,8 +148,8 @@ def slice_tables(
 
     Args:
         source: A results folder, or tables: what `load_results` returns, or some of them.
-        by: ``popularity``, ``discovery``, ``seeds``, or a column of the data set's tracks or playlists
-            (`larpbench.results.slices.groups`).
+        by: ``popularity``, ``discovery``, ``seeds`` (of listeners: ``profile``), or a column of the data set's
+            tracks or playlists (`larpbench.results.slices.groups`).
         dataset: The tested data set, or its name or folder; several where tables are of several. None: found by the
             name that the results have for it.
 
@@ -227,7 +227,7 @@ class AnsweredTable:
             _slice(group, self.rows, self.answers, self.columns, self.cutoffs, sort) for group in grouping.groups
         )
         notes = _notes(grouping, parts, first, self.lacking)
-        if self.table.removal and grouping.by in BUILT_IN:
+        if self.table.removal and grouping.by in built_in(dataset):
             notes += ("Tracks that protocol rule 13 removes still count where slices are made.",)
         return SliceTable(self.table, grouping.by, self.columns, parts, notes)
 

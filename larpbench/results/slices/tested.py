@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from larpbench.datasets.catalogue import load_dataset
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset, tested_digest
 from larpbench.errors import DataError, LarpbenchError, UsageError
 from larpbench.results.rows import Table, task_of
+
+SLICED = ("playlists", LISTENERS)
+"""Kinds of data sets whose results have slices."""
 
 
 @dataclass
@@ -41,10 +45,11 @@ class TestedDatasets:
             DataError: If the data set is not at hand, or is another one than was tested.
         """
         task = task_of(table.task)
-        if task is not None and task.kind != "playlists":
+        if task is not None and task.kind not in SLICED:
             raise UsageError(
-                f"slices are made of playlists, and the task {table.task!r} reads data sets of kind {task.kind}",
-                allowed="results of a task on playlists, such as continuation",
+                f"slices are made of playlists or listeners, and the task {table.task!r} reads data sets of kind "
+                f"{task.kind}",
+                allowed="results of a task on tracks, such as continuation",
             )
         part = table.records[0].dataset
         wanted = tested_digest(part.digests, part.fingerprint)

@@ -17,7 +17,9 @@ from larpbench.tasks.artist_similarity.queries import ArtistQueries
 from larpbench.tasks.artist_similarity.scores import selection_ndcg
 from larpbench.tasks.artist_similarity.settings import LayerKind, TrainingSettings
 from larpbench.tasks.artist_similarity.triplets import TripletSampler, triplet_loss
-from larpbench.training.loop import TrainedModel, count_parameters, fit_in_memory
+from larpbench.training.loop import TrainedModel, Validation, count_parameters, fit_in_memory, spread_of
+
+_ADVICE = "look at the features: larpbench reports those that are not finite when it builds them"
 
 
 @dataclass(frozen=True)
@@ -94,22 +96,25 @@ def train(
             triplets = sampler.draw(generator, settings.triplets).to(device)
             yield triplet_loss(net(features, messages), triplets, settings.margin)
 
-    validation = _Validation(net, valid_graph, settings, optimiser)
+    name = f"gnn-{kind}-{n_layers}"
+    validation = _Validation(name, net, valid_graph, settings, optimiser)
     selection = fit_in_memory(
-        f"gnn-{kind}-{n_layers}",
+        name,
         net,
         [optimiser],
         losses,
-        validation.score,
+        validation.measure,
         settings.epochs,
         settings.patience,
-        "look at the features: larpbench reports those that are not finite when it builds them",
+        _ADVICE,
     )
     selects = settings.patience is not None
     facts = {
-        "epochs": len(validation.history),
-        "selected_epoch": selection.best_epoch if selects else len(validation.history),
+        "epochs": selection.epochs,
+        "selected_epoch": selection.best_epoch if selects else selection.epochs,
         "selected_by": "valid ndcg@200" if selects else "nothing: the last epoch counts",
+        "ended": selection.ended,
+        "valid": {"start": selection.scores[0], "best": selection.best},
         "parameters": count_parameters(net),
         "device": device,
         "triplets_per_update": 2 * sampler.edges_drawn(settings.triplets),
@@ -129,9 +134,14 @@ class _Validation:
     """Validation after each epoch: the loss that the learning rate follows, and the NDCG that selects the epoch."""
 
     def __init__(
-        self, net: ArtistNet, graph: ValidGraph, settings: TrainingSettings, optimiser: torch.optim.Optimizer
+        self,
+        name: str,
+        net: ArtistNet,
+        graph: ValidGraph,
+        settings: TrainingSettings,
+        optimiser: torch.optim.Optimizer,
     ) -> None:
-        self._net, self._queries, self._margin = net, graph.queries, settings.margin
+        self._name, self._net, self._queries, self._margin = name, net, graph.queries, settings.margin
         device = next(net.parameters()).device
         self._features = torch.as_tensor(graph.features, device=device)
         self._messages = torch.as_tensor(graph.messages, device=device)
@@ -148,14 +158,17 @@ class _Validation:
         self._triplets = TripletSampler(pairs, len(queries.rows)).draw(np.random.default_rng(0), None)
         self.history: list[dict[str, Any]] = []
 
-    def score(self, loss: float) -> float:
-        """Add the epoch to the history, adapt the learning rate, and return NDCG@200."""
+    def measure(self, loss: float | None) -> Validation:
+        """Add the epoch (without a loss, the start) to the history, adapt the learning rate, and return NDCG@200."""
         vectors = embed(self._net, self._features, self._messages)[self._queries.rows]
+        if not np.isfinite(vectors).all():
+            raise TrainingError(f"the vectors of {self._name} are not finite", next_step=_ADVICE)
         valid_loss = None  # where every valid artist is similar to all others
         if self._triplets.ends.numel():
             valid_loss = float(triplet_loss(torch.from_numpy(vectors), self._triplets, self._margin))
-            if self._plateau is not None:
+            if self._plateau is not None and loss is not None:
                 self._plateau.step(valid_loss)
         ndcg = selection_ndcg(self._queries, vectors)
-        self.history.append({"loss": loss, "valid_loss": valid_loss, "valid_ndcg": ndcg})
-        return ndcg
+        epoch = len(self.history)
+        self.history.append({"epoch": epoch, "loss": loss, "valid_loss": valid_loss, "valid_ndcg": ndcg})
+        return Validation(ndcg, spread_of(vectors))

@@ -165,6 +165,7 @@ class TestLossesThatAreNoNumbers:
             return terms
 
         monkeypatch.setattr(StageTrainer, "losses", broken)
+        command = (*command, "--seed", "3")  # the first epoch of ttc is better than its start
         for _ in range(2):  # the second time it goes on, and ends in the same way
             stopped = cli(*command)
             assert stopped.code == 1
@@ -199,7 +200,6 @@ class TestLossesThatAreNoNumbers:
         assert "next: train with a lower learning rate" in stopped.err
         assert "best weights" not in stopped.err
         assert set(checkpoints(home)) == {"larp-untrained"}
-        assert not list(home.glob("checkpoints/larp-wtc/.*.work/best"))
 
 
 @pytest.mark.usefixtures("quick")

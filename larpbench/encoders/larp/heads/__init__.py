@@ -1,0 +1,1 @@
+"""Heads: linear maps of frozen views, trained with LARP's losses, beside the views that they stand on."""
