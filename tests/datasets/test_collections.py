@@ -25,7 +25,6 @@ from support.open_collections import (
 WRITERS = {
     "onion": write_onion, "yambda": write_yambda, "talkplay": write_talkplay, "melon": write_melon, "aotm": write_aotm,
 }  # fmt: skip
-SHARE = {"onion": "0.4", "yambda": "0.4", "talkplay": "0.4", "melon": "0.4", "aotm": "0.4"}
 
 
 def build(cli, name, source, output, *more):
@@ -50,7 +49,7 @@ def test_built_checked_run_and_reported(cli, tmp_path, name):
     assert built.code == 0, built.err
     assert manifest(tmp_path / "both")["kind"] == "playlists"
     assert cli("dataset", "check", tmp_path / "both").code == 0
-    cold = build(cli, name, source, tmp_path / "cold", "--task", "cold-tracks", "--cold-fraction", SHARE[name])
+    cold = build(cli, name, source, tmp_path / "cold", "--task", "cold-tracks", "--cold-fraction", "0.4")
     assert cold.code == 0, cold.err
     assert manifest(tmp_path / "cold")["kind"] == "listeners"
     assert cli("dataset", "check", tmp_path / "cold").code == 0
@@ -60,6 +59,12 @@ def test_built_checked_run_and_reported(cli, tmp_path, name):
     encoders = ",".join(["random", *ready])
     run = cli("run", "--dataset", tmp_path / "both", "--encoders", encoders, "--output", tmp_path / "r")
     assert run.code == 0, run.err
+    known = cli(
+        *("run", "--task", "cold-tracks", "--dataset", tmp_path / "cold", "--encoders", encoders),
+        *("--recommenders", "itemknn,ridge", "--seeds", "1", "--budget", "1", "--output", tmp_path / "r"),
+    )
+    assert known.code == 0, known.err
+    assert "## cold-tracks: cold" in known.out
     assert cli("report", tmp_path / "r", "--output", tmp_path / "report").code == 0
     described = json.loads(cli("describe", "dataset", name, "--json").out)
     assert described["page"] == f"docs/datasets/{name}.md"

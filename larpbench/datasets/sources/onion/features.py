@@ -74,7 +74,7 @@ def stage_features(files: dict[str, Path], track_ids: pl.Series, staged: Path, l
         wanted, useless = set(track_ids.to_list()), 0
         with VectorWriter(staged, name, card) as writer:
             for frame in _pieces(path, dim):
-                mine = frame.filter(pl.col("id").is_in(list(wanted))).unique("id", keep="first", maintain_order=True)
+                mine = frame.filter(frame["id"].is_in(list(wanted)) & frame["id"].is_first_distinct())
                 wanted.difference_update(mine["id"].to_list())
                 vectors = _numbers(mine, path)
                 usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
@@ -132,8 +132,8 @@ def _numbers(frame: pl.DataFrame, path: Path) -> np.ndarray:
         DataError: If a cell is no number.
     """
     numbers = frame.drop("id")
-    empty = numbers.select(pl.any_horizontal(pl.all().is_null())).to_series() if numbers.height else pl.Series([False])
-    if empty.any():
+    if any(column.has_nulls() for column in numbers):
+        empty = numbers.select(pl.any_horizontal(pl.all().is_null())).to_series()
         raise DataError(
             f"the features of {int(empty.sum())} tracks have cells that are no numbers, or too few cells: "
             f"{named(frame['id'].filter(empty))}",
