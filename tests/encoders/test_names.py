@@ -88,9 +88,7 @@ class TestSizesAndViews:
         with pytest.raises(UsageError) as caught:
             get_encoder(f"larp-wtc:{argument}{source}")
         assert caught.value.exit_code == 2
-        assert (
-            caught.value.allowed == "larp-wtc:[heads|heads-plain|tiny|paper][:VIEW+VIEW][:audio|:text], in this order"
-        )
+        assert caught.value.allowed == "larp-wtc:[heads|heads-plain|tiny|paper][:VIEW+VIEW][:audio|:text], in this order"
         assert "has no variant" in caught.value.what
 
 
@@ -140,9 +138,7 @@ class TestWhereItWasTrained:
         assert get_encoder("larp-wtc").source is None
         bound = get_encoder("larp-wtc").learning_from(load_dataset("there"))
         assert bound.identity == "larp-wtc@there"
-        with pytest.raises(
-            MissingPartError, match="'centred:handcrafted' needs audio, and the data set 'there' has none"
-        ):
+        with pytest.raises(MissingPartError, match="'centred:handcrafted' needs audio, and the data set 'there' has none"):
             Keys().checkpoint(bound, 0)
 
     def test_an_unknown_data_set(self, home_data):
