@@ -171,6 +171,16 @@ class TestTalkPlay:
         assert vectors.shape == (len(ids), 5)
         assert vectors.dtype == np.float32
 
+    def test_a_copy_may_hold_a_track_in_several_files(self, cli, tmp_path):
+        source = write_talkplay(tmp_path / "talkplay")
+        assert build(cli, "talkplay", source, tmp_path / "a").code == 0
+        for path in source.rglob("all_tracks-*.parquet"):
+            part = pl.read_parquet(path).head(20)
+            part.write_parquet(path.with_name("test_tracks-00000-of-00001.parquet"))
+        assert build(cli, "talkplay", source, tmp_path / "b").code == 0
+        assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+        assert "unusable" not in cli("list", "encoders", "--dataset", tmp_path / "b").out
+
     def test_parts_that_are_missing_are_named(self, cli, tmp_path):
         source = write_talkplay(tmp_path / "talkplay")
         for path in (source / "TalkPlayData-Challenge-Track-Metadata").rglob("*.parquet"):

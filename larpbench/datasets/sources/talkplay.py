@@ -202,10 +202,12 @@ def _stage(name: str, paths: list[Path], track_ids: pl.Series, staged: Path) -> 
     card = VectorCard(what=what, by=_BY, licence=LICENCE, training_data=trained, leak=LEAKS.get(name))
     if card.leak:
         card = card.model_copy(update={"what": "factors of listening (BPR), 128 numbers"})
-    wanted = track_ids.implode()
+    wanted = set(track_ids.to_list())  # a copy may hold a track in several files, such as all_tracks and test_tracks
     with VectorWriter(staged, name, card) as writer:
         for path in paths:
             query = scan_parquet(path).select(pl.col("track_id").cast(pl.String), name)
             for part in parts(path, query, _VECTOR_ROWS, height_of(path)):
-                mine = part.filter(pl.col("track_id").is_in(wanted) & (pl.col(name).list.len() > 0))
+                mine = part.filter(pl.col("track_id").is_in(list(wanted)) & (pl.col(name).list.len() > 0))
+                mine = mine.unique("track_id", keep="first", maintain_order=True)
+                wanted.difference_update(mine["track_id"].to_list())
                 writer.add(*rows_of_lists(mine["track_id"], mine[name]))
