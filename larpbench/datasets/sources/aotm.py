@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
     Collection,
@@ -35,6 +35,7 @@ AOTM = DatasetSource(
         licence=LICENCE,
         size="15 MB; built in seconds",
         paper="B. McFee and G. Lanckriet, Hypergraph Models of Playlist Dialects, ISMIR 2012",
+        without=OTHER_DATA,
         page="docs/datasets/aotm.md",
     ),
     fetch="larpbench dataset fetch aotm",

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
@@ -52,6 +52,7 @@ TALKPLAY = DatasetSource(
         "the terms there, then larpbench dataset fetch talkplay",
         licence=LICENCE,
         size="about 1.5 GB, of which the vectors are most; built in about a minute",
+        without=OTHER_DATA,
         page="docs/datasets/talkplay.md",
     ),
     fetch="larpbench dataset fetch talkplay",

@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.pairs import PairCollector, Pairs
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.schema import Manifest
@@ -59,6 +59,7 @@ YAMBDA = DatasetSource(
         size="likes of 50m: some MB; listens of 50m: some hundred MB; the vectors of all sizes: 13.8 GB, read with a "
         "filter",
         paper="A. Ploshkin et al., Yambda-5B: A Large-Scale Multi-modal Dataset for Ranking and Retrieval, RecSys 2025",
+        without=OTHER_DATA,
         page="docs/datasets/yambda.md",
     ),
     fetch="larpbench dataset fetch yambda-50m",

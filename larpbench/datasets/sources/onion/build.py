@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
     Collection,
@@ -38,7 +38,7 @@ ONION = DatasetSource(
         size="the log is 2.2 GB of bz2, read as it is; the feature files from some MB to some GB",
         paper="M. Moscati et al., Music4All-Onion: A Large-Scale Multi-faceted Content-Centric Music Recommendation "
         "Dataset, CIKM 2022",
-        without=("the embedded data set, to try every command: larpbench run",),
+        without=OTHER_DATA,
         page="docs/datasets/onion.md",
     ),
     fetch="larpbench dataset fetch onion",
