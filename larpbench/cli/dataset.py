@@ -1,4 +1,4 @@
-"""``larpbench dataset build | check | stats``."""
+"""``larpbench dataset fetch | build | check | stats``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from typing import Annotated
 
 import typer
 
-from larpbench.cli import dataset_collections, dataset_facts, dataset_graphs, dataset_published, options, split_options
+from larpbench.cli import (
+    dataset_collections,
+    dataset_facts,
+    dataset_fetch,
+    dataset_graphs,
+    dataset_published,
+    options,
+    split_options,
+)
 from larpbench.cli.build_summary import print_built
 
-app = typer.Typer(help="Build, verify and describe data sets.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, build, verify and describe data sets.", no_args_is_help=True)
 build = typer.Typer(help="Build a data set folder.", no_args_is_help=True)
 app.add_typer(build, name="build")
+app.command(epilog=dataset_fetch.EPILOG)(dataset_fetch.fetch)
 app.command(epilog=dataset_facts.CHECK_EPILOG)(dataset_facts.check)
 app.command(epilog=dataset_facts.STATS_EPILOG)(dataset_facts.stats)
 build.command("mpd", epilog=dataset_published.MPD_EPILOG)(dataset_published.build_mpd)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ONION_EPILOG = """Examples:
 
-larpbench dataset build onion --source onion --preset tamm-2026
+larpbench dataset build onion --preset tamm-2026
 
 larpbench dataset build onion --source onion --window 2018-02-01,2019-03-01 --core 5 --vectors musicnn,maest --output O
 
@@ -45,6 +45,7 @@ larpbench dataset build aotm --source aotm
 
 larpbench dataset build aotm --source train-00000-of-00001.parquet --min-length 3 --output aotm-3"""
 
+_FETCHED = "; default: what larpbench dataset fetch has fetched."
 _TaskOf = Annotated[
     Literal["cold-tracks", "continuation"],
     typer.Option(
@@ -94,7 +95,7 @@ _Output = Annotated[
 
 
 def build_onion(
-    source: Annotated[Path, typer.Option(help="Folder with the files of Music4All-Onion.")],
+    source: Annotated[Path | None, typer.Option(help=f"Folder with the files of Music4All-Onion{_FETCHED}")] = None,
     preset: Annotated[
         Literal["tamm-2026", "acarec-2026"] | None,
         typer.Option("--preset", help="A published split: arXiv 2604.23077 or 2604.07090. Its sizes are verified."),
@@ -126,13 +127,16 @@ def build_onion(
     from larpbench.datasets.sources.reduction import Reduction
 
     folder = _folder("onion", output)
+    source = _source("onion", source)
     chosen = _options(folder, task, cold_fraction, split_at, vectors, train_fraction, min_length, caption, seed)
     onion = OnionOptions(preset, _pair("--window", window), Reduction(core, listeners))
     print_built(folder, build(source, chosen, onion, folder))
 
 
 def build_yambda(
-    source: Annotated[Path, typer.Option(help="Folder with flat/SIZE/likes.parquet or flat/SIZE/listens.parquet.")],
+    source: Annotated[
+        Path | None, typer.Option(help=f"Folder with flat/SIZE/likes.parquet or listens.parquet{_FETCHED}")
+    ] = None,
     size: Annotated[Literal["50m", "500m", "5b"], typer.Option("--size", help="Which size of Yambda.")] = "50m",
     events: Annotated[
         Literal["likes", "listens"],
@@ -160,13 +164,16 @@ def build_yambda(
     from larpbench.datasets.sources.yambda import build_yambda as build
 
     folder = _folder("yambda", output)
+    source = _source("yambda", source)
     chosen = _options(folder, task, cold_fraction, split_at, vectors, train_fraction, min_length, "paper", seed)
     yambda = YambdaOptions(size, events, Reduction(core, listeners))
     print_built(folder, build(source, chosen, yambda, folder))
 
 
 def build_talkplay(
-    source: Annotated[Path, typer.Option(help="Folder with the Parquet files of TalkPlayData-Challenge.")],
+    source: Annotated[
+        Path | None, typer.Option(help=f"Folder with the Parquet files of TalkPlayData-Challenge{_FETCHED}")
+    ] = None,
     task: _TaskOf = "continuation",
     cold_fraction: _ColdFraction = None,
     vectors: _Vectors = None,
@@ -184,6 +191,7 @@ def build_talkplay(
     from larpbench.datasets.sources.talkplay import build_talkplay as build
 
     folder = _folder("talkplay", output)
+    source = _source("talkplay", source)
     chosen = _options(folder, task, cold_fraction, None, vectors, train_fraction, min_length, caption, seed)
     print_built(folder, build(source, chosen, folder))
 
@@ -210,7 +218,9 @@ def build_melon(
 
 
 def build_aotm(
-    source: Annotated[Path, typer.Option(help="Folder with the Parquet files of AotM-2011, or one of them.")],
+    source: Annotated[
+        Path | None, typer.Option(help=f"Folder with the Parquet files of AotM-2011, or one of them{_FETCHED}")
+    ] = None,
     task: _TaskOf = "continuation",
     cold_fraction: _ColdFraction = None,
     train_fraction: split_options.TrainFraction = None,
@@ -225,6 +235,7 @@ def build_aotm(
     from larpbench.datasets.sources.aotm import build_aotm as build
 
     folder = _folder("aotm", output)
+    source = _source("aotm", source)
     chosen = _options(folder, task, cold_fraction, None, None, train_fraction, min_length, "paper", seed)
     print_built(folder, build(source, chosen, folder))
 
@@ -234,6 +245,24 @@ def _folder(name: str, output: Path | None) -> Path:
     from larpbench.datasets.catalogue import datasets_folder
 
     return datasets_folder() / name if output is None else output
+
+
+def _source(name: str, source: Path | None) -> Path:
+    """Return the folder of the files: `source`, or what was fetched.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    from larpbench.datasets.catalogue import DATASETS, fetched_folder
+
+    found = fetched_folder(name) if source is None else source
+    if source is None and not found.is_dir():
+        raise UsageError(
+            f"--source is missing, and nothing of {name} was fetched",
+            allowed="--source FOLDER",
+            next_step=DATASETS.get(name).fetch,
+        )
+    return found
 
 
 def _options(

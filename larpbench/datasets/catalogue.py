@@ -49,6 +49,9 @@ class DatasetSource:
             ``module:attribute``. None: the data set is read from the home folder, where `build` has put it.
         build: The command that makes it first, where it cannot be made without the user's own files.
         card: What is known of it beforehand.
+        fetch: The command that fetches the user's own copy; None: there is none.
+        of_fetched: Function ``(fetched files, output)`` that builds it the usual way from what ``larpbench dataset
+            fetch`` has fetched, or its address; None: there is none.
     """
 
     name: str
@@ -56,6 +59,8 @@ class DatasetSource:
     load: str | Callable[[], Dataset] | None = None
     build: str | None = None
     card: DatasetCard | None = None
+    fetch: str | None = None
+    of_fetched: str | Callable[[Path, Path], object] | None = None
 
 
 OTHER_DATA = (
@@ -105,12 +110,21 @@ def load_source(source: DatasetSource) -> Dataset:
         made: Dataset = load()
         return made
     if not is_built(source):
-        raise MissingPartError(
-            f"the data set {source.name!r} has not been built: it needs your own copy of the files",
-            where=str(datasets_folder() / source.name),
-            next_step=source.build,
-        )
+        files = fetched_folder(source.name)
+        if source.of_fetched is None or not files.is_dir():
+            raise MissingPartError(
+                f"the data set {source.name!r} has not been built: it needs your own copy of the files",
+                where=str(datasets_folder() / source.name),
+                next_step="; ".join(filter(None, (source.fetch, source.build))),
+            )
+        build = resolve(source.of_fetched) if isinstance(source.of_fetched, str) else source.of_fetched
+        build(files, datasets_folder() / source.name)
     return read_dataset(datasets_folder() / source.name)
+
+
+def fetched_folder(source: str) -> Path:
+    """Return where ``larpbench dataset fetch`` puts the files of a collection, by the name of its data set."""
+    return storage.home() / "fetched" / source
 
 
 def datasets_folder() -> Path:

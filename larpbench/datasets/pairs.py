@@ -14,6 +14,7 @@ from larpbench.datasets.splits import rules
 
 _BUCKETS = 16
 _ROWS_BEFORE_MERGING = 1 << 19
+_SIDES = ("listener", "track")
 _KEY = ("listener", "track", "period")
 PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
     "listener": pl.UInt32,
@@ -65,7 +66,7 @@ class PairCollector:
 
     def __init__(self, boundaries: tuple[int, ...] = ()) -> None:
         self._boundaries = boundaries
-        self._codes: dict[str, dict[object, int]] = {"listener": {}, "track": {}}
+        self._known: dict[str, pl.DataFrame] = {}  # the name of a side -> its values, and the column ``code``
         self._parts: list[list[pl.DataFrame]] = [[] for _ in range(_BUCKETS)]
         self._rows = [0] * _BUCKETS
         self._merged = [0] * _BUCKETS
@@ -87,25 +88,33 @@ class PairCollector:
             (pl.col("count").sum() if counted else pl.len()).cast(pl.UInt32).alias("count"),
             time.min().cast(pl.UInt32).alias("first_time"),
         )
-        for name, codes in self._codes.items():
-            different = grouped[name].unique()
-            numbers = [codes.setdefault(value, len(codes)) for value in different.to_list()]
-            known = pl.DataFrame({name: different, "code": pl.Series(numbers, dtype=pl.UInt32)})
-            grouped = grouped.join(known, on=name).drop(name).rename({"code": name})
+        for name in _SIDES:
+            grouped = grouped.join(self._with(grouped, name), on=name).drop(name).rename({"code": name})
         grouped = grouped.select(*PAIR_COLUMNS)
         bucket = pl.col("listener") % _BUCKETS
         for (number,), part in grouped.group_by(bucket.alias("bucket")):
             self._put(int(number), part.select(*PAIR_COLUMNS))
 
     def result(self) -> Pairs:
-        """Return all that was counted, in the order of listeners and tracks."""
+        """Return all that was counted; the rows of a listener follow each other, in the order of the tracks."""
         for number in range(_BUCKETS):
             self._merge(number)
-        parts = [part for bucket in self._parts for part in bucket]
+        parts = [part.sort(_KEY) for bucket in self._parts for part in bucket]
         self._parts = []
         table = pl.concat(parts) if parts else pl.DataFrame(schema=PAIR_COLUMNS)
-        ids = [pl.Series(name, list(codes)).cast(pl.String) for name, codes in self._codes.items()]
-        return Pairs(ids[0], ids[1], table.sort(_KEY))
+        nobody = pl.Series(dtype=pl.String)
+        ids = [self._known[name][name].cast(pl.String) if name in self._known else nobody for name in _SIDES]
+        return Pairs(ids[0], ids[1], table)
+
+    def _with(self, rows: pl.DataFrame, name: str) -> pl.DataFrame:
+        """Return all values of a side so far with their codes; those of some rows that are new get the next ones."""
+        new = rows.select(name).unique(maintain_order=True)
+        known = self._known.get(name)
+        if known is not None:
+            new = new.join(known, on=name, how="anti", maintain_order="left")
+        new = new.with_row_index("code", offset=0 if known is None else known.height).select(name, "code")
+        self._known[name] = new if known is None else pl.concat([known, new])
+        return self._known[name]
 
     def _put(self, number: int, part: pl.DataFrame) -> None:
         self._parts[number].append(part)

@@ -25,7 +25,6 @@ from support.open_collections import (
 WRITERS = {
     "onion": write_onion, "yambda": write_yambda, "talkplay": write_talkplay, "melon": write_melon, "aotm": write_aotm,
 }  # fmt: skip
-SHARE = {"onion": "0.4", "yambda": "0.4", "talkplay": "0.4", "melon": "0.4", "aotm": "0.4"}
 
 
 def build(cli, name, source, output, *more):
@@ -50,7 +49,7 @@ def test_built_checked_run_and_reported(cli, tmp_path, name):
     assert built.code == 0, built.err
     assert manifest(tmp_path / "both")["kind"] == "playlists"
     assert cli("dataset", "check", tmp_path / "both").code == 0
-    cold = build(cli, name, source, tmp_path / "cold", "--task", "cold-tracks", "--cold-fraction", SHARE[name])
+    cold = build(cli, name, source, tmp_path / "cold", "--task", "cold-tracks", "--cold-fraction", "0.4")
     assert cold.code == 0, cold.err
     assert manifest(tmp_path / "cold")["kind"] == "listeners"
     assert cli("dataset", "check", tmp_path / "cold").code == 0
@@ -60,6 +59,12 @@ def test_built_checked_run_and_reported(cli, tmp_path, name):
     encoders = ",".join(["random", *ready])
     run = cli("run", "--dataset", tmp_path / "both", "--encoders", encoders, "--output", tmp_path / "r")
     assert run.code == 0, run.err
+    known = cli(
+        *("run", "--task", "cold-tracks", "--dataset", tmp_path / "cold", "--encoders", encoders),
+        *("--recommenders", "itemknn,ridge", "--seeds", "1", "--budget", "1", "--output", tmp_path / "r"),
+    )
+    assert known.code == 0, known.err
+    assert "## cold-tracks: cold" in known.out
     assert cli("report", tmp_path / "r", "--output", tmp_path / "report").code == 0
     described = json.loads(cli("describe", "dataset", name, "--json").out)
     assert described["page"] == f"docs/datasets/{name}.md"
@@ -165,6 +170,16 @@ class TestTalkPlay:
         vectors = np.load(tmp_path / "o" / "vectors" / "image-siglip2.npy", mmap_mode="r")
         assert vectors.shape == (len(ids), 5)
         assert vectors.dtype == np.float32
+
+    def test_a_copy_may_hold_a_track_in_several_files(self, cli, tmp_path):
+        source = write_talkplay(tmp_path / "talkplay")
+        assert build(cli, "talkplay", source, tmp_path / "a").code == 0
+        for path in source.rglob("all_tracks-*.parquet"):
+            part = pl.read_parquet(path).head(20)
+            part.write_parquet(path.with_name("test_tracks-00000-of-00001.parquet"))
+        assert build(cli, "talkplay", source, tmp_path / "b").code == 0
+        assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+        assert "unusable" not in cli("list", "encoders", "--dataset", tmp_path / "b").out
 
     def test_parts_that_are_missing_are_named(self, cli, tmp_path):
         source = write_talkplay(tmp_path / "talkplay")

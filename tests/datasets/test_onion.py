@@ -240,11 +240,22 @@ def test_wrong_input_is_named(cli, tmp_path, copy):
     cut = (copy / "id_musicnn.tsv.bz2").read_bytes()[:-20]
     (copy / "id_musicnn.tsv.bz2").write_bytes(cut)
     assert "damaged or cut off" in build(cli, copy, tmp_path / "x").err
-    write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), (onion_id(0), "0.5", "half")])
+    write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), (onion_id(0), "0.5", "half"), (onion_id(1), "1", "2")])
     assert "cells that are no numbers" in build(cli, copy, tmp_path / "x").err
     write_bz2(copy / "id_musicnn.tsv.bz2", [("song", "a"), (onion_id(0), "0.5")])
     assert "its header is song, a" in build(cli, copy, tmp_path / "x").err
     assert not (tmp_path / "x").exists()
+
+
+def test_columns_of_features_that_are_no_numbers_are_left_out(cli, tmp_path, copy):
+    rows = [(onion_id(number), number + 1, "minor", 0.5) for number in range(ONION_TRACKS)]
+    write_bz2(copy / "id_essentia.tsv.bz2", [("id", "bpm", "key", "energy"), *rows])
+    built = build(cli, copy, tmp_path / "o", "--vectors", "essentia")
+    assert built.code == 0, built.err
+    assert "id_essentia.tsv.bz2: 1 of 3 columns hold no numbers and are left out" in built.err
+    assert np.load(tmp_path / "o" / "vectors" / "essentia.npy").shape[1] == 2
+    write_bz2(copy / "id_essentia.tsv.bz2", [("id", "key"), (onion_id(0), "minor")])
+    assert "has no numbers" in build(cli, copy, tmp_path / "p", "--vectors", "essentia").err
 
 
 def test_the_same_command_goes_on_after_a_failure(cli, tmp_path, copy, monkeypatch):

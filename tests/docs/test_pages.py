@@ -16,6 +16,7 @@ import pytest
 import torch
 from scipy import sparse
 from support.doc_commands import DOCS, commands_of, python_of, require_parses
+from support.open_collections import write_aotm, write_melon, write_onion, write_talkplay, write_yambda
 from support.published_data import lfm_tables, mpd_slices, write_challenge, write_lfm, write_zip
 from support.small_baselines import shrink_baselines
 from support.small_data import build_heard, split_tables, write_library
@@ -32,7 +33,7 @@ from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 TRACKS = 30  # of each split: more than 20 candidates
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.name != "cli.md"]
 PARSED = (
-    r"fetch ",
+    r"(dataset )?fetch ",
     r"reproduce ",  # tests/reproduction writes every table and figure
     r"dataset build demo ",
     r".*demo-large",  # tests/datasets make it
@@ -45,6 +46,9 @@ SIZES = {
     "mpd": ("--train-tracks", "150", "--valid-playlists", "10", "--test-playlists", "10", "--min-length", "5"),
     "lfm": (*("--train-tracks", "80", "--valid-playlists", "2", "--test-playlists", "2"),
             *("--min-length", "2", "--max-length", "8")),
+}  # fmt: skip
+WRITERS = {
+    "onion": write_onion, "yambda": write_yambda, "talkplay": write_talkplay, "melon": write_melon, "aotm": write_aotm,
 }  # fmt: skip
 ON_DEFAULT_DATA = r"(run|train|encode)\b(?!.*--(dataset|task|config))"
 
@@ -157,6 +161,8 @@ def workplace(cli, tmp_path, library, request):
             request.getfixturevalue("with_demo")
         if page.stem in SIZES:
             add_published_data(folder)
+        elif page.stem in WRITERS:
+            WRITERS[page.stem](folder / page.stem)
         elif page.stem == "artist-similarity":
             add_artists(folder)
         elif page.stem == "service":
@@ -181,7 +187,7 @@ def quick(arguments):
     if re.match(ON_DEFAULT_DATA, line):
         more += ["--dataset", "heard"]
     if arguments[0] == "run":
-        more += ["--seeds", "1", *(("--epochs", "1") if "--task" in arguments else ("--budget", "1"))]
+        more += ["--seeds", "1", *(("--epochs", "1") if "artist-similarity" in arguments else ("--budget", "1"))]
     if arguments[:2] == ["dataset", "build"]:
         more += SIZES.get(arguments[2], ())
     if "--test-playlists" in arguments:

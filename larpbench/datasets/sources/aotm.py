@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
     Collection,
@@ -35,8 +35,11 @@ AOTM = DatasetSource(
         licence=LICENCE,
         size="15 MB; built in seconds",
         paper="B. McFee and G. Lanckriet, Hypergraph Models of Playlist Dialects, ISMIR 2012",
+        without=OTHER_DATA,
         page="docs/datasets/aotm.md",
     ),
+    fetch="larpbench dataset fetch aotm",
+    of_fetched="larpbench.datasets.sources.aotm:build_fetched",
 )
 
 
@@ -79,6 +82,11 @@ def build_aotm(source: Path, options: CollectionOptions, output: Path) -> Manife
         """Stage nothing: it brings no vectors."""
 
     return build_collection(read, stage, options, output, ["aotm 1", stamps(paths)], rule=options.rule())
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``aotm`` the usual way: mixes as playlists."""
+    return build_aotm(source, CollectionOptions(output.name, task="continuation"), output)
 
 
 def _mixes(path: Path) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
     Collection,
@@ -52,6 +52,7 @@ MELON = DatasetSource(
         size="song_meta.json and train.json: some hundred MB; built in about a minute",
         paper="A. Ferraro et al., Melon Playlist Dataset: A Public Dataset for Audio-based Playlist Generation and "
         "Music Tagging, ICASSP 2021",
+        without=OTHER_DATA,
         page="docs/datasets/melon.md",
     ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
@@ -52,8 +52,11 @@ TALKPLAY = DatasetSource(
         "the terms there, then larpbench dataset fetch talkplay",
         licence=LICENCE,
         size="about 1.5 GB, of which the vectors are most; built in about a minute",
+        without=OTHER_DATA,
         page="docs/datasets/talkplay.md",
     ),
+    fetch="larpbench dataset fetch talkplay",
+    of_fetched="larpbench.datasets.sources.talkplay:build_fetched",
 )
 
 
@@ -100,6 +103,11 @@ def build_talkplay(source: Path, options: CollectionOptions, output: Path) -> Ma
                 _stage(name, files.vectors[name], track_ids, staged)
 
     return build_collection(read, stage, options, output, key, rule=options.rule())
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``talkplay`` the usual way: sessions as playlists."""
+    return build_talkplay(source, CollectionOptions(output.name, task="continuation"), output)
 
 
 def _find(source: Path) -> _Files:
@@ -195,10 +203,12 @@ def _stage(name: str, paths: list[Path], track_ids: pl.Series, staged: Path) -> 
     card = VectorCard(what=what, by=_BY, licence=LICENCE, training_data=trained, leak=LEAKS.get(name))
     if card.leak:
         card = card.model_copy(update={"what": "factors of listening (BPR), 128 numbers"})
-    wanted = track_ids.implode()
+    wanted = set(track_ids.to_list())  # a copy may hold a track in several files, such as all_tracks and test_tracks
     with VectorWriter(staged, name, card) as writer:
         for path in paths:
             query = scan_parquet(path).select(pl.col("track_id").cast(pl.String), name)
             for part in parts(path, query, _VECTOR_ROWS, height_of(path)):
-                mine = part.filter(pl.col("track_id").is_in(wanted) & (pl.col(name).list.len() > 0))
+                mine = part.filter(pl.col("track_id").is_in(list(wanted)) & (pl.col(name).list.len() > 0))
+                mine = mine.unique("track_id", keep="first", maintain_order=True)
+                wanted.difference_update(mine["track_id"].to_list())
                 writer.add(*rows_of_lists(mine["track_id"], mine[name]))

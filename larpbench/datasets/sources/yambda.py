@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.pairs import PairCollector, Pairs
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.schema import Manifest
@@ -59,8 +59,11 @@ YAMBDA = DatasetSource(
         size="likes of 50m: some MB; listens of 50m: some hundred MB; the vectors of all sizes: 13.8 GB, read with a "
         "filter",
         paper="A. Ploshkin et al., Yambda-5B: A Large-Scale Multi-modal Dataset for Ranking and Retrieval, RecSys 2025",
+        without=OTHER_DATA,
         page="docs/datasets/yambda.md",
     ),
+    fetch="larpbench dataset fetch yambda-50m",
+    of_fetched="larpbench.datasets.sources.yambda:build_fetched",
 )
 
 
@@ -126,6 +129,11 @@ def build_yambda(source: Path, options: CollectionOptions, yambda: YambdaOptions
             _stage(vectors, track_ids, staged)
 
     return build_collection(read, stage, options, output, key, rule=options.rule())
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``yambda`` the usual way: likes of 50m, cold tracks."""
+    return build_yambda(source, CollectionOptions(output.name), YambdaOptions(), output)
 
 
 def _seconds(boundaries: tuple[str, str] | None) -> tuple[int, int] | None:

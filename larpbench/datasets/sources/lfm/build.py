@@ -36,8 +36,8 @@ LFM = DatasetSource(
         "and Fairness Analysis, CHIIR 2022",
         without=(
             *OTHER_DATA,
-            "open listening logs, as tables for build csv: Music4All-Onion (zenodo.org, record 15394646: 252,984,396 "
-            "events of 119,140 users, and vectors of audio encoders), Yambda (huggingface.co, yandex/yambda)",
+            "open listening logs with vectors of audio encoders: larpbench dataset fetch onion (252,984,396 events of "
+            "119,140 users), or yambda-50m",
             "playlists instead of listening logs: larpbench describe dataset mpd",
         ),
         page="docs/datasets/lfm.md",

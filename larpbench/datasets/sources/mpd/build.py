@@ -38,8 +38,8 @@ MPD = DatasetSource(
         paper="C.-W. Chen et al., RecSys Challenge 2018: Automatic Music Playlist Continuation, RecSys 2018",
         without=(
             *OTHER_DATA,
-            "listening logs and vectors of audio encoders that need no account, as tables for build csv and for "
-            "precomputed: Music4All-Onion (zenodo.org, record 15394646), Yambda (huggingface.co, yandex/yambda)",
+            "listening logs with vectors of audio encoders, without an account: larpbench dataset fetch onion, or "
+            "yambda-50m; playlists without sound: larpbench dataset fetch aotm",
             "text encoders (tfidf, bert) need no audio; Spotify gives new applications no previews since November 2024",
         ),
         page="docs/datasets/mpd.md",

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets.catalogue import DatasetCard, DatasetSource
+from larpbench.datasets.catalogue import OTHER_DATA, DatasetCard, DatasetSource
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.collection import (
     Collection,
@@ -38,9 +38,11 @@ ONION = DatasetSource(
         size="the log is 2.2 GB of bz2, read as it is; the feature files from some MB to some GB",
         paper="M. Moscati et al., Music4All-Onion: A Large-Scale Multi-faceted Content-Centric Music Recommendation "
         "Dataset, CIKM 2022",
-        without=("the embedded data set, to try every command: larpbench run",),
+        without=OTHER_DATA,
         page="docs/datasets/onion.md",
     ),
+    fetch="larpbench dataset fetch onion",
+    of_fetched="larpbench.datasets.sources.onion.build:build_fetched",
 )
 
 
@@ -97,6 +99,11 @@ def build_onion(source: Path, options: CollectionOptions, onion: OnionOptions, o
         stage_features(files, track_ids, staged, LICENCE)
 
     return build_collection(read, stage, options, output, key, rule=options.rule(given=preset is not None))
+
+
+def build_fetched(source: Path, output: Path) -> Manifest:
+    """Build the data set ``onion`` the usual way: the published split of arXiv 2604.23077."""
+    return build_onion(source, CollectionOptions(output.name), OnionOptions(preset="tamm-2026"), output)
 
 
 def _preset(options: CollectionOptions, onion: OnionOptions) -> Preset | None:

@@ -72,9 +72,12 @@ def stage_features(files: dict[str, Path], track_ids: pl.Series, staged: Path, l
         card = VectorCard(what=_WHAT.get(name, f"{name} of Music4All-Onion"), by=_BY, licence=licence)
         dim = _dim(path)
         wanted, useless = set(track_ids.to_list()), 0
+        texts: list[str] | None = None
         with VectorWriter(staged, name, card) as writer:
-            for frame in _pieces(path, dim):
-                mine = frame.filter(pl.col("id").is_in(list(wanted))).unique("id", keep="first", maintain_order=True)
+            for whole in _pieces(path, dim):
+                texts = _texts(whole, path) if texts is None else texts
+                frame = whole.drop(texts)
+                mine = frame.filter(frame["id"].is_in(list(wanted)) & frame["id"].is_first_distinct())
                 wanted.difference_update(mine["id"].to_list())
                 vectors = _numbers(mine, path)
                 usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
@@ -125,6 +128,20 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
             done = raw.tell() // _MB
 
 
+def _texts(first: pl.DataFrame, path: Path) -> list[str]:
+    """Return the columns that are no numbers, such as the name of a key: those without one in the first piece.
+
+    Raises:
+        DataError: If all are.
+    """
+    found = [column.name for column in first.drop("id") if column.null_count() == len(column)]
+    if len(found) == first.width - 1:
+        raise DataError("the file of features has no numbers", where=str(path))
+    if found:
+        progress.say(f"{path.name}: {len(found)} of {first.width - 1} columns hold no numbers and are left out")
+    return found
+
+
 def _numbers(frame: pl.DataFrame, path: Path) -> np.ndarray:
     """Return (n, dim) float32.
 
@@ -132,8 +149,8 @@ def _numbers(frame: pl.DataFrame, path: Path) -> np.ndarray:
         DataError: If a cell is no number.
     """
     numbers = frame.drop("id")
-    empty = numbers.select(pl.any_horizontal(pl.all().is_null())).to_series() if numbers.height else pl.Series([False])
-    if empty.any():
+    if any(column.has_nulls() for column in numbers):
+        empty = numbers.select(pl.any_horizontal(pl.all().is_null())).to_series()
         raise DataError(
             f"the features of {int(empty.sum())} tracks have cells that are no numbers, or too few cells: "
             f"{named(frame['id'].filter(empty))}",
