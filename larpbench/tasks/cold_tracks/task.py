@@ -93,6 +93,10 @@ class ColdTracksTask(Task[Recommender]):
                 found[name] = error
         return found
 
+    def own_recommenders(self) -> dict[str, Scorer | MissingPartError]:
+        """Return those of known listeners, without those of plug-ins."""
+        return {name: LISTENER_RECOMMENDERS.get(name) for name in LISTENER_RECOMMENDERS.names()}
+
     def pairs(self, spec: EncoderSpec, recommender: Recommender) -> bool:
         """Return whether both know nothing but artists, or neither does."""
         return (spec is NO_ENCODER) == isinstance(recommender, ArtistControl)
