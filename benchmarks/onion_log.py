@@ -91,8 +91,8 @@ def build_of_pairs(output: Path, count: int) -> None:
     users = max(1, round(USERS * count / (EVENTS / _PAIR)))
     length = -(-count // users)
     parts = []
-    for start in range(0, users, 8_192):
-        rows = np.repeat(np.arange(start, min(start + 8_192, users), dtype=np.uint32), length)
+    for start in range(0, users, 1_024):
+        rows = np.repeat(np.arange(start, min(start + 1_024, users), dtype=np.uint32), length)
         track = (TRACKS * generator.random(len(rows)) ** _SKEW).astype(np.uint32)
         part = pl.DataFrame({"listener": rows, "track": track}).unique().sort("listener", "track")
         parts.append(

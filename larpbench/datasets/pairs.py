@@ -5,7 +5,7 @@ A log may come in any order, and hold a pair any number of times. Memory holds e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -34,7 +34,8 @@ class Pairs:
         tracks: (n,) String.
         table: Columns `PAIR_COLUMNS`: ``listener`` and ``track`` are rows of the former; ``period`` is 0 before the
             first boundary, 1 before the second, and so on; ``count`` is how often in the period, null if unknown;
-            ``first_time`` is in seconds, null if unknown. One row for each pair and period.
+            ``first_time`` is in seconds, null if unknown. One row for each pair and period; those of a pair follow each
+            other, the first period first.
     """
 
     listeners: pl.Series
@@ -45,8 +46,18 @@ class Pairs:
         """Return each pair once: with count and time of the first period in which it is there."""
         if self.table["period"].max() == 0:
             return self.table
-        first = pl.col("period") == pl.col("period").min().over("listener", "track")
-        return self.table.filter(first)
+        again = [pl.col(name) == pl.col(name).shift(1) for name in _SIDES]
+        return self.table.filter(~pl.all_horizontal(again).fill_null(value=False))
+
+    @property
+    def present_tracks(self) -> pl.Series:
+        """Sorted ids of the tracks that are in a pair."""
+        return self.tracks.gather(self.table["track"].unique()).sort()
+
+    def of_tracks(self, track_ids: pl.Series) -> Pairs:
+        """Return the pairs of some tracks."""
+        rows = self.tracks.is_in(track_ids.implode()).arg_true().cast(pl.UInt32)
+        return replace(self, table=self.table.filter(pl.col("track").is_in(rows.implode())))
 
     def named(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return rows with ids: columns ``listener_id``, ``track_id``, and ``count``, ``first_time`` as they are."""
