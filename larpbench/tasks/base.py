@@ -370,6 +370,10 @@ class Task(ABC, Generic[M]):
                 found[name] = error
         return found
 
+    def needed_encoders(self, recommenders: Sequence[str]) -> Sequence[str]:
+        """Return the encoders without which recommenders that are asked for by name would have nothing to read."""
+        return ()
+
     def pairs(self, spec: EncoderSpec, recommender: M) -> bool:
         """Return whether an encoder is tested with a recommender."""
         return True
