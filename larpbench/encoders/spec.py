@@ -231,7 +231,9 @@ class EncoderSpec:
     @property
     def least_seeds(self) -> int:
         """How many seeds it runs over at least, if it uses one."""
-        return PERMUTATIONS if self.shuffled else 1
+        if self.shuffled:
+            return PERMUTATIONS
+        return max((each.least_seeds for each in self.inputs), default=1) if self.combined else 1
 
     def seed_of_inputs(self, seed: int) -> int:
         """Return the seed that its inputs run with: one of them alone is permuted in many ways."""

@@ -96,7 +96,7 @@ class CollectionOptions:
             return given_split()
         if self.boundaries is not None:
             return split_by_time(*self.boundaries)
-        return split_by_hash(self.cold_fraction or COLD_FRACTION, self.seed)
+        return split_by_hash(COLD_FRACTION if self.cold_fraction is None else self.cold_fraction, self.seed)
 
     def _both_sides(self) -> BuildOptions:
         return BuildOptions(
