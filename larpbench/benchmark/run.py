@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test
 from larpbench.encoders.run.seeds import train_seeds
 from larpbench.encoders.run.store import StoredEmbeddings
+from larpbench.encoders.run.together import Need, encode_together
 from larpbench.encoders.run.training import ensure_trained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, error_text
@@ -69,6 +70,7 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
         LarpbenchError: If the second encoder fails; no cell is run.
     """
     sweep(plan.output)
+    encode_together(plan.store, _needs(plan))
     running = _Run(plan)
     computed: list[PlannedCell] = []
     failed: list[tuple[PlannedCell, str]] = []
@@ -87,6 +89,16 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
             failed.append((planned, failure))
             report(f"  failed: {failure}")
     return RunSummary(tuple(computed), tuple(kept), tuple(failed))
+
+
+def _needs(plan: Plan) -> Iterator[Need]:
+    """Yield the vectors that the cells that are to run will ask for."""
+    for planned in plan.to_run:
+        seed = planned.cell.seed if planned.spec.card.stochastic else 0
+        for name in splits_read(plan.task, planned.recommender):
+            yield Need(planned.spec, plan.dataset, name, seed)
+    if plan.similarity and plan.to_run:
+        yield Need(plan.similarity.spec, plan.dataset, "test", SECOND_SEED)
 
 
 class _Run:

@@ -152,6 +152,7 @@ class EncoderSpec:
         unkeyed: Whether nothing that is known beforehand tells its vectors apart from those of another encoder of the
             same card: it is encoded when a run is planned, and its key is the digest of what it gave.
         reference: The stored reference that it is compared with.
+        model: What tells its model apart, of encoders that share one: at several layers, say; None if it shares none.
         binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
 
@@ -185,6 +186,7 @@ class EncoderSpec:
     registered: bool = False
     unkeyed: bool = False
     reference: Reference | None = None
+    model: str | None = None
     binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
 
     def __post_init__(self) -> None:
