@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, tuple[TensorFacts, Path]]
     """
     found: dict[str, tuple[TensorFacts, Path]] = {}
     for path in files:
-        facts = _header(path) if path.suffix == ".safetensors" else facts_of(_state(path))
+        facts = _header(path) if path.suffix == ".safetensors" else facts_of(read_torch(path))
         found |= {name: (each, path) for name, each in facts.items()}
     return found
 
@@ -45,7 +45,7 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, tuple[TensorFacts, Path]]
 def read_named(path: Path, names: Sequence[str]) -> list[Tensor]:
     """Return some tensors of a file."""
     if path.suffix != ".safetensors":
-        state = _state(path)
+        state = read_torch(path)
         return [state[name] for name in names]
     from safetensors import safe_open
 
@@ -72,7 +72,12 @@ def _header(path: Path) -> dict[str, TensorFacts]:
         ) from error
 
 
-def _state(path: Path) -> Mapping[str, Tensor]:
+def read_torch(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file of torch.save; nothing in it is executed.
+
+    Raises:
+        DataError: If it holds anything else.
+    """
     import torch
 
     try:
