@@ -35,7 +35,7 @@ class Server(ThreadingHTTPServer):
             model, commit, name = found.groups()
             assert commit == COMMIT, "what is fetched must be of the listed commit"
             return self.models.get(model, {}).get(name)
-        if found := re.fullmatch(r"/api/models/(.+)/revision/main", path):
+        if found := re.fullmatch(r"/api/models/(.+)/revision/[^/]+", path):
             return self._listing(found[1])
         return self.files.get(path)
 
