@@ -229,6 +229,7 @@ def test_wrong_input_is_named(cli, tmp_path, copy):
         (("--task", "continuation", "--cold-fraction", "0.2"), "would change nothing for the task continuation"),
         (("--cold-fraction", "0.2", "--split-at", "2019-01-01,2019-02-01"), "different ways to split"),
         (("--core", "400"), "a lower --core"),
+        *((("--cold-fraction", share), "the cold fraction is") for share in ("0", "1", "-1", "nan")),
     ):
         refused = build(cli, copy, tmp_path / "x", *arguments)
         assert refused.code == 2, (arguments, refused.err)
@@ -242,6 +243,13 @@ def test_wrong_input_is_named(cli, tmp_path, copy):
     assert "damaged or cut off" in build(cli, copy, tmp_path / "x").err
     write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), (onion_id(0), "0.5", "half"), (onion_id(1), "1", "2")])
     assert "cells that are no numbers" in build(cli, copy, tmp_path / "x").err
+    rows = [(onion_id(0), "0.5", "1", "2"), (onion_id(1), "1", "2"), ("of another track", "1", "2", "3")]
+    write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), *rows])
+    wide = build(cli, copy, tmp_path / "x").err
+    assert (
+        f"the features of 1 tracks have cells that are no numbers, or too few or too many cells: '{onion_id(0)}'"
+        in wide
+    )
     write_bz2(copy / "id_musicnn.tsv.bz2", [("song", "a"), (onion_id(0), "0.5")])
     assert "its header is song, a" in build(cli, copy, tmp_path / "x").err
     assert not (tmp_path / "x").exists()

@@ -114,7 +114,7 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
             text = piece.partition(b"\n")[2] if header else piece
             header = False
             if text.strip():
-                yield read_csv(
+                frame = read_csv(
                     text,
                     has_header=False,
                     separator="\t",
@@ -124,8 +124,17 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
                     truncate_ragged_lines=True,
                     encoding="utf8-lossy",
                 )
+                yield frame if text.count(b"\t") == dim * frame.height else _without_wide_rows(frame, text, dim)
             advance(raw.tell() // _MB - done)
             done = raw.tell() // _MB
+
+
+def _without_wide_rows(frame: pl.DataFrame, text: bytes, dim: int) -> pl.DataFrame:
+    """Return rows with nulls for the numbers of those with too many cells: nobody knows which of them are meant."""
+    wide = [
+        line.partition(b"\t")[0].decode("utf-8", "replace") for line in text.split(b"\n") if line.count(b"\t") > dim
+    ]
+    return frame.with_columns(pl.when(~pl.col("id").is_in(wide)).then(pl.exclude("id")))
 
 
 def _texts(first: pl.DataFrame, path: Path) -> list[str]:
@@ -152,7 +161,7 @@ def _numbers(frame: pl.DataFrame, path: Path) -> np.ndarray:
     if any(column.has_nulls() for column in numbers):
         empty = numbers.select(pl.any_horizontal(pl.all().is_null())).to_series()
         raise DataError(
-            f"the features of {int(empty.sum())} tracks have cells that are no numbers, or too few cells: "
+            f"the features of {int(empty.sum())} tracks have cells that are no numbers, or too few or too many cells: "
             f"{named(frame['id'].filter(empty))}",
             where=str(path),
             next_step="get the file anew: larpbench dataset fetch onion",

@@ -21,6 +21,15 @@ from larpbench.encoders.pooling import pooled
 from larpbench.encoders.towers.hub_models import Place, Tokens, load_model
 from larpbench.errors import DataError
 
+_POOLER = "pooler.*"
+_HEADS = (
+    *("cls.*", "lm_head.*", "predictions.*", "sop_classifier.*", "classifier.*", "qa_outputs.*", "score.*"),
+    *("vocab_transform.*", "vocab_layer_norm.*", "vocab_projector.*", "pre_classifier.*"),  # of DistilBERT
+    *("discriminator_predictions.*", "generator_predictions.*", "generator_lm_head.*"),  # of ELECTRA
+    *("mask_predictions.*", "lm_predictions.*", "final_logits_bias"),  # of DeBERTa and BART
+)
+"""Of the tasks that a text model was trained on: captions do not pass through them."""
+
 
 class TextEncoder:
     """A text model and its tokenizer.
@@ -36,7 +45,7 @@ class TextEncoder:
 
     def __init__(self, folder: Path, place: Place, settings: TextSettings) -> None:
         self._tokens, self._place, self._settings = Tokens(folder, settings.longest), place, settings
-        model = load_model(_kind(folder), folder, place, unused="pooler.")
+        model = load_model(_kind(folder), folder, place, optional=(_POOLER,), unused=(_POOLER, *_HEADS))
         self._model = model.get_encoder() if model.config.is_encoder_decoder else model
         self._model.config.use_cache = False  # of decoders: a caption is read once
         self._dense = [load_dense(each, place.device) for each in settings.layers]
