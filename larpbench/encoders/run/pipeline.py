@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 import joblib
 import numpy as np
 
-from larpbench import compiled, processes, streams
+from larpbench import compiled, processes, progress, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.checkpoint_folder import load_checkpoint
-from larpbench.encoders.encoder import EncodeContext, FittedEncoder, TrackBatch
+from larpbench.encoders.encoder import EncodeContext, Encoder, FittedEncoder, NotingEncoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, StorageError
 from larpbench.fingerprint import digest_file
@@ -140,24 +140,29 @@ def encode_tracks(
     with contextlib.ExitStack() as first:
         if card.process_per_core:
             first.enter_context(compiled.first_use(_names(jobs)))
-        encoders: dict[Job, Callable[[TrackBatch], np.ndarray]] = {}
+        encoders: dict[Job, Encoder] = {}
         spent: dict[Job, float] = {}
         for job in jobs:
             began = time.perf_counter()
             with job.guarded(), _beside(job):
                 encoders[job] = _built(job)
             spent[job] = time.perf_counter() - began
-        for request, batch, those in _ahead(_loaded(jobs[0].spec, requests, seconds, workers)):
-            found: dict[Job, np.ndarray] = {}
-            for job in those:
-                if job.failed is None:
-                    began = time.perf_counter()
-                    with job.guarded(), _beside(job):  # a copy: an encoder may fill the same buffer again
-                        found[job] = np.array(encoders[job](_own_batch(job, batch, request.rows)))
-                    spent[job] += time.perf_counter() - began
-            first.close()  # the first batch has compiled what there is to compile
-            yield EncodedBatch(request.rows, found, {job: spent[job] for job in found})
-            spent = dict.fromkeys(jobs, 0.0)
+        try:
+            for request, batch, those in _ahead(_loaded(jobs[0].spec, requests, seconds, workers)):
+                found: dict[Job, np.ndarray] = {}
+                for job in those:
+                    if job.failed is None:
+                        began = time.perf_counter()
+                        with job.guarded(), _beside(job):  # a copy: an encoder may fill the same buffer again
+                            found[job] = np.array(encoders[job].encode(_own_batch(job, batch, request.rows)))
+                        spent[job] += time.perf_counter() - began
+                first.close()  # the first batch has compiled what there is to compile
+                yield EncodedBatch(request.rows, found, {job: spent[job] for job in found})
+                spent = dict.fromkeys(jobs, 0.0)
+        finally:  # nobody asks for more than the last batch
+            for job, encoder in encoders.items():
+                for note in encoder.notes() if isinstance(encoder, NotingEncoder) else ():
+                    progress.say(f"{job.spec.identity} ({split.name}): {note}")
 
 
 def _names(jobs: Sequence[Job]) -> str:
@@ -178,7 +183,7 @@ def _own_batch(job: Job, batch: TrackBatch, rows: slice) -> TrackBatch:
     return TrackBatch(batch.track_ids.copy(), batch.captions.copy(), audio, inputs)
 
 
-def _built(job: Job) -> Callable[[TrackBatch], np.ndarray]:
+def _built(job: Job) -> Encoder:
     spec = job.spec
     encoder = spec.build(job.context)
     if spec.training:
@@ -187,7 +192,7 @@ def _built(job: Job) -> Callable[[TrackBatch], np.ndarray]:
         if not isinstance(encoder, FittedEncoder):
             raise EmbeddingError(f"the card of {spec.identity!r} declares that it learns, but it has no fit method")
         encoder.fit(job.source.split("train"))
-    return encoder.encode
+    return encoder
 
 
 def _request(spec: EncoderSpec, split: Split, rows: slice) -> _Request:
