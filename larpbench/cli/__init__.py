@@ -23,6 +23,7 @@ from larpbench.cli import (
     encode,
     export,
     fetch,
+    layers,
     list,
     plan,
     report,
@@ -58,6 +59,7 @@ app.command(epilog=describe.EPILOG)(describe.describe)
 app.add_typer(dataset.app, name="dataset")
 app.command(epilog=fetch.EPILOG)(fetch.fetch)
 app.command(epilog=encode.EPILOG)(encode.encode)
+app.command(epilog=layers.EPILOG)(layers.layers)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
 app.add_typer(export.app, name="export")

@@ -18,13 +18,13 @@ from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.folder import missing_shards
-from larpbench.encoders.run.keys import Keys, scaled_on
+from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
 from larpbench.encoders.run.passes import encode_parts
 from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.run.speed import SpeedClock
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import DataError, LarpbenchError
+from larpbench.errors import DataError, EmbeddingError, LarpbenchError
 from larpbench.fingerprint import digest_array
 from larpbench.runtime import Cost
 from larpbench.vectors import Centring, Standardiser, permuted
@@ -84,6 +84,7 @@ class EmbeddingStore:
         self.root = root
         self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
+        self.best_layers: dict[str, int] = {}  # by the key of the choice
         self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
         self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
         self._keyed: list[tuple[object, EncoderSpec]] = []
@@ -104,6 +105,10 @@ class EmbeddingStore:
         """Return how many tracks have to be encoded to have the vectors of a split."""
         if spec.in_place:
             return 0
+        if spec.choice:
+            places = (*selection_splits(dataset), split)
+            counts = [[self.missing_tracks(each, dataset, place, seed) for place in places] for each in spec.inputs]
+            return sum(map(max, zip(*counts, strict=True)))  # all layers in one pass
         if spec.shuffled:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
         if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
@@ -203,6 +208,8 @@ class EmbeddingStore:
         return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
 
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        if spec.choice:
+            return self._raw(self._best_of(spec, dataset, seed), dataset, split, seed)
         if spec.in_place:
             return self._lookup(spec, dataset, split, seed)
         if found := self._in_memory.get(self.keys.embedding(spec, dataset, split, seed)):
@@ -215,6 +222,15 @@ class EmbeddingStore:
             vectors[shard.start : shard.stop], cost = shard.read()
             wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
         return vectors, Cost(wall, cpu)
+
+    def _best_of(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> EncoderSpec:
+        chosen = self.best_layers.get(self.keys.choice(spec, dataset, seed))
+        if chosen is None:
+            raise EmbeddingError(
+                f"the best layer of {spec.identity!r} is not known yet",
+                next_step="larpbench.tasks.layers.choose_layers",
+            )
+        return spec.inputs[chosen]
 
     def _lookup(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         """Return vectors out of a file: read once for all cells of an encoder, and checked as all others are."""

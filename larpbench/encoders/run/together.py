@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
-from larpbench.encoders.run.keys import scaled_on
+from larpbench.encoders.run.keys import scaled_on, selection_splits
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -102,6 +102,13 @@ def _shared(spec: EncoderSpec, split: Split) -> object:
 def _encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
     """Yield what is encoded to have what is needed: itself, what it is made of, and what it is trained on."""
     spec, seed = need.spec, need.seed
+    if spec.choice:
+        dataset, known = need.dataset, store.best_layers.get(store.keys.choice(spec, need.dataset, seed))
+        for layer in spec.inputs:
+            yield from (Need(layer, dataset, split.name, seed) for split in selection_splits(dataset))
+        if known is not None:
+            yield Need(spec.inputs[known], dataset, need.split_name, seed)
+        return
     for part in spec.inputs:
         yield from _encoded_for(store, Need(part, need.dataset, need.split_name, spec.seed_of_inputs(seed)))
     missing = untrained(store, spec, seed)
