@@ -57,7 +57,7 @@ def compare_layers(name: str, dataset: Dataset, store: EmbeddingStore | None = N
     for spec in specs:
         spec.require_possible(dataset, ["valid"])
         ensure_trained(store, spec, 0, validation_recall)
-    return layer_recalls(store, specs, dataset, 0), [spec.name for spec in specs]
+    return layer_recalls(store, specs, dataset, 0), [spec.identity for spec in specs]
 
 
 def layers_sheet(name: str, dataset: Dataset, recalls: LayerRecalls, names: list[str]) -> Sheet:

@@ -32,10 +32,10 @@ def layers(
     format_: printing.Format = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare the layers of a model on the valid split and name the best.
+    """Compare the layers of a model on valid.
 
-    Prints recall@10 (itemknn) of every layer with chance and intervals. All layers come from one pass through the
-    model. The test split is not read; run NAME@best, or the layer itself, to test it once.
+    Prints recall@10 (itemknn) of every layer with chance and intervals, and names the best. All layers come from one
+    pass through the model. The test split is not read; run NAME@best, or the layer itself, to test it once.
     """
     from larpbench.benchmark.layers import (
         compare_layers,
@@ -46,6 +46,7 @@ def layers(
     )
     from larpbench.datasets.catalogue import load_dataset
     from larpbench.encoders.layers import with_every_layer
+    from larpbench.encoders.names import get_encoder
 
     chosen = printing.chosen_format(format_, as_json)
     path = None if output is None else require_figure_path(output)
@@ -53,9 +54,10 @@ def layers(
         with_every_layer(encoder)  # a wrong name need not wait for the data set
         data = load_dataset(dataset)
         recalls, names = compare_layers(encoder, data)
-    sheet = layers_sheet(encoder, data, recalls, names)
+        shown = get_encoder(encoder).identity  # without the folders that it lies in
+    sheet = layers_sheet(shown, data, recalls, names)
     if path is not None:
-        write_figure(layers_figure(encoder, data, recalls), path)
+        write_figure(layers_figure(shown, data, recalls), path)
     printing.print_sheets([sheet], chosen)
     if path is not None:
         typer.echo(f"figure: {path}", err=True)

@@ -304,6 +304,7 @@ class EmbeddingStore:
             StorageError: If the store cannot be written or read.
         """
         wanted = [(self._shards(spec, dataset, split, seed), spec, seed) for spec, seed in encoders]
+        order = {spec.identity: number for number, (spec, _) in enumerate(encoders)}
         jobs: list[_StoredJob] = []
         failed: dict[str, BaseException] = {}
         with contextlib.ExitStack() as locks:
@@ -314,6 +315,7 @@ class EmbeddingStore:
                         jobs.append(self._job_of(spec, dataset, split, seed, shards, missing))
                     except (LarpbenchError, OSError) as error:
                         failed[spec.identity] = error
+            jobs.sort(key=lambda each: order[each[0].spec.identity])
             if len(jobs) > 1:
                 for job, _ in jobs:
                     job.alone = False
