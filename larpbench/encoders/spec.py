@@ -356,7 +356,7 @@ class EncoderSpec:
             raise DataError(
                 f"encoder {self.identity!r} is the layer that is best on valid, and the valid split of "
                 f"{dataset.name!r} has no playlists",
-                allowed="a data set with a valid split (--valid-fraction above 0)",
+                allowed="a data set with valid playlists (a smaller --min-length, or --valid-playlists)",
                 next_step=f"build it with one, or name a layer: {self.name.replace('@best', '@LAYER')}",
             )
 
