@@ -98,10 +98,10 @@ def test_the_right_sizes_are_recognised():
 def test_the_other_preset_splits_by_debut(cli, tmp_path):
     early = [(user, track, time - datetime.timedelta(days=153)) for user, track, time in onion_plays()]
     days = [datetime.datetime.fromisoformat(day) for day in ("2017-09-01", "2018-08-01", "2018-09-01", "2018-12-01")]
-    heard = {track: min(time for _, each, time in early if each == track) for _, track, _ in early}
-    new = next(track for track, time in heard.items() if days[1] <= time < days[2])
-    users = {user for user, *_ in early} - {user for user, track, _ in early if track == new}
-    early += [(user, new, days[2] + datetime.timedelta(days=4)) for user in sorted(users)]
+    new, users = early[0][1], sorted({user for user, *_ in early})
+    early = [play for play in early if play[1] != new]
+    for number, user in enumerate(users):  # a track that begins in the month of valid, and goes on in those of test
+        early.append((user, new, days[1 + number % 2] + datetime.timedelta(days=4)))
     copy = write_onion(tmp_path / "onion", early, base=True)
     built = build(cli, copy, tmp_path / "acarec", "--preset", "acarec-2026")
     assert built.code == 0, built.err
