@@ -69,7 +69,7 @@ def test_chance_is_the_mean_over_random_lists(tmp_path):
 def demo(tmp_path_factory):
     """A small world of the kind of demo-listeners."""
     folder = tmp_path_factory.mktemp("demo") / "small"
-    return build_demo_listeners(folder, ListenerWorldSpec(artists=500, listeners=150))
+    return build_demo_listeners(folder, ListenerWorldSpec(artists=300, listeners=100))
 
 
 def test_shuffled_vectors_and_random_ones_score_like_chance(demo):
@@ -77,7 +77,7 @@ def test_shuffled_vectors_and_random_ones_score_like_chance(demo):
         ["provided:strong", "shuffled:provided:strong", "random"],
         demo,
         task="cold-tracks",
-        recommenders="itemknn",
+        recommenders=["itemknn"],
         seeds=20,
     )
     (table,) = results.tables
