@@ -35,9 +35,6 @@ def own_recommenders(plugins: bool = False) -> dict[str, tuple[str, Scorer | Mis
         if not (plugins or TASKS.origin(task).built_in):
             continue
         with suppress(MissingPartError):
-            chosen = TASKS.get(task)
-            if type(chosen).recommenders is Task.recommenders:
-                continue  # those of the registry, plug-ins among them
-            recommenders = chosen.recommenders(["all"])
+            recommenders = TASKS.get(task).own_recommenders()
             found |= {name: (task, each) for name, each in recommenders.items() if name not in RECOMMENDERS.names()}
     return found

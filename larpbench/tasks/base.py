@@ -370,6 +370,10 @@ class Task(ABC, Generic[M]):
                 found[name] = error
         return found
 
+    def own_recommenders(self) -> Mapping[str, Scorer | MissingPartError]:
+        """Return the recommenders that the task brings itself, and none of the registry."""
+        return {} if type(self).recommenders is Task.recommenders else self.recommenders(["all"])
+
     def needed_encoders(self, recommenders: Sequence[str]) -> Sequence[str]:
         """Return the encoders without which recommenders that are asked for by name would have nothing to read."""
         return ()

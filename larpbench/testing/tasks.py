@@ -29,10 +29,14 @@ from larpbench.testing.checks import (
     run_checks,
     skipped,
 )
-from larpbench.testing.worlds import planted_vectors, random_vectors, toy_graph, toy_playlists
+from larpbench.testing.worlds import planted_vectors, random_vectors, toy_graph, toy_listeners, toy_playlists
 
 Vectors = dict[SplitName, np.ndarray]
-_TOYS: dict[str, Callable[[], Dataset]] = {"playlists": toy_playlists, "artist-graph": toy_graph}
+_TOYS: dict[str, Callable[[], Dataset]] = {
+    "playlists": toy_playlists,
+    "listeners": toy_listeners,
+    "artist-graph": toy_graph,
+}
 _SEED = 3
 _SEEDS = 20
 _STANDARD_ERRORS, _MARGIN, _TOLERANCE = 5, 0.01, 1e-9
@@ -208,8 +212,8 @@ def _rows(it: _Subject) -> None:
 
 
 def _queries(it: _Subject) -> int | None:
-    """Return how many queries the test split has, where queries are playlists or artists."""
-    if it.task.query == "playlist":
+    """Return how many queries the test split has, where queries are playlists, listeners or artists."""
+    if it.task.query in ("playlist", "listener"):
         return it.seen.split("test").entries["playlist_id"].n_unique()
     if it.task.query == "artist" and it.seen.graph is not None:
         return len(it.seen.graph.rows("test"))

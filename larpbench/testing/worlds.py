@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.graph import ArtistGraph, checked_edges, checked_songs, ordered_artists
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, Dataset, Manifest, Split, SplitRule
 from larpbench.fingerprint import digest_columns
 
@@ -50,6 +51,26 @@ def toy_playlists() -> Dataset:
             entries += [(name, ids[track], split, role) for track, role in zip(chosen, roles, strict=True)]
     playlists = pl.DataFrame(entries, schema=PLAYLIST_COLUMNS, orient="row").sort("playlist_id", "track_id")
     return _dataset("playlists", tracks, playlists)
+
+
+def toy_listeners() -> Dataset:
+    """Return a data set of 48 tracks in each split and 24 listeners with 8 of them.
+
+    The first listener is not in train, the second not in test.
+    """
+    tracks, entries = [], []
+    for number, split in enumerate(SPLITS):
+        draw = np.random.default_rng([19, number])
+        ids = [f"{split}-{place:02d}" for place in draw.permutation(_TRACKS)]
+        tracks += [(name, f"artist {track % 2} {track // 8}", track % 2, split) for track, name in enumerate(ids)]
+        for listener in range(_PLAYLISTS):
+            if (listener, split) in ((0, "train"), (1, "test")):
+                continue
+            chosen = draw.permutation(np.arange(listener % 2, _TRACKS, 2))[:_LENGTH]
+            role = "member" if split == "train" else "heldout"
+            entries += [(f"listener-{listener:02d}", ids[track], split, role) for track in chosen]
+    playlists = pl.DataFrame(entries, schema=PLAYLIST_COLUMNS, orient="row").sort("playlist_id", "track_id")
+    return _dataset(LISTENERS, tracks, playlists)
 
 
 def toy_graph() -> Dataset:

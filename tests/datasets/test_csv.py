@@ -70,7 +70,12 @@ def test_caption_templates(cli, tmp_path, template, caption):
         (TRACKS, "playlist_id,track_id,split\np,000,tset\n", (), "split of tset"),
         (TRACKS, "playlist_id,track_id,split,role\np,000,test,hidden\n", (), "role of hidden"),
         (TRACKS, "playlist_id,track_id,split\np,000,test\nq,000,train\n", (), "1 tracks are in two splits: '000'"),
-        (TRACKS, "playlist_id,track_id,split\np,000,test\np,001,train\n", (), "1 playlists are in two splits: 'p'"),
+        (
+            TRACKS,
+            "playlist_id,track_id,split\np,000,test\np,001,train\n",
+            ("--task", "continuation"),
+            "1 playlists are in two splits: 'p'",
+        ),
         (
             TRACKS.replace("album\n", "album,split\n").replace(",\n", ",,train\n"),
             "playlist_id,track_id,split\np,000,test\n",

@@ -19,7 +19,7 @@ from larpbench.testing.toys import toy_vectors
 
 OF_A_FILE = (
     *("oracle", "precomputed", "checkpoint", "same-artist", "text", "hf-audio", "essentia-tf", "centred"),
-    *("text-like", "audio-like"),
+    *("text-like", "audio-like", "provided", "shuffled"),
 )
 SLOW = ("clap-random", "essentia")  # many seconds; larpbench check takes them
 NAMES = [

@@ -20,7 +20,7 @@ def side(dropout, seed=0):
     factors = generator.normal(1, 2, size=(90, 64)).astype(np.float32)
     content = generator.normal(size=(90, 12)).astype(np.float32)
     with seeded(0):
-        return module._Side(factors, content, dropout)
+        return module.Side(factors, content, dropout)
 
 
 @settings(max_examples=60, deadline=None)

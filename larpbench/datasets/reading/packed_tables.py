@@ -15,7 +15,7 @@ from larpbench.errors import DataError, clipped, named, printable
 from larpbench.storage import storage_errors
 from larpbench.table_files import read_csv
 
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 16 * 2**20  # larger ones are new memory each time, which costs as much as parsing
 _SAMPLE_BYTES = 1 << 16
 _SAMPLE_ROWS = 20
 _MB = 10**6

@@ -93,6 +93,10 @@ class ColdTracksTask(Task[Recommender]):
                 found[name] = error
         return found
 
+    def own_recommenders(self) -> dict[str, Scorer | MissingPartError]:
+        """Return those of known listeners, without those of plug-ins."""
+        return {name: LISTENER_RECOMMENDERS.get(name) for name in LISTENER_RECOMMENDERS.names()}
+
     def needed_encoders(self, recommenders: Sequence[str]) -> Sequence[str]:
         """Return ``none`` where a control of the artist is asked for by name."""
         return [NO_ENCODER.card.name] if set(CONTROLS) & set(recommenders) else []
