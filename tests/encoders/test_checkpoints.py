@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -145,9 +146,7 @@ FAMILIES = {
         write_jukebox, build_jukebox, f"module.{OF_JUKEBOX}", JUKEBOX_FILE, "model", "jukebox_infer", OF_JUKEBOX
     ),
     "mule": of_hub("mule", "frontend.mel_fb", requires="mule_torch"),
-    "openl3": of_hub(
-        "openl3", "audio_dense.weight", file="torchopenl3_mel256_music_512.pth.tar", requires="torchopenl3"
-    ),
+    "openl3": of_hub("openl3", "conv2d_1.weight", file="torchopenl3_mel256_music_512.pth.tar", requires="torchopenl3"),
     "musicnn": Family(write_musicnn, lambda folder: load_musicnn(folder / "model.safetensors"), "dense.weight"),
     "factors": Family(write_factors, build_factors, "map"),
     "trained": Family(write_trained, build_trained, "0.weight"),
@@ -241,10 +240,24 @@ def test_half_precision_changes_vectors_by_its_rounding_only(copied):
     assert 0 < np.abs(rounded - exact).max() < 0.05 * np.linalg.norm(exact, axis=1).min()
 
 
+@pytest.mark.parametrize(("family", "name"), [("hubert", "hf-audio:{}"), ("mert", "hf-audio:{}"), ("bert", "text:{}")])
+def test_describe_says_how_they_are_stored(cli, copied, family, name):
+    folder = copied(family)
+
+    def said():
+        done = cli("describe", "encoder", name.format(folder), "--json")
+        assert done.code == 0, done.err
+        return json.loads(done.out)["weights_stored_as"]
+
+    assert said() == "float32"
+    FAMILIES[family].change(folder, lambda state: {name: each.bfloat16() for name, each in state.items()})
+    assert said() == "bfloat16: cast to float32"
+    (folder / FAMILIES[family].file).write_bytes(b"no weights")
+    assert said().startswith("no model can be read")
+
+
 def test_shards_are_named_one_by_one(copied):
     """The file that holds the tensor is named."""
-    import json
-
     folder = copied("bert")
     state = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
@@ -283,7 +296,7 @@ def test_parts_that_no_vector_depends_on_may_be_there(copied, capfd, family, nam
 def test_numbers_that_nothing_computes_with(copied, dtype):
     case, folder = FAMILIES["bert"], copied("bert")
     case.change(folder, lambda state: state | {case.tensor: state[case.tensor].to(getattr(torch, dtype))})
-    with pytest.raises(DataError, match=f"'{case.tensor}' is 16 x 32, .*, expected 16 x 32, float32"):
+    with pytest.raises(DataError, match=rf"'{case.tensor}' is \(16, 32\) .*, expected \(16, 32\) float32"):
         case.build(folder)
 
 
@@ -319,7 +332,7 @@ def test_initial_weights_are_real_numbers(tmp_path, dtype):
         lambda: load_pretrained(Clap(SHAPE), str(tmp_path)),
         lambda: load_initial(Clap(SHAPE).audio, str(tmp_path)),
     ):
-        with pytest.raises(DataError, match=rf"'{tensor}' is 8 x 8, {str(dtype).removeprefix('torch.')}"):
+        with pytest.raises(DataError, match=rf"'{tensor}' is \(8, 8\) {str(dtype).removeprefix('torch.')}"):
             load()
 
 

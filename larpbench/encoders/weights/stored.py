@@ -42,6 +42,17 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, tuple[TensorFacts, Path]]
     return found
 
 
+def precision_text(folder: Path) -> str | None:
+    """Return in which precision the weights in a folder of transformers are stored, None if it is no such folder.
+
+    Raises:
+        DataError: If a file is damaged.
+    """
+    found = {facts.dtype for facts, _ in stored_tensors(model_files(folder)).values() if facts.floating}
+    text = ", ".join(sorted(found))
+    return f"{text}: cast to float32" if found - {"float32"} else text or None
+
+
 def read_named(path: Path, names: Sequence[str]) -> list[Tensor]:
     """Return some tensors of a file."""
     if path.suffix != ".safetensors":
