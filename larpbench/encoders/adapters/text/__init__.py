@@ -52,7 +52,9 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
         raise DataError("this folder holds no text model", where=name.model, allowed=", ".join(weights.required))
     settings = settings_of(name, found)
     shown = without_folders(name.model)
-    reference = REFERENCE if name.overrides else reference_of(name.model, found)
+    own = settings_of(TextName(name.model), found)
+    as_published = (settings.layer, settings.poolings) == (own.layer, own.poolings)
+    reference = reference_of(name.model, found) if as_published else REFERENCE
     literal = reference is REFERENCE
     facts = {
         "original": _ORIGINAL.format("AutoModel") if literal else _ORIGINAL_OF_SENTENCES,
