@@ -68,6 +68,7 @@ def speed_text(spec: EncoderSpec) -> str:
 
 @aside()
 def _encoder(name: str) -> dict[str, object]:
+    from larpbench.encoders.citations import encoder_citations
     from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
     spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes
@@ -76,6 +77,9 @@ def _encoder(name: str) -> dict[str, object]:
     return {
         **spec.card.model_dump(mode="json"),
         "name": spec.identity,
+        **_licences(spec),
+        "revision": spec.revision,
+        "citation": list(encoder_citations(spec)),
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
@@ -84,6 +88,16 @@ def _encoder(name: str) -> dict[str, object]:
         "next": status.next_step,
         "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",
     }
+
+
+def _licences(spec: EncoderSpec) -> dict[str, str | None]:
+    """Return the licences of code and weights; those of a combination's parts are joined."""
+    if spec.combined:
+        parts = {each.identity: _licences(each) for each in spec.inputs}
+        keys = next(iter(parts.values()))
+        return {key: "; ".join(f"{name}: {part[key] or 'none'}" for name, part in parts.items()) for key in keys}
+    code, _, weights = spec.card.licence.partition(", ")
+    return {"licence_code": code, "licence_weights": None if spec.card.weights == "none" else weights or None}
 
 
 @aside()

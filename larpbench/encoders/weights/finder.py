@@ -82,6 +82,11 @@ class Weights:
     elsewhere: tuple[str, ...] = ()
 
     @property
+    def pinned(self) -> str | None:
+        """The commit that they are fetched at; None: whatever the branch or the address has."""
+        return self.revision if re.fullmatch("[0-9a-f]{40}", self.revision) else None
+
+    @property
     def source(self) -> str:
         """Where they come from, for messages."""
         return f"{self.repo} of the Hugging Face hub" if self.repo else ", ".join(file.url for file in self.files)

@@ -34,6 +34,7 @@ class ArtistMean(ArtistControl):
 
     name = "artist-mean"
     version = 1
+    citation = ("hu2008implicit",)
     summary = "control: the listener's WMF factor, and the mean factor of the artist's known tracks"
     search_space: ClassVar[SearchSpace] = WMF_SPACE
     seconds_per_entry = 1.8e-5
