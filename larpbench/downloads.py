@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from larpbench.storage import make_folder, storage_errors
 
 _CHUNK = 1 << 16  # what is lost at most where a connection breaks
 SECONDS = 60  # without a byte
+CONNECT_SECONDS = 10  # without any answer: a network that drops packets
 _TRIES = 5
 _PARTIAL_CONTENT, _NOTHING_LEFT = 206, 416
 _AGAIN = "run the same command again; what was fetched of this file is deleted"
@@ -91,7 +92,7 @@ def download(
     pooch.get_logger().setLevel(logging.WARNING)
     path = folder / file.name
     make_folder(path.parent)
-    transfer = _Resumption(path.with_name(f"{path.name}.part"), file, advance, headers or {})
+    transfer = _Resumption(part_of(path), file, advance, headers or {})
     with storage_errors(path):
         if path.is_file() and file.size is not None and size_of(path) != file.size:
             path.unlink()
@@ -172,7 +173,7 @@ class _Resumption:
                 headers["If-Range"] = tag
             if tag or self._file.digest:  # without both, nobody could tell whether the file there is still the same
                 headers["Range"] = f"bytes={before}-"
-        with requests.get(url, headers=headers, stream=True, timeout=SECONDS) as answer:
+        with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, SECONDS)) as answer:
             if answer.status_code == _NOTHING_LEFT and before:
                 if (answer.headers.get("Content-Range") or "").rpartition("/")[2] == str(before):
                     return True
@@ -194,6 +195,11 @@ def _validator(headers: Mapping[str, str]) -> str:
     """Return what tells one content of an address from another: a strong tag, or else the time of the last change."""
     tag = headers.get("ETag") or ""
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
+
+
+def part_of(path: Path) -> Path:
+    """Return the file that holds what has come so far of another one."""
+    return path.with_name(f"{path.name}.part")
 
 
 def size_of(path: Path) -> int:
@@ -223,21 +229,22 @@ def unreachable(error: Exception, url: str, began: bool = False) -> MissingPartE
     return MissingPartError(f"cannot reach {host}: {reason}", where=url, next_step="look at the network")
 
 
-def require_room(folder: Path, size: int) -> None:
+def require_room(folder: Path, size: int, there: Iterable[Path]) -> None:
     """Refuse to begin where there is no room.
 
     Args:
-        folder: Where to fetch to; what is in it already counts.
+        folder: Where to fetch to.
         size: Bytes of all files.
+        there: Files, or parts of them, that have come already, as far as they exist.
 
     Raises:
         StorageError: If there is too little.
     """
-    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    missing = size - sum(map(size_of, there))
     free = shutil.disk_usage(folder).free
-    if free < size - there:
+    if free < missing:
         raise StorageError(
-            f"{(size - there) / 1e6:,.0f} MB are to be fetched, and {free / 1e6:,.0f} MB are free",
+            f"{missing / 1e6:,.0f} MB are to be fetched, and {free / 1e6:,.0f} MB are free",
             where=str(folder),
             next_step="free some space, or set LARPBENCH_HOME to a folder with room",
         )

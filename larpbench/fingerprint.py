@@ -6,13 +6,14 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 _CHUNK_BYTES = 1 << 22
 _CHUNK_CELLS = 1 << 16
+CELL_END, MISSING = "\x1f", "\x1e"
 
 
 def canonical_json(value: object) -> str:
@@ -30,14 +31,29 @@ def digest_columns(*columns: Iterable[str | None]) -> str:
 
     Cells must hold no control characters, which separate them here.
     """
+    return digest_blocks(*map(_blocks, columns))
+
+
+def digest_blocks(*columns: Iterable[str]) -> str:
+    """Return what `digest_columns` does, of columns in blocks of one cell or more.
+
+    Args:
+        columns: Of each, the texts of its blocks: cells joined by `CELL_END`, missing ones written as `MISSING`.
+    """
     hasher = hashlib.sha256()
     for column in columns:
-        cells, between = iter(column), ""
-        while chunk := ["\x1e" if cell is None else cell for cell in itertools.islice(cells, _CHUNK_CELLS)]:
-            hasher.update((between + "\x1f".join(chunk)).encode())
-            between = "\x1f"
+        between = ""
+        for block in column:
+            hasher.update((between + block).encode())
+            between = CELL_END
         hasher.update(b"\x1d")
     return hasher.hexdigest()
+
+
+def _blocks(column: Iterable[str | None]) -> Iterator[str]:
+    cells = iter(column)
+    while chunk := [MISSING if cell is None else cell for cell in itertools.islice(cells, _CHUNK_CELLS)]:
+        yield CELL_END.join(chunk)
 
 
 def digest_array(array: np.ndarray) -> str:

@@ -58,7 +58,10 @@ def chosen_task(task: str | Task[Any]) -> Task[Any]:
 
 
 def chosen_encoders(
-    task: Task[Any], encoders: Iterable[str | EncoderSpec], load: Callable[[], Dataset]
+    task: Task[Any],
+    encoders: Iterable[str | EncoderSpec],
+    load: Callable[[], Dataset],
+    recommenders: str | Scorer | Sequence[str | Scorer] = (),
 ) -> dict[str, EncoderSpec | MissingPartError]:
     """Return name -> encoder, or why it cannot be loaded.
 
@@ -66,13 +69,15 @@ def chosen_encoders(
         task: The task, which knows what names stand for.
         encoders: Names and specs.
         load: Returns the data set.
+        recommenders: What they are tested with: some need an encoder that nobody lists.
 
     Raises:
         UnknownNameError: If nothing has one of the names.
         UsageError: If two objects have one name.
     """
     found: dict[str, EncoderSpec | MissingPartError] = {}
-    for each in encoders:
+    named = [recommenders] if isinstance(recommenders, str | Scorer) else recommenders
+    for each in [*encoders, *task.needed_encoders([name for name in named if isinstance(name, str)])]:
         if isinstance(each, str):
             found |= task.encoders([each], load)
         elif found.setdefault(each.identity, each) is not each:

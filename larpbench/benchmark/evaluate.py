@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 def evaluate(
     encoders: EncoderLike | Sequence[EncoderLike] | Mapping[str, EncoderLike],
-    data: Dataset | str | Path = "demo",
+    data: Dataset | str | Path | None = None,
     *,
-    recommenders: str | Scorer | Sequence[str | Scorer] = "itemknn",
+    recommenders: str | Scorer | Sequence[str | Scorer] | None = None,
     task: str | Task[Any] = "continuation",
     name: str | None = None,
     seeds: int = 3,
@@ -60,9 +60,9 @@ def evaluate(
         encoders: One encoder, several, or a mapping of labels to encoders. Each is a registered name, vectors
             (``(ids, array)``, a dict of id to vector, a frame of polars or pandas, a path), an object with ``encode``,
             a callable, or an `EncoderSpec`; see `larpbench.as_encoder`.
-        data: A data set, its name or its folder.
-        recommenders: One or several, names or objects. A task that has recommenders of its own, such as artist
-            similarity, takes those of its choice in place of itemknn.
+        data: A data set, its name or its folder; None: the embedded one of the task.
+        recommenders: One or several, names or objects. None: itemknn, or the default ones of a task that has
+            recommenders of its own, such as artist similarity and cold tracks.
         task: Name of the task, or the task itself.
         name: Label of the encoder, where there is only one.
         seeds: How many seeds random and learned parts run over; the others run once.
@@ -93,10 +93,11 @@ def evaluate(
     if name is not None:
         encoders = _named(encoders, name)
     temporary = TemporaryFolder() if output is None else None
-    if recommenders == "itemknn" and type(chosen_task(task)).recommenders is not Task.recommenders:
-        recommenders = "default"
+    chosen = chosen_task(task)
+    if recommenders is None:
+        recommenders = "itemknn" if type(chosen).recommenders is Task.recommenders else "default"
     planned = plan(
-        data,
+        chosen.default_dataset if data is None else data,
         encoders=encoders,
         recommenders=recommenders,
         task=task,

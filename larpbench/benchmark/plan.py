@@ -243,7 +243,7 @@ def plan(
     load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
     requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)
-    named_encoders = chosen_encoders(chosen, requested, load)
+    named_encoders = chosen_encoders(chosen, requested, load, recommenders)
     tested = load()
     specs, unavailable = ready_encoders(named_encoders, tested)
     if not allow_leaky:

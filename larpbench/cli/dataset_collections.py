@@ -58,7 +58,6 @@ _ColdFraction = Annotated[
     float | None,
     typer.Option(
         "--cold-fraction",
-        callback=options.share,
         help="Cold tracks: the share of tracks that are drawn (default 0.1); two thirds are test, one third valid.",
     ),
 ]

@@ -12,7 +12,8 @@ from larpbench.cli import options, printing
 
 EPILOG = """Targets: table1 (data sets), table2 (encoders x recommenders), table3 (ablation), table4 (transfer),
 figure3 (a playlist among all tracks), figure4 (sensitivity to J), figure5 (convergence), all (of these);
-artist-similarity (figure 1 of the second paper, on a data set of kind artist-graph).
+artist-similarity (figure 1 of the second paper, on a data set of kind artist-graph);
+tamm-2026, acarec-2026 (arXiv 2604.23077 and 2604.07090: cold tracks, on a data set of kind listeners).
 
 Examples:
 
@@ -26,7 +27,11 @@ larpbench reproduce table2 --dataset mpd --encoders larp,mine=precomputed:vector
 
 larpbench reproduce table1 --json
 
-larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz"""
+larpbench reproduce artist-similarity --dataset toy-artists --encoders random,acousticbrainz
+
+larpbench reproduce tamm-2026 --dataset onion
+
+larpbench reproduce acarec-2026 --dataset demo-listeners --recommenders default,dropoutnet-content"""
 _READ_BY_TARGETS = ("encoders", "recommenders", "protocol", "trained_on", "size", "seeds", "budget", "results")
 _TRANSFERS = {"demo": "demo-2", "lfm": "mpd", "mpd": "lfm"}
 _RESULTS = Path("results")
@@ -96,6 +101,9 @@ def reproduce(
         _require_no_results(output, results)
         report(f"note: --output is now the folder of the tables and figures; results lie in {results or _RESULTS}")
 
+    if not options.given(context, ("dataset",)) and (usual := registry.usual_dataset(chosen)):
+        dataset = usual
+        report(f"note: the data set is {dataset}; --dataset chooses another one")
     data = load_dataset(dataset)
     source = trained_on or _TRANSFERS.get(data.name, "")
     if "all" in targets and "table4" not in targets and not source:

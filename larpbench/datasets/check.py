@@ -95,8 +95,7 @@ def check_rules(dataset: Dataset) -> list[Finding]:
 
 def _check_digests(dataset: Dataset) -> list[Finding]:
     """Compare the digests of the tables with those that the manifest states, and the fingerprint with both."""
-    playlists = {column: dataset.playlists[column] for column in PLAYLIST_COLUMNS}
-    actual = table_digests(dataset.tracks, playlists, dataset.audio, dataset.graph, dataset.listens)
+    actual = table_digests(dataset.tracks, dataset.playlists.lazy(), dataset.audio, dataset.graph, dataset.listens)
     stated = dataset.manifest.digests
     findings = [
         Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -31,7 +31,15 @@ from larpbench.datasets.schema import (
     clips_digest,
 )
 from larpbench.errors import DataError, schema_fault
-from larpbench.fingerprint import digest, digest_columns, digest_file, digest_file_once
+from larpbench.fingerprint import (
+    CELL_END,
+    MISSING,
+    digest,
+    digest_blocks,
+    digest_columns,
+    digest_file,
+    digest_file_once,
+)
 from larpbench.storage import storage_errors
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet, scan_parquet
 
@@ -105,7 +113,7 @@ def read_dataset(folder: Path, *, as_built: bool = True) -> Dataset:
     playlists = read_table(folder / PLAYLISTS, PLAYLIST_COLUMNS, own=True)
     audio = _read_audio(folder, manifest)
     if as_built and not {TRACKS, PLAYLISTS} <= manifest.files.keys():
-        _require_digests(folder, manifest, table_digests(tracks, playlists.to_dict(), audio))
+        _require_digests(folder, manifest, table_digests(tracks, playlists.lazy(), audio))
     graph = _read_graph(folder) if manifest.kind == "artist-graph" else None
     listens = _open_listens(folder, manifest) if manifest.kind == LISTENERS else None
     return Dataset(folder, manifest, tracks, playlists, audio, graph, listens)
@@ -212,7 +220,7 @@ def feature_files(folder: Path) -> dict[str, Path]:
 
 def table_digests(
     tracks: pl.DataFrame,
-    playlists: Mapping[str, Iterable[str | None]],
+    playlists: pl.LazyFrame,
     audio: DatasetAudio | None,
     graph: ArtistGraph | None = None,
     listens: pl.LazyFrame | None = None,
@@ -221,7 +229,7 @@ def table_digests(
     digests = {
         "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),
         "tracks.names": digest_columns(*(tracks[column].fill_null("") for column in ("track_id", *_NAMES))),
-        "playlists": digest_columns(*(playlists[column] for column in PLAYLIST_COLUMNS)),
+        "playlists": digest_blocks(*(_text_blocks(playlists, column) for column in PLAYLIST_COLUMNS)),
         "split": digest_columns(tracks["track_id"], tracks["split"]),
     }
     if audio is not None:
@@ -229,7 +237,7 @@ def table_digests(
         clips = starts.join(audio.files, on="track_id", how="left", maintain_order="left")
         digests["tracks.audio"] = clips_digest(clips, audio.policy)
     if listens is not None:
-        digests["listens"] = digest_columns(*(text_cells(listens, name) for name in LISTEN_COLUMNS))
+        digests["listens"] = digest_blocks(*(_text_blocks(listens, name) for name in LISTEN_COLUMNS))
     if graph is not None:
         digests["artists"] = digest_columns(*(graph.artists[name] for name in ARTIST_COLUMNS))
         digests["songs"] = digest_columns(*(graph.songs[name] for name in SONG_COLUMNS))
@@ -238,12 +246,12 @@ def table_digests(
     return digests
 
 
-def text_cells(table: pl.LazyFrame, column: str) -> Iterator[str | None]:
-    """Yield a column of a stored table as text, a bounded number of rows at a time."""
-    stored = table.select(pl.col(column).cast(pl.String))
+def _text_blocks(table: pl.LazyFrame, column: str) -> Iterator[str]:
+    """Yield the cells of a column for `digest_blocks`, a bounded number of rows at a time."""
+    cells = table.select(pl.col(column).cast(pl.String).fill_null(MISSING))
     start = 0
-    while (part := stored.slice(start, _ROWS_AT_A_TIME).collect()).height:
-        yield from part[column]
+    while (part := cells.slice(start, _ROWS_AT_A_TIME).collect()).height:
+        yield part[column].str.join(CELL_END)[0]
         start += part.height
 
 

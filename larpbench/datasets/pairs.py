@@ -5,7 +5,7 @@ A log may come in any order, and hold a pair any number of times. Memory holds e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -34,7 +34,8 @@ class Pairs:
         tracks: (n,) String.
         table: Columns `PAIR_COLUMNS`: ``listener`` and ``track`` are rows of the former; ``period`` is 0 before the
             first boundary, 1 before the second, and so on; ``count`` is how often in the period, null if unknown;
-            ``first_time`` is in seconds, null if unknown. One row for each pair and period.
+            ``first_time`` is in seconds, null if unknown. One row for each pair and period; those of a pair follow each
+            other, the first period first.
     """
 
     listeners: pl.Series
@@ -45,8 +46,18 @@ class Pairs:
         """Return each pair once: with count and time of the first period in which it is there."""
         if self.table["period"].max() == 0:
             return self.table
-        first = pl.col("period") == pl.col("period").min().over("listener", "track")
-        return self.table.filter(first)
+        again = [pl.col(name) == pl.col(name).shift(1) for name in _SIDES]
+        return self.table.filter(~pl.all_horizontal(again).fill_null(value=False))
+
+    @property
+    def present_tracks(self) -> pl.Series:
+        """Sorted ids of the tracks that are in a pair."""
+        return self.tracks.gather(self.table["track"].unique()).sort()
+
+    def of_tracks(self, track_ids: pl.Series) -> Pairs:
+        """Return the pairs of some tracks."""
+        rows = self.tracks.is_in(track_ids.implode()).arg_true().cast(pl.UInt32)
+        return replace(self, table=self.table.filter(pl.col("track").is_in(rows.implode())))
 
     def named(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return rows with ids: columns ``listener_id``, ``track_id``, and ``count``, ``first_time`` as they are."""
@@ -83,14 +94,18 @@ class PairCollector:
         counted = "count" in rows.columns
         time = pl.col("first_time") if "first_time" in rows.columns else pl.lit(None, dtype=pl.UInt32)
         period = pl.sum_horizontal([(time >= each).fill_null(value=False) for each in self._boundaries] or [pl.lit(0)])
-        frame = rows.with_columns(period=period.cast(pl.UInt8))
-        grouped = frame.group_by(_KEY).agg(
+        frame = rows.with_columns(*(self._codes(rows[name]) for name in _SIDES), period=period)
+        listener, track, number = (pl.col(name).cast(pl.UInt64) for name in _KEY)
+        tracks, periods = self._known["track"].height, len(self._boundaries) + 1
+        grouped = frame.group_by(key=(listener * tracks + track) * periods + number).agg(  # one number: half the time
             (pl.col("count").sum() if counted else pl.len()).cast(pl.UInt32).alias("count"),
             time.min().cast(pl.UInt32).alias("first_time"),
         )
-        for name in _SIDES:
-            grouped = grouped.join(self._with(grouped, name), on=name).drop(name).rename({"code": name})
-        grouped = grouped.select(*PAIR_COLUMNS)
+        grouped = grouped.with_columns(
+            listener=(pl.col("key") // (tracks * periods)).cast(pl.UInt32),
+            track=(pl.col("key") // periods % tracks).cast(pl.UInt32),
+            period=(pl.col("key") % periods).cast(pl.UInt8),
+        ).select(*PAIR_COLUMNS)
         bucket = pl.col("listener") % _BUCKETS
         for (number,), part in grouped.group_by(bucket.alias("bucket")):
             self._put(int(number), part.select(*PAIR_COLUMNS))
@@ -106,15 +121,28 @@ class PairCollector:
         ids = [self._known[name][name].cast(pl.String) if name in self._known else nobody for name in _SIDES]
         return Pairs(ids[0], ids[1], table)
 
-    def _with(self, rows: pl.DataFrame, name: str) -> pl.DataFrame:
-        """Return all values of a side so far with their codes; those of some rows that are new get the next ones."""
-        new = rows.select(name).unique(maintain_order=True)
+    def _codes(self, column: pl.Series) -> pl.Series:
+        """Return the codes of a side's values, (rows,) UInt32; values that are new get the next ones."""
+        if column.dtype != pl.String:
+            values = column.unique(maintain_order=True)
+            known = pl.DataFrame([values, self._numbered(values)])
+            found = column.to_frame().join(known, on=column.name, how="left", maintain_order="left")
+            return found["code"].alias(column.name)
+        column = column.cast(pl.Categorical)
+        values = column.unique(maintain_order=True)
+        places, rows = values.to_physical().to_numpy(), column.to_physical().to_numpy()
+        code = np.empty(int(places.max()) + 1, dtype=np.uint32)
+        code[places] = self._numbered(values.cast(pl.String)).to_numpy()
+        return pl.Series(column.name, code[rows])
+
+    def _numbered(self, values: pl.Series) -> pl.Series:
+        """Return the codes of different values, in their order."""
+        name, frame = values.name, values.to_frame()
         known = self._known.get(name)
-        if known is not None:
-            new = new.join(known, on=name, how="anti", maintain_order="left")
+        new = frame if known is None else frame.join(known, on=name, how="anti", maintain_order="left")
         new = new.with_row_index("code", offset=0 if known is None else known.height).select(name, "code")
         self._known[name] = new if known is None else pl.concat([known, new])
-        return self._known[name]
+        return frame.join(self._known[name], on=name, how="left", maintain_order="left")["code"]
 
     def _put(self, number: int, part: pl.DataFrame) -> None:
         self._parts[number].append(part)

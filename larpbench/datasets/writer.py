@@ -21,7 +21,6 @@ from larpbench.datasets.files import (
     read_manifest,
     something_else,
     table_digests,
-    text_cells,
     uncounted_playlists,
 )
 from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS, without_profile
@@ -82,9 +81,8 @@ def write_dataset(
             counts |= {f"{name}.artists": len(graph.rows(name)) for name in SPLITS} | edge_groups(graph)
         elif without_artist := tracks.filter(pl.col("artist").fill_null("") == "").height:
             counts["tracks.without_artist"] = without_artist
-        cells = {column: text_cells(scan_parquet(staged), column) for column in PLAYLIST_COLUMNS}
         stored = None if listens is None else scan_parquet(folder / LISTENS)
-        digests = table_digests(tracks, cells, audio, graph, stored)
+        digests = table_digests(tracks, scan_parquet(staged), audio, graph, stored)
         located = {} if audio is None else {"audio_root": audio.root, "audio_policy": audio.policy}
         found = {"counts": counts, "uncounted": uncounted, "digests": digests, "fingerprint": fingerprint_of(digests)}
         manifest = manifest.model_copy(update=found | located)
@@ -154,7 +152,8 @@ def _write_parts(tables: Iterable[pl.DataFrame], path: Path, columns: Mapping[st
     parts: list[Path] = []
     for table in tables:
         parts.append(path.with_name(f"{len(parts):06d}.part"))
-        table.write_parquet(parts[-1])
+        # What is read once more and deleted is packed in the faster way.
+        table.write_parquet(parts[-1], compression="lz4" if len(parts) > 1 else "zstd")
     if len(parts) > 1:
         scan_parquet(parts).sink_parquet(path)
     elif parts:

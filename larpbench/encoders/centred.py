@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.names import get_encoder
+from larpbench.encoders.names import get_inner
 from larpbench.encoders.spec import CENTRED as PREFIX
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import UsageError
@@ -28,13 +28,7 @@ def bind_centred(spec: EncoderSpec, argument: str) -> EncoderSpec:
         UnknownNameError: If there is no such encoder.
         UsageError: If it has a label, or is centred already.
     """
-    named = get_encoder(argument)
-    if named.label is not None:
-        raise UsageError(
-            "a label stands before the whole name",
-            where=f"{PREFIX}:{argument}",
-            allowed=f"{named.label}={PREFIX}:{named.name}",
-        )
+    named = get_inner(PREFIX, argument)
     if named.centred:
         raise UsageError("an encoder is centred once", where=f"{PREFIX}:{argument}", allowed=argument)
     return centre(named)

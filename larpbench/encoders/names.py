@@ -1,8 +1,9 @@
 """Names of encoders: the registry, and the one parser of full names.
 
 A full name is ``base[:argument]``; of an encoder that is trained, ``base[:variant][@data set]`` with the data set
-anywhere after the base; and ``A+B`` of several. A variant is a list of words between colons (`parse_variant`). Before a
-name may stand ``centred:`` or ``shuffled:``. Before all of it may stand a label: ``LABEL=ENCODER`` (`split_label`).
+anywhere after the base; and ``A+B`` of several, or ``A+0.5*B`` with weights. A variant is a list of words between
+colons (`parse_variant`). Before a name may stand ``centred:`` or ``shuffled:``, also ``centred:(A+B)``. Before all of
+it may stand a label: ``LABEL=ENCODER`` (`split_label`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from larpbench import storage
 from larpbench.datasets.catalogue import DATASETS, datasets_folder, is_built, load_dataset
 from larpbench.datasets.files import MANIFEST, read_manifest
 from larpbench.encoders.combined import combine
-from larpbench.encoders.spec import CENTRED, DatasetReference, EncoderSpec
+from larpbench.encoders.spec import CENTRED, SHUFFLED, DatasetReference, EncoderSpec
 from larpbench.errors import UnknownNameError, UsageError, clipped, printable
 from larpbench.registry import Origin, Registry
 
@@ -29,6 +30,7 @@ DEFAULT_ENCODERS = ("random", "oracle", "tfidf")
 ALIASES = {"larp": "larp-tpc-fusion"}
 SEVERAL = ("all", "default")
 """Words that stand for several encoders, and are no names."""
+_LARGEST_WEIGHT = 1_000
 _UNSEEN = ("Cc", "Zl", "Zp")
 _TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
 _FOLDER = Path(__file__).parent
@@ -47,6 +49,8 @@ _OTHER_FAMILIES = (
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
 _FILES = (".npz", ".npy", ".safetensors", ".parquet", ".csv", ".tsv", ".h5", ".hdf5", ".pt", ".pth")
+_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\*(?=.)")
+_GROUP = re.compile(rf"(?:{_WEIGHT.pattern})?(?:(?:{CENTRED}|{SHUFFLED}):)+\(")
 _TRAINED = re.compile(r"(?P<before>(?::[^@]+)?)(?:@(?P<source>[^:]*))?(?P<after>(?::.+)?)")
 
 
@@ -80,11 +84,13 @@ class EncoderName:
         written: As it was written.
         base: The part that the registry knows, with aliases resolved.
         rest: What follows it.
+        weight: That of ``0.5*bert``; None if none is written.
     """
 
     written: str
     base: str
     rest: str
+    weight: float | None = None
 
     def argument_and_source(self, trained: bool) -> tuple[str, str | None]:
         """Return the argument with its colon, and the data set after the ``@``; None where there is no ``@``."""
@@ -96,14 +102,15 @@ class EncoderName:
 def parse_name(name: str) -> tuple[EncoderName, ...]:
     """Split a full name into those of its parts: several if it is ``A+B``, else one.
 
-    A plus sign inside a file's name separates nothing. Nor does one that joins views, as in ``factors:A+B``: the views
-    end at an ``@``, and those of ``larp-ttc:A+B:audio`` at the side.
+    A plus sign inside a file's name separates nothing. Nor does one in parentheses after ``centred:`` or ``shuffled:``,
+    or one that joins views, as in ``factors:A+B``: the views end at an ``@``, and those of ``larp-ttc:A+B:audio`` at
+    the side.
 
     Raises:
-        UsageError: If there is nothing on one side of a plus sign.
+        UsageError: If there is nothing on one side of a plus sign, or a weight is 0.
     """
     parts: list[EncoderName] = []
-    for text in name.split("+"):
+    for text in _summands(name):
         part = _parsed(text)
         inside_file = parts and parts[-1].rest and part.base not in ENCODERS.names()
         if inside_file or (parts and text and _lists_views(parts[-1])):
@@ -112,12 +119,43 @@ def parse_name(name: str) -> tuple[EncoderName, ...]:
             parts.append(part)
     if len(parts) > 1 and not all(part.written for part in parts):
         raise UsageError("an encoder must stand on each side of a +", where=name, allowed="A+B")
+    if not all(part.weight is None or 0 < part.weight < _LARGEST_WEIGHT for part in parts):
+        raise UsageError("a weight is above 0 and below 1000", where=name, allowed="A+0.5*B")
     return tuple(parts)
+
+
+def _summands(name: str) -> list[str]:
+    """Split a name at its plus signs, except those in the parentheses of a group."""
+    found, begin, place = [], 0, 0
+    while place <= len(name):
+        if place == begin and (group := _GROUP.match(name, place)):
+            place = _closing(name, group.end())
+        elif place == len(name) or name[place] == "+":
+            found.append(name[begin:place])
+            begin = place = place + 1
+        else:
+            place += 1
+    return found
+
+
+def _closing(name: str, place: int) -> int:
+    """Return the place after the parenthesis that closes a group which is open at a place.
+
+    Raises:
+        UsageError: If none does.
+    """
+    depth = 1
+    while depth and place < len(name):
+        depth += {"(": 1, ")": -1}.get(name[place], 0)
+        place += 1
+    if depth:
+        raise UsageError("a parenthesis is not closed", where=name, allowed=f"{CENTRED}:(A+B)")
+    return place
 
 
 def _lists_views(name: EncoderName) -> bool:
     """Whether a name ends in a list of views, so that a plus sign adds another one."""
-    if name.base == CENTRED:
+    if name.base in (CENTRED, SHUFFLED):
         return _lists_views(_parsed(name.rest[1:]))
     if not name.rest.startswith(":") or "@" in name.rest or name.base not in ENCODERS.names():
         return False
@@ -126,8 +164,10 @@ def _lists_views(name: EncoderName) -> bool:
 
 
 def _parsed(name: str) -> EncoderName:
-    base = re.split("[:@]", name, maxsplit=1)[0]
-    return EncoderName(name, ALIASES.get(base, base), name[len(base) :])
+    weight = _WEIGHT.match(name)
+    alone = name[weight.end() :] if weight else name
+    base = re.split("[:@]", alone, maxsplit=1)[0]
+    return EncoderName(name, ALIASES.get(base, base), alone[len(base) :], float(weight[1]) if weight else None)
 
 
 def get_encoder(name: str) -> EncoderSpec:
@@ -144,9 +184,31 @@ def get_encoder(name: str) -> EncoderSpec:
         MissingPartError: If it is a plug-in that cannot be loaded.
     """
     label, name = split_label(name)
-    specs = [_spec(part) for part in parse_name(name)]
-    spec = specs[0] if len(specs) == 1 else replace(combine(specs), registered=True)
+    parts = parse_name(name)
+    if len(parts) == 1 and parts[0].weight is not None:
+        raise UsageError("a weight stands before one of several encoders", where=name, allowed="A+0.5*B")
+    specs = [_spec(part) for part in parts]
+    weights = [1.0 if part.weight is None else part.weight for part in parts]
+    spec = specs[0] if len(specs) == 1 else replace(combine(specs, weights), registered=True)
     return spec if label is None else labelled(spec, label)
+
+
+def get_inner(prefix: str, argument: str) -> EncoderSpec:
+    """Return the encoder that a word such as ``centred:`` stands before; one in parentheses may be a combination.
+
+    Raises:
+        UnknownNameError: If there is no such encoder.
+        UsageError: If it has a label.
+    """
+    grouped = argument.startswith("(") and argument.endswith(")") and _closing(argument, 1) == len(argument)
+    inner = get_encoder(argument[1:-1] if grouped else argument)
+    if inner.label is not None:
+        raise UsageError(
+            "a label stands before the whole name",
+            where=f"{prefix}:{argument}",
+            allowed=f"{inner.label}={prefix}:{replace(inner, label=None).grouped}",
+        )
+    return inner
 
 
 def split_label(name: str) -> tuple[str | None, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.names import get_encoder
+from larpbench.encoders.names import get_inner
 from larpbench.encoders.spec import SHUFFLED as PREFIX
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import UsageError
@@ -22,7 +22,7 @@ def shuffle(spec: EncoderSpec) -> EncoderSpec:
     """Return an encoder with its vectors permuted within each split."""
     card = spec.card.model_copy(
         update={
-            "name": f"{PREFIX}:{spec.identity}",
+            "name": f"{PREFIX}:{spec.grouped}",
             "summary": f"control: {spec.identity} with its vectors permuted within each split",
             "stochastic": True,
             "control": True,
@@ -39,13 +39,7 @@ def bind_shuffled(spec: EncoderSpec, argument: str) -> EncoderSpec:
         UnknownNameError: If there is no such encoder.
         UsageError: If it has a label, or is shuffled already.
     """
-    named = get_encoder(argument)
-    if named.label is not None:
-        raise UsageError(
-            "a label stands before the whole name",
-            where=f"{PREFIX}:{argument}",
-            allowed=f"{named.label}={PREFIX}:{named.name}",
-        )
+    named = get_inner(PREFIX, argument)
     if named.shuffled:
         raise UsageError("an encoder is shuffled once", where=f"{PREFIX}:{argument}", allowed=argument)
     return shuffle(named)

@@ -137,6 +137,7 @@ class EncoderSpec:
         training: How it is trained; None if it is not.
         trained_on: The data set whose train split it, and its inputs, learn from; None: the one that is tested.
         combined: Whether it is nothing but its inputs side by side.
+        weights_of_inputs: Of a combination, one number an input; None: all the same.
         centred: Whether the mean of the train tracks is subtracted from its vectors, which then have length 1.
         shuffled: Whether the vectors of its only input are permuted within each split, by another permutation for each
             seed.
@@ -172,6 +173,7 @@ class EncoderSpec:
     training: Training | None = None
     trained_on: DatasetReference | None = None
     combined: bool = False
+    weights_of_inputs: tuple[float, ...] | None = None
     centred: bool = False
     shuffled: bool = False
     joins_views: Callable[[str], bool] | None = None
@@ -203,11 +205,19 @@ class EncoderSpec:
         Of a file or folder it holds the name alone: results say nothing of the machine that they were made on.
         """
         if self.combined:
-            joined = "+".join(each.identity for each in self.inputs)
-            return f"{SHUFFLED}:{joined}" if self.shuffled else joined
+            joined = sum_of([each.identity for each in self.inputs], self.weights_of_inputs)
+            if self.shuffled:
+                return f"{SHUFFLED}:{self.inputs[0].grouped}"
+            return f"{CENTRED}:({joined})" if self.centred else joined
         base = f"{CENTRED}:{self.card.name}" if self.centred else self.card.name
         name = base if self.argument is None else f"{base}:{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
+
+    @property
+    def grouped(self) -> str:
+        """Its name as it stands after ``shuffled:``: a combination is in parentheses."""
+        plain = self.combined and not (self.label or self.centred or self.shuffled)
+        return f"({self.identity})" if plain else self.identity
 
     @cached_property
     def _shown_argument(self) -> str:
@@ -226,7 +236,9 @@ class EncoderSpec:
     @property
     def least_seeds(self) -> int:
         """How many seeds it runs over at least, if it uses one."""
-        return PERMUTATIONS if self.shuffled else 1
+        if self.shuffled:
+            return PERMUTATIONS
+        return max((each.least_seeds for each in self.inputs), default=1) if self.combined else 1
 
     def seed_of_inputs(self, seed: int) -> int:
         """Return the seed that its inputs run with: one of them alone is permuted in many ways."""
@@ -369,6 +381,13 @@ class EncoderSpec:
                 f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {faults}",
                 next_step=packages.how_to_mend(tuple(broken)),
             ) from error
+
+
+def sum_of(names: Sequence[str], weights: Sequence[float] | None) -> str:
+    """Return the name of a combination, such as ``A+0.5*B``."""
+    numbers = weights or [1.0] * len(names)
+    parts = (name if each == 1 else f"{each:.12g}*{name}" for name, each in zip(names, numbers, strict=True))
+    return "+".join(parts)
 
 
 def _build_at(address: str, context: EncodeContext, argument: str | None) -> Encoder:

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from larpbench.benchmark import run as runner
-from larpbench.benchmark.plan import encoder_for, plan
+from larpbench.benchmark.plan import plan
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.larp.settings import Size
+from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError
 from larpbench.results.rows import Row, Table
 from larpbench.results.store import read_record
 from larpbench.results.table import build_tables
+from larpbench.results.view import USUAL, View
+from larpbench.tasks.base import Task
+from larpbench.tasks.continuation.task import CONTINUATION
 
 PAPER_DATASETS = {"mpd": "MPD", "lfm": "LFM"}
 
@@ -96,8 +100,21 @@ class Evaluation:
         return sum(found) / len(found) if found else None
 
 
-def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[str]) -> Evaluation:
+def evaluate(
+    request: Request,
+    encoders: Sequence[str],
+    recommenders: Sequence[str],
+    task: Task[Any] = CONTINUATION,
+    view: View = USUAL,
+) -> Evaluation:
     """Run the cells that are missing and return the table of all of them.
+
+    Args:
+        request: What they are run on.
+        encoders: Names.
+        recommenders: Names.
+        task: The task of the cells.
+        view: How their table is shown.
 
     Raises:
         MissingPartError: If not one cell can be run.
@@ -106,19 +123,25 @@ def evaluate(request: Request, encoders: Sequence[str], recommenders: Sequence[s
         request.dataset,
         encoders=encoders,
         recommenders=recommenders,
+        task=task,
         seeds=request.random_seeds,
         budget=request.budget,
         output=request.results,
     )
     if not chosen.cells:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in chosen.unavailable)
+        reasons = reasons or "no encoder is tested with these recommenders"
         raise MissingPartError(f"none of the encoders can run on {request.dataset.name!r}: {reasons}")
     runner.run(chosen, report=request.report)
     absent = {
         each.name: each.reason + (f" (next: {each.next_step})" if each.next_step else "") for each in chosen.unavailable
     }
-    identities = {name: encoder_for(name, request.dataset).identity for name in encoders if name not in absent}
-    (table,) = build_tables([(each.path, read_record(each.path)) for each in chosen.cells], everything=True)
+    specs = task.encoders([name for name in encoders if name not in absent], lambda: request.dataset)
+    identities = {
+        name: spec.tested_on(request.dataset).identity for name, spec in specs.items() if isinstance(spec, EncoderSpec)
+    }
+    records = [(each.path, read_record(each.path)) for each in chosen.cells]
+    (table,) = build_tables(records, view=view, everything=True)
     return Evaluation(table, identities, absent)
 
 

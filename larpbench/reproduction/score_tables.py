@@ -7,21 +7,20 @@ from dataclasses import dataclass
 
 from larpbench.encoders.baselines.settings import BASELINE_SIZES
 from larpbench.encoders.larp.settings import SIZES
-from larpbench.reproduction.request import Evaluation, Request, evaluate
-from larpbench.reproduction.selection import report_not_run, select_encoders, select_recommenders, shown_name
+from larpbench.reproduction.cells import Cells, bound_rows, line, our_cells, our_lines
+from larpbench.reproduction.request import Request, evaluate
+from larpbench.reproduction.selection import report_not_run, select_encoders, select_recommenders
 from larpbench.reproduction.yardstick import yardstick
 from larpbench.results.published import PublishedScores, published_scores
-from larpbench.results.rows import Row, bound_cell, score_cell
-from larpbench.results.sheet import Column, Sheet, SheetCell, column_head, main_metrics, text_sheet
+from larpbench.results.rows import bound_cell
+from larpbench.results.sheet import Column, Sheet, column_head, main_metrics, text_sheet
 from larpbench.tasks.continuation.task import CONTINUATION
 
 _PRINTED_RECOMMENDERS = {"itemknn": "ItemKNN", "dropoutnet": "DropoutNet", "clcrec": "CLCRec"}
 _RECOMMENDERS = ("itemknn", "dropoutnet", "dropoutnet-content", "clcrec", "ridge")
 _CONTROLS = ("same-artist", "random")
-_NOT_APPLICABLE = "n/a: K reaches the number of candidates"
 _COLUMNS = CONTINUATION.columns
 _METRIC_COLUMNS = tuple(Column(column_head(name), minor=name not in main_metrics(_COLUMNS)) for name in _COLUMNS)
-_Cells = tuple[SheetCell | str, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
         if each.dataset in request.published
     }
     heads: tuple[Column | str, ...] = ("Recommender", "Encoder", "Numbers of", *_METRIC_COLUMNS, "Group")
-    rows: list[_Cells] = []
+    rows: list[Cells] = []
     lines: list[dict[str, object]] = []
     notes: list[str] = []
     # Own rows stand beside all that the paper has, also beside rows that were not asked for.
@@ -116,8 +115,8 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
             if encoder in encoders.names:
                 row = found.row(encoder, recommender)
                 reason = found.absent.get(encoder) or found.absent.get(recommender)
-                rows.append(_our_cells(request, encoder, recommender, row))
-                lines.extend(_our_lines(found, request, encoder, recommender, row, reason))
+                rows.append(our_cells(request, encoder, recommender, row, _COLUMNS))
+                lines.extend(our_lines(found, request, encoder, recommender, row, reason, _COLUMNS))
             for dataset in request.published:
                 name = layout.encoders.get(encoder)
                 each = printed.get((_PRINTED_RECOMMENDERS.get(recommender, ""), name or "", dataset))
@@ -125,7 +124,7 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
                     rows.append(_published_cells(each))
                     lines.extend(_published_lines(each))
                     notes.extend(f"‡ {each.encoder}, {each.dataset}, as printed: {fault}." for fault in each.faults)
-    rows.extend(_bounds(found))
+    rows.extend(bound_rows(found, _COLUMNS))
     table = found.table
     facts = (*table.facts, *table.footnotes)
     not_run = report_not_run(request, found.absent, encoders, recommenders)
@@ -133,41 +132,7 @@ def _sheet(request: Request, layout: Layout) -> Sheet:
     return text_sheet(f"{layout.title}: {request.dataset.name}", heads, rows, notes, lines)
 
 
-def _our_cells(request: Request, encoder: str, recommender: str, row: Row | None) -> _Cells:
-    source = f"larpbench, {request.dataset.name}"
-    if row is None or row.failure:
-        state = "not run" if row is None else "failed"
-        return (recommender, shown_name(encoder), source, state, *("" for _ in _COLUMNS))
-    seeds = f" ({row.random_seeds} seeds)" if row.random_seeds > 1 else ""
-    scores = (score_cell(row.scores.get(column)) for column in _COLUMNS)
-    return (recommender, row.label, source + seeds, *scores, row.group)
-
-
-def _our_lines(
-    found: Evaluation, request: Request, encoder: str, recommender: str, row: Row | None, reason: str | None
-) -> Iterator[dict[str, object]]:
-    table = found.table
-    for column in _COLUMNS:
-        score = row.scores.get(column) if row else None
-        chance, ceiling = table.chance.get(column), table.ceiling.get(column)
-        yield _line(
-            "larpbench",
-            request.dataset.name,
-            recommender,
-            row.encoder if row else shown_name(encoder),
-            column,
-            value=score and score.value,
-            ci_low=score and score.low,
-            ci_high=score and score.high,
-            chance=chance,
-            ceiling=ceiling,
-            seeds=row.random_seeds if row else None,
-            group=row.group if row and column == _COLUMNS[0] else "",
-            note=reason or (row.failure if row else None) or ("" if score else _NOT_APPLICABLE),
-        )
-
-
-def _published_cells(each: PublishedScores) -> _Cells:
+def _published_cells(each: PublishedScores) -> Cells:
     source = f"the paper, {each.dataset}{' ‡' if each.faults else ''}"
     return (each.recommender, each.encoder, source, *(bound_cell(each.values[column]) for column in _COLUMNS), "")
 
@@ -175,19 +140,6 @@ def _published_cells(each: PublishedScores) -> _Cells:
 def _published_lines(each: PublishedScores) -> Iterator[dict[str, object]]:
     for column in _COLUMNS:
         note = "; ".join(each.faults)
-        yield _line(
+        yield line(
             "the paper", each.dataset, each.recommender, each.encoder, column, value=each.values[column], note=note
         )
-
-
-def _line(source: str, dataset: str, recommender: str, encoder: str, metric: str, **more: object) -> dict[str, object]:
-    names = ("value", "ci_low", "ci_high", "chance", "ceiling", "seeds", "group", "note")
-    line = {"source": source, "dataset": dataset, "recommender": recommender, "encoder": encoder, "metric": metric}
-    return line | {name: "" if more.get(name) is None else more[name] for name in names}
-
-
-def _bounds(found: Evaluation) -> list[_Cells]:
-    return [
-        ("", name, "", *(bound_cell(values.get(column)) for column in _COLUMNS), "")
-        for name, values in found.table.bounds
-    ]

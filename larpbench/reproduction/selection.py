@@ -65,7 +65,9 @@ def select_encoders(request: Request, of_paper: Sequence[str]) -> Selection:
     def canonical(name: str) -> str:
         if split_label(name)[0] is not None:
             return name
-        written = "+".join(part.base + part.rest for part in parse_name(name))
+        parts = parse_name(name)
+        weights = ["" if part.weight is None else f"{part.weight:g}*" for part in parts]
+        written = "+".join(weight + part.base + part.rest for weight, part in zip(weights, parts, strict=True))
         return unsized.get(written, written)
 
     return select(request.encoders, of_paper, lambda: CONTINUATION.expanded(["all"]), canonical)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from larpbench.datasets.listeners.table import LISTENERS
+from larpbench.datasets.schema import Dataset
 from larpbench.errors import UnknownNameError, UsageError
 from larpbench.registry import resolve
 from larpbench.reproduction.request import Request
@@ -21,14 +23,17 @@ class Target:
     Attributes:
         where: ``module:attribute`` of what makes it.
         reads: The options, beside the data set, that it depends on.
+        kind: The kind of data set that it is made on.
         figure: Whether it draws figures too, and writes its files itself.
     """
 
     where: str
     reads: tuple[str, ...]
+    kind: str = CONTINUATION.kind
     figure: bool = False
 
 
+_ARTIST_GRAPH = "artist-graph"
 _RUNS = ("seeds", "budget", "results")  # whatever runs cells
 _NAMES = ("encoders", "recommenders")
 _PACKAGE = "larpbench.reproduction"
@@ -42,12 +47,28 @@ _OF_PLAYLISTS = {
     "figure5": Target(f"{_PACKAGE}.convergence:figure5", (*_RUNS, "encoders", "size"), figure=True),
 }
 OF_PLAYLISTS = tuple(_OF_PLAYLISTS)
-"""What ``all`` stands for: the target on artists needs a data set of another kind."""
+"""What ``all`` stands for: the other targets need data sets of other kinds."""
 _TARGETS = _OF_PLAYLISTS | {
     "artist-similarity": Target(
-        f"{_PACKAGE}.artist_figures:artist_similarity", ("seeds", "results", "protocol", *_NAMES), figure=True
-    )
+        f"{_PACKAGE}.artist_figures:artist_similarity",
+        ("seeds", "results", "protocol", *_NAMES),
+        kind=_ARTIST_GRAPH,
+        figure=True,
+    ),
+    "tamm-2026": Target(f"{_PACKAGE}.tamm:tamm_2026", (*_RUNS, *_NAMES), kind=LISTENERS),
+    "acarec-2026": Target(f"{_PACKAGE}.acarec:acarec_2026", (*_RUNS, *_NAMES), kind=LISTENERS),
 }
+_EXAMPLES = {
+    _ARTIST_GRAPH: ("toy-artists", "larpbench list datasets"),
+    LISTENERS: ("demo-listeners", "larpbench dataset build onion --preset tamm-2026"),
+}
+"""Kind -> a data set of that kind, and how to come by a real one."""
+
+
+def usual_dataset(targets: Collection[str]) -> str | None:
+    """Return the embedded data set of the kind that some targets are made on; None: that of targets on playlists."""
+    kinds = {_TARGETS[target].kind for target in targets}
+    return _EXAMPLES[kinds.pop()][0] if len(kinds) == 1 and kinds <= _EXAMPLES.keys() else None
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -108,10 +129,10 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
         The files.
 
     Raises:
+        UsageError: If the data set is of another kind.
         LarpbenchError: If it cannot be made, with the reason.
     """
-    if target in OF_PLAYLISTS:
-        CONTINUATION.view(request.dataset)  # refuses data sets of another kind
+    _require_kind(target, request.dataset)
     make = resolve(_TARGETS[target].where)
     if _TARGETS[target].figure:
         written: list[Path] = make(request, folder)
@@ -119,3 +140,25 @@ def reproduce(target: str, request: Request, folder: Path) -> list[Path]:
     from larpbench.results.writers import write_sheet
 
     return write_sheet(make(request), folder, target)
+
+
+def _require_kind(target: str, dataset: Dataset) -> None:
+    """Refuse a data set of another kind, with what can be made of it.
+
+    Raises:
+        UsageError: Naming the targets that it is for, or a data set for this target.
+    """
+    wanted, found = _TARGETS[target].kind, dataset.manifest.kind
+    if found == wanted:
+        return
+    ways = []
+    if fitting := [name for name, each in _TARGETS.items() if each.kind == found]:
+        ways.append(f"larpbench reproduce {fitting[0]} --dataset {dataset.name}")
+    if wanted in _EXAMPLES:
+        example, build = _EXAMPLES[wanted]
+        ways.append(f"larpbench reproduce {target} --dataset {example}; or {build}")
+    raise UsageError(
+        f"{target} reads data sets of kind {wanted}, and {dataset.name!r} is of kind {found}",
+        allowed=f"a data set of kind {wanted}; for one of kind {found}: {', '.join(fitting) or 'no target'}",
+        next_step=", or ".join(ways) or "larpbench list datasets",
+    )

@@ -376,6 +376,10 @@ class Task(ABC, Generic[M]):
         """Return the recommenders that the task brings itself, and none of the registry."""
         return {} if type(self).recommenders is Task.recommenders else self.recommenders(["all"])
 
+    def needed_encoders(self, recommenders: Sequence[str]) -> Sequence[str]:
+        """Return the encoders without which recommenders that are asked for by name would have nothing to read."""
+        return ()
+
     def pairs(self, spec: EncoderSpec, recommender: M) -> bool:
         """Return whether an encoder is tested with a recommender."""
         return True

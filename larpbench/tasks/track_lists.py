@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from larpbench import progress
@@ -41,7 +43,8 @@ def score_lists(
     Raises:
         ProtocolError: If a score is not finite, or contradicts arithmetic.
     """
-    lists, scores, tied = _ranked(queries, query_vectors, item_vectors, cutoffs[-1], f"rank {recommender}")
+    with progress.stage(f"rank {recommender}", len(query_vectors), f"{query}s") as advance:
+        lists, scores, tied = _ranked(queries, query_vectors, item_vectors, cutoffs[-1], advance)
     n_heldout, n_candidates, n_items = queries.heldout.lengths, queries.candidates, len(queries.track_ids)
     hits = find_hits(lists, queries.heldout, n_items)
     artists = np.where(lists >= 0, queries.artists[lists], -1)
@@ -70,7 +73,9 @@ def score_lists(
     )
 
 
-def _ranked(queries: Queries, vectors: np.ndarray, items: np.ndarray, length: int, stage: str) -> Ranked:
+def _ranked(
+    queries: Queries, vectors: np.ndarray, items: np.ndarray, length: int, advance: Callable[[int], None]
+) -> Ranked:
     from larpbench.evaluation.ranking import rank, tie_order  # loads torch, which lists and tables need not
 
     lists = np.empty((len(vectors), length), dtype=np.int32)
@@ -84,11 +89,10 @@ def _ranked(queries: Queries, vectors: np.ndarray, items: np.ndarray, length: in
         order=tie_order(queries.track_ids),
         k=length,
     )
-    with progress.stage(stage, len(vectors), "playlists") as advance:
-        for block in blocks:
-            rows = slice(block.start, block.start + len(block.items))
-            lists[rows], scores[rows], tied[rows] = block.items, block.scores, block.tied_at
-            advance(len(block.items))
+    for block in blocks:
+        rows = slice(block.start, block.start + len(block.items))
+        lists[rows], scores[rows], tied[rows] = block.items, block.scores, block.tied_at
+        advance(len(block.items))
     return lists, scores, tied
 
 

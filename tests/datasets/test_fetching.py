@@ -185,6 +185,13 @@ def test_no_room_no_server_no_record_offline(cli, server, home, monkeypatch):
         patch.setattr("shutil.disk_usage", lambda path: namedtuple("usage", "total used free")(10, 9, 1))
         full = cli("dataset", "fetch", "onion", "--yes")
         assert "MB are to be fetched, and 0 MB are free" in full.err
+    with monkeypatch.context() as patch:  # other files of the collection are no room for these
+        folder = home / "fetched" / "onion"
+        (folder / "id_other.tsv.bz2").write_bytes(b"x" * 1_000_000)
+        patch.setattr("shutil.disk_usage", lambda path: namedtuple("usage", "total used free")(10, 9, 100_000))
+        full = cli("dataset", "fetch", "onion", "--yes")
+        assert "0 MB are to be fetched, and 0 MB are free" in full.err
+        assert files(home) == {"id_other.tsv.bz2"}
     go_offline()
     try:
         assert cli("dataset", "fetch", "onion", "--yes").code == 3

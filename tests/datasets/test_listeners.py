@@ -9,6 +9,7 @@ from support.small_listeners import build_listeners, random_listens, some_tracks
 from larpbench import load_dataset
 from larpbench.datasets.check import check_dataset
 from larpbench.datasets.listeners.split import given_split, split_by_hash, split_by_time
+from larpbench.datasets.pairs import PairCollector
 from larpbench.errors import DataError, UsageError
 
 
@@ -173,10 +174,25 @@ def test_moved_rows_and_seeds_are_found(tmp_path):
         load_dataset(dataset.folder)
 
 
-def test_many_listeners_are_written_in_blocks(tmp_path, monkeypatch):
-    whole = build_listeners(tmp_path / "whole" / "d", split_by_hash(0.3))
-    monkeypatch.setattr("larpbench.datasets.listeners.assemble._ENTRIES_AT_A_TIME", 50)
-    parts = build_listeners(tmp_path / "parts" / "d", split_by_hash(0.3))
+@pytest.mark.parametrize("sorted_at_a_time", [1, 120, 10_000])
+@pytest.mark.parametrize("rule", [split_by_hash(0.3), split_by_time(2_000, 5_000)])
+def test_many_listeners_are_written_in_blocks(tmp_path, monkeypatch, rule, sorted_at_a_time):
+    whole = build_listeners(tmp_path / "whole" / "d", rule)
+    monkeypatch.setattr("larpbench.datasets.listeners.entries._ENTRIES_AT_A_TIME", 50)
+    monkeypatch.setattr("larpbench.datasets.listeners.entries._ENTRIES_SORTED_AT_A_TIME", sorted_at_a_time)
+    parts = build_listeners(tmp_path / "parts" / "d", rule)
     assert parts.manifest.digests == whole.manifest.digests
     assert parts.manifest.counts == whole.manifest.counts
+    assert parts.playlists.equals(whole.playlists)
     assert parts.listens.collect().equals(whole.listens.collect())
+
+
+def test_pairs_as_numbers_give_the_same_as_their_ids(tmp_path):
+    listens = random_listens()
+    collector = PairCollector()
+    collector.add(listens.rename({"listener_id": "listener", "track_id": "track"}))
+    tracks = some_tracks().head(140)  # some are played and not in the table
+    known = build_listeners(tmp_path / "ids" / "d", split_by_time(2_000, 5_000), listens, tracks)
+    found = build_listeners(tmp_path / "pairs" / "d", split_by_time(2_000, 5_000), collector.result(), tracks)
+    assert found.manifest == known.manifest
+    assert found.manifest.left_out["entries whose track is not in the tracks table"] > 0

@@ -229,6 +229,7 @@ def test_wrong_input_is_named(cli, tmp_path, copy):
         (("--task", "continuation", "--cold-fraction", "0.2"), "would change nothing for the task continuation"),
         (("--cold-fraction", "0.2", "--split-at", "2019-01-01,2019-02-01"), "different ways to split"),
         (("--core", "400"), "a lower --core"),
+        *((("--cold-fraction", share), "the cold fraction is") for share in ("0", "1", "-1", "nan")),
     ):
         refused = build(cli, copy, tmp_path / "x", *arguments)
         assert refused.code == 2, (arguments, refused.err)
@@ -242,6 +243,14 @@ def test_wrong_input_is_named(cli, tmp_path, copy):
     assert "damaged or cut off" in build(cli, copy, tmp_path / "x").err
     write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), (onion_id(0), "0.5", "half"), (onion_id(1), "1", "2")])
     assert "cells that are no numbers" in build(cli, copy, tmp_path / "x").err
+    right, wide_row, of_another = (onion_id(1), "1", "2"), (onion_id(0), "0.5", "1", "2"), ("x", "1", "2", "3")
+    for rows in ((wide_row, right, of_another), (of_another, right, wide_row), ((onion_id(0), "1"), right)):
+        write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), *rows])
+        wide = build(cli, copy, tmp_path / "x").err
+        assert (
+            f"the features of 1 tracks have cells that are no numbers, or too few or too many cells: '{onion_id(0)}'"
+            in wide
+        )
     write_bz2(copy / "id_musicnn.tsv.bz2", [("song", "a"), (onion_id(0), "0.5")])
     assert "its header is song, a" in build(cli, copy, tmp_path / "x").err
     assert not (tmp_path / "x").exists()
@@ -286,6 +295,18 @@ def test_other_orders_and_packings_give_the_same(cli, tmp_path, copy):
     (copy / "userid_trackid_timestamp.tsv").write_text("\n".join(turned) + "\n")
     assert build(cli, copy, tmp_path / "b", "--preset", "tamm-2026").code == 0
     assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+
+
+@pytest.mark.parametrize("odd", ["user_0001\tonly two", "user_0001", "user_0001\tx\tnever\tmore\tand more", ""])
+@pytest.mark.parametrize("place", [1, -1])
+def test_rows_of_the_log_with_another_number_of_cells_are_no_end_of_it(cli, tmp_path, copy, odd, place):
+    log = copy / "userid_trackid_timestamp.tsv.bz2"
+    rows = bz2.decompress(log.read_bytes()).decode().splitlines()
+    rows.insert(place % len(rows), odd)
+    log.write_bytes(bz2.compress("\n".join(rows).encode()))
+    built = build(cli, copy, tmp_path / "o", "--preset", "tamm-2026", "--vectors", "none")
+    assert built.code == 0, built.err
+    assert "train        40 playlists" in built.out + built.err
 
 
 @given(

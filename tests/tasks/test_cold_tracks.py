@@ -82,6 +82,7 @@ def test_shuffled_vectors_and_random_ones_score_like_chance(demo):
     )
     (table,) = results.tables
     rows = {row.encoder: row for row in table.rows}
+    assert [row.recommender for row in table.rows] == ["itemknn"] * 3
     for name in ("recall@10", "recall@20", "ndcg@20"):
         for encoder in ("shuffled:provided:strong", "random"):
             score = rows[encoder].scores[name]
@@ -105,6 +106,28 @@ def test_shuffled_has_twenty_permutations_at_least(demo):
     plan = larpbench.plan(demo, task="cold-tracks", encoders="shuffled:tfidf", recommenders="itemknn", seeds=2)
     assert len(plan.cells) == 20
     assert len({each.embedding_key for each in plan.cells}) == 20
+
+
+def test_a_control_that_is_asked_for_by_name_stands_beside_listed_encoders(demo):
+    plan = larpbench.plan(demo, task="cold-tracks", encoders="random", recommenders=["itemknn", "popular-artist"])
+    assert {(each.cell.encoder, each.cell.recommender) for each in plan.cells} == {
+        ("random", "itemknn"),
+        ("none", "popular-artist"),
+    }
+
+
+@pytest.mark.parametrize("name", ["shuffled:tfidf+random", "random+shuffled:tfidf", "x=shuffled:tfidf+same-artist"])
+def test_shuffled_parts_of_a_combination_are_permuted_twenty_times_too(demo, name):
+    plan = larpbench.plan(demo, task="cold-tracks", encoders=name, recommenders="itemknn", seeds=2)
+    assert len(plan.cells) == 20
+
+
+def test_one_call_from_python_takes_the_data_and_the_recommenders_of_the_task(monkeypatch, demo):
+    monkeypatch.setattr("larpbench.tasks.cold_tracks.task.ColdTracksTask.default_dataset", str(demo.folder))
+    results = larpbench.evaluate("tfidf", task="cold-tracks", seeds=1, budget=1)
+    assert {row.recommender for row in results.tables[0].rows} == {"itemknn", "ridge"}
+    only = larpbench.evaluate("tfidf", demo, task="cold-tracks", recommenders="itemknn")
+    assert [row.recommender for row in only.tables[0].rows] == ["itemknn"]
 
 
 def test_only_test_tracks_leave_and_profiles_stay(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from larpbench import progress, storage
 from larpbench.datasets.catalogue import fetched_folder
 from larpbench.datasets.fetching.collections import FetchPlan
-from larpbench.downloads import Megabytes, download, require_room, size_of
+from larpbench.downloads import Megabytes, download, part_of, require_room, size_of
 from larpbench.errors import MissingPartError
 from larpbench.offline import is_offline
 
@@ -34,7 +34,8 @@ def fetch_collection(plan: FetchPlan) -> Path:
     with storage.locked(folder):
         storage.make_folder(folder)
         _sweep(folder)
-        require_room(folder, plan.size)
+        paths = [folder / each.name for each in plan.files]
+        require_room(folder, plan.size, [*paths, *map(part_of, paths)])
         with progress.stage(f"fetch {plan.collection.name}", -(-plan.size // 1_000_000), "MB") as advance:
             megabytes = Megabytes(advance)
             for each in plan.files:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from larpbench.downloads import SECONDS, RemoteFile, hub_headers, unreachable
+from larpbench.downloads import CONNECT_SECONDS, SECONDS, RemoteFile, hub_headers, unreachable
 from larpbench.errors import DataError
 
 ZENODO = "https://zenodo.org"
@@ -42,7 +42,7 @@ def zenodo_listing(record: int) -> Listing:
 
     url = f"{ZENODO}/api/records/{record}"
     try:
-        with requests.get(url, timeout=SECONDS, headers={"Accept": "application/json"}) as answer:
+        with requests.get(url, timeout=(CONNECT_SECONDS, SECONDS), headers={"Accept": "application/json"}) as answer:
             answer.raise_for_status()
             found = answer.json()
     except requests.JSONDecodeError as error:
@@ -82,7 +82,7 @@ def hub_listing(repo: str, folder: str = "") -> Listing:
 
     hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     try:
-        found = HfApi(endpoint=hub).dataset_info(repo, files_metadata=True, timeout=SECONDS)
+        found = HfApi(endpoint=hub).dataset_info(repo, files_metadata=True, timeout=2 * CONNECT_SECONDS)
     except Exception as error:  # those of its HTTP client, which differs from version to version
         answer = getattr(error, "response", None)
         missing = unreachable(error, f"{hub}/datasets/{repo}" if answer is None else str(answer.url))

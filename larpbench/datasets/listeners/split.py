@@ -17,6 +17,7 @@ from larpbench.errors import DataError, UsageError, clipped, named
 
 NOWHERE = -1
 COLD_FRACTION = 0.1
+_AT_A_TIME = 1 << 22
 _WITHOUT_ENTRY = "tracks without an entry"
 
 
@@ -87,7 +88,7 @@ def cold_split(rule: SplitRule, tracks: pl.DataFrame, entries: pl.DataFrame) -> 
         DataError: If the tracks do not have what the rule needs, or train or test would have no track.
     """
     track = entries["track"].to_numpy()
-    held = np.bincount(track, minlength=tracks.height) > 0
+    held = occurrences(track, tracks.height) > 0
     if rule.rule == "given":
         places, left_out = _stated(tracks)
     elif rule.rule == "cold-tracks":
@@ -105,6 +106,21 @@ def cold_split(rule: SplitRule, tracks: pl.DataFrame, entries: pl.DataFrame) -> 
     if lost := int((~kept).sum()):
         left_out["entries whose track is in no split"] = lost
     return _required(rule, ColdSplit(places, kept, left_out), track)
+
+
+def occurrences(numbers: np.ndarray, size: int, kept: np.ndarray | None = None) -> np.ndarray:
+    """Return (size,) int64, how often each number occurs; of 4 bytes each, they are never all copied to 8.
+
+    Args:
+        numbers: (entries,) whole numbers below `size`.
+        size: How many there are.
+        kept: (entries,) bool, which of them count; None: all.
+    """
+    found = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(numbers), _AT_A_TIME):
+        part = slice(start, start + _AT_A_TIME)
+        found += np.bincount(numbers[part] if kept is None else numbers[part][kept[part]], minlength=size)
+    return found
 
 
 def _stated(tracks: pl.DataFrame) -> tuple[np.ndarray, dict[str, int]]:
@@ -126,7 +142,7 @@ def _by_first_time(rule: SplitRule, tracks: pl.DataFrame, entries: pl.DataFrame)
     times = first[FIRST_TIME].to_numpy()
     places[first["track"].to_numpy()] = (times >= valid_from).astype(np.int8) + (times >= test_from)
     track = entries["track"].to_numpy()
-    held = np.bincount(track, minlength=tracks.height) > 0
+    held = occurrences(track, tracks.height) > 0
     untimed = entries[FIRST_TIME].is_null().to_numpy()
     late = (entries[FIRST_TIME] >= test_from).fill_null(value=False).to_numpy() & (places[track] < SPLITS.index("test"))
     left_out = {
@@ -151,8 +167,8 @@ def _required(rule: SplitRule, found: ColdSplit, track: np.ndarray) -> ColdSplit
     Raises:
         DataError: If train or test has no entry.
     """
-    entries = np.bincount(found.places[track[found.kept]], minlength=len(SPLITS))
-    empty = [name for name in ("train", "test") if not entries[SPLITS.index(name)]]
+    held = occurrences(track, len(found.places), found.kept) > 0
+    empty = [name for name in ("train", "test") if not (held & (found.places == SPLITS.index(name))).any()]
     if empty:
         column = f" ({rule.column}: {', '.join(rule.boundaries)})" if rule.column and rule.boundaries else ""
         raise DataError(

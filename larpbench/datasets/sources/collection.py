@@ -19,8 +19,9 @@ from larpbench.datasets.assemble import BuildOptions, numbered_tables
 from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
 from larpbench.datasets.files import already_built, read_manifest
-from larpbench.datasets.listeners.assemble import ListenerOptions, assemble_listeners
+from larpbench.datasets.listeners.assemble import ListenerOptions, write_listeners
 from larpbench.datasets.listeners.split import COLD_FRACTION, given_split, split_by_hash, split_by_time
+from larpbench.datasets.pairs import Pairs
 from larpbench.datasets.provided import VectorCard, bring
 from larpbench.datasets.raw_dataset import RawDataset
 from larpbench.datasets.schema import Manifest, SplitRule
@@ -95,7 +96,7 @@ class CollectionOptions:
             return given_split()
         if self.boundaries is not None:
             return split_by_time(*self.boundaries)
-        return split_by_hash(self.cold_fraction or COLD_FRACTION, self.seed)
+        return split_by_hash(COLD_FRACTION if self.cold_fraction is None else self.cold_fraction, self.seed)
 
     def _both_sides(self) -> BuildOptions:
         return BuildOptions(
@@ -115,7 +116,8 @@ class Collection:
 
     Attributes:
         interactions: ``listener_id``, ``track_id``, and maybe ``count``, ``first_time``; playlists count as listeners.
-            Further columns are kept where they have one value in each playlist, and the task is ``continuation``.
+            Further columns are kept where they have one value in each playlist, and the task is ``continuation``. Or
+            pairs, which take a third of the memory; each is there once.
         tracks: ``track_id``, ``title``, ``artist``, ``album``, maybe ``split``; further columns are kept.
         source: What it was read from, in words.
         licence: Licence of the data, in words.
@@ -124,13 +126,32 @@ class Collection:
         given: Whether the tracks have a column ``split`` that is taken as it is.
     """
 
-    interactions: pl.DataFrame
+    interactions: pl.DataFrame | Pairs
     tracks: pl.DataFrame
     source: str
     licence: str
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     given: bool = False
+
+    @property
+    def present(self) -> pl.Series:
+        """Sorted ids of the tracks that anybody plays."""
+        found = self.interactions
+        return found.present_tracks if isinstance(found, Pairs) else found["track_id"].unique().sort()
+
+    @property
+    def entries(self) -> int:
+        """How many interactions there are."""
+        found = self.interactions
+        return found.table.height if isinstance(found, Pairs) else found.height
+
+    def keep(self, track_ids: pl.Series) -> None:
+        """Let all other tracks leave, and what is played of them."""
+        stays = pl.col("track_id").is_in(track_ids.implode())
+        found = self.interactions
+        self.interactions = found.of_tracks(track_ids) if isinstance(found, Pairs) else found.filter(stays)
+        self.tracks = self.tracks.filter(stays)
 
 
 def build_collection(
@@ -164,8 +185,8 @@ def build_collection(
             bring(staged, output)
             return read_manifest(output)
         found = read(work)
-        stage(found.interactions["track_id"].unique().sort(), staged)
-        _require_vectors(found, staged)
+        stage(found.present, staged)
+        _require_vectors(found, staged, options.vectors or ())
         found.left_out = {reason: count for reason, count in found.left_out.items() if count}
         write = _write_listeners if options.task == "cold-tracks" else _write_playlists
         write(found, options, rule, output, recipe)
@@ -179,29 +200,34 @@ def _write_listeners(found: Collection, options: CollectionOptions, rule: SplitR
     chosen = ListenerOptions(
         options.name, found.source, found.licence, rule, options.caption_template, notes=found.notes
     )
-    assemble_listeners(found.interactions, found.tracks, chosen, output, left_out=found.left_out, recipe=recipe)
+    write_listeners(found.interactions, found.tracks, chosen, output, left_out=found.left_out, recipe=recipe)
 
 
 def _write_playlists(found: Collection, options: CollectionOptions, rule: SplitRule, output: Path, recipe: str) -> None:
-    playlists = found.interactions.drop("count", "first_time", strict=False).rename({"listener_id": "playlist_id"})
+    listed = found.interactions
+    listed = listed.named(listed.table) if isinstance(listed, Pairs) else listed
+    playlists = listed.drop("count", "first_time", strict=False).rename({"listener_id": "playlist_id"})
     tracks = found.tracks.drop("split", strict=False)
     tracks, numbered = numbered_tables(tracks, playlists, found.left_out)
     raw = RawDataset(tracks, numbered, found.source, found.licence, found.left_out, found.notes)
     build_dataset(raw, DatasetOptions(options.name, rule, options.caption_template), output, recipe=recipe)
 
 
-def _require_vectors(found: Collection, staged: Path) -> None:
-    """Let tracks leave that lack a vector of content, before the split (rule 4); of a given split none does."""
+def _require_vectors(found: Collection, staged: Path, chosen: Sequence[str]) -> None:
+    """Let tracks leave that lack a vector, before the split (rule 4); of a given split none does.
+
+    Sets that are no content count only if they were chosen by name.
+    """
     if not staged.is_dir():
         return
-    present = found.interactions["track_id"].unique()
+    present = found.present
     kept = present
     for path in sorted(staged.glob("*.npy")):
         name = path.stem
         card = VectorCard.model_validate_json(path.with_name(f"{name}.json").read_bytes())
         ids = read_parquet(path.with_name(f"{name}.ids.parquet"))["track_id"]
         lacking = present.filter(~present.is_in(ids.implode()))
-        if not len(lacking) or card.leak:
+        if not len(lacking) or (card.leak and name not in chosen):
             continue
         if found.given:
             _discard(path)
@@ -216,10 +242,9 @@ def _require_vectors(found: Collection, staged: Path) -> None:
     if len(kept) < len(present):
         if not len(kept):
             raise DataError("no track has a vector in every set", allowed="--vectors with the names of some sets")
-        stays = pl.col("track_id").is_in(kept.implode())
-        entries = found.interactions.height
-        found.interactions, found.tracks = found.interactions.filter(stays), found.tracks.filter(stays)
-        found.left_out["entries whose track lacks a vector"] = entries - found.interactions.height
+        before = found.entries
+        found.keep(kept)
+        found.left_out["entries whose track lacks a vector"] = before - found.entries
 
 
 def _discard(path: Path) -> None:

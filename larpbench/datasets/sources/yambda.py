@@ -121,8 +121,8 @@ def build_yambda(source: Path, options: CollectionOptions, yambda: YambdaOptions
         pairs, left_out = _read(log, yambda, boundaries)
         table = yambda.reduction.applied(pairs, options, left_out, boundaries)
         words = f"Yambda {yambda.size}, {yambda.events}{yambda.reduction.words}"
-        interactions = pairs.named(table)
-        tracks = _tracks(source, interactions["track_id"].unique().sort())
+        interactions = replace(pairs, table=table)
+        tracks = _tracks(source, interactions.present_tracks)
         return Collection(interactions, tracks, words, LICENCE, left_out, (NO_TITLES,))
 
     def stage(track_ids: pl.Series, staged: Path) -> None:

@@ -51,7 +51,7 @@ def fetch(weights: Weights) -> Path:
         partial = storage.make_folder(folder.parent / f"{_PARTIAL}{folder.name}")
         files, commit = _listing(weights) if weights.repo else (list(weights.files), None)
         total = sum(file.size for file in files if file.size) or weights.size
-        require_room(partial, total)
+        require_room(partial, total, (path for path in partial.rglob("*") if path.is_file()))
         with progress.stage(f"fetch {weights.name}", -(-total // 1_000_000), "MB") as advance:
             megabytes = Megabytes(advance)
             for file in files:

@@ -1,7 +1,7 @@
 """The papers' own numbers, as data, and what arithmetic says of them (protocol rule 10).
 
 ``table1.csv`` to ``table4.csv``: Salganik et al. 2024, LARP, as printed. ``artist-similarity.csv``: figure 1 of the
-artist-similarity paper, to the four decimals of its authors' logs.
+artist-similarity paper, to the four decimals of its authors' logs. On cold tracks: `cold_tracks`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class PublishedStatistics:
 def published_scores(table: str) -> tuple[PublishedScores, ...]:
     """Return the rows of ``table2``, ``table3`` or ``table4``, in the order of print."""
     found: dict[tuple[str, str, str, str | None], dict[str, float]] = defaultdict(dict)
-    for row in _lines(table):
+    for row in read_lines(table):
         name = row["recommender"], row["encoder"], row.get("tested_on") or row["dataset"], row.get("trained_on")
         found[name][row["metric"]] = float(row["value"])
     return tuple(PublishedScores(table, *name, values, tuple(faults(values))) for name, values in found.items())
@@ -91,7 +91,7 @@ def published_bars() -> tuple[PublishedBar, ...]:
     """Return the bars of figure 1 of the artist-similarity paper."""
     return tuple(
         PublishedBar(row["features"], int(row["graph_layers"]), float(row["mean"]), float(row["std"]))
-        for row in _lines("artist-similarity")
+        for row in read_lines("artist-similarity")
     )
 
 
@@ -99,7 +99,7 @@ def published_bars() -> tuple[PublishedBar, ...]:
 def published_statistics() -> tuple[PublishedStatistics, ...]:
     """Return the rows of table 1."""
     rows = []
-    for row in _lines("table1"):
+    for row in read_lines("table1"):
         values = {name: float(value) for name, value in row.items() if name != "dataset"}
         entries = values["eval_playlists"] * values["avg_tracks_per_playlist"]
         expected = entries / values["eval_tracks"]
@@ -132,6 +132,7 @@ def faults(values: dict[str, float], most_heldout: int = MOST_HELDOUT) -> list[s
     return found
 
 
-def _lines(name: str) -> list[dict[str, str]]:
+def read_lines(name: str) -> list[dict[str, str]]:
+    """Return the rows of ``NAME.csv`` of this folder."""
     text = resources.files(__name__).joinpath(f"{name}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -98,6 +98,10 @@ class ColdTracksTask(Task[Recommender]):
         """Return those of known listeners, without those of plug-ins."""
         return {name: LISTENER_RECOMMENDERS.get(name) for name in LISTENER_RECOMMENDERS.names()}
 
+    def needed_encoders(self, recommenders: Sequence[str]) -> Sequence[str]:
+        """Return ``none`` where a control of the artist is asked for by name."""
+        return [NO_ENCODER.card.name] if set(CONTROLS) & set(recommenders) else []
+
     def pairs(self, spec: EncoderSpec, recommender: Recommender) -> bool:
         """Return whether both know nothing but artists, or neither does."""
         return (spec is NO_ENCODER) == isinstance(recommender, ArtistControl)

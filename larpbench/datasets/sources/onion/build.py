@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -154,17 +154,14 @@ def _collection(
         tracks = track_splits(pairs, split.table).join(texts, on="track_id", how="left", maintain_order="left")
         words = f"Music4All-Onion, split {onion.preset}"
         return Collection(
-            pairs.named(split.table), tracks, words, LICENCE, left_out | split.left_out,
+            replace(pairs, table=split.table), tracks, words, LICENCE, left_out | split.left_out,
             (verification, *split.notes, *notes), given=True,
         )  # fmt: skip
     boundaries = (seconds_of(options.boundaries[0]), seconds_of(options.boundaries[1])) if options.boundaries else None
     table = onion.reduction.applied(pairs, options, left_out, boundaries)
     words = "Music4All-Onion" + (f", from {onion.window[0]} until {onion.window[1]}" if onion.window else "")
     words += onion.reduction.words
-    interactions = pairs.named(table)
-    if interactions["first_time"].null_count() == interactions.height:
-        interactions = interactions.drop("first_time")
-    return Collection(interactions, texts, words, LICENCE, left_out, notes)
+    return Collection(replace(pairs, table=table), texts, words, LICENCE, left_out, notes)
 
 
 NO_TITLES = (

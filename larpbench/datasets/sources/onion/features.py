@@ -11,7 +11,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.reading.packed_streams import unpacked
-from larpbench.datasets.reading.packed_tables import whole_lines
+from larpbench.datasets.reading.packed_tables import as_wide, whole_lines
 from larpbench.errors import DataError, clipped, named
 from larpbench.storage import storage_errors
 from larpbench.table_files import read_csv
@@ -122,7 +122,7 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
             header = False
             if text.strip():
                 yield read_csv(
-                    text,
+                    as_wide(_without_wide_rows(text, dim), dim + 1),
                     has_header=False,
                     separator="\t",
                     quote_char=None,
@@ -133,6 +133,12 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
                 )
             advance(raw.tell() // _MB - done)
             done = raw.tell() // _MB
+
+
+def _without_wide_rows(text: bytes, dim: int) -> bytes:
+    """Return rows without the cells of those that have too many: nobody knows which of them are meant."""
+    lines = text.split(b"\n")
+    return b"\n".join(line.partition(b"\t")[0] if line.count(b"\t") > dim else line for line in lines)
 
 
 def _texts(first: pl.DataFrame, path: Path) -> list[str]:
@@ -159,7 +165,7 @@ def _numbers(frame: pl.DataFrame, path: Path) -> np.ndarray:
     if any(column.has_nulls() for column in numbers):
         empty = numbers.select(pl.any_horizontal(pl.all().is_null())).to_series()
         raise DataError(
-            f"the features of {int(empty.sum())} tracks have cells that are no numbers, or too few cells: "
+            f"the features of {int(empty.sum())} tracks have cells that are no numbers, or too few or too many cells: "
             f"{named(frame['id'].filter(empty))}",
             where=str(path),
             next_step="get the file anew: larpbench dataset fetch onion",
