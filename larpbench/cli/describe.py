@@ -62,6 +62,7 @@ def describe(
         apart = key in _SENTENCES and isinstance(value, list)
         between = "\n" + " " * (width + 2) if apart else ", "
         shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        shown = "unknown" if key == "parameters" and value is None else shown
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
@@ -93,6 +94,7 @@ def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
         "name": spec.identity,
         **_licences(spec),
         "revision": spec.revision,
+        "revision_here": _revision_here(spec),
         "citation": list(encoder_citations(spec)),
         "takes": spec.takes,
         "speed": speed_text(spec),
@@ -102,6 +104,12 @@ def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
         "next": status.next_step,
         "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",
     }
+
+
+def _revision_here(spec: EncoderSpec) -> str | None:
+    """Return the commit of the weights that are here, which another program may have fetched."""
+    folder = spec.weights and spec.weights.found()
+    return spec.weights.commit(folder) if spec.weights and folder else None
 
 
 def _licences(spec: EncoderSpec) -> dict[str, str | None]:
@@ -135,6 +143,7 @@ def _recommender(name: str) -> dict[str, object]:
         "summary": found.summary,
         "task": task,
         "learns_from": list(found.learns_from),
+        "citation": list(found.citation),
         "settings": [f"{setting}: {value}" for setting, value in found.settings.items()],
         "search_space": [f"{parameter}: {' '.join(f'{each:g}' for each in space[parameter])}" for parameter in space],
         "origin": str(TASKS.origin(task) if task else RECOMMENDERS.origin(name)),
@@ -153,6 +162,7 @@ def _task(name: str) -> dict[str, object]:
         "protocol": found.protocol,
         "kind": found.kind,
         "metrics": [metric.column for metric in found.metrics],
+        "citation": list(found.citation),
         "options": [
             f"{name}={'' if field.default is None else field.default}: {field.description or ''}"
             for name, field in found.Options.model_fields.items()
