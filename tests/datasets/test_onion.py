@@ -97,10 +97,14 @@ def test_the_right_sizes_are_recognised():
 
 def test_the_other_preset_splits_by_debut(cli, tmp_path):
     early = [(user, track, time - datetime.timedelta(days=153)) for user, track, time in onion_plays()]
+    days = [datetime.datetime.fromisoformat(day) for day in ("2017-09-01", "2018-08-01", "2018-09-01", "2018-12-01")]
+    new, users = early[0][1], sorted({user for user, *_ in early})
+    early = [play for play in early if play[1] != new]
+    for number, user in enumerate(users):  # a track that begins in the month of valid, and goes on in those of test
+        early.append((user, new, days[1 + number % 2] + datetime.timedelta(days=4)))
     copy = write_onion(tmp_path / "onion", early, base=True)
     built = build(cli, copy, tmp_path / "acarec", "--preset", "acarec-2026")
     assert built.code == 0, built.err
-    days = [datetime.datetime.fromisoformat(day) for day in ("2017-09-01", "2018-08-01", "2018-09-01", "2018-12-01")]
     debut, first = {}, {}
     for user, track, time in early:
         if days[0] <= time < days[3]:
@@ -119,9 +123,8 @@ def test_the_other_preset_splits_by_debut(cli, tmp_path):
     test = {(u, t) for u, t in first if debut[t] >= days[2] and u in known and artist[t] in hot}
     assert entries(tmp_path / "acarec", "train") == train
     assert entries(tmp_path / "acarec", "test") == test
-    valid = {
-        (u, t) for (u, t), time in first.items() if days[1] <= debut[t] < days[2] and time < days[2] and u in known
-    }
+    valid = {(u, t) for u, t in first if days[1] <= debut[t] < days[2] and u in known}
+    assert any(first[pair] >= days[2] for pair in valid), "entries of the months of test among them"
     assert entries(tmp_path / "acarec", "valid") == valid
     assert "Newcomer" not in set(pl.read_parquet(tmp_path / "acarec" / "tracks.parquet")["artist"])
     assert manifest(tmp_path / "acarec")["left_out"]["entries of test tracks whose artist is not in train"] > 0

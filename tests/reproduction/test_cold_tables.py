@@ -114,24 +114,19 @@ def test_ours_and_the_published_rows_stand_beside_each_other(reproduce, world, t
 
 
 def test_a_label_names_the_published_encoder_and_an_explicit_list_is_taken_as_it_is(reproduce, world):
-    noise = f"precomputed:{world.dataset.folder.parent / 'noise.npz'}"
+    """A combination is permuted as one."""
+    both = f"centred:provided:musicnn+0.5*precomputed:{world.dataset.folder.parent / 'noise.npz'}"
     lines, sheet = reproduce(
-        "tamm-2026", world.dataset.folder, "--encoders", f"muq_msd={noise}", "--recommenders", "itemknn"
+        "tamm-2026", world.dataset.folder, "--encoders", f"muq_msd={both}", "--recommenders", "itemknn"
     )
-    ours = {(line["encoder"], line["recommender"]) for line in lines if line["source"] == "larpbench"}
-    assert ours == {("muq_msd", "itemknn"), ("shuffled:precomputed:noise.npz", "itemknn")}
+    shuffled = "shuffled:(centred:provided:musicnn+0.5*precomputed:noise.npz)"
+    ours = {(line["encoder"], line["recommender"], line["seeds"]) for line in lines if line["source"] == "larpbench"}
+    assert ours == {("muq_msd", "itemknn", "1"), (shuffled, "itemknn", "20")}
     order = [row.cells[1].text for row in sheet.rows]
-    assert order[:3] == ["muq_msd", "shuffled:precomputed:noise.npz (control)", "muq_msd"]
+    assert order[:3] == ["muq_msd", f"{shuffled} (control)", "muq_msd"]
     assert order.count("mule") == 6, "published rows stand beside a row of one's own"
     assert order.count("muq_msd") == 7, "and none of them twice"
     assert any(note.startswith("not run: provided:muq_msd") and "not asked for" in note for note in sheet.notes)
-
-
-def test_a_combination_is_permuted_as_one(reproduce, world):
-    both = f"mine=centred:provided:musicnn+0.5*precomputed:{world.dataset.folder.parent / 'noise.npz'}"
-    lines, _ = reproduce("tamm-2026", world.dataset.folder, "--encoders", both, "--recommenders", "itemknn")
-    found = {line["encoder"]: line["seeds"] for line in lines if line["source"] == "larpbench"}
-    assert found == {"mine": "1", "shuffled:(centred:provided:musicnn+0.5*precomputed:noise.npz)": "20"}
 
 
 def test_artists_beside_content(reproduce, world):
