@@ -35,9 +35,9 @@ def cite(
         str | None, typer.Option("--dataset", help="The data set that brings the vectors of provided:NAME.")
     ] = None,
 ) -> None:
-    """Print BibTeX entries of encoders, data sets, tasks and recommenders.
+    """Print BibTeX entries.
 
-    Each entry is printed once. Of an encoder that builds upon others, these are the entries of all its parts. What
+    For encoders, data sets, tasks and recommenders; without a name, for larpbench. Each entry is printed once. Of an encoder that builds upon others, these are the entries of all its parts. What
     larpbench brings and no paper describes is cited by the entry of larpbench.
     """
     from larpbench.citations import OWN, bibtex
@@ -117,7 +117,8 @@ def _of_encoder(name: str, dataset: str | None) -> tuple[str, ...]:
         return (*encoder_citations(spec), *trained_on)
     data = load_dataset(dataset)
     for each in provided:
-        each.require_possible(data, ())
+        if each.check:
+            each.check(each.argument, data, ())  # that it has such vectors
     return (*encoder_citations(spec.tested_on(data)), *trained_on, *_of_dataset(dataset))
 
 
