@@ -37,8 +37,9 @@ def cite(
 ) -> None:
     """Print BibTeX entries.
 
-    For encoders, data sets, tasks and recommenders; without a name, for larpbench. Each entry is printed once. Of an encoder that builds upon others, these are the entries of all its parts. What
-    larpbench brings and no paper describes is cited by the entry of larpbench.
+    For encoders, data sets, tasks and recommenders; without a name, for larpbench. Each entry is printed once. For an
+    encoder that builds upon others, these are the entries of all its parts. What larpbench brings and no paper
+    describes is cited by the entry of larpbench.
     """
     from larpbench.citations import OWN, bibtex
 
