@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import MissingPartError, UsageError
+from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
+        "weights_stored_as": _stored_as(spec),
         "unverified": spec.card.unverified,
         "status": status.text,
         "next": status.next_step,
@@ -120,6 +121,17 @@ def _licences(spec: EncoderSpec) -> dict[str, str | None]:
         return {key: "; ".join(f"{name}: {part[key] or 'none'}" for name, part in parts.items()) for key in keys}
     code, _, weights = spec.card.licence.partition(", ")
     return {"licence_code": code, "licence_weights": None if spec.card.weights == "none" else weights or None}
+
+
+def _stored_as(spec: EncoderSpec) -> str | None:
+    """Return in which precision the weights are stored, None if they are not here; what is wrong with damaged ones."""
+    from larpbench.encoders.weights.stored import precision_text
+
+    folder = spec.weights.found() if spec.weights else None
+    try:
+        return precision_text(folder) if folder else None
+    except DataError as error:
+        return error.what
 
 
 @aside()

@@ -137,7 +137,7 @@ def _provided(dataset: str) -> list[dict[str, str]]:
 def _encoder(spec: EncoderSpec) -> dict[str, str]:
     status = spec.status()
     return {
-        "name": spec.card.name if spec.takes is None else f"{spec.card.name}:{spec.takes}",
+        "name": f"{spec.card.name}:{spec.takes or ''}".replace(":[@", "[@").removesuffix(":"),
         "summary": spec.card.summary,
         "modalities": "+".join(spec.card.modalities) or "none",
         "dim": str(spec.card.dim or "varies"),

@@ -275,7 +275,8 @@ def _spec(name: EncoderName) -> EncoderSpec:
     argument, source = name.argument_and_source(spec.training is not None)
     if source == "":
         raise UsageError("a data set must follow the @", where=name.written, allowed=f"{base}@DATASET")
-    if argument.startswith("@"):
+    takes_layer = (spec.takes or "").startswith("[@")
+    if argument.startswith("@") and not takes_layer:
         raise UsageError(
             f"encoder {base!r} is not trained on playlists: nothing follows an @", where=name.written, allowed=base
         )
@@ -283,7 +284,7 @@ def _spec(name: EncoderName) -> EncoderSpec:
         raise UsageError(f"encoder {base!r} takes nothing after a colon", where=name.written, allowed=base)
     if spec.takes is not None and len(argument) < 2 and not spec.takes.startswith("["):
         raise UsageError(f"encoder {base!r} needs a {spec.takes}", where=name.written, allowed=f"{base}:{spec.takes}")
-    spec = spec.bind(argument[1:]) if argument else spec
+    spec = spec.bind(argument if takes_layer else argument[1:]) if argument else spec
     return spec.learning_from(_dataset(source)) if source else spec
 
 

@@ -34,6 +34,8 @@ class Reference:
         seconds: Length of the clips in seconds.
         sample_rate: Of the clips, in Hz, where the encoder's card leaves it open.
         tolerance: Largest difference allowed between numbers of vectors of length 1.
+        arguments: What may follow an encoder's name and has vectors of its own.
+        default: Name of the vectors of an encoder whose name nothing follows.
         installable: Whether the original code can be installed beside larpbench.
     """
 
@@ -45,6 +47,8 @@ class Reference:
     sample_rate: int | None = None
     tolerance: float = 1e-4
     installable: bool = True
+    arguments: tuple[str, ...] = ()
+    default: str = "whole"
 
     def batch(self, sample_rate: int | None) -> TrackBatch:
         """Return the clips and captions that the references were computed from."""

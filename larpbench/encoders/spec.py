@@ -126,7 +126,7 @@ class EncoderSpec:
         incompatible: Returns why it cannot run on this machine, None if it can; imports nothing.
         weights: The pretrained weights that it needs.
         takes: What follows the colon in its name, such as ``FILE``, in brackets if it may be left out; None if nothing
-            does.
+            does. ``[@LAYER]`` follows the name without a colon.
         argument: What followed it.
         label: What its user calls it, as in ``LABEL=ENCODER``; None: nothing but its name.
         digest: Given the argument, the digest of the weights or files that the vectors depend on.
@@ -211,7 +211,8 @@ class EncoderSpec:
                 return f"{SHUFFLED}:{self.inputs[0].grouped}"
             return f"{CENTRED}:({joined})" if self.centred else joined
         base = f"{CENTRED}:{self.card.name}" if self.centred else self.card.name
-        name = base if self.argument is None else f"{base}:{self._shown_argument}"
+        apart = "" if (self.takes or "").startswith("[@") else ":"
+        name = base if self.argument is None else f"{base}{apart}{self._shown_argument}"
         return f"{name}@{self.trained_on.name}" if self.training and self.trained_on else name
 
     @property

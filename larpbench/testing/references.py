@@ -30,11 +30,17 @@ def check_reference(spec: EncoderSpec) -> list[Check]:
 
 
 def _stored(name: str, spec: EncoderSpec, reference: Reference) -> Check:
+    if (spec.argument or "").startswith("@") and spec.argument not in reference.arguments:
+        return Check(name, "skipped", f"there is no stored reference of {spec.argument}")
     with tempfile.TemporaryDirectory() as folder:
         reference.write(Path(folder))
         encoder = build_on(spec, Path(folder))
         return _compared(
-            name, encoder, reference, reference.expected(key_of(spec)), reference.batch(spec.card.sample_rate)
+            name,
+            encoder,
+            reference,
+            reference.expected(key_of(spec, reference)),
+            reference.batch(spec.card.sample_rate),
         )
 
 
@@ -50,7 +56,8 @@ def _live(name: str, spec: EncoderSpec, reference: Reference) -> Check:
     batch = TrackBatch(batch.track_ids[:2], batch.captions[:2], None if batch.audio is None else batch.audio[:2])
     with aside():
         expected = reference.run(folder, batch, spec.argument)
-    return _compared(name, build_on(spec, folder), reference, expected, batch)
+    encoder = spec.factory(replace(EncodeContext(0, folder), weights=folder), spec.argument)
+    return _compared(name, encoder, reference, expected, batch)
 
 
 def build_on(spec: EncoderSpec, folder: Path) -> Encoder:
@@ -59,10 +66,12 @@ def build_on(spec: EncoderSpec, folder: Path) -> Encoder:
     return spec.factory(replace(EncodeContext(0, folder), weights=folder), argument)
 
 
-def key_of(spec: EncoderSpec) -> str:
+def key_of(spec: EncoderSpec, reference: Reference) -> str:
     """Return the name of an encoder's vectors in the stored file."""
+    if (spec.argument or "").startswith("@"):
+        return str(spec.argument)
     views = [each for each in ("audio", "text") if each in (spec.argument or "").split(":")]
-    return views[0] if views else "whole"
+    return views[0] if views else reference.default
 
 
 def _compared(name: str, encoder: Encoder, reference: Reference, expected: np.ndarray, batch: TrackBatch) -> Check:

@@ -201,7 +201,7 @@ class TestDamagedCheckpoints:
     def test_weights_of_another_model_are_not_taken_in_part(self, clap_folder, text_folder, tmp_path):
         folder = shutil.copytree(clap_folder, tmp_path / "other")
         shutil.copy(text_folder / "model.safetensors", folder / "model.safetensors")
-        with pytest.raises(DataError, match="it would be part random"):
+        with pytest.raises(DataError, match="these weights are not those of ClapAudioModelWithProjection: missing"):
             build_on(get_encoder("htsat"), folder)
 
     def test_cut_weights(self, text_folder, tmp_path):
@@ -225,7 +225,7 @@ class TestDamagedCheckpoints:
         state = load_file(folder / "model.safetensors")
         kept = {name: tensor for name, tensor in state.items() if "text_model.pooler" not in name}
         save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(DataError, match=r"without 2 of its tensors, such as 'text_model\.pooler"):
+        with pytest.raises(DataError, match=r"missing: .text_model\.pooler\.dense\.bias. .*, .text_model\.pooler"):
             build_on(get_encoder("clap-pt:text"), folder)
         assert build_on(get_encoder("clap-pt:audio"), folder)
 

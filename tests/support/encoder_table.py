@@ -29,7 +29,9 @@ def filled(page: str) -> str:
 def _row(spec: EncoderSpec) -> str:
     card = spec.card
     takes = spec.takes or ""
-    argument = f"[:{takes[1:]}" if takes.startswith("[") else f":{takes}" if takes else ""
+    argument = (
+        takes if takes.startswith("[@") else f"[:{takes[1:]}" if takes.startswith("[") else f":{takes}" if takes else ""
+    )
     name = f"`{card.name}{argument}`".replace("|", "\\|")
     page = _page(card.name)
     verified = card.original if card.verification else "unverified" if card.original else ""

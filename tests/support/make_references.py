@@ -54,4 +54,5 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as made:
             each, rate = of_package(each_name)
             each.write(Path(made))
-            write(each, {"whole": each.run(Path(made), each.batch(rate), None)})
+            keys = each.arguments or (None,)
+            write(each, {key or each.default: each.run(Path(made), each.batch(rate), key) for key in keys})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from larpbench.checkpoint_tensors import NOT_WEIGHTS, Faults, TensorFacts, facts_of, matches, not_floating, say_casts
 from larpbench.encoders.weights.finder import TOKENIZER
-from larpbench.errors import DataError, named
+from larpbench.encoders.weights.stored import model_files, stored_tensors
+from larpbench.errors import DataError
 from larpbench.runtime import torch_device
 
 _AT_ONCE = 64  # captions of one length: more gain nothing, and need more memory
@@ -39,34 +41,76 @@ class Place:
         return cls(torch_device(), torch.bfloat16 if bfloat16 else torch.float32)
 
 
-def load_model(kind: Any, folder: Path, place: Place, unused: str = "") -> Any:  # noqa: ANN401 - transformers has no common type for it
+def load_model(
+    kind: Any,  # noqa: ANN401 - transformers has no common type for it
+    folder: Path,
+    place: Place,
+    optional: Sequence[str] = (),
+    unused: Sequence[str] = (),
+) -> Any:  # noqa: ANN401
     """Return a model with the weights of a folder, for inference.
 
     Args:
         kind: Its class in transformers.
         folder: Holds ``config.json`` and the weights.
         place: Where and how it computes.
-        unused: Beginning of the names of tensors that may be missing, since nothing uses them.
+        optional: Patterns (``*``) of the names of tensors that may be missing, since nothing uses them.
+        unused: Patterns of the names of tensors that may be there although the model has no place for them.
 
     Raises:
-        DataError: If the weights are damaged, or some of the model are not among them.
+        DataError: If the weights are damaged, or are not exactly those of the model.
     """
+    stored = stored_tensors(model_files(folder))
     with quiet():
         try:
             model, loading = kind.from_pretrained(
-                folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+                folder,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"no model can be read: {error}", where=str(folder)) from error
-    missing = [each for each in sorted(map(str, loading["missing_keys"])) if not (unused and each.startswith(unused))]
-    if missing or loading.get("mismatched_keys"):
-        raise DataError(
-            f"the weights are not those of {kind.__name__}: without {len(missing)} of its tensors, such as "
-            f"{named(missing, 3)}, it would be part random",
-            where=str(folder),
-            next_step="fetch the weights again, or name another model",
-        )
+    _refuse_others(model, loading, stored, folder, optional, unused)
+    if place.dtype == torch.float32:
+        used = {name: facts for name, (facts, _) in stored.items() if not matches(name, (*unused, *NOT_WEIGHTS))}
+        say_casts(used, _of_one_file(stored, used, folder))
     return model.to(device=place.device, dtype=place.dtype).eval()
+
+
+def _refuse_others(
+    model: Any,  # noqa: ANN401
+    loading: Mapping[str, Any],
+    stored: Mapping[str, tuple[TensorFacts, Path]],
+    folder: Path,
+    optional: Sequence[str],
+    unused: Sequence[str],
+) -> None:
+    """Refuse weights that are not exactly those of a model, given what transformers says of loading them.
+
+    It knows the names of the model, and the files may have older ones.
+    """
+    own = facts_of(model.state_dict())
+    prefix = f"{model.base_model_prefix}."
+    unknown = TensorFacts((), "of unknown type")
+    found = {name: facts for name, (facts, _) in stored.items() if not matches(name, unused)}
+    faults = Faults(other=not_floating(found))
+    for name in sorted(map(str, loading["missing_keys"])):
+        if not matches(name, (*optional, *NOT_WEIGHTS)):
+            faults.missing[name] = own.get(name, unknown)
+    for name in sorted(map(str, loading["unexpected_keys"])):
+        if not matches(name, (*unused, *NOT_WEIGHTS)) and not matches(name.removeprefix(prefix), unused):
+            faults.unexpected[name] = stored[name][0] if name in stored else unknown
+    for name, shape, _ in sorted(loading.get("mismatched_keys") or ()):
+        faults.other.setdefault(str(name), (TensorFacts(tuple(shape)), own.get(str(name), unknown)))
+    faults.refuse(type(model).__name__, _of_one_file(stored, [*faults.other, *faults.unexpected], folder))
+
+
+def _of_one_file(stored: Mapping[str, tuple[TensorFacts, Path]], names: Iterable[str], folder: Path) -> Path:
+    """Return the file that holds some tensors, or the folder if there are several."""
+    files = {stored[name][1] for name in names if name in stored} or {path for _, path in stored.values()}
+    return files.pop() if len(files) == 1 else folder
 
 
 class Tokens:

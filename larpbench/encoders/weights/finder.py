@@ -90,7 +90,10 @@ class Weights:
     @property
     def source(self) -> str:
         """Where they come from, for messages."""
-        return f"{self.repo} of the Hugging Face hub" if self.repo else ", ".join(file.url for file in self.files)
+        pinned = "" if self.revision == "main" else f", revision {self.revision}"
+        return (
+            f"{self.repo} of the Hugging Face hub{pinned}" if self.repo else ", ".join(file.url for file in self.files)
+        )
 
     @property
     def size_text(self) -> str:

@@ -120,9 +120,9 @@ def edit(path, **changes):
 
 
 def test_models_that_bring_their_own_code_are_refused(hubert):
-    edit(hubert / "config.json", model_type="mert_model", auto_map={"AutoModel": "modeling.Model"})
+    edit(hubert / "config.json", model_type="own_model", auto_map={"AutoModel": "modeling.Model"})
     (hubert / "modeling.py").write_text("raise SystemExit('executed')")
-    with pytest.raises(UsageError, match="a model of type 'mert_model' cannot be run") as caught:
+    with pytest.raises(UsageError, match="a model of type 'own_model' cannot be run") as caught:
         get_encoder(f"hf-audio:{hubert}@3")
     assert "hubert" in caught.value.allowed
 

@@ -22,6 +22,9 @@ from larpbench.encoders.towers.settings import MelSettings
 from larpbench.errors import DataError
 
 _WINDOWS_AT_ONCE = 8  # more is no faster, and needs more memory
+_SCALES = ("logit_scale_a", "logit_scale_t")
+_NOT_AUDIO = ("text_model.*", "text_projection.*", *_SCALES)
+_NOT_TEXT = ("audio_model.*", "audio_projection.*", *_SCALES)
 
 
 class ClapFrontEnd:
@@ -119,7 +122,7 @@ class TextTower:
         from transformers import ClapTextModelWithProjection
 
         self._tokens, self._place = Tokens(folder), place
-        self._model = load_model(ClapTextModelWithProjection, folder, place)
+        self._model = load_model(ClapTextModelWithProjection, folder, place, unused=_NOT_TEXT)
 
     def __call__(self, batch: TrackBatch) -> Tensor:
         """Return (n, dim) float32, rows of length 1."""
@@ -171,5 +174,5 @@ def _audio_tower(folder: Path, place: Place, projected: bool) -> AudioTower:
     from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor
 
     extractor = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    model = load_model(ClapAudioModelWithProjection, folder, place)
+    model = load_model(ClapAudioModelWithProjection, folder, place, unused=_NOT_AUDIO)
     return AudioTower(model, ClapFrontEnd(extractor), place, projected)

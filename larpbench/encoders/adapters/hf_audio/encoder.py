@@ -6,16 +6,26 @@ width of the layers from its configuration. Only models that transformers brings
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from larpbench.encoders.adapters.hf_audio.position import require_stored_weights
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_models import Place, load_model, quiet
 from larpbench.errors import DataError
 
+_MERT = "mert_model"
 _FOR_TRAINING = "masked_spec_embed"
+_HEADS = (
+    *("lm_head.*", "projector.*", "classifier.*", "layer_weights", "ctc_proj.*"),  # of recognition and classification
+    *("quantizer.*", "project_q.*", "project_hid.*", "final_proj.*"),  # of self-supervised training
+    *("label_embs_concat", "label_embeddings_concat", "layer_norm_for_extract.*", "speaker_proj.*"),
+)
+"""Of the tasks that a model was trained on: the hidden states do not pass through them."""
 _SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
 
 
@@ -24,13 +34,18 @@ class LayeredEncoder:
 
     Args:
         folder: Holds the checkpoint.
-        layer: 0 is what enters the first layer, n what the nth gives; None is the last.
+        layer: 0 is what enters the first layer, n what the nth gives; None is the last. The last of a MERT is what the
+            model gives as its output, after the normalisation that follows the layers where there is one, as in its
+            authors' code; transformers 5 lists it without.
         place: Where and how it computes.
     """
 
     def __init__(self, folder: Path, layer: int | None, place: Place) -> None:
-        self._model, self._extractor = _loaded(folder, place)
-        self._layer = self._model.config.num_hidden_layers if layer is None else layer
+        self._model, self._extractor = _loaded(folder, place, (_FOR_TRAINING,), (_FOR_TRAINING, *_HEADS))
+        require_stored_weights(self._model, folder)
+        depth = self._model.config.num_hidden_layers
+        self._layer = depth if layer is None else layer
+        self._is_output = self._layer == depth and _is_mert(folder)
         self._device = place.device
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
@@ -45,7 +60,8 @@ class LayeredEncoder:
         with torch.inference_mode():
             for wave in _waves(batch, self._extractor):
                 given = self._model(wave.to(self._device), output_hidden_states=True)
-                rows.append(given.hidden_states[self._layer][0].mean(dim=0).float().cpu().numpy())
+                states = given.last_hidden_state if self._is_output else given.hidden_states[self._layer]
+                rows.append(states[0].mean(dim=0).float().cpu().numpy())
         return np.stack(rows)
 
 
@@ -58,7 +74,7 @@ class CodecEncoder:
     """
 
     def __init__(self, folder: Path, place: Place) -> None:
-        self._model, self._extractor = _loaded(folder, place)
+        self._model, self._extractor = _loaded(folder, place, (), ())
         self._device = place.device
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
@@ -76,15 +92,21 @@ class CodecEncoder:
         return np.stack(rows)
 
 
-def _loaded(folder: Path, place: Place) -> tuple[Any, Any]:
-    from transformers import AutoFeatureExtractor, AutoModel
+def _loaded(folder: Path, place: Place, optional: Sequence[str], unused: Sequence[str]) -> tuple[Any, Any]:
+    from transformers import AutoFeatureExtractor, AutoModel, HubertModel, Wav2Vec2FeatureExtractor
 
+    mert = _is_mert(folder)
+    reader: Any = Wav2Vec2FeatureExtractor if mert else AutoFeatureExtractor
     with quiet():
         try:
-            extractor: Any = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            extractor: Any = reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"no feature extractor can be read: {error}", where=str(folder)) from error
-    return load_model(AutoModel, folder, place, unused=_FOR_TRAINING), extractor
+    return load_model(HubertModel if mert else AutoModel, folder, place, optional, unused), extractor
+
+
+def _is_mert(folder: Path) -> bool:
+    return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == _MERT)
 
 
 def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes

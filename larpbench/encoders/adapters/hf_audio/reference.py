@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from larpbench.encoders.adapters.hf_audio.mert_reference import MERT_95M_REFERENCE, MERT_330M_REFERENCE, run_mert
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, write_model
 
@@ -79,5 +83,17 @@ _ORIGINAL = "transformers 5.23.0"
 HUBERT = Reference(_FOLDER / "hubert.npz", _ORIGINAL, write_hubert, run_layer, seconds=3.0, sample_rate=16_000)
 WAV2VEC2 = Reference(_FOLDER / "wav2vec2.npz", _ORIGINAL, write_wav2vec2, run_layer, seconds=3.0, sample_rate=16_000)
 ENCODEC = Reference(_FOLDER / "encodec.npz", _ORIGINAL, write_encodec, run_layer, seconds=3.0, sample_rate=24_000)
-REFERENCES = {("encodec", 24_000): ENCODEC, ("hubert", 16_000): HUBERT, ("wav2vec2", 16_000): WAV2VEC2}
-"""By type of model and sample rate in Hz."""
+_REFERENCES = {("encodec", 24_000): ENCODEC, ("hubert", 16_000): HUBERT, ("wav2vec2", 16_000): WAV2VEC2}
+
+
+def reference_of(config: Mapping[str, Any], sample_rate: int) -> Reference | None:
+    """Return the stored reference of models of a kind, None if there is none.
+
+    Args:
+        config: The configuration of a checkpoint.
+        sample_rate: In Hz.
+    """
+    if config.get("model_type") == "mert_model" and sample_rate == MERT_95M_REFERENCE.sample_rate:
+        published = MERT_330M_REFERENCE if config.get("do_stable_layer_norm") else MERT_95M_REFERENCE
+        return replace(published, run=partial(run_mert, -1), default=published.arguments[-1])
+    return _REFERENCES.get((str(config.get("model_type")), sample_rate))

@@ -15,6 +15,15 @@ from torch.nn import functional
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_models import LONGEST, Place, Tokens, load_model
 
+_POOLER = "pooler.*"
+_HEADS = (
+    *("cls.*", "lm_head.*", "predictions.*", "sop_classifier.*", "classifier.*", "qa_outputs.*", "score.*"),
+    *("vocab_transform.*", "vocab_layer_norm.*", "vocab_projector.*", "pre_classifier.*"),  # of DistilBERT
+    *("discriminator_predictions.*", "generator_predictions.*", "generator_lm_head.*"),  # of ELECTRA
+    *("mask_predictions.*", "lm_predictions.*", "final_logits_bias"),  # of DeBERTa and BART
+)
+"""Of the tasks that a text model was trained on: captions do not pass through them."""
+
 
 class TextEncoder:
     """A text model and its tokenizer.
@@ -29,7 +38,7 @@ class TextEncoder:
         from transformers import AutoModel
 
         self._tokens, self._place = Tokens(folder, longest), place
-        model = load_model(AutoModel, folder, place, unused="pooler.")
+        model = load_model(AutoModel, folder, place, optional=(_POOLER,), unused=(_POOLER, *_HEADS))
         self._model = model.get_encoder() if model.config.is_encoder_decoder else model
 
     @torch.inference_mode()
