@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import DataError, MissingPartError
+from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ larpbench describe recommender itemknn
 
 larpbench describe encoder precomputed --json
 
+larpbench describe encoder provided:musicnn --dataset onion
+
 larpbench describe dataset mpd
 
 larpbench describe dataset my-data"""
@@ -36,6 +38,9 @@ _SENTENCES = ("options", "without", "splits", "left_out", "notes", "sources")
 def describe(
     kind: Annotated[Kind, typer.Argument(help="Kind of the name.")],
     name: Annotated[str, typer.Argument(help="Name, as in larpbench list, or the folder of a data set.")],
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Of an encoder: the data set that it would be tested on.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Describe an encoder, a recommender, a task or a data set.
@@ -44,7 +49,11 @@ def describe(
     (also a folder), this is what it holds, where to get it, its licence, its size, the command that builds it, what can
     be done without it, and, once it is built, its splits.
     """
-    facts = _FACTS[kind](name)
+    if dataset is not None and kind != "encoder":
+        raise UsageError(
+            f"--dataset does not apply to a {kind}", allowed="larpbench describe encoder NAME --dataset DATASET"
+        )
+    facts = _FACTS[kind](name) if dataset is None else _encoder(name, dataset)
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -53,6 +62,7 @@ def describe(
         apart = key in _SENTENCES and isinstance(value, list)
         between = "\n" + " " * (width + 2) if apart else ", "
         shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        shown = "unknown" if key == "parameters" and value is None else shown
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
@@ -67,15 +77,25 @@ def speed_text(spec: EncoderSpec) -> str:
 
 
 @aside()
-def _encoder(name: str) -> dict[str, object]:
+def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
+    from larpbench.datasets.catalogue import load_dataset
+    from larpbench.encoders.citations import encoder_citations
     from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
     spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes
+    if dataset is not None:
+        data = load_dataset(dataset)
+        spec = get_encoder(name).tested_on(data)
+        spec.require_possible(data, ())
     status = spec.status()
     origin = encoder_origin(spec)
     return {
         **spec.card.model_dump(mode="json"),
         "name": spec.identity,
+        **_licences(spec),
+        "revision": spec.revision,
+        "revision_here": _revision_here(spec),
+        "citation": list(encoder_citations(spec)),
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
@@ -86,6 +106,22 @@ def _encoder(name: str) -> dict[str, object]:
         "next": status.next_step,
         "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",
     }
+
+
+def _revision_here(spec: EncoderSpec) -> str | None:
+    """Return the commit of the weights that are here, which another program may have fetched."""
+    folder = spec.weights and spec.weights.found()
+    return spec.weights.commit(folder) if spec.weights and folder else None
+
+
+def _licences(spec: EncoderSpec) -> dict[str, str | None]:
+    """Return the licences of code and weights; those of a combination's parts are joined."""
+    if spec.combined:
+        parts = {each.identity: _licences(each) for each in spec.inputs}
+        keys = next(iter(parts.values()))
+        return {key: "; ".join(f"{name}: {part[key] or 'none'}" for name, part in parts.items()) for key in keys}
+    code, _, weights = spec.card.licence.partition(", ")
+    return {"licence_code": code, "licence_weights": None if spec.card.weights == "none" else weights or None}
 
 
 def _stored_as(spec: EncoderSpec) -> str | None:
@@ -127,6 +163,7 @@ def _recommender(name: str) -> dict[str, object]:
         "summary": found.summary,
         "task": task,
         "learns_from": list(found.learns_from),
+        "citation": list(found.citation),
         "settings": [f"{setting}: {value}" for setting, value in found.settings.items()],
         "search_space": [f"{parameter}: {' '.join(f'{each:g}' for each in space[parameter])}" for parameter in space],
         "origin": str(TASKS.origin(task) if task else RECOMMENDERS.origin(name)),
@@ -145,6 +182,7 @@ def _task(name: str) -> dict[str, object]:
         "protocol": found.protocol,
         "kind": found.kind,
         "metrics": [metric.column for metric in found.metrics],
+        "citation": list(found.citation),
         "options": [
             f"{name}={'' if field.default is None else field.default}: {field.description or ''}"
             for name, field in found.Options.model_fields.items()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from larpbench import packages
 from larpbench.datasets.catalogue import load_dataset
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
@@ -232,6 +233,11 @@ class EncoderSpec:
         return without_folders(self.argument or "")
 
     @property
+    def revision(self) -> str | None:
+        """Commit or version of its weights; None: not pinned, or there are none."""
+        return self.card.revision or (self.weights.pinned if self.weights else None)
+
+    @property
     def reads_audio(self) -> bool:
         """Whether it reads audio itself, not through the encoders that it builds upon."""
         return "audio" in self.card.modalities and not self.inputs
@@ -328,9 +334,16 @@ class EncoderSpec:
 
         Raises:
             DataError: If it, or an input, is centred on train tracks and there are none, or is the best layer on valid
-                playlists and there are none.
+                playlists and there are none, or would be trained on listeners, whose valid split has no seeds.
             UsageError: If it stands for several encoders.
         """
+        if self.training and (self.source or dataset).manifest.kind == LISTENERS:
+            raise DataError(
+                f"encoder {self.identity!r} is trained on playlists with seeds, which listeners do not have",
+                where=f"the data set {(self.source or dataset).name!r}",
+                allowed="a data set of kind playlists",
+                next_step="the collections, and csv: larpbench dataset build NAME --task continuation",
+            )
         if self.centred:
             self.require_train_tracks(dataset)
         if self.check:

@@ -388,8 +388,14 @@ class TestWhatIsRefused:
             (lambda state: {}, "missing: 'linear.weight'"),
             (lambda state: {"weight": state["linear.weight"]}, "unexpected: 'weight'"),
             (lambda state: {**state, "linear.bias": np.zeros(64, np.float32)}, "unexpected: 'linear.bias'"),
-            (lambda state: {"linear.weight": state["linear.weight"].T.copy()}, "'linear.weight' is 16 x 64"),
-            (lambda state: {"linear.weight": state["linear.weight"].astype(np.int32)}, "64 x 16, int32"),
+            (
+                lambda state: {"linear.weight": state["linear.weight"].T.copy()},
+                "of another shape or type: 'linear.weight' is",
+            ),
+            (
+                lambda state: {"linear.weight": state["linear.weight"].astype(np.int32)},
+                "'linear.weight' is .*int32, expected",
+            ),
         ],
     )
     def test_weights_of_a_dense_layer_that_do_not_fit(self, copied, change, message):
@@ -441,3 +447,11 @@ class TestFetching:
         chosen = {name: get_encoder(f"text:{folder}").reference for name, folder in folders.items()}
         expected = {"text": REFERENCE, "e5": E5, "bge": BGE, "qwen3": QWEN3, "embeddinggemma": EMBEDDINGGEMMA}
         assert chosen == expected
+        for asked, reference in (
+            ("@1", REFERENCE),
+            (":pool=last", REFERENCE),
+            (":pool=mean:prompt=query", EMBEDDINGGEMMA),
+        ):
+            assert get_encoder(f"text:{folders['embeddinggemma']}{asked}").reference is reference
+        stored, live = check_reference(get_encoder(f"text:{folders['bge']}@1:pool=last"))
+        assert (stored.outcome, live.outcome) == ("pass", "pass"), live

@@ -288,7 +288,10 @@ class TestFinding:
             WEIGHTS.digest()
         snapshot = put_in_cache(empty_cache)
         assert WEIGHTS.digest() == fetched
-        (snapshot / "tokenizer.json").write_text("[1]")
+        other = snapshot.with_name("f" * 40)
+        snapshot.rename(other)
+        (other.parents[1] / "refs" / "main").write_text(other.name)
+        (other / "tokenizer.json").write_text("[1]")
         assert WEIGHTS.digest() != fetched
 
     def test_a_digest_is_taken_once(self, server, monkeypatch):

@@ -21,7 +21,8 @@ T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
 _BEST = "best layer 1"
 _WITHOUT_EFFECT_ON_VECTORS = {
-    *("tracks_per_second", "summary", "overlaps", "original", "verification", "sources"),
+    *("tracks_per_second", "summary", "overlaps", "original", "verification"),
+    *("revision", "parameters", "citation", "sources"),
     "max_tokens",  # the pooling says it where it is not as it always was
 }
 

