@@ -22,6 +22,7 @@ NOT_WEIGHTS = ("*position_ids", "*token_type_ids", "*num_batches_tracked", "*rel
 """Buffers that are the same in every model of a kind, or that only training reads: they may be there or not."""
 _CAST = ("float16", "bfloat16", "float64")
 _SHOWN = 3
+_NEXT_STEP = "fetch the weights again, or name another checkpoint"
 
 
 class TensorFacts(NamedTuple):
@@ -58,12 +59,13 @@ class Faults:
     unexpected: dict[str, TensorFacts] = field(default_factory=dict)
     other: dict[str, tuple[TensorFacts, TensorFacts]] = field(default_factory=dict)
 
-    def refuse(self, model: str, path: Path) -> None:
+    def refuse(self, model: str, path: Path, next_step: str = _NEXT_STEP) -> None:
         """Raise if there is any.
 
         Args:
             model: What the checkpoint should be of, for the message.
             path: File or folder of the checkpoint.
+            next_step: What to do then.
 
         Raises:
             DataError: With the names of the first of each kind.
@@ -80,8 +82,8 @@ class Faults:
             raise DataError(
                 f"these weights are not those of {model}: {'; '.join(part for part in parts if part)}",
                 where=str(path),
-                allowed=f"every tensor of {model} by name and shape, as float32, float16 or bfloat16, and no other",
-                next_step="fetch or save the weights again, or name another checkpoint",
+                allowed="every tensor of the model by name and shape, as float32, float16 or bfloat16, and no other",
+                next_step=next_step,
             )
 
 
@@ -102,6 +104,7 @@ def require_tensors(
     path: Path,
     unused: Sequence[str] = (),
     optional: Sequence[str] = (),
+    next_step: str = _NEXT_STEP,
 ) -> None:
     """Refuse a checkpoint that is not exactly a model's.
 
@@ -112,6 +115,7 @@ def require_tensors(
         path: File or folder of the checkpoint.
         unused: Patterns (``*``) of names that the checkpoint may hold although the model has no place for them.
         optional: Patterns of names that it may lack.
+        next_step: What to do if it is refused.
 
     Raises:
         DataError: If a tensor is missing, unexpected, of another shape, or not floating where the model's is.
@@ -127,7 +131,7 @@ def require_tensors(
     for name, facts in found.items():
         if name not in expected and not matches(name, (*NOT_WEIGHTS, *unused)):
             faults.unexpected[name] = facts
-    faults.refuse(model, path)
+    faults.refuse(model, path, next_step)
 
 
 def not_floating(found: Mapping[str, TensorFacts]) -> dict[str, tuple[TensorFacts, TensorFacts]]:
@@ -144,17 +148,19 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def say_casts(found: Mapping[str, TensorFacts], path: Path, into: str = "float32") -> None:
+def say_casts(found: Mapping[str, TensorFacts], path: Path, total: int | None = None) -> None:
     """Say on standard error that weights are stored in another precision than they are computed with.
 
     Args:
         found: The tensors of the checkpoint that are used.
         path: Its file or folder.
-        into: What they are cast to.
+        total: How many tensors there are; those of `found` if it is left out.
     """
     for dtype in _CAST:
         if stored := sum(facts.dtype == dtype for facts in found.values()):
-            progress.say(f"{path.name}: {stored} of {len(found)} tensors are stored as {dtype} and cast to {into}")
+            progress.say(
+                f"{path.name}: {stored} of {total or len(found)} tensors are stored as {dtype} and cast to float32"
+            )
 
 
 def _listed(what: str, items: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import MissingPartError
+from larpbench.errors import DataError, MissingPartError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
@@ -79,11 +79,23 @@ def _encoder(name: str) -> dict[str, object]:
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
+        "weights_stored_as": _stored_as(spec),
         "unverified": spec.card.unverified,
         "status": status.text,
         "next": status.next_step,
         "origin": f"{origin['distribution']} {origin['version']} ({origin['target']})",
     }
+
+
+def _stored_as(spec: EncoderSpec) -> str | None:
+    """Return in which precision the weights are stored, None if they are not here; what is wrong with damaged ones."""
+    from larpbench.encoders.weights.stored import precision_text
+
+    folder = spec.weights.found() if spec.weights else None
+    try:
+        return precision_text(folder) if folder else None
+    except DataError as error:
+        return error.what
 
 
 @aside()

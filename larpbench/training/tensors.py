@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from larpbench import storage
+from larpbench.checkpoint_tensors import facts_of, require_tensors, say_casts
 from larpbench.errors import DataError
 from larpbench.fingerprint import canonical_json
 
@@ -61,17 +62,16 @@ def read_weights(model: nn.Module, path: Path) -> None:
         DataError: If the file is missing or damaged, or holds the weights of another model.
     """
     state = read_tensors(path, "restore it, or delete its folder: what larpbench run trained is then trained anew")
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if found != expected:
-        differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        raise DataError(
-            f"the weights are of another model than the settings: {len(differing)} tensors differ, such as "
-            f"{differing[0]!r}",
-            where=str(path.parent),
-            next_step="restore both files from one checkpoint",
-        )
-    model.load_state_dict(state)
+    found = facts_of(state)
+    require_tensors(
+        found,
+        facts_of(model.state_dict()),
+        "the model that the settings describe",
+        path,
+        next_step="restore both files from one checkpoint",
+    )
+    say_casts(found, path)
+    model.load_state_dict(state, strict=False)  # what it may lack is computed
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:

@@ -299,7 +299,7 @@ class TestTrain:
         run = ("run", "--dataset", data.folder, "--encoders", f"checkpoint:{folder}", "--output", tmp_path / "r")
         text = settings.read_text()
         settings.write_text(text.replace('"width": 256', '"width": 16'))
-        assert "the weights are of another model than the settings" in cli(*run).err
+        assert "these weights are not those of the model that the settings describe" in cli(*run).err
         settings.write_text("{}")
         assert "the settings of a model are damaged" in cli(*run).err
         settings.write_text(text)

@@ -422,7 +422,7 @@ class TestWhatCannotBeTrained:
         settings.write_text(text.replace(f'"dim": {DIM}', '"dim": 16'))
         other = cli(*run)
         assert other.code == 1
-        assert "the weights are of another model than the settings" in other.err
+        assert "these weights are not those of the model that the settings describe" in other.err
         settings.write_text("{}")
         assert "the settings of a model are damaged" in cli(*run).err
         settings.write_text(text)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from larpbench.checkpoint_tensors import NOT_WEIGHTS, Faults, TensorFacts, dtype_name, matches
 from larpbench.encoders.baselines.settings import ClapSettings, RobertaSettings
 from larpbench.encoders.towers.audio_tower import AudioTower, in_chunks
 from larpbench.encoders.towers.initial_weights import (
@@ -15,6 +16,7 @@ from larpbench.encoders.towers.initial_weights import (
     State,
     audio_state,
     read_state,
+    refuse_other_numbers,
     refuse_other_shapes,
 )
 from larpbench.encoders.towers.inputs import TwoTowers
@@ -23,6 +25,7 @@ from larpbench.errors import DataError, MissingPartError, named
 
 _TEXT_MODEL = "text.roberta."
 _LEARNT_SCALE = "logit_scale_a"  # the logarithm of 1 / temperature
+_SCALES = (_LEARNT_SCALE, "logit_scale_t")
 _NOT_IN_CHECKPOINTS = ("temperature", "position_ids", "token_type_ids", *NOT_LEARNED)
 
 
@@ -121,6 +124,13 @@ def load_pretrained(model: Clap, weights: str) -> int:
             where=str(files[0]),
             allowed="a CLAP checkpoint of transformers, such as laion/clap-htsat-unfused",
         )
+    unknown = {
+        name: TensorFacts(tuple(tensor.shape), dtype_name(tensor))
+        for name, tensor in state.items()
+        if not _translated({name: tensor}).keys() & own.keys() and not matches(name, (*_SCALES, *NOT_WEIGHTS))
+    }
+    Faults(unexpected=unknown).refuse("CLAP", files[0])
+    refuse_other_numbers(state, _translated, files[0])
     refuse_other_shapes(found, own, files[0])
     model.load_state_dict(found, strict=False)
     if _LEARNT_SCALE in state:

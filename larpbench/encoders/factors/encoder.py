@@ -11,12 +11,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from larpbench import progress, storage
+from larpbench.checkpoint_tensors import TensorFacts, facts_of, require_tensors, say_casts
 from larpbench.datasets.schema import Split
 from larpbench.encoders.encoder import FitContext, TrackBatch
 from larpbench.encoders.factors.closed_form import Ridge, track_factors
 from larpbench.encoders.factors.settings import FactorsRecipe, FactorsSettings
 from larpbench.encoders.frozen_views import beside, frozen_vectors, listed
-from larpbench.errors import DataError, MissingPartError
+from larpbench.errors import MissingPartError
 from larpbench.evaluation.selection import first_within_one_error
 from larpbench.training.settings import SETTINGS, read_from
 from larpbench.training.tensors import WEIGHTS, read_tensors, write_tensors
@@ -102,15 +103,16 @@ class FactorsEncoder:
         tensors = read_tensors(
             folder / WEIGHTS, "restore it, or delete its folder: what larpbench run trained is then trained anew"
         )
-        expected = (sum(settings.dims), settings.factors)
-        if set(tensors) != {_MAP} or tuple(tensors[_MAP].shape) != expected:
-            raise DataError(
-                "the weights are of another model than the settings",
-                where=str(folder),
-                allowed=f"one tensor {_MAP!r} of shape {expected}",
-                next_step="restore both files from one checkpoint",
-            )
-        self._settings, self._map = settings, tensors[_MAP].numpy()
+        found, expected = facts_of(tensors), TensorFacts((sum(settings.dims), settings.factors))
+        require_tensors(
+            found,
+            {_MAP: expected},
+            "the model that the settings describe",
+            folder / WEIGHTS,
+            next_step="restore both files from one checkpoint",
+        )
+        say_casts(found, folder / WEIGHTS)
+        self._settings, self._map = settings, tensors[_MAP].float().numpy()
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, dim) float32, see `beside`."""

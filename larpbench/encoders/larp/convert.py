@@ -28,6 +28,7 @@ from larpbench.encoders.towers.initial_weights import (
     State,
     audio_state,
     read_state,
+    refuse_other_numbers,
     refuse_other_shapes,
     text_state,
 )
@@ -105,6 +106,7 @@ def convert(checkpoint: Path, output: Path, tokenizer: str | None = None) -> Con
         )
 
     model = Larp(settings)
+    refuse_other_numbers(state, _translate, checkpoint)
     matched = _fill(model, _translate(state), checkpoint)
     summary = ConvertedSummary(
         output=output,

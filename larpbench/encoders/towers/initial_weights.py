@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from larpbench.checkpoint_tensors import Faults, TensorFacts, facts_of, not_floating, say_casts
 from larpbench.encoders.towers.audio_tower import AudioTower
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS
 from larpbench.encoders.towers.text_tower import TextTower
@@ -90,11 +92,29 @@ def load_initial(tower: AudioTower | TextTower, weights: str) -> Coverage:
             where=str(files[0]),
             allowed=" or ".join(prefix + layout.example for prefix in layout.prefixes),
         )
+    refuse_other_numbers(state, partial(_translated, layout, own), files[0])
     refuse_other_shapes(fitting, own, files[0])
     tower.load_state_dict(fitting, strict=False)
     if isinstance(tower, TextTower) and (weights in BERT_NAMES or TOKEN_TYPES not in fitting):
         tower.drop_token_types()
     return Coverage(len(fitting), len(own), weights_digest(weights))
+
+
+def refuse_other_numbers(state: Mapping[str, Tensor], translate: Callable[[State], State], path: Path) -> None:
+    """Check that the tensors of a checkpoint that are used are floating, and say which precision is cast.
+
+    Args:
+        state: By the checkpoint's names.
+        translate: Returns what is used of some of its tensors, by other names.
+        path: Of the checkpoint.
+
+    Raises:
+        DataError: If some are integer or complex; it names them.
+    """
+    rounded = {name: facts for name, facts in facts_of(state).items() if facts.dtype != "float32"}
+    used = {name: facts for name, facts in rounded.items() if translate({name: state[name]})}
+    Faults(other=not_floating(used)).refuse("a network in floating point", path)
+    say_casts(used, path, total=len(state))
 
 
 def weights_digest(weights: str) -> str | None:
@@ -146,6 +166,23 @@ def audio_state(state: Mapping[str, Tensor], prefix: str) -> State:
         first, _, rest = name.partition(".")
         renamed[f"norm.{rest}" if first in ("bn0", "batch_norm") else f"swin.{name}"] = tensor
     return renamed
+
+
+def published_facts(tower: AudioTower) -> dict[str, TensorFacts]:
+    """Return what a checkpoint of HTS-AT's published code needs for a tower, by its names: `audio_state` undone."""
+    found: dict[str, TensorFacts] = {}
+    for name, tensor in tower.state_dict().items():
+        if name.endswith(NOT_LEARNED):
+            continue
+        first, _, rest = name.partition(".")
+        name, shape = rest if first == "swin" else f"bn0.{rest}", tuple(tensor.shape)
+        block, attention, part = name.partition(".attention.self.")
+        if attention and part.startswith(("query", "key", "value")):
+            name, shape = f"{block}.attn.qkv.{part.partition('.')[2]}", (3 * shape[0], *shape[1:])
+        for theirs, ours in _SWIN_NAMES:
+            name = name.replace(ours, theirs)
+        found[name] = TensorFacts(shape)
+    return found
 
 
 def text_state(state: Mapping[str, Tensor], prefix: str) -> State:
@@ -213,6 +250,12 @@ def _read_torch(path: Path) -> object:
             allowed="a state dict written by torch.save, or a .safetensors file",
             next_step="if you trust the file, load it with the code that wrote it and save its weights as .safetensors",
         ) from error
+
+
+def _translated(layout: _Layout, own: Mapping[str, Tensor], state: State) -> State:
+    """Return what a tower takes of some tensors, under whichever prefix."""
+    parts = [layout.translate(state, prefix) for prefix in layout.prefixes]
+    return {name: tensor for part in parts for name, tensor in part.items() if name in own}
 
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:

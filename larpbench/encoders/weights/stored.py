@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +37,26 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, tuple[TensorFacts, Path]]
     """
     found: dict[str, tuple[TensorFacts, Path]] = {}
     for path in files:
-        facts = _header(path) if path.suffix == ".safetensors" else facts_of(_state(path))
+        facts = _header(path) if path.suffix == ".safetensors" else facts_of(read_torch(path))
         found |= {name: (each, path) for name, each in facts.items()}
     return found
+
+
+def precision_text(folder: Path) -> str | None:
+    """Return in which precision the weights in a folder of transformers are stored, None if it is no such folder.
+
+    Raises:
+        DataError: If a file is damaged.
+    """
+    found = {facts.dtype for facts, _ in stored_tensors(model_files(folder)).values() if facts.floating}
+    text = ", ".join(sorted(found))
+    return f"{text}: cast to float32" if found - {"float32"} else text or None
 
 
 def read_named(path: Path, names: Sequence[str]) -> list[Tensor]:
     """Return some tensors of a file."""
     if path.suffix != ".safetensors":
-        state = _state(path)
+        state = read_torch(path)
         return [state[name] for name in names]
     from safetensors import safe_open
 
@@ -72,7 +83,12 @@ def _header(path: Path) -> dict[str, TensorFacts]:
         ) from error
 
 
-def _state(path: Path) -> Mapping[str, Tensor]:
+def read_torch(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file of torch.save; nothing in it is executed.
+
+    Raises:
+        DataError: If it holds anything else.
+    """
     import torch
 
     try:

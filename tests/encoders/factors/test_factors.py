@@ -264,7 +264,7 @@ class TestTroubles:
             encoder.encode(None)
         settings = json.loads((folder / "settings.json").read_text())
         (folder / "settings.json").write_text(json.dumps({**settings, "factors": 3}))
-        with pytest.raises(DataError, match="another model"):
+        with pytest.raises(DataError, match="not those of the model that the settings describe"):
             encoder.load(folder)
         (folder / "model.safetensors").write_bytes(b"no")
         with pytest.raises(DataError, match="damaged"):

@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.sounds import tone
 
 from larpbench.encoders.adapters.essentia import without_tensorflow
 from larpbench.encoders.adapters.essentia.encoder import BLOCKS, DIM, EssentiaEncoder, flatten, signed_log
 from larpbench.encoders.adapters.essentia.graphs import GraphEncoder, read_graph
+from larpbench.encoders.adapters.essentia.nodes import check_nodes
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
 from larpbench.errors import DataError, EmbeddingError, MissingPartError, UsageError
 
 RATE = 44_100
+
+
+def varint(number):
+    number &= (1 << 64) - 1
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
+
+
+def wire(number, value):
+    """A field of a protocol buffer."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def node(name, kind, *inputs, **attributes):
+    content = wire(1, name.encode()) + wire(2, kind.encode())
+    content += b"".join(wire(3, each.encode()) for each in inputs)
+    content += b"".join(wire(5, wire(1, key.encode()) + wire(2, each)) for key, each in attributes.items())
+    return wire(1, content)
+
+
+def const(name, code, shape, cut=0):
+    """A constant of zeros, of a type by TensorFlow's code."""
+    content = bytes(int(np.prod(shape)) * {1: 4, 3: 4, 8: 8}[code] - cut)
+    sizes = b"".join(wire(2, wire(1, size)) for size in shape)
+    return node(name, "Const", dtype=wire(6, code), value=wire(8, wire(1, code) + wire(2, sizes) + wire(4, content)))
 
 
 def batch(*clips):
@@ -165,31 +197,56 @@ class TestGraphs:
                 read_graph(graph)
 
 
+class TestNodes:
+    """Of a small network: a convolution with a constant kernel and bias, and their mean."""
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"kernel": None}, "no node 'kernel'"),
+            ({"kernel": const("kernel_", 1, (3, 3, 1, 2))}, "no node 'kernel'"),
+            ({"kernel": const("kernel", 3, (3, 3, 1, 2))}, "constant 'kernel' is int32, and 'conv' computes"),
+            ({"bias": const("bias", 8, (2,))}, "constant 'bias' is complex64, and 'out' computes"),
+            ({"kernel": const("kernel", 1, (3, 3, 1, 3), cut=24)}, "constant 'kernel' has .* not 3 x 3 x 1 x 3"),
+            ({"out": None}, "no node 'out'"),
+        ],
+    )
+    def test_a_wrong_constant_is_refused_by_name(self, tmp_path, change, message):
+        path = tmp_path / "net.pb"
+        parts = {
+            "input": node("input", "Placeholder"),
+            "kernel": const("kernel", 1, (3, 3, 1, 2)),
+            "read": node("kernel/read", "Identity", "kernel"),
+            "conv": node("conv", "Conv2D", "input", "kernel/read", "^input", T=wire(6, 1)),
+            "bias": const("bias", 1, (2,)),
+            "out": node("out", "BiasAdd", "conv:0", "bias", T=wire(6, 1)),
+        }
+        path.write_bytes(b"".join(parts.values()))
+        check_nodes(path, "out")
+        check_nodes(path, "out:0")
+        path.write_bytes(b"".join(each for each in (parts | change).values() if each))
+        with pytest.raises(DataError, match=message) as caught:
+            check_nodes(path, "out")
+        assert caught.value.where == str(path)
+        assert caught.value.next_step
+
+    @given(st.binary(max_size=60))
+    def test_other_files(self, content):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.pb"
+            path.write_bytes(content)
+            with pytest.raises(DataError):
+                check_nodes(path, "out")
+
+
 def mean_graph():
     """The bytes of a frozen graph: the mean over time of patches of 187 frames of 96 bands."""
-
-    def varint(number):
-        number &= (1 << 64) - 1
-        low, rest = number & 127, number >> 7
-        return bytes([low | 128]) + varint(rest) if rest else bytes([low])
-
-    def field(number, value):
-        if isinstance(value, int):
-            return varint(number << 3) + varint(value)
-        return varint(number << 3 | 2) + varint(len(value)) + value
-
-    def node(name, kind, *inputs, **attributes):
-        content = field(1, name.encode()) + field(2, kind.encode())
-        content += b"".join(field(3, each.encode()) for each in inputs)
-        content += b"".join(field(5, field(1, key.encode()) + field(2, each)) for key, each in attributes.items())
-        return field(1, content)
-
-    number, whole, boolean = (field(6, code) for code in (1, 3, 10))
-    patch = field(7, b"".join(field(2, field(1, size)) for size in (-1, 187, 96)))
-    axis = field(8, field(1, 3) + field(2, b"") + field(4, np.array(1, dtype=np.int32).tobytes()))
+    number, whole, boolean = (wire(6, code) for code in (1, 3, 10))
+    patch = wire(7, b"".join(wire(2, wire(1, size)) for size in (-1, 187, 96)))
+    axis = wire(8, wire(1, 3) + wire(2, b"") + wire(4, np.array(1, dtype=np.int32).tobytes()))
     return (
         node("model/Placeholder", "Placeholder", dtype=number, shape=patch)
-        + node("model/Placeholder_1", "Placeholder", dtype=boolean, shape=field(7, b""))
+        + node("model/Placeholder_1", "Placeholder", dtype=boolean, shape=wire(7, b""))
         + node("axis", "Const", dtype=whole, value=axis)
-        + node("model/dense/BiasAdd", "Mean", "model/Placeholder", "axis", T=number, Tidx=whole, keep_dims=field(5, 0))
+        + node("model/dense/BiasAdd", "Mean", "model/Placeholder", "axis", T=number, Tidx=whole, keep_dims=wire(5, 0))
     )

@@ -223,6 +223,7 @@ class TestNames:
         facts = json.loads(done.out)
         assert facts["name"] == "mert-95m@5"
         assert "5 of 12" in facts["pooling"]
+        assert facts["summary"].endswith("layer 5")
         assert facts["licence"].endswith("CC-BY-NC-4.0")
         assert "revision 12af15fef9d0" in facts["weights_from"]
         assert "20,000 hours" in facts["training_data"]

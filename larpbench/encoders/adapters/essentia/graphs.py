@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from larpbench.encoders.adapters.essentia.nodes import check_nodes
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.errors import DataError, EmbeddingError, MissingPartError, UsageError
 
@@ -81,7 +82,7 @@ def read_graph(path: Path) -> Graph:
 
     Raises:
         MissingPartError: If one of the two files is not there.
-        DataError: If the JSON file cannot be understood.
+        DataError: If the JSON file cannot be understood, or nodes of the graph are missing or no numbers.
         UsageError: If the graph has no embeddings, or takes no audio.
     """
     beside = path.with_suffix(".json")
@@ -108,4 +109,5 @@ def read_graph(path: Path) -> Graph:
         )
     if len(found) != 1:
         raise UsageError(f"the graph has {len(found)} outputs that are embeddings", where=str(path), allowed="one")
+    check_nodes(path, found[0].output)
     return found[0]

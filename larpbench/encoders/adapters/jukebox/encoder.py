@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from larpbench.checkpoint_tensors import facts_of, require_tensors, say_casts
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.errors import DataError
 from larpbench.runtime import torch_device
@@ -23,7 +24,9 @@ from larpbench.runtime import torch_device
 SAMPLE_RATE = 44_100
 """Hz."""
 LAYER = 36
-"""Of 72; the one that told most in Castellon et al."""
+"""The one that told most in Castellon et al."""
+DEPTH = 72
+"""Layers of the published prior."""
 LONGEST_S = 25.0
 """What follows is cut off."""
 VQVAE_FILE = "vqvae.pth.tar"
@@ -32,6 +35,7 @@ _WIDTH = "prior.pos_emb.pos_emb"  # (8192, width)
 _COARSEST = 2  # level of the VQ-VAE
 _HOP = 128  # samples a code
 _VQVAE_SAMPLES = 1_048_576  # for which the networks are laid out: 8,192 codes
+_NOT_MADE = (*(f"prior.transformer._attn_mods.{layer}.*" for layer in range(LAYER, DEPTH)), "prior.x_out.*")
 _SHORTEST_S = 1.0  # a shorter clip is repeated
 _PIECE_S = 62  # how long the prior is told that the piece is: it was trained on 60 s and more
 
@@ -111,7 +115,7 @@ def load_vqvae(path: Path) -> Any:  # noqa: ANN401 - the package's class
     sizes = setup_hparams("vqvae", {"sample_length": _VQVAE_SAMPLES, "restore_vqvae": ""})
     with _quiet():
         vqvae = make_vqvae(sizes, "cpu")
-    _assign(vqvae, _state(path), path)
+    _assign(vqvae, _state(path), "Jukebox's VQ-VAE", path)
     return vqvae
 
 
@@ -136,8 +140,7 @@ def load_prior(path: Path, vqvae: Any) -> Any:  # noqa: ANN401 - the package's c
     with torch.device("meta"), _quiet():  # shapes only: as it is built, it would take 20 GB
         prior = make_prior(sizes, vqvae, "meta")
     prior.prior.x_out = None
-    wanted = {name: values.dtype for name, values in prior.state_dict().items()}  # matrices in half precision
-    _assign(prior, {name: values.to(wanted[name]) for name, values in state.items() if name in wanted}, path)
+    _assign(prior, state, "Jukebox's prior", path, unused=_NOT_MADE)
     return prior
 
 
@@ -174,11 +177,15 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix("module."): values for name, values in state.items()}
 
 
-def _assign(module: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
-    try:
-        module.load_state_dict(dict(state), strict=True, assign=True)
-    except RuntimeError as error:
-        raise DataError("these weights are not those of Jukebox", where=str(path), allowed=str(error)) from error
+def _assign(
+    module: torch.nn.Module, state: Mapping[str, torch.Tensor], model: str, path: Path, unused: Sequence[str] = ()
+) -> None:
+    """Put weights in place, in the precision that the package made the network in: matrices of the prior in half."""
+    own = module.state_dict()
+    found = facts_of(state)
+    require_tensors(found, facts_of(own), model, path, unused=unused)
+    say_casts({name: found[name] for name in own if own[name].dtype == torch.float32}, path)
+    module.load_state_dict({name: state[name].to(values.dtype) for name, values in own.items()}, assign=True)
     module.requires_grad_(False)
 
 

@@ -15,18 +15,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from larpbench.checkpoint_tensors import facts_of, require_tensors, say_casts
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.audio_tower import AudioTower
 from larpbench.encoders.towers.front_end import log_mel, windows
-from larpbench.encoders.towers.initial_weights import NOT_LEARNED, audio_state, read_state, refuse_other_shapes
+from larpbench.encoders.towers.initial_weights import NOT_LEARNED, audio_state, published_facts, read_state
 from larpbench.encoders.towers.settings import SwinSettings
-from larpbench.errors import DataError, named
+from larpbench.errors import DataError
 
 SAMPLE_RATE = 48_000
 """Hz."""
 DIM = 512
 WEIGHTS_FILE = "music_audioset_epoch_15_esc_90.14.pt"
 _TOWER, _PROJECTION = "audio_branch.", "audio_projection."
+_NOT_AUDIO = (
+    *("text_branch.*", "text_transform.*", "text_projection.*", "audio_transform.*", "logit_scale_a", "logit_scale_t"),
+    *(f"{_TOWER}{part}.*" for part in ("spectrogram_extractor", "logmel_extractor", "tscam_conv", "head")),
+)
+"""The text side, and layers of training, in front of and beside the tower."""
 _INT16 = 32_767  # the authors' code rounds waveforms to 16 bits
 
 
@@ -45,10 +51,17 @@ class LaionClapEncoder:
         state = read_checkpoint(path)
         settings = _settings(state, path)
         self._tower = AudioTower(settings)
-        _fill(self._tower, audio_state(state, _TOWER), path)
         self._projection = nn.Sequential(nn.Linear(self._tower.width, DIM), nn.ReLU(), nn.Linear(DIM, DIM))
+        expected = {f"{_TOWER}{name}": facts for name, facts in published_facts(self._tower).items()}
+        expected |= {f"{_PROJECTION}{name}": facts for name, facts in facts_of(self._projection.state_dict()).items()}
+        found = facts_of(state)
+        require_tensors(found, expected, "the audio side of LAION's CLAP", path, unused=_NOT_AUDIO)
+        say_casts({name: found[name] for name in expected}, path)
+        tower = audio_state(state, _TOWER)
+        fitting = {name: values for name, values in tower.items() if not name.endswith(NOT_LEARNED)}
+        self._tower.load_state_dict(fitting, strict=False)
         projection = {name: values for name, values in state.items() if name.startswith(_PROJECTION)}
-        _fill(self._projection, {name.removeprefix(_PROJECTION): each for name, each in projection.items()}, path)
+        self._projection.load_state_dict({name.removeprefix(_PROJECTION): each for name, each in projection.items()})
         for module in (self._tower, self._projection):
             module.eval().to(device)
         self._mel, self._device = settings.mel, device
@@ -110,12 +123,3 @@ def _settings(state: Mapping[str, Tensor], path: Path) -> SwinSettings:
         depths=tuple(sum(stage == each for each, _, _ in tables) for stage in stages),
         heads=tuple(next(heads for each, _, heads in tables if each == stage) for stage in stages),
     )
-
-
-def _fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    own = {name: values for name, values in module.state_dict().items() if not name.endswith(NOT_LEARNED)}
-    if absent := own.keys() - state.keys():
-        raise DataError(f"the checkpoint lacks weights of CLAP's audio side: {named(sorted(absent))}", where=str(path))
-    found = {name: state[name] for name in own}
-    refuse_other_shapes(found, own, path)
-    module.load_state_dict(found, strict=False)

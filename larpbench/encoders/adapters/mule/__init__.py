@@ -6,21 +6,27 @@ optional import, nothing of it is part of larpbench.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
+from larpbench.checkpoint_tensors import facts_of, require_tensors, say_casts
 from larpbench.encoders.adapters.mule.reference import REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import Weights
+from larpbench.errors import DataError
 from larpbench.runtime import torch_device
 
 SAMPLE_RATE = 16_000
 """Hz."""
 DIM = 1_728
 _LEVEL = 0.5  # MULE was trained on 16-bit samples over 2**16, half of what a decoder gives
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_FILTERS = "frontend.mel_fb"
+_COMPUTED = "frontend.stft.*"  # the same in every model, and not in every file
 _SHORTEST = 2_048  # samples of one spectrum, of which both ends are mirrored
 
 
@@ -30,12 +36,33 @@ class MuleEncoder:
     Args:
         folder: Holds ``config.json`` and ``model.safetensors``.
         device: Where to compute, as torch names it.
+
+    Raises:
+        DataError: If the weights are not exactly those of the network.
     """
 
     def __init__(self, folder: Path, device: str) -> None:
+        import torch
         from mule_torch import MuleModel
+        from mule_torch.config import MuleConfig
 
-        self._model = MuleModel.from_pretrained(model_dir=folder, map_location=device)
+        from larpbench.training.tensors import read_tensors
+
+        path = folder / _WEIGHTS
+        try:
+            config = MuleConfig.from_dict(json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"this is no configuration of MULE: {error}", where=str(folder / _CONFIG)) from error
+        state = read_tensors(path)
+        filters = state.get(_FILTERS)  # without them, the package would compute them with librosa
+        shape = (config.n_mels, config.n_freqs)
+        fitting = filters if filters is not None and filters.shape == shape else torch.zeros(shape)
+        model = MuleModel(config, mel_fb=fitting)
+        facts = facts_of(state)
+        require_tensors(facts, facts_of(model.state_dict()), "MULE", path, optional=(_COMPUTED,))
+        say_casts(facts, path)
+        model.load_state_dict(state, strict=False)
+        self._model = model.to(device).eval()
         self._device = device
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
@@ -91,7 +118,7 @@ MULE = EncoderSpec(
         licence="CC-BY-NC-4.0",
         size=267_000_000,
         repo="matteospanio/mule",
-        required=("config.json", "model.safetensors"),
+        required=(_CONFIG, _WEIGHTS),
         besides=(),
         elsewhere=("$MULE_TORCH_DIR",),
     ),

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from larpbench.encoders.weights.protobuf import varint, wire_fields
 from larpbench.errors import DataError
 
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
 _BLOCK_TRAILER = 5  # compression and checksum
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffers
 
 
 class _Entry(NamedTuple):
@@ -70,8 +70,8 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _handle(raw: bytes, position: int) -> tuple[tuple[int, int], int]:
     """Return (offset, size) of a block, and the position after it."""
-    offset, position = _varint(raw, position)
-    size, position = _varint(raw, position)
+    offset, position = varint(raw, position)
+    size, position = varint(raw, position)
     return (offset, size), position
 
 
@@ -84,9 +84,9 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
     end = size - 4 * (n_restarts + 1)
     position, key = 0, b""
     while position < end:
-        shared, position = _varint(block, position)
-        rest, position = _varint(block, position)
-        length, position = _varint(block, position)
+        shared, position = varint(block, position)
+        rest, position = varint(block, position)
+        length, position = varint(block, position)
         key = key[:shared] + block[position : position + rest]
         position += rest
         yield key, block[position : position + length]
@@ -97,12 +97,12 @@ def _entry(raw: bytes) -> _Entry | None:
     """Return what a BundleEntryProto says; None if the tensor is not numeric."""
     code = offset = size = 0
     shape: tuple[int, ...] = ()
-    for field, value in _fields(raw):
+    for field, value in wire_fields(raw):
         match field, value:
             case 1, int():
                 code = value
             case 2, bytes():
-                shape = tuple(_dimension(part) for number, part in _fields(value) if number == 2)
+                shape = tuple(_dimension(part) for number, part in wire_fields(value) if number == 2)
             case 4, int():
                 offset = value
             case 5, int():
@@ -112,37 +112,5 @@ def _entry(raw: bytes) -> _Entry | None:
 
 def _dimension(raw: int | bytes) -> int:
     """Return the length that a TensorShapeProto.Dim gives; an absent one is 0."""
-    found = [value for field, value in _fields(raw) if field == 1] if isinstance(raw, bytes) else []
+    found = [value for field, value in wire_fields(raw) if field == 1] if isinstance(raw, bytes) else []
     return found[0] if found and isinstance(found[0], int) else 0
-
-
-def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the fields of a protocol buffer."""
-    position = 0
-    while position < len(raw):
-        tag, position = _varint(raw, position)
-        field, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            number, position = _varint(raw, position)
-            yield field, number
-            continue
-        if wire == _BYTES:
-            length, position = _varint(raw, position)
-        elif wire in (_FIXED32, _FIXED64):
-            length = 4 if wire == _FIXED32 else 8
-        else:
-            raise DataError(f"wire type {wire} in the checkpoint's index", allowed="0, 1, 2 or 5")
-        yield field, raw[position : position + length]
-        position += length
-
-
-def _varint(raw: bytes, position: int) -> tuple[int, int]:
-    """Return a number of 7 bits a byte, lowest first, and the position after it."""
-    number = shift = 0
-    while True:
-        byte = raw[position]
-        position += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, position
-        shift += 7

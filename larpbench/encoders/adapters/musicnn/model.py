@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+
+from larpbench.checkpoint_tensors import facts_of, require_tensors, say_casts
+from larpbench.training.tensors import read_tensors
 
 MEL_BANDS = 96
 PENULTIMATE = 200
@@ -118,7 +120,15 @@ class Musicnn(nn.Module):
 
 
 def load_musicnn(path: Path) -> Musicnn:
-    """Return the network with the weights of a safetensors file, ready for inference."""
+    """Return the network with the weights of a safetensors file, ready for inference.
+
+    Raises:
+        DataError: If they are not exactly those of the network.
+    """
     model = Musicnn()
-    model.load_state_dict(load_file(path))
+    found = read_tensors(path)
+    facts = facts_of(found)
+    require_tensors(facts, facts_of(model.state_dict()), "musicnn", path)
+    say_casts(facts, path)
+    model.load_state_dict(found, strict=False)  # what it may lack are counters of training
     return model.eval()

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from larpbench.checkpoint_tensors import facts_of, require_tensors, say_casts
 from larpbench.encoders.adapters.openl3.reference import REFERENCE, WEIGHTS_FILE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import WeightFile, Weights
-from larpbench.errors import DataError
+from larpbench.encoders.weights.stored import read_torch
 
 SAMPLE_RATE = 48_000
 """Hz."""
@@ -33,16 +34,14 @@ class OpenL3Encoder:
     """
 
     def __init__(self, path: Path) -> None:
-        import torch
         from torchopenl3.models import PytorchOpenl3
 
         self._model = PytorchOpenl3(input_repr="mel256", content_type="music", embedding_size=DIM)
-        try:
-            self._model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except OSError:
-            raise
-        except Exception as error:  # torch raises of all kinds
-            raise DataError("this file holds no weights of OpenL3 (mel256, 512)", where=str(path)) from error
+        state = read_torch(path)
+        facts = facts_of(state)
+        require_tensors(facts, facts_of(self._model.state_dict()), "OpenL3 (mel256, 512)", path)
+        say_casts(facts, path)
+        self._model.load_state_dict(state, strict=False)  # what it may lack are counters of training
         self._model.eval()
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
