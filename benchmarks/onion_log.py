@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from test_large_run import larpbench
 
 from larpbench.datasets.pairs import PAIR_COLUMNS, Pairs
 from larpbench.datasets.reading.packed_streams import unpacked
@@ -122,15 +123,15 @@ if __name__ == "__main__":
     if what == "write":
         write_log(Path(place), *map(int, more))
         sys.exit()
-    if what == "unpack":
-        unpack(Path(place))
-    elif what == "pairs":
-        build_of_pairs(Path(place), int(more[0]))
+    if what == "build":
+        cpu_s, peak_mb = larpbench("dataset", "build", "onion", "--source", place, "--output", *more)
     else:
-        from larpbench.cli.app import main
-
-        output, *options = more
-        sys.argv = ["larpbench", "dataset", "build", "onion", "--source", place, "--output", output, *options]
-        main()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
-    print(f"{time.process_time():.1f} CPU s, {peak:.0f} MB")
+        if what == "unpack":
+            unpack(Path(place))
+        else:
+            build_of_pairs(Path(place), int(more[0]))
+        cpu_s = time.process_time()
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1e6 if sys.platform == "darwin" else 1e3 / 1.024
+        )
+    print(f"{cpu_s:.1f} CPU s, {peak_mb:.0f} MB")

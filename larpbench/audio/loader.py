@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from larpbench.audio.clips import cut_clip, load_clip
 from larpbench.audio.errors import UnusableAudio
 from larpbench.errors import UsageError
 
+_LOOK_AGAIN_S = 1.0
 _AHEAD = 2  # clips a worker that are decoded or waiting to be taken
 
 
@@ -63,11 +65,17 @@ def _iter_parallel(
                 # That of joblib: the one of concurrent.futures would run the user's script anew in each process.
                 own.executor = ProcessPoolExecutor(1, initializer=processes.serve_parent)
                 executors.append(own.executor)
+            codes: list[int] = []
             try:
-                return own.executor.submit(load_clip, path.absolute(), start_s, seconds, sample_rate).result()
+                future = own.executor.submit(load_clip, path.absolute(), start_s, seconds, sample_rate)
+                while not wait([future], _LOOK_AGAIN_S).done:
+                    codes = codes or _ended_in_the_middle(own.executor)
+                clip: np.ndarray = future.result()
+                return clip
             except BrokenProcessPool as error:
                 del own.executor  # another one for the next file
-                how = processes.explained(processes.endings_of_workers(error))
+                endings = processes.endings_of_workers(error) or map(processes.ending, codes)
+                how = processes.explained(endings)
                 raise UnusableAudio("unreadable", path, f"the process that decoded it ended: {how}") from error
 
         return cut_clip(path, start_s, seconds, sample_rate, in_process if workers > 1 else None)
@@ -85,3 +93,17 @@ def _iter_parallel(
         pool.shutdown(wait=True, cancel_futures=True)
         for executor in executors:
             executor.shutdown(wait=True)
+
+
+def _ended_in_the_middle(executor: ProcessPoolExecutor) -> list[int]:
+    """Return the exit code of a worker that has ended without a word, and let the pool see that it has.
+
+    A worker that is killed while it sends a result leaves a part of it, and the pool waits for the rest for ever, since
+    the pipe has an open end in this process too.
+    """
+    workers = list(executor._processes.values())
+    if not workers or any(each.is_alive() for each in workers):
+        return []
+    with Path(os.devnull).open("wb") as nothing:  # the pool closes its end itself, later
+        os.dup2(nothing.fileno(), executor._result_queue._writer.fileno())
+    return [each.exitcode for each in workers if each.exitcode is not None]

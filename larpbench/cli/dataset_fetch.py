@@ -71,4 +71,6 @@ def _print(plan: FetchPlan) -> None:
 def _size(size: int | None) -> str:
     if size is None:
         return "size unknown"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import DataError, MissingPartError
+from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ larpbench describe recommender itemknn
 
 larpbench describe encoder precomputed --json
 
+larpbench describe encoder provided:musicnn --dataset onion
+
 larpbench describe dataset mpd
 
 larpbench describe dataset my-data"""
@@ -36,6 +38,9 @@ _SENTENCES = ("options", "without", "splits", "left_out", "notes")
 def describe(
     kind: Annotated[Kind, typer.Argument(help="Kind of the name.")],
     name: Annotated[str, typer.Argument(help="Name, as in larpbench list, or the folder of a data set.")],
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Of an encoder: the data set that it would be tested on.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Describe an encoder, a recommender, a task or a data set.
@@ -44,7 +49,11 @@ def describe(
     (also a folder), this is what it holds, where to get it, its licence, its size, the command that builds it, what can
     be done without it, and, once it is built, its splits.
     """
-    facts = _FACTS[kind](name)
+    if dataset is not None and kind != "encoder":
+        raise UsageError(
+            f"--dataset does not apply to a {kind}", allowed="larpbench describe encoder NAME --dataset DATASET"
+        )
+    facts = _FACTS[kind](name) if dataset is None else _encoder(name, dataset)
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -67,10 +76,15 @@ def speed_text(spec: EncoderSpec) -> str:
 
 
 @aside()
-def _encoder(name: str) -> dict[str, object]:
+def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
+    from larpbench.datasets.catalogue import load_dataset
     from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
     spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes
+    if dataset is not None:
+        data = load_dataset(dataset)
+        spec = get_encoder(name).tested_on(data)
+        spec.require_possible(data, ())
     status = spec.status()
     origin = encoder_origin(spec)
     return {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from larpbench.benchmark.config import RunConfig
     from larpbench.benchmark.plan import Plan
 
+_HOUR = 3_600
 EPILOG = """Examples:
 
 larpbench plan --encoders all --recommenders all
@@ -76,9 +77,13 @@ def _print(made: Plan) -> None:
     if limit := made.task.limit:
         typer.echo(f"Smoke run: only {limit} playlists of each split are read, or all if there are fewer.")
     typer.echo(
-        f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {made.estimated_seconds():.0f} s "
+        f"{len(made.to_run)} of {len(made.cells)} cells to run, roughly {_duration(made.estimated_seconds())} "
         f"and {made.estimated_bytes() / 2**20:.1f} MiB; results go to {made.output}"
     )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" + (f" ({seconds / _HOUR:.1f} CPU hours)" if seconds >= _HOUR else "")
 
 
 @aside()

@@ -340,4 +340,7 @@ def _require_one_split(ids: pl.Series, splits: pl.Series, noun: str) -> None:
             f"{len(torn)} {noun}s are in two splits: {named(torn)}",
             where="playlists",
             allowed=f"train, valid and test share no {noun} (protocol rule 1)",
+            next_step="listeners who are known: --task cold-tracks, with no track in two splits"
+            if noun == "playlist"
+            else None,
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from larpbench import packages
 from larpbench.datasets.catalogue import load_dataset
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
@@ -320,8 +321,16 @@ class EncoderSpec:
         """Raise what `check` raises where it is known beforehand that it, or an input, cannot encode some splits.
 
         Raises:
-            DataError: If it, or an input, is centred on train tracks and there are none.
+            DataError: If it, or an input, is centred on train tracks and there are none, or would be trained on
+                listeners, whose valid split has no seeds.
         """
+        if self.training and (self.source or dataset).manifest.kind == LISTENERS:
+            raise DataError(
+                f"encoder {self.identity!r} is trained on playlists with seeds, which listeners do not have",
+                where=f"the data set {(self.source or dataset).name!r}",
+                allowed="a data set of kind playlists",
+                next_step="the collections, and csv: larpbench dataset build NAME --task continuation",
+            )
         if self.centred:
             self.require_train_tracks(dataset)
         if self.check:

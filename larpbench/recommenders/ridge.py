@@ -15,7 +15,7 @@ from scipy import linalg
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.vectors import playlist_means
-from larpbench.recommenders.wmf import WMF_SPACE, train_factors
+from larpbench.recommenders.wmf import WMF_SPACE, factor_seconds, train_factors
 from larpbench.vectors import unit_rows
 
 
@@ -69,13 +69,12 @@ class Ridge(LearnedRecommender):
     summary = "closed-form ridge maps from content to the WMF space"
     search_space: ClassVar[SearchSpace] = {"ridge_l2": (10.0, 1.0, 100.0, 1_000.0), **WMF_SPACE}
     fits_in_threads = True
-    seconds_per_entry = 1.8e-5
     _playlists: LinearMap | None = None
     _tracks: LinearMap | None = None
 
     def fit_seconds(self, entries: int, rows: int, dim: int) -> float:
         """Return the time of the factorisation, by entries and rows, and of both maps."""
-        return self.seconds_per_entry * entries + rows * (1.1e-4 + 1.1e-10 * dim**2)
+        return factor_seconds(entries, rows) + rows * 1.1e-10 * dim**2
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Solve for both maps; valid is not looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from larpbench.encoders.names import split_label
+from larpbench.encoders.names import get_encoder, split_label
 from larpbench.encoders.provided import provided_encoders
 from larpbench.encoders.spec import SHUFFLED, EncoderSpec
 from larpbench.reproduction.request import Evaluation, Request, evaluate
@@ -58,12 +58,15 @@ class ColdResults:
 
     def permuted_row(self, encoder: str) -> Row | None:
         """Return the row of an encoder's shuffled vectors; None if there is none."""
-        return self.permuted.row(shuffled_name(encoder), _PERMUTED_BY) if self.permuted else None
+        if self.permuted is None or encoder == NONE:
+            return None
+        return self.permuted.row(shuffled_name(encoder), _PERMUTED_BY)
 
 
 def shuffled_name(encoder: str) -> str:
-    """Return the name of an encoder with its vectors permuted."""
-    return f"{SHUFFLED}:{split_label(encoder)[1]}"
+    """Return the name of an encoder with its vectors permuted; those of a combination are permuted as one."""
+    name = split_label(encoder)[1]
+    return f"{SHUFFLED}:({name})" if get_encoder(name).combined else f"{SHUFFLED}:{name}"
 
 
 def measured(
@@ -72,7 +75,7 @@ def measured(
     """Run the cells that are missing.
 
     Encoders are those of the paper, the others that the data set brings, and, where artists are known, those that read
-    nothing else. An explicit list is taken as it is.
+    nothing else. An explicit list is taken as it is, with controls that are recommenders asked for by name.
 
     Args:
         request: What the table is made of.
@@ -89,12 +92,13 @@ def measured(
     brought = [name for name in provided_encoders(dataset) if name not in of_paper]
     knows_artists = artists_known(dataset)
     controls = ARTISTS if knows_artists else ()
+    asked = (*request.encoders, *COLD_TRACKS.needed_encoders(request.recommenders)) if request.encoders else ()
     encoders = select(
-        request.encoders,
+        asked,
         (*of_paper, *brought, *controls),
         lambda: [*COLD_TRACKS.expanded(["all"]), *provided_encoders(dataset)],
     )
-    scorers = (*recommenders, *CONTROLS) if knows_artists else tuple(recommenders)
+    scorers = (*recommenders, *(CONTROLS if NONE in encoders.names else ()))
     selected = select(request.recommenders, scorers, lambda: COLD_TRACKS.recommenders(["all"]))
     found = evaluate(request, encoders.names, selected.names, COLD_TRACKS, view)
     content = [name for name in encoders.names if name in found.identities and _is_content(request, name)]
@@ -103,7 +107,7 @@ def measured(
         names = list(dict.fromkeys(map(shuffled_name, content)))
         permuted = evaluate(request, names, (_PERMUTED_BY,), COLD_TRACKS, view)
     not_run = report_not_run(request, found.absent, encoders, selected)
-    if not knows_artists:
+    if not knows_artists and NONE not in encoders.names:
         request.report(_NO_ARTISTS)
         not_run = (*not_run, _NO_ARTISTS)
     # Own rows stand beside all that the paper has, also beside rows that were not asked for. What was run is first.

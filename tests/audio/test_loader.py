@@ -115,6 +115,23 @@ def test_a_process_that_dies_is_an_error_of_one_file(make, executors):
     assert len(list(iter_clips([(path, 1.0)] * 3, 1.0, 16_000, 2))) == 3
 
 
+def test_a_process_that_dies_while_it_sends_is_not_waited_for(make, monkeypatch):
+    def half_a_result(*arguments):
+        import gc
+
+        from joblib.externals.loky.backend.queues import SimpleQueue
+
+        for results in [each for each in gc.get_objects() if isinstance(each, SimpleQueue)]:
+            os.write(results._writer.fileno(), b"\0\0\1\0begun")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(loader_module, "load_clip", half_a_result)
+    path = make("aac-m4a-44k-stereo").path
+    with pytest.raises(UnusableAudio, match="the process that decoded it ended: SIGKILL"):
+        list(iter_clips([(path, 1.0)] * 4, 1.0, 16_000, 2))
+    assert threads() == []
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, ValueError])
 def test_leaving_early(jobs, executors, error):
     clips = iter_clips(jobs * 10, 1.0, 16_000, 2)

@@ -10,6 +10,8 @@ from support.small_data import build_split_tables
 from larpbench.benchmark import estimate
 from larpbench.benchmark.plan import plan
 from larpbench.recommenders import RECOMMENDERS
+from larpbench.recommenders.wmf import factor_seconds
+from larpbench.tasks.cold_tracks.recommenders import LISTENER_RECOMMENDERS
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,20 @@ def test_the_time_of_a_ranking_grows_with_each_size():
     assert estimate.product_speed() == estimate.product_speed()
     large = estimate.cell_seconds(10_000, 200_000, 512, 1)
     assert large > 2 * 512 * 2e9 / estimate.product_speed()
+
+
+def test_factors_of_listeners_are_part_of_every_fit_that_needs_them():
+    wmf = factor_seconds(5_000_000, 75_000)
+    assert 90 < wmf < 350  # 5.2 million entries took 175 s on slow cores
+    fits = {name: LISTENER_RECOMMENDERS.get(name).fit_seconds(5_000_000, 75_000, 128)
+            for name in ("artist-mean", "ridge", "clcrec", "dropoutnet", "dropoutnet-content")}  # fmt: skip
+    assert wmf == fits["artist-mean"] < fits["ridge"] < fits["clcrec"] < fits["dropoutnet"]
+    assert fits["dropoutnet"] == fits["dropoutnet-content"]
+
+
+def test_a_long_run_is_said_in_hours_too(small, tmp_path, cli, monkeypatch):
+    monkeypatch.setattr("larpbench.benchmark.plan.Plan.estimated_seconds", lambda plan: 27_000.0)
+    assert "roughly 27000 s (7.5 CPU hours) and" in cli("plan", "--dataset", small.folder, "--encoders", "random").out
 
 
 def test_nothing_left_takes_no_time(small, tmp_path, cli):

@@ -143,3 +143,4 @@ def test_stats_and_a_smoke_run(cli, tables):
     outcome = cli(*run, "--encoders", "random", "--recommenders", "itemknn", "--seeds", 1)
     assert outcome.code == 0, outcome.err
     assert "5 listeners counted" in outcome.out
+    assert "rank itemknn: 5 of 5 listeners" in outcome.err

@@ -171,6 +171,18 @@ class TestTalkPlay:
         assert vectors.shape == (len(ids), 5)
         assert vectors.dtype == np.float32
 
+    def test_the_leak_can_be_tested_as_a_yardstick_where_it_was_chosen(self, cli, tmp_path):
+        source, chosen = write_talkplay(tmp_path / "t"), ("--vectors", "cf-bpr,audio-laion_clap")
+        built = build(cli, "talkplay", source, tmp_path / "o", *chosen, "--task", "cold-tracks")
+        assert "1 tracks without a vector in cf-bpr" in built.out
+        encoders = "provided:cf-bpr,provided:audio-laion_clap"
+        run = cli(
+            *("run", "--task", "cold-tracks", "--dataset", tmp_path / "o", "--encoders", encoders, "--allow-leaky"),
+            *("--recommenders", "itemknn", "--output", tmp_path / "r"),
+        )
+        assert run.code == 0, run.err
+        assert "| provided:cf-bpr (control) | itemknn |" in run.out
+
     def test_a_copy_may_hold_a_track_in_several_files(self, cli, tmp_path):
         source = write_talkplay(tmp_path / "talkplay")
         assert build(cli, "talkplay", source, tmp_path / "a").code == 0

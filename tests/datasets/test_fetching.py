@@ -61,7 +61,7 @@ def test_sizes_and_licence_come_first_and_nothing_is_fetched_unasked(cli, server
     assert "licence: cc-by-nc-sa-4.0" in refused.err
     assert f"from zenodo.org, record {ONION}" in refused.err
     assert f"{LOG}  0.3 MB" in refused.err
-    assert "jukebox (0.0 MB)" in refused.err
+    assert "jukebox (0.0 kB)" in refused.err
     assert "nothing was fetched" in refused.err
     assert files(home) == set()
     assert not [path for path, _ in server.asked if "/files/" in path]

@@ -97,10 +97,14 @@ def test_the_right_sizes_are_recognised():
 
 def test_the_other_preset_splits_by_debut(cli, tmp_path):
     early = [(user, track, time - datetime.timedelta(days=153)) for user, track, time in onion_plays()]
+    days = [datetime.datetime.fromisoformat(day) for day in ("2017-09-01", "2018-08-01", "2018-09-01", "2018-12-01")]
+    new, users = early[0][1], sorted({user for user, *_ in early})
+    early = [play for play in early if play[1] != new]
+    for number, user in enumerate(users):  # a track that begins in the month of valid, and goes on in those of test
+        early.append((user, new, days[1 + number % 2] + datetime.timedelta(days=4)))
     copy = write_onion(tmp_path / "onion", early, base=True)
     built = build(cli, copy, tmp_path / "acarec", "--preset", "acarec-2026")
     assert built.code == 0, built.err
-    days = [datetime.datetime.fromisoformat(day) for day in ("2017-09-01", "2018-08-01", "2018-09-01", "2018-12-01")]
     debut, first = {}, {}
     for user, track, time in early:
         if days[0] <= time < days[3]:
@@ -119,9 +123,8 @@ def test_the_other_preset_splits_by_debut(cli, tmp_path):
     test = {(u, t) for u, t in first if debut[t] >= days[2] and u in known and artist[t] in hot}
     assert entries(tmp_path / "acarec", "train") == train
     assert entries(tmp_path / "acarec", "test") == test
-    valid = {
-        (u, t) for (u, t), time in first.items() if days[1] <= debut[t] < days[2] and time < days[2] and u in known
-    }
+    valid = {(u, t) for u, t in first if days[1] <= debut[t] < days[2] and u in known}
+    assert any(first[pair] >= days[2] for pair in valid), "entries of the months of test among them"
     assert entries(tmp_path / "acarec", "valid") == valid
     assert "Newcomer" not in set(pl.read_parquet(tmp_path / "acarec" / "tracks.parquet")["artist"])
     assert manifest(tmp_path / "acarec")["left_out"]["entries of test tracks whose artist is not in train"] > 0
@@ -243,13 +246,14 @@ def test_wrong_input_is_named(cli, tmp_path, copy):
     assert "damaged or cut off" in build(cli, copy, tmp_path / "x").err
     write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), (onion_id(0), "0.5", "half"), (onion_id(1), "1", "2")])
     assert "cells that are no numbers" in build(cli, copy, tmp_path / "x").err
-    rows = [(onion_id(0), "0.5", "1", "2"), (onion_id(1), "1", "2"), ("of another track", "1", "2", "3")]
-    write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), *rows])
-    wide = build(cli, copy, tmp_path / "x").err
-    assert (
-        f"the features of 1 tracks have cells that are no numbers, or too few or too many cells: '{onion_id(0)}'"
-        in wide
-    )
+    right, wide_row, of_another = (onion_id(1), "1", "2"), (onion_id(0), "0.5", "1", "2"), ("x", "1", "2", "3")
+    for rows in ((wide_row, right, of_another), (of_another, right, wide_row), ((onion_id(0), "1"), right)):
+        write_bz2(copy / "id_musicnn.tsv.bz2", [("id", "a", "b"), *rows])
+        wide = build(cli, copy, tmp_path / "x").err
+        assert (
+            f"the features of 1 tracks have cells that are no numbers, or too few or too many cells: '{onion_id(0)}'"
+            in wide
+        )
     write_bz2(copy / "id_musicnn.tsv.bz2", [("song", "a"), (onion_id(0), "0.5")])
     assert "its header is song, a" in build(cli, copy, tmp_path / "x").err
     assert not (tmp_path / "x").exists()
@@ -294,6 +298,18 @@ def test_other_orders_and_packings_give_the_same(cli, tmp_path, copy):
     (copy / "userid_trackid_timestamp.tsv").write_text("\n".join(turned) + "\n")
     assert build(cli, copy, tmp_path / "b", "--preset", "tamm-2026").code == 0
     assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+
+
+@pytest.mark.parametrize("odd", ["user_0001\tonly two", "user_0001", "user_0001\tx\tnever\tmore\tand more", ""])
+@pytest.mark.parametrize("place", [1, -1])
+def test_rows_of_the_log_with_another_number_of_cells_are_no_end_of_it(cli, tmp_path, copy, odd, place):
+    log = copy / "userid_trackid_timestamp.tsv.bz2"
+    rows = bz2.decompress(log.read_bytes()).decode().splitlines()
+    rows.insert(place % len(rows), odd)
+    log.write_bytes(bz2.compress("\n".join(rows).encode()))
+    built = build(cli, copy, tmp_path / "o", "--preset", "tamm-2026", "--vectors", "none")
+    assert built.code == 0, built.err
+    assert "train        40 playlists" in built.out + built.err
 
 
 @given(

@@ -6,9 +6,12 @@ import importlib.util
 import shutil
 
 import pytest
-from support.doc_commands import ROOT, commands_of, python_of
+from support.doc_commands import ROOT, commands_of, python_of, require_parses
+from support.open_collections import write_onion
 from support.small_data import split_tables
 from support.sounds import write_tone
+
+from larpbench.datasets.catalogue import fetched_folder
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest -n auto")
@@ -29,6 +32,7 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "playlists").mkdir()
     for name in "pq":
         (tmp_path / "playlists" / f"{name}.m3u").write_text("".join(f"../library/{n}.ogg\n" for n in range(6)))
+    write_onion(fetched_folder("onion"))  # what `dataset fetch` would bring
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -37,6 +41,9 @@ def test_the_commands(cli, with_demo, workplace):
     commands = commands_of(README)
     assert len(commands) >= 3
     for command in commands:
+        if command[:2] == ["dataset", "fetch"]:
+            require_parses(command)  # tests/datasets/test_fetching.py fetches
+            continue
         quick = ("--budget", "1", "--seeds", "1") if "all" in command else ()
         outcome = cli(*command, *quick)
         assert outcome.code == 0, f"{command}: {outcome.err}"

@@ -89,6 +89,16 @@ def test_the_list_of_a_data_set_says_what_can_be_used(data, cli):
     assert "provided:NAME" in cli("list", "encoders", "--json").out
 
 
+def test_the_card_of_a_set_is_described(data, cli):
+    write(data)
+    described = cli("describe", "encoder", "provided:sound", "--dataset", data.folder, "--json")
+    card = json.loads(described.out)
+    assert (card["summary"], card["licence"], card["window_s"], card["dim"]) == (CARD.what, CARD.licence, 2.5, 6)
+    assert card["weights"] == "computed by nobody"
+    assert cli("describe", "encoder", "provided:noise", "--dataset", data.folder).code == 3
+    assert "does not apply to a task" in cli("describe", "task", "cold-tracks", "--dataset", data.folder).err
+
+
 def test_vectors_that_leak_are_refused_unless_they_are_asked_for(data, cli, tmp_path):
     write(data, "cf-bpr", LEAK)
     for encoder in ("provided:cf-bpr", "mine=centred:provided:cf-bpr", "tfidf+provided:cf-bpr"):

@@ -22,6 +22,14 @@ from larpbench.recommenders.wmf import Factors, train_factors
 KINDS = [ListenerRidge, ListenerDropoutNet, ListenerContentTowers, ListenerCLCRec]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_epochs():
+    """So many are enough here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("larpbench.recommenders.training.EPOCHS", 6)
+        yield
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Listeners with planted tastes."""

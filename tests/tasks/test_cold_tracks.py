@@ -11,7 +11,7 @@ from support.small_listeners import build_listeners
 import larpbench
 from larpbench.datasets.demo_listeners.build import build_demo_listeners
 from larpbench.datasets.demo_listeners.world import ListenerWorldSpec
-from larpbench.datasets.listeners.split import given_split
+from larpbench.datasets.listeners.split import given_split, split_by_hash
 from larpbench.errors import ProtocolError
 from larpbench.evaluation.bounds import chance
 from larpbench.evaluation.metrics import COLD_CUTOFFS, find_hits, list_quality
@@ -69,7 +69,7 @@ def test_chance_is_the_mean_over_random_lists(tmp_path):
 def demo(tmp_path_factory):
     """A small world of the kind of demo-listeners."""
     folder = tmp_path_factory.mktemp("demo") / "small"
-    return build_demo_listeners(folder, ListenerWorldSpec(artists=500, listeners=150))
+    return build_demo_listeners(folder, ListenerWorldSpec(artists=300, listeners=100))
 
 
 def test_shuffled_vectors_and_random_ones_score_like_chance(demo):
@@ -77,7 +77,7 @@ def test_shuffled_vectors_and_random_ones_score_like_chance(demo):
         ["provided:strong", "shuffled:provided:strong", "random"],
         demo,
         task="cold-tracks",
-        recommenders="itemknn",
+        recommenders=["itemknn"],
         seeds=20,
     )
     (table,) = results.tables
@@ -158,3 +158,12 @@ def test_encoders_that_would_learn_from_listeners_are_refused(demo):
     plan = larpbench.plan(demo, task="cold-tracks", encoders=["random", "larp-ttc"])
     assert [each.name for each in plan.unavailable] == ["larp-ttc"]
     assert "larp-ttc@DATASET" in plan.unavailable[0].text
+
+
+def test_encoders_do_not_learn_from_another_data_set_of_listeners_either(cli, demo, tmp_path):
+    other = build_listeners(tmp_path / "other", split_by_hash(0.4))
+    plan = larpbench.plan(demo, task="cold-tracks", encoders=["random", f"factors:tfidf@{other.folder}"])
+    assert "trained on playlists with seeds" in plan.unavailable[0].text
+    trained = cli("train", "factors", "--views", "tfidf", "--dataset", other.folder)
+    assert trained.code == 2
+    assert "trained on playlists with seeds" in trained.err

@@ -162,7 +162,7 @@ def plan_fetch(collection: FetchableCollection, parts: Sequence[str] | None) -> 
             raise MissingPartError(
                 f"{', '.join(unknown)} of {collection.name} is not there any more",
                 where="; ".join(each.place for each in listings),
-                allowed=f"--parts {', '.join(by_part)}",
+                allowed=f"--parts {','.join(by_part)}",
             )
         raise UnknownNameError(f"part of {collection.name}", unknown[0], by_part, "--parts NAME,.. or --parts all")
     wanted = list(dict.fromkeys(name for part in chosen for name in by_part[part]))

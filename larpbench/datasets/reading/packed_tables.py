@@ -15,7 +15,7 @@ from larpbench.errors import DataError, clipped, named, printable
 from larpbench.storage import storage_errors
 from larpbench.table_files import read_csv
 
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 16 * 2**20  # larger ones are new memory each time, which costs as much as parsing
 _SAMPLE_BYTES = 1 << 16
 _SAMPLE_ROWS = 20
 _MB = 10**6
@@ -103,7 +103,7 @@ class Table:
                 header = False
                 if text.strip():
                     yield read_csv(
-                        text,
+                        as_wide(text, self.width),
                         has_header=False,
                         separator="\t",
                         quote_char=None,
@@ -115,6 +115,21 @@ class Table:
                     ).select(list(self.places))
                 advance(raw.tell() // _MB - done)
                 done = raw.tell() // _MB
+
+
+def as_wide(text: bytes, width: int) -> bytes:
+    """Return rows of which the first has as many cells as the table: by it polars tells how many all have.
+
+    Args:
+        text: Rows, separated by tabs.
+        width: Number of cells.
+    """
+    end = text.find(b"\n")
+    first = text[:end] if end >= 0 else text
+    cells = first.count(b"\t") + 1
+    if cells == width:
+        return text
+    return b"\t".join([*first.split(b"\t")[:width], *[b""] * (width - cells)]) + text[len(first) :]
 
 
 def find_table(folder: Path, *layouts: Layout) -> Table | None:

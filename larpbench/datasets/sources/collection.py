@@ -186,7 +186,7 @@ def build_collection(
             return read_manifest(output)
         found = read(work)
         stage(found.present, staged)
-        _require_vectors(found, staged)
+        _require_vectors(found, staged, options.vectors or ())
         found.left_out = {reason: count for reason, count in found.left_out.items() if count}
         write = _write_listeners if options.task == "cold-tracks" else _write_playlists
         write(found, options, rule, output, recipe)
@@ -213,8 +213,11 @@ def _write_playlists(found: Collection, options: CollectionOptions, rule: SplitR
     build_dataset(raw, DatasetOptions(options.name, rule, options.caption_template), output, recipe=recipe)
 
 
-def _require_vectors(found: Collection, staged: Path) -> None:
-    """Let tracks leave that lack a vector of content, before the split (rule 4); of a given split none does."""
+def _require_vectors(found: Collection, staged: Path, chosen: Sequence[str]) -> None:
+    """Let tracks leave that lack a vector, before the split (rule 4); of a given split none does.
+
+    Sets that are no content count only if they were chosen by name.
+    """
     if not staged.is_dir():
         return
     present = found.present
@@ -224,7 +227,7 @@ def _require_vectors(found: Collection, staged: Path) -> None:
         card = VectorCard.model_validate_json(path.with_name(f"{name}.json").read_bytes())
         ids = read_parquet(path.with_name(f"{name}.ids.parquet"))["track_id"]
         lacking = present.filter(~present.is_in(ids.implode()))
-        if not len(lacking) or card.leak:
+        if not len(lacking) or (card.leak and name not in chosen):
             continue
         if found.given:
             _discard(path)

@@ -13,7 +13,7 @@ import numpy as np
 from larpbench.datasets.schema import Dataset, Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.listeners.data import KnownListeners
-from larpbench.recommenders.wmf import WMF_SPACE, train_factors
+from larpbench.recommenders.wmf import WMF_SPACE, factor_seconds, train_factors
 
 UNKNOWN = 1
 
@@ -36,13 +36,12 @@ class ArtistMean(ArtistControl):
     version = 1
     summary = "control: the listener's WMF factor, and the mean factor of the artist's known tracks"
     search_space: ClassVar[SearchSpace] = WMF_SPACE
-    seconds_per_entry = 1.8e-5
     _listeners: KnownListeners | None = None
     _means: np.ndarray | None = None
 
     def fit_seconds(self, entries: int, rows: int, dim: int) -> float:
         """Return the time of the factorisation, by entries and rows."""
-        return self.seconds_per_entry * entries + rows * 1.1e-4
+        return factor_seconds(entries, rows)
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Factorise train and average the factors of each artist; valid is not looked at."""

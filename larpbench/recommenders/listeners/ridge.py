@@ -10,7 +10,7 @@ from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.listeners.data import KnownListeners
 from larpbench.recommenders.ridge import LinearMap, ridge_map
-from larpbench.recommenders.wmf import WMF_SPACE, train_factors
+from larpbench.recommenders.wmf import WMF_SPACE, factor_seconds, train_factors
 from larpbench.vectors import unit_rows
 
 
@@ -22,13 +22,12 @@ class ListenerRidge(LearnedRecommender):
     summary = "the listener's WMF factor, and a closed-form ridge map from content to the factors of tracks"
     search_space: ClassVar[SearchSpace] = {"ridge_l2": (10.0, 1.0, 100.0, 1_000.0), **WMF_SPACE}
     fits_in_threads = True
-    seconds_per_entry = 1.8e-5
     _listeners: KnownListeners | None = None
     _tracks: LinearMap | None = None
 
     def fit_seconds(self, entries: int, rows: int, dim: int) -> float:
         """Return the time of the factorisation, by entries and rows, and of the map."""
-        return self.seconds_per_entry * entries + rows * (1.1e-4 + 5e-11 * dim**2)
+        return factor_seconds(entries, rows) + rows * 5e-11 * dim**2
 
     def fit(self, train: TrainData, valid: ValidData) -> None:
         """Factorise train and solve for the map; valid is not looked at."""

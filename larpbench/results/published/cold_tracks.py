@@ -46,14 +46,17 @@ class PublishedColdScores:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What the row is, in words: the label, the listeners of KNN, and where its hit rate lies beside chance."""
+        """What the row is, in words: its k, the listeners of KNN, and where its hit rate lies beside chance.
+
+        The ranges are those of `PublishedChance`.
+        """
         listeners = ("listeners are means of wrong tracks",) if self.method == KNN else ()
-        return (f'labelled "@{LABEL}", k = {CUTOFF}', *listeners, f"hit rate {self._place()}")
+        return (f"k = {CUTOFF} whatever the label", *listeners, f"hit rate {self._place()}")
 
     def _place(self) -> str:
         hit, chances = self.values["hit_rate"], published_chance()
         label, cutoff = (chances[f"hit_rate@{k}"] for k in (LABEL, CUTOFF))
-        parts = [f"{label.place(hit)} the range of permutations at {LABEL}", f"{cutoff.place(hit)} that at {CUTOFF}"]
+        parts = [f"{label.place(hit)} the range at {LABEL}", f"{cutoff.place(hit)} that at {CUTOFF}"]
         return ", ".join(parts) + (f", at or below chance@{CUTOFF}" if hit <= cutoff.value else "")
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.provided import VectorCard, VectorWriter
 from larpbench.datasets.reading.packed_streams import unpacked
-from larpbench.datasets.reading.packed_tables import whole_lines
+from larpbench.datasets.reading.packed_tables import as_wide, whole_lines
 from larpbench.errors import DataError, clipped, named
 from larpbench.storage import storage_errors
 from larpbench.table_files import read_csv
@@ -114,8 +114,8 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
             text = piece.partition(b"\n")[2] if header else piece
             header = False
             if text.strip():
-                frame = read_csv(
-                    text,
+                yield read_csv(
+                    as_wide(_without_wide_rows(text, dim), dim + 1),
                     has_header=False,
                     separator="\t",
                     quote_char=None,
@@ -124,17 +124,14 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
                     truncate_ragged_lines=True,
                     encoding="utf8-lossy",
                 )
-                yield frame if text.count(b"\t") == dim * frame.height else _without_wide_rows(frame, text, dim)
             advance(raw.tell() // _MB - done)
             done = raw.tell() // _MB
 
 
-def _without_wide_rows(frame: pl.DataFrame, text: bytes, dim: int) -> pl.DataFrame:
-    """Return rows with nulls for the numbers of those with too many cells: nobody knows which of them are meant."""
-    wide = [
-        line.partition(b"\t")[0].decode("utf-8", "replace") for line in text.split(b"\n") if line.count(b"\t") > dim
-    ]
-    return frame.with_columns(pl.when(~pl.col("id").is_in(wide)).then(pl.exclude("id")))
+def _without_wide_rows(text: bytes, dim: int) -> bytes:
+    """Return rows without the cells of those that have too many: nobody knows which of them are meant."""
+    lines = text.split(b"\n")
+    return b"\n".join(line.partition(b"\t")[0] if line.count(b"\t") > dim else line for line in lines)
 
 
 def _texts(first: pl.DataFrame, path: Path) -> list[str]:
