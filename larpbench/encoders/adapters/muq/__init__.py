@@ -48,7 +48,8 @@ def bind_layer(spec: EncoderSpec, argument: str) -> EncoderSpec:
     layer = argument.removeprefix("@")
     if not (argument.startswith("@") and layer.isascii() and layer.isdecimal() and int(layer) <= LAST):
         raise UsageError(f"{name} has no layer {layer!r}", where=where, allowed=allowed)
-    return replace(spec, card=spec.card.model_copy(update={"pooling": _POOLING.format(layer=int(layer))}))
+    card = spec.card.model_copy(update={"pooling": _POOLING.format(layer=int(layer))})
+    return replace(spec, card=card, argument=f"@{int(layer)}")  # @06 is @6
 
 
 def layer_of(argument: str | None) -> int:
