@@ -95,7 +95,7 @@ class UnknownNameError(UsageError):
     """A name that no registry knows."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], next_step: str | None = None) -> None:
-        names = sorted(known)
+        self.name, names = name, sorted(known)
         close = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.5)
         super().__init__(
             f"unknown {kind} {clipped(name)!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""),

@@ -15,6 +15,7 @@ import typer
 from larpbench import streams
 from larpbench.cli import (
     check,
+    cite,
     compare,
     convert,
     dataset,
@@ -55,6 +56,7 @@ app.command(cls=EarlierFlags, epilog=run.EPILOG)(run.run)
 app.command(cls=EarlierFlags, epilog=plan.EPILOG)(plan.plan)
 app.command("list", epilog=list.EPILOG)(list.list_names)
 app.command(epilog=describe.EPILOG)(describe.describe)
+app.command(epilog=cite.EPILOG)(cite.cite)
 app.add_typer(dataset.app, name="dataset")
 app.command(epilog=fetch.EPILOG)(fetch.fetch)
 app.command(epilog=encode.EPILOG)(encode.encode)

@@ -62,6 +62,7 @@ def describe(
         apart = key in _SENTENCES and isinstance(value, list)
         between = "\n" + " " * (width + 2) if apart else ", "
         shown = between.join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        shown = "unknown" if key == "parameters" and value is None else shown
         typer.echo(f"{key:{width}}  {'-' if shown in (None, '') else shown}")
 
 
@@ -78,6 +79,7 @@ def speed_text(spec: EncoderSpec) -> str:
 @aside()
 def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
     from larpbench.datasets.catalogue import load_dataset
+    from larpbench.encoders.citations import encoder_citations
     from larpbench.encoders.names import ENCODERS, encoder_origin, get_encoder
 
     spec = ENCODERS.get(name) if name in ENCODERS.names() else get_encoder(name)  # without what it takes
@@ -90,6 +92,10 @@ def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
     return {
         **spec.card.model_dump(mode="json"),
         "name": spec.identity,
+        **_licences(spec),
+        "revision": spec.revision,
+        "revision_here": _revision_here(spec),
+        "citation": list(encoder_citations(spec)),
         "takes": spec.takes,
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
@@ -110,6 +116,22 @@ def _stored_as(spec: EncoderSpec) -> str | None:
         return precision_text(folder) if folder else None
     except DataError as error:
         return error.what
+
+
+def _revision_here(spec: EncoderSpec) -> str | None:
+    """Return the commit of the weights that are here, which another program may have fetched."""
+    folder = spec.weights and spec.weights.found()
+    return spec.weights.commit(folder) if spec.weights and folder else None
+
+
+def _licences(spec: EncoderSpec) -> dict[str, str | None]:
+    """Return the licences of code and weights; those of a combination's parts are joined."""
+    if spec.combined:
+        parts = {each.identity: _licences(each) for each in spec.inputs}
+        keys = next(iter(parts.values()))
+        return {key: "; ".join(f"{name}: {part[key] or 'none'}" for name, part in parts.items()) for key in keys}
+    code, _, weights = spec.card.licence.partition(", ")
+    return {"licence_code": code, "licence_weights": None if spec.card.weights == "none" else weights or None}
 
 
 @aside()
@@ -133,6 +155,7 @@ def _recommender(name: str) -> dict[str, object]:
         "summary": found.summary,
         "task": task,
         "learns_from": list(found.learns_from),
+        "citation": list(found.citation),
         "settings": [f"{setting}: {value}" for setting, value in found.settings.items()],
         "search_space": [f"{parameter}: {' '.join(f'{each:g}' for each in space[parameter])}" for parameter in space],
         "origin": str(TASKS.origin(task) if task else RECOMMENDERS.origin(name)),
@@ -151,6 +174,7 @@ def _task(name: str) -> dict[str, object]:
         "protocol": found.protocol,
         "kind": found.kind,
         "metrics": [metric.column for metric in found.metrics],
+        "citation": list(found.citation),
         "options": [
             f"{name}={'' if field.default is None else field.default}: {field.description or ''}"
             for name, field in found.Options.model_fields.items()

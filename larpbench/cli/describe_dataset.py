@@ -48,6 +48,7 @@ def _registered(source: DatasetSource) -> dict[str, object]:
         "licence": card.licence if card else built.get("licence", "in its manifest, once it is made"),
         "size": card and card.size,
         "paper": card and card.paper,
+        "citation": list(card.citation) if card else [],
         "fetch": source.fetch,
         "command": source.build or f"larpbench dataset stats {source.name}",
         "without": list(card.without) if card else [],

@@ -27,6 +27,7 @@ class DatasetCard:
         paper: Who published it, and where; empty if nobody did.
         without: What can be done today without it, a sentence each.
         page: Its page in the documentation.
+        citation: Keys of larpbench's references (`larpbench.citations`), or whole BibTeX entries.
     """
 
     content: str
@@ -36,6 +37,7 @@ class DatasetCard:
     paper: str = ""
     without: tuple[str, ...] = ()
     page: str = ""
+    citation: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

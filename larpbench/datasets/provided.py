@@ -43,6 +43,8 @@ class VectorCard(BaseModel):
     """Seconds of audio in one window; None if unknown, or if it reads no audio."""
     dim: int | None = None
     """Length of the vectors; None: that of the file."""
+    citation: tuple[str, ...] = ()
+    """Keys of larpbench's references to what computed them, or whole BibTeX entries."""
     leak: str | None = None
     """Why the vectors are no content: they were made from listening or playlists, also of the tested ones. None: they
     are content."""

@@ -57,6 +57,13 @@ class EncoderCard(BaseModel):
     """Whether the vectors of a data set are too large for memory: then training reads them row by row."""
     control: bool = False
     """Whether it is a yardstick and no contender: never marked as best."""
+    revision: str | None = None
+    """Version of weights that a package brings; the commit of those that `larpbench fetch` gets is in the spec."""
+    parameters: int | None = None
+    """Size of the published network, as torch counts it, to two digits at least; 0: no network; None: unknown, or it
+    depends on the argument or the training."""
+    citation: tuple[str, ...] = ()
+    """Keys of larpbench's references (`larpbench.citations`), or whole BibTeX entries."""
     tracks_per_second: float
     """Rough speed on one core, for the plan's estimate until a run has measured it."""
 

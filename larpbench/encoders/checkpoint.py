@@ -35,7 +35,8 @@ def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
             allowed="a folder that larpbench train or larpbench convert larp wrote",
         )
     facts = read_card(folder)
-    training = _method(folder, facts).training
+    method = _method(folder, facts)
+    training = method.training
     if training is None or training.read_folder is None:
         raise _unknown_method(folder, facts)
     trained_on = _trained_on(facts, folder)
@@ -50,7 +51,8 @@ def bind_checkpoint(spec: EncoderSpec, argument: str) -> EncoderSpec:
     if view and view not in sides:
         raise UsageError(f"the checkpoint has no {view} side", where=str(folder), allowed=" or ".join(sides))
     training_data = facts.get("trained_on", spec.card.training_data)
-    card = spec.card.model_copy(update={**fields, "training_data": training_data})
+    known = {"training_data": training_data, "citation": method.card.citation}
+    card = spec.card.model_copy(update={**fields, **known})
     bound = replace(spec, card=card, inputs=inputs, trained_on=trained_on)
     side = view or (next(iter(sides)) if len(sides) == 1 and training.sides else None)
     return bound.viewed(side, **(sides[side] if side else {}))

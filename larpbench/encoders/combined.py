@@ -31,6 +31,7 @@ def combine(parts: Sequence[EncoderSpec], weights: Sequence[float] | None = None
     weights = tuple(weights or (1.0 for _ in parts))
     adapters, unverified = any(card.original for card in cards), any(card.unverified for card in cards)
     dims = [card.dim for card in cards]
+    counts = [card.parameters for card in cards if card.parameters is not None]
     card = EncoderCard(
         name=sum_of(names, weights),
         version=1,
@@ -44,6 +45,8 @@ def combine(parts: Sequence[EncoderSpec], weights: Sequence[float] | None = None
         overlaps=tuple(dict.fromkeys(name for card in cards for name in card.overlaps)),
         original=_joined(names, [card.original for card in cards]) if adapters else None,
         verification=_joined(names, [card.verification for card in cards]) if adapters and not unverified else None,
+        revision=_joined(names, [each.revision for each in parts]) if any(each.revision for each in parts) else None,
+        parameters=sum(counts) if len(counts) == len(cards) else None,
         stochastic=any(card.stochastic for card in cards),
         control=any(card.control for card in cards),
         tracks_per_second=1 / sum(1 / card.tracks_per_second for card in cards),

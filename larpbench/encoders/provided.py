@@ -68,6 +68,7 @@ def _bound(spec: EncoderSpec, dataset: Dataset) -> EncoderSpec:
         "weights": f"computed by {card.by}",
         "licence": card.licence,
         "training_data": card.leak or card.training_data,
+        "citation": card.citation,
         "overlaps": (dataset.name,) if card.leak else (),
         "control": bool(card.leak),
     }

@@ -26,6 +26,7 @@ def shuffle(spec: EncoderSpec) -> EncoderSpec:
             "summary": f"control: {spec.identity} with its vectors permuted within each split",
             "stochastic": True,
             "control": True,
+            "revision": spec.revision,
         }
     )
     return EncoderSpec(card, factory=build_shuffled, inputs=(spec,), combined=True, shuffled=True)

@@ -226,6 +226,11 @@ class EncoderSpec:
         return without_folders(self.argument or "")
 
     @property
+    def revision(self) -> str | None:
+        """Commit or version of its weights; None: not pinned, or there are none."""
+        return self.card.revision or (self.weights.pinned if self.weights else None)
+
+    @property
     def reads_audio(self) -> bool:
         """Whether it reads audio itself, not through the encoders that it builds upon."""
         return "audio" in self.card.modalities and not self.inputs

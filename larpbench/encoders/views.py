@@ -55,6 +55,7 @@ def _spec(name: str, dim: int) -> EncoderSpec:
             dim=dim,
             weights="none",
             licence="CC0-1.0",
+            parameters=0,
             tracks_per_second=1_000_000,
         ),
         factory=build,

@@ -42,6 +42,7 @@ class Scorer(ABC):
         summary: One line for lists.
         learns_from: The splits whose embeddings it needs beside the tested one.
         settings: Hyper-parameters that nothing tunes, as JSON. Part of the key of its results.
+        citation: Keys of larpbench's references (`larpbench.citations`), or whole BibTeX entries.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Scorer(ABC):
     summary: str
     learns_from: ClassVar[tuple[SplitName, ...]] = ()
     settings: Mapping[str, Any] = MappingProxyType({})
+    citation: tuple[str, ...] = ()
 
     @property
     def stochastic(self) -> bool:

@@ -121,6 +121,7 @@ class CLCRec(LearnedRecommender):
 
     name = "clcrec"
     version = 1
+    citation = ("wei2021clcrec",)
     summary = "content network trained by contrast with learned playlist and track vectors"
     search_space: ClassVar[SearchSpace] = {
         "learning_rate": (0.001, 0.003, 0.01),

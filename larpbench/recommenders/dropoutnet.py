@@ -176,6 +176,7 @@ class DropoutNet(LearnedRecommender):
 
     name = "dropoutnet"
     version = 1
+    citation = ("volkovs2017dropoutnet", "hu2008implicit")
     summary = "two towers over WMF preferences and content, trained with dropped preferences"
     search_space: ClassVar[SearchSpace] = {
         "learning_rate": (0.005, 0.002, 0.001),

@@ -30,6 +30,7 @@ class ItemKNN(Recommender):
     """
 
     version = 1
+    citation = ("salganik2024larp", "sarwar2001item")
 
     def __init__(self, name: str, scorer: Scoring, summary: str) -> None:
         self.name, self.scorer, self.summary = name, scorer, summary

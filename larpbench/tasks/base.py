@@ -189,6 +189,7 @@ class Task(ABC, Generic[M]):
         visible_groups: By how much of a query is visible, tables break down their first column; empty: they do not.
         default_encoders: What is tested if nobody says what.
         default_recommenders: And with which recommenders.
+        citation: Keys of larpbench's references (`larpbench.citations`), or whole BibTeX entries.
     """
 
     name: str
@@ -209,6 +210,7 @@ class Task(ABC, Generic[M]):
     default_dataset: ClassVar[str] = "demo"
     default_encoders: tuple[str, ...] = DEFAULT_ENCODERS
     default_recommenders: tuple[str, ...] = DEFAULT_RECOMMENDERS
+    citation: ClassVar[tuple[str, ...]] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -57,4 +57,7 @@ def _page(name: str) -> str | None:
 
 
 if __name__ == "__main__":
+    import encoder_status
+
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    encoder_status.PAGE.write_text(encoder_status.status_page(), encoding="utf-8")

@@ -21,6 +21,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.models: dict[str, dict[str, bytes]] = {}
+        self.commit = COMMIT
         self.wrong_digests: set[str] = set()
         self.breaks_after: list[int] = []  # the next answers end after as many bytes
         self.asked: list[tuple[str, str | None]] = []
@@ -33,7 +34,7 @@ class Server(ThreadingHTTPServer):
     def content(self, path: str) -> bytes | None:
         if found := re.fullmatch(r"/(.+)/resolve/([^/]+)/(.+)", path):
             model, commit, name = found.groups()
-            assert commit == COMMIT, "what is fetched must be of the listed commit"
+            assert commit == self.commit, "what is fetched must be of the listed commit"
             return self.models.get(model, {}).get(name)
         if found := re.fullmatch(r"/api/models/(.+)/revision/[^/]+", path):
             return self._listing(found[1])
@@ -49,7 +50,7 @@ class Server(ThreadingHTTPServer):
                 sha256 = "0" * 64 if name in self.wrong_digests else hashlib.sha256(content).hexdigest()
                 entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
             siblings.append(entry)
-        return json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode()
+        return json.dumps({"id": model, "sha": self.commit, "siblings": siblings}).encode()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -32,6 +32,7 @@ OLGA = DatasetSource(
         licence="the edges may not be passed on (AllMusic)",
         size="mostly features: 17,673 x 2,613 numbers of AcousticBrainz",
         paper="F. Korzeniowski et al., Artist Similarity with Graph Neural Networks, ISMIR 2021 (arXiv 2107.14541)",
+        citation=("korzeniowski2021artist",),
         without=(
             "the invented graph, to try every command: larpbench run --task artist-similarity --dataset toy-artists",
             "your own graph: larpbench dataset build artist-graph --artists A --tracks T --edges E --output DIR",
@@ -51,6 +52,7 @@ DISCO_OLGA = DatasetSource(
         size="mostly features: 16,864 x 2,589 numbers of AcousticBrainz, 16,864 x 512 of CLAP",
         paper="F. Groetschla et al., Towards Leveraging Contrastively Pretrained Neural Audio Embeddings for "
         "Recommender Tasks, 2024 (arXiv 2409.09026)",
+        citation=("groetschla2024clap", "korzeniowski2021artist"),
         without=(
             "the invented graph, to try every command: larpbench run --task artist-similarity --dataset toy-artists",
             "your own graph: larpbench dataset build artist-graph --artists A --tracks T --edges E --output DIR",

@@ -35,6 +35,7 @@ AOTM = DatasetSource(
         licence=LICENCE,
         size="15 MB; built in seconds",
         paper="B. McFee and G. Lanckriet, Hypergraph Models of Playlist Dialects, ISMIR 2012",
+        citation=("mcfee2012hypergraph",),
         without=OTHER_DATA,
         page="docs/datasets/aotm.md",
     ),

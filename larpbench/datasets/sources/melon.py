@@ -52,6 +52,7 @@ MELON = DatasetSource(
         size="song_meta.json and train.json: some hundred MB; built in about a minute",
         paper="A. Ferraro et al., Melon Playlist Dataset: A Public Dataset for Audio-based Playlist Generation and "
         "Music Tagging, ICASSP 2021",
+        citation=("ferraro2021melon",),
         without=OTHER_DATA,
         page="docs/datasets/melon.md",
     ),

@@ -38,6 +38,7 @@ _WHAT = {
         "unknown",
     ),
 }
+_CITATIONS = {"laion_clap": ("wu2023clap",), "qwen3_embedding": ("zhang2025qwen3",)}
 LEAKS = {"cf-bpr": "factors of listening (BPR), made from the interactions that are tested"}
 _TEXTS = ("track_name", "artist_name", "album_name")
 _SESSION_ROWS, _VECTOR_ROWS = 2_000, 8_192
@@ -52,6 +53,7 @@ TALKPLAY = DatasetSource(
         "the terms there, then larpbench dataset fetch talkplay",
         licence=LICENCE,
         size="about 1.5 GB, of which the vectors are most; built in about a minute",
+        citation=("choi2025talkplaydata",),
         without=OTHER_DATA,
         page="docs/datasets/talkplay.md",
     ),
@@ -200,7 +202,10 @@ def _tracks(paths: list[Path]) -> pl.DataFrame:
 def _stage(name: str, paths: list[Path], track_ids: pl.Series, staged: Path) -> None:
     """Write one set of vectors; an empty list is a missing vector."""
     what, trained = _WHAT.get(name, (f"{name} of TalkPlayData-Challenge", "unknown"))
-    card = VectorCard(what=what, by=_BY, licence=LICENCE, training_data=trained, leak=LEAKS.get(name))
+    citation = next((keys for part, keys in _CITATIONS.items() if part in name), ())
+    card = VectorCard(
+        what=what, by=_BY, licence=LICENCE, training_data=trained, citation=citation, leak=LEAKS.get(name)
+    )
     if card.leak:
         card = card.model_copy(update={"what": "factors of listening (BPR), 128 numbers"})
     wanted = set(track_ids.to_list())  # a copy may hold a track in several files, such as all_tracks and test_tracks

@@ -59,6 +59,7 @@ YAMBDA = DatasetSource(
         size="likes of 50m: some MB; listens of 50m: some hundred MB; the vectors of all sizes: 13.8 GB, read with a "
         "filter",
         paper="A. Ploshkin et al., Yambda-5B: A Large-Scale Multi-modal Dataset for Ranking and Retrieval, RecSys 2025",
+        citation=("ploshkin2025yambda",),
         without=OTHER_DATA,
         page="docs/datasets/yambda.md",
     ),

@@ -80,6 +80,8 @@ TFIDF = EncoderSpec(
         weights="none",
         licence="Apache-2.0",
         learns="statistics",
+        parameters=0,
+        citation=("li2006projections",),
         tracks_per_second=2_000,
     ),
     factory=build_tfidf,

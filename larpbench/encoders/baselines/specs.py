@@ -40,6 +40,7 @@ class Kind:
     summary: str
     learns_from: str
     paper: str
+    citation: tuple[str, ...]
     recipe: Callable[[BaselineSize], ClapRecipe | CnnRecipe]
     seconds: dict[BaselineSize, float]
     speed: dict[BaselineSize, float]
@@ -53,6 +54,7 @@ KINDS = {
             "CLAP fine-tuned on audio-caption pairs",
             "tracks",
             "Wu et al. 2023, Large-scale contrastive language-audio pretraining; row CLAP-FT of LARP",
+            ("wu2023clap", "salganik2024larp"),
             clap_ft,
             {"tiny": 200.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
@@ -63,6 +65,7 @@ KINDS = {
             "playlists",
             "Alonso-Jimenez et al. 2023, Pre-training strategies using contrastive learning and playlist information "
             "for music classification and similarity",
+            ("alonso2023playlists",),
             co_playlist,
             {"tiny": 50.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
@@ -73,6 +76,7 @@ KINDS = {
             "tracks",
             "McCallum et al. 2022, Supervised and unsupervised learning of audio representations for music "
             "understanding",
+            ("mccallum2022mule",),
             cnn,
             {"tiny": 70.0, "paper": 1e6},
             {"tiny": 100.0, "paper": 1.0},
@@ -117,6 +121,7 @@ def baseline_spec(
         training_data=(f"that of {start}, then " if start else "")
         + f"the train {kind.learns_from} of the data set after the @",
         paper=kind.paper,
+        citation=kind.citation,
         stochastic=True,
         tracks_per_second=kind.speed[size],
         **_described(shape),

@@ -80,6 +80,7 @@ def larp_spec(
         "licence": _LICENCE,
         "training_data": "the train playlists of the data set after the @" if stages else "none",
         "paper": _PAPER,
+        "citation": ("salganik2024larp",),
         "tracks_per_second": _SPEED[size],
     }
     if isinstance(made, HeadsRecipe):

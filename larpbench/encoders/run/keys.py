@@ -18,7 +18,10 @@ from larpbench.fingerprint import digest
 
 T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
-_WITHOUT_EFFECT_ON_VECTORS = {"tracks_per_second", "summary", "overlaps", "original", "verification"}
+_WITHOUT_EFFECT_ON_VECTORS = {
+    *("tracks_per_second", "summary", "overlaps", "original", "verification"),
+    *("revision", "parameters", "citation"),
+}
 
 
 class Keys:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +38,32 @@ def fetch(weights: Weights) -> Path:
 
     Raises:
         MissingPartError: If they cannot be reached, or are not there; what was fetched is kept.
-        DataError: If a file's digest is wrong, or it is another than the one that is known; what was fetched of it is
-            deleted.
+        DataError: If a file's digest is wrong, or it has changed under its revision; what was fetched of it is deleted.
         StorageError: If they cannot be written, or there is no room; what was fetched is kept.
     """
     folder = weights.folder()
     with storage.locked(folder):
         storage.sweep(folder.parent)
         if found := weights.found():
+            weights.digest()  # refuses what has changed
             return found
         if is_offline():
             raise MissingPartError("the network is not used (--offline)", where=weights.source)
         partial = storage.make_folder(folder.parent / f"{_PARTIAL}{folder.name}")
         files, commit = _listing(weights) if weights.repo else (list(weights.files), None)
+        listed = {file.name: file.sha256 for file in files if file.sha256}
+        weights.require_unchanged(listed, commit, weights.source, record=False)
         total = sum(file.size for file in files if file.size) or weights.size
         require_room(partial, total, (path for path in partial.rglob("*") if path.is_file()))
         with progress.stage(f"fetch {weights.name}", -(-total // 1_000_000), "MB") as advance:
             megabytes = Megabytes(advance)
             for file in files:
                 fetch_file(file, partial, megabytes, hub_headers() if weights.repo else {})
-        _describe(weights, files, commit, partial)
+        try:
+            weights.require_unchanged(_describe(weights, files, commit, partial), commit, folder)
+        except DataError:
+            shutil.rmtree(partial)  # what has come is not what it should be
+            raise
         with storage.storage_errors(folder):
             if folder.exists():  # what was there was not whole
                 shutil.rmtree(folder)
@@ -92,8 +97,8 @@ def fetch_file(
     return download(RemoteFile(file.name, file.url, file.size, digest), folder, advance, headers)
 
 
-def _describe(weights: Weights, files: list[WeightFile], commit: str | None, partial: Path) -> None:
-    """Write where each file comes from, and delete what a killed process has left."""
+def _describe(weights: Weights, files: list[WeightFile], commit: str | None, partial: Path) -> dict[str, str]:
+    """Write where each file comes from, delete what a killed process has left, and return the digests of the files."""
     names = {file.name for file in files}
     for path in partial.iterdir():
         if path.name not in names:
@@ -113,6 +118,7 @@ def _describe(weights: Weights, files: list[WeightFile], commit: str | None, par
         },
     }
     storage.write_text(partial / MANIFEST, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    return {name: file["sha256"] for name, file in facts["files"].items()}
 
 
 def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
@@ -125,6 +131,12 @@ def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
     except Exception as error:  # those of its HTTP client, which differs from version to version
         answer = getattr(error, "response", None)
         raise unreachable(error, f"{hub}/{repo}" if answer is None else str(answer.url)) from error
+    if weights.pinned and model.sha != weights.pinned:
+        raise DataError(
+            f"the revision of the model {repo!r} is another one: expected {weights.pinned}, found {model.sha}",
+            where=f"{hub}/{repo}",
+            next_step="look whether HF_ENDPOINT names a server that can be trusted",
+        )
     siblings = {each.rfilename: each for each in model.siblings or ()}
     names = weights.chosen(name for name in siblings if re.fullmatch(r"[\w-][\w.-]*", name))
     if names is None or model.sha is None:
@@ -138,22 +150,5 @@ def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
     for name in names:
         large = siblings[name].lfs
         url = hf_hub_url(repo, name, revision=model.sha, endpoint=hub)
-        found = WeightFile(name, url, siblings[name].size, large.sha256 if large else None)
-        files.append(_as_known(found, next((each for each in weights.files if each.name == name), found)))
+        files.append(WeightFile(name, url, siblings[name].size, large.sha256 if large else None))
     return files, model.sha
-
-
-def _as_known(found: WeightFile, known: WeightFile) -> WeightFile:
-    """Return a file as the hub lists it, with the digest that is known of it.
-
-    Raises:
-        DataError: If size or digest are others: the file has changed since.
-    """
-    for what, now, before in (("size", found.size, known.size), ("sha256", found.sha256, known.sha256)):
-        if now is not None and before is not None and now != before:
-            raise DataError(
-                f"{found.name} has changed: its {what} should be {before} and is {now}",
-                where=found.url,
-                next_step="ask its authors what has changed before you use the new one",
-            )
-    return replace(found, size=known.size or found.size, sha256=known.sha256 or found.sha256)

@@ -11,12 +11,13 @@ import fnmatch
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from larpbench import storage
+from larpbench.encoders.weights.revisions import require_unchanged
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest, digest_file
 
@@ -35,7 +36,7 @@ BESIDE_MODEL = (
 BERT_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
 """Both names of the same checkpoint."""
 _TENSORS = ("model.safetensors", "model-*.safetensors", "*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
-_DIGESTS = "digests.json"
+_DIGESTS, _REVISIONS = "digests.json", "revisions.json"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Weights:
     required: tuple[str, ...] = MODEL
     besides: tuple[str, ...] = BESIDE_MODEL
     elsewhere: tuple[str, ...] = ()
+
+    @property
+    def pinned(self) -> str | None:
+        """The commit that they are fetched at; None: whatever the branch or the address has."""
+        return self.revision if re.fullmatch("[0-9a-f]{40}", self.revision) else None
 
     @property
     def source(self) -> str:
@@ -138,15 +144,59 @@ class Weights:
             )
         return folder
 
+    def bytes_in(self, folder: Path) -> int:
+        """Return the size of the files that count in a folder that has them."""
+        return sum((folder / name).stat().st_size for name in self._in(folder) or ())
+
     def digest(self) -> str:
         """Return the digest of the files that count, wherever they lie.
 
         Raises:
             MissingPartError: If they are not here.
+            DataError: If a file has changed under its revision.
         """
         folder = self.require()
         names = self._in(folder) or []
-        return digest(dict(zip(names, digests([folder / name for name in names]), strict=True)))
+        found = dict(zip(names, digests([folder / name for name in names]), strict=True))
+        self.require_unchanged(found, self.commit(folder), folder)
+        return digest(found)
+
+    def commit(self, folder: Path) -> str | None:
+        """Return the commit that a folder of a model of the hub holds; None if the folder does not say."""
+        if folder.parent.name == "snapshots":  # the hub's cache
+            return folder.name
+        found = _manifest(folder).get("commit")
+        return found if isinstance(found, str) else None
+
+    def require_unchanged(
+        self, found: Mapping[str, str], commit: str | None, where: Path | str, record: bool = True
+    ) -> None:
+        """Refuse files that are not those of their revision, as larpbench knows them or as they were first used.
+
+        Args:
+            found: Name -> sha256 of files.
+            commit: Commit of the model of the hub that they are of; None if unknown.
+            where: Where they lie, for the message.
+            record: Whether to record those that are used for the first time.
+
+        Raises:
+            DataError: If a file has changed.
+        """
+        files = {file.name: file for file in self.files}
+        fetched = where == self.folder()
+        manifest = _manifest(self.folder()) if fetched else {}
+        stored = manifest.get("files", {}) if manifest.get("commit") == commit else {}
+        known: dict[str, tuple[str, str]] = {}
+        for name, sha256 in found.items():
+            expected = files[name].sha256 if name in files else None
+            if self.repo and commit:
+                known_by = f"{self.repo}@{commit}/{name}"
+            elif name in files and (fetched or expected):
+                known_by = files[name].url
+            else:
+                continue  # put there by hand, or by another program
+            known[known_by] = (sha256, expected or stored.get(name, {}).get("sha256") or "")
+        require_unchanged(weights_root() / _REVISIONS, known, where, record)
 
     def _in(self, folder: Path) -> list[str] | None:
         return self.chosen(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else None
@@ -155,8 +205,9 @@ class Weights:
         for place in self.elsewhere:
             if "$" not in (expanded := os.path.expandvars(place)):
                 yield Path(expanded).expanduser()
-        if self.repo and (cached := _cached(self.repo, self.revision)):
-            yield cached
+        for revision in dict.fromkeys((self.revision, "main")) if self.repo else ():
+            if cached := _cached(self.repo or "", revision):
+                yield cached
 
 
 def weights_root() -> Path:
@@ -184,6 +235,15 @@ def digests(paths: Iterable[Path]) -> list[str]:
     if fresh:
         storage.write_text(memory, json.dumps(stored | fresh, indent=2) + "\n")
     return values
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a fetched folder; empty if it has none that can be read."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _complete(folder: Path) -> bool:

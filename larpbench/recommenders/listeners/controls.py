@@ -34,6 +34,7 @@ class ArtistMean(ArtistControl):
 
     name = "artist-mean"
     version = 1
+    citation = ("hu2008implicit",)
     summary = "control: the listener's WMF factor, and the mean factor of the artist's known tracks"
     search_space: ClassVar[SearchSpace] = WMF_SPACE
     _listeners: KnownListeners | None = None

@@ -99,6 +99,7 @@ PAPER_RANDOM = EncoderSpec(
         weights="none",
         licence="Apache-2.0",
         paper="Groetschla et al. 2024, arXiv 2409.09026",
+        citation=("groetschla2024clap",),
         stochastic=True,
         control=True,
         tracks_per_second=20_000,

@@ -17,6 +17,12 @@ from larpbench.tasks.artist_similarity.settings import LAYER_KINDS, LayerKind, T
 from larpbench.tasks.base import Fit
 
 MOST_LAYERS = 8
+_LAYER_PAPERS: dict[LayerKind, str] = {
+    "sage": "hamilton2017sage",
+    "gatedgcn": "bresson2017residual",
+    "gin": "xu2019gin",
+    "gat": "velickovic2018gat",
+}
 _NAME = re.compile(rf"gnn-({'|'.join(LAYER_KINDS)})-(\d+)")
 _SECONDS_PER_TRIPLET = 4e-6  # of one update, and so on: measured on one core
 _SECONDS_PER_NUMBER = 2e-10
@@ -39,6 +45,7 @@ class GraphNetwork(ArtistScorer):
         self.kind, self.n_layers, self.training, self.seed = kind, n_layers, training, seed
         self.name = f"gnn-{kind}-{n_layers}"
         self.summary = f"network with {n_layers} {kind} layers, trained by triplets of artists"
+        self.citation = ("groetschla2024clap", _LAYER_PAPERS[kind])
 
     @property
     def settings(self) -> Mapping[str, Any]:  # type: ignore[override]

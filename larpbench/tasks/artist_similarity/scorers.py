@@ -92,6 +92,7 @@ class AdamicAdar(ArtistScorer):
     """Common neighbours, each worth 1 / log(its degree) (Adamic & Adar 2003)."""
 
     name = "adamic-adar"
+    citation = ("adamic2003friends",)
     summary = "common neighbours, each over the logarithm of its degree; no features, nothing is learnt"
 
     def test_vectors(self, inputs: ScoringInputs) -> tuple[np.ndarray, Fit | None]:

@@ -34,6 +34,7 @@ class ArtistSimilarityTask(Task[ArtistScorer]):
     version = 1
     summary = "find artists who are similar to an artist unseen in training (data sets of kind artist-graph)"
     protocol = "artist-similarity-v1"
+    citation = ("groetschla2024clap", "korzeniowski2021artist")
     Options = ArtistOptions
     splits: tuple[SplitName, ...] = ()
     kind = "artist-graph"

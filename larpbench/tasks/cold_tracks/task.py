@@ -41,6 +41,7 @@ class ColdTracksTask(Task[Recommender]):
     version = 1
     summary = "recommend tracks that nobody has played to listeners who are known (data sets of kind listeners)"
     protocol = "cold-tracks-v1"
+    citation = ("tamm2026pretrained", "tamm2026acarec")
     metrics = metrics_at(COLD_CUTOFFS)
     splits: tuple[SplitName, ...] = ("train", "test")
     kind = LISTENERS

@@ -21,6 +21,7 @@ class ContinuationTask(Task[Recommender]):
     version = 1
     summary = "continue playlists that nobody has seen with tracks that nobody has played"
     protocol = "cold-start-v1"
+    citation = ("salganik2024larp",)
     metrics = METRICS
     splits: tuple[SplitName, ...] = ("test",)
     ranks_tracks = True

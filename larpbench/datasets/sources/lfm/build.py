@@ -34,6 +34,7 @@ LFM = DatasetSource(
         size="tens of gigabytes of bz2, read as they are; about an hour of CPU time to build (extrapolated)",
         paper="M. Schedl et al., LFM-2b: A Dataset of Enriched Music Listening Events for Recommender Systems Research "
         "and Fairness Analysis, CHIIR 2022",
+        citation=("schedl2022lfm2b",),
         without=(
             *OTHER_DATA,
             "open listening logs with vectors of audio encoders: larpbench dataset fetch onion (252,984,396 events of "

@@ -36,6 +36,7 @@ MPD = DatasetSource(
         size="5.4 GB zipped, read as it is (about 33 GB of JSON); about 7 minutes of CPU time and 1.7 GB of memory to "
         "build all of it",
         paper="C.-W. Chen et al., RecSys Challenge 2018: Automatic Music Playlist Continuation, RecSys 2018",
+        citation=("chen2018recsys",),
         without=(
             *OTHER_DATA,
             "listening logs with vectors of audio encoders, without an account: larpbench dataset fetch onion, or "

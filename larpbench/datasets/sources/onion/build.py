@@ -38,6 +38,7 @@ ONION = DatasetSource(
         size="the log is 2.2 GB of bz2, read as it is; the feature files from some MB to some GB",
         paper="M. Moscati et al., Music4All-Onion: A Large-Scale Multi-faceted Content-Centric Music Recommendation "
         "Dataset, CIKM 2022",
+        citation=("moscati2022onion",),
         without=OTHER_DATA,
         page="docs/datasets/onion.md",
     ),

@@ -41,6 +41,12 @@ _WHAT = {
     "incp": "Inception of the video",
     "vgg19": "VGG19 of the video",
 }
+_CITATIONS = {
+    "musicnn": ("pons2019musicnn",),
+    "jukebox": ("dhariwal2020jukebox", "castellon2021codified"),
+    "essentia": ("bogdanov2013essentia",),
+    "bert": ("devlin2019bert",),
+}
 
 
 def feature_files(folder: Path) -> dict[str, Path]:
@@ -69,7 +75,8 @@ def stage_features(files: dict[str, Path], track_ids: pl.Series, staged: Path, l
     for name, path in files.items():
         if (staged / f"{name}.npy").is_file():
             continue
-        card = VectorCard(what=_WHAT.get(name, f"{name} of Music4All-Onion"), by=_BY, licence=licence)
+        what, citation = _WHAT.get(name, f"{name} of Music4All-Onion"), _CITATIONS.get(name, ())
+        card = VectorCard(what=what, by=_BY, licence=licence, citation=citation)
         dim = _dim(path)
         wanted, useless = set(track_ids.to_list()), 0
         texts: list[str] | None = None

@@ -15,11 +15,15 @@ from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
 NAMES = ("clap-music", "clap-music-speech", "clap-pt", "clap-random", "htsat")
 _FILES = (*MODEL, TOKENIZER, "preprocessor_config.json")
 _PAPER = "Wu et al. 2023, Large-scale contrastive language-audio pretraining"
+_CITATION = ("wu2023clap",)
 _LAION_AUDIO = "LAION-Audio-630K and AudioSet: sounds, speech and music with captions"
 _VERIFICATION = (
     "transformers 5.23.0 on a tiny checkpoint with the same weights: largest difference 2e-5 of a vector's length, "
     "from the spectrogram in float32 for float64"
 )
+_AUDIO, _TEXT = 28_190_872, 125_302_016  # parameters of each tower with its projection
+_AUDIO_LARGE = 68_611_864
+_SCALES = 2
 _AUDIO_POOLING = "mean over windows of 10 s of vectors of length 1, scaled to length 1"
 
 
@@ -33,7 +37,9 @@ def bind_clap(spec: EncoderSpec, argument: str) -> EncoderSpec:
     card = spec.card
     if view:
         pooling = _AUDIO_POOLING if view == "audio" else f"the {view} vector alone, of length 1"
-        card = card.model_copy(update={"modalities": (view,), "pooling": pooling})
+        text = card.parameters and _TEXT
+        parameters = text and (text if view == "text" else (card.parameters or 0) - text - _SCALES)
+        card = card.model_copy(update={"modalities": (view,), "pooling": pooling, "parameters": parameters})
     return in_precision(replace(spec, card=card), precision)
 
 
@@ -60,7 +66,9 @@ def build_clap_random(context: EncodeContext, argument: str | None) -> Encoder:
     return random_clap(context.seed)
 
 
-def _clap(name: str, summary: str, weights: Weights, training_data: str, speed: float) -> EncoderSpec:
+def _clap(
+    name: str, summary: str, weights: Weights, training_data: str, speed: float, audio: int = _AUDIO_LARGE
+) -> EncoderSpec:
     return EncoderSpec(
         EncoderCard(
             name=name,
@@ -77,6 +85,8 @@ def _clap(name: str, summary: str, weights: Weights, training_data: str, speed: 
             paper=_PAPER,
             original="transformers: ClapFeatureExtractor, ClapModel.get_audio_features and get_text_features",
             verification=_VERIFICATION,
+            parameters=audio + _TEXT + _SCALES,
+            citation=_CITATION,
             tracks_per_second=speed,
         ),
         factory=build_clap,
@@ -88,23 +98,30 @@ def _clap(name: str, summary: str, weights: Weights, training_data: str, speed: 
     )
 
 
-def _weights(name: str, size: int, repo: str) -> Weights:
-    return Weights(name, "Apache-2.0", size, repo=repo, required=_FILES)
+def _weights(name: str, size: int, repo: str, revision: str) -> Weights:
+    return Weights(name, "Apache-2.0", size, repo=repo, revision=revision, required=_FILES)
 
 
-_UNFUSED = _weights("clap-htsat-unfused", 615_000_000, "laion/clap-htsat-unfused")
-CLAP_PT = _clap("clap-pt", "CLAP (Wu et al. 2023), general audio", _UNFUSED, _LAION_AUDIO, 5.0)
+_UNFUSED = _weights(
+    "clap-htsat-unfused", 615_000_000, "laion/clap-htsat-unfused", "8fa0f1c6d0433df6e97c127f64b2a1d6c0dcda8a"
+)
+CLAP_PT = _clap("clap-pt", "CLAP (Wu et al. 2023), general audio", _UNFUSED, _LAION_AUDIO, 5.0, _AUDIO)
 CLAP_MUSIC = _clap(
     "clap-music",
     "CLAP (Wu et al. 2023), music",
-    _weights("larger-clap-music", 776_000_000, "laion/larger_clap_music"),
+    _weights("larger-clap-music", 776_000_000, "laion/larger_clap_music", "a0b4534a14f58e20944452dff00a22a06ce629d1"),
     f"music of unpublished source; {_LAION_AUDIO}",
     1.5,
 )
 CLAP_MUSIC_SPEECH = _clap(
     "clap-music-speech",
     "CLAP (Wu et al. 2023), music and speech",
-    _weights("larger-clap-music-and-speech", 776_000_000, "laion/larger_clap_music_and_speech"),
+    _weights(
+        "larger-clap-music-and-speech",
+        776_000_000,
+        "laion/larger_clap_music_and_speech",
+        "195c3a3e68faebb3e2088b9a79e79b43ddbda76b",
+    ),
     f"music and speech of unpublished source; {_LAION_AUDIO}",
     1.5,
 )
@@ -124,6 +141,8 @@ HTSAT = EncoderSpec(
         paper="Chen et al. 2022, HTS-AT; Wu et al. 2023, Large-scale contrastive language-audio pretraining",
         original="transformers: ClapFeatureExtractor and ClapModel.audio_model",
         verification=_VERIFICATION,
+        parameters=27_534_488,
+        citation=("chen2022htsat", *_CITATION),
         tracks_per_second=5.0,
     ),
     factory=build_htsat,
@@ -146,6 +165,8 @@ CLAP_RANDOM = EncoderSpec(
         weights="random",
         licence="Apache-2.0",
         paper=_PAPER,
+        parameters=_AUDIO,
+        citation=_CITATION,
         stochastic=True,
         control=True,
         tracks_per_second=5.0,

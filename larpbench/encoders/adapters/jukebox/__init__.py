@@ -36,6 +36,8 @@ JUKEBOX = EncoderSpec(
         original="jukebox-infer 0.1.2",
         verification="the package's forward on the CPU, true VQ-VAE, prior of width 64, random weights: 4e-8 of a "
         "vector's length",
+        parameters=5_060_000_000,  # of the prior, to three digits
+        citation=("dhariwal2020jukebox", "castellon2021codified"),
         tracks_per_second=0.005,
     ),
     factory=build_jukebox,

@@ -10,6 +10,7 @@ from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.runtime import torch_device
 
 _FILE = "music_audioset_epoch_15_esc_90.14.pt"
+_REVISION = "b3708341862f581175dba5c356a4ebf74a9b6651"
 
 
 def build_laion_clap(context: EncodeContext, argument: str | None) -> Encoder:
@@ -36,6 +37,8 @@ LAION_CLAP = EncoderSpec(
         original="laion-clap 1.1.7",
         verification="the package's audio branch called literally, smaller tower, random weights: 4e-6 of a vector's "
         "length",
+        parameters=68_611_864,
+        citation=("wu2023clap",),
         tracks_per_second=0.3,
     ),
     factory=build_laion_clap,
@@ -45,7 +48,15 @@ LAION_CLAP = EncoderSpec(
     weights=Weights(
         "laion-clap-music",
         licence="CC0-1.0",
-        size=2_350_000_000,
-        files=(WeightFile(_FILE, f"https://huggingface.co/lukewys/laion_clap/resolve/main/{_FILE}"),),
+        size=2_352_471_003,
+        revision=_REVISION,
+        files=(
+            WeightFile(
+                _FILE,
+                f"https://huggingface.co/lukewys/laion_clap/resolve/{_REVISION}/{_FILE}",
+                size=2_352_471_003,
+                sha256="fae3e9c087f2909c28a09dc31c8dfcdacbc42ba44c70e972b58c1bd1caf6dedd",
+            ),
+        ),
     ),
 )

@@ -107,6 +107,8 @@ MULE = EncoderSpec(
         original="mule-torch 0.2.0",
         verification="the package called literally, random weights, narrow and of true shape: 6e-8 of a vector's "
         "length",
+        parameters=62_345_742,
+        citation=("mccallum2022mule",),
         tracks_per_second=0.8,
     ),
     factory=build_mule,

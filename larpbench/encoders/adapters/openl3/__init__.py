@@ -83,6 +83,8 @@ OPENL3 = EncoderSpec(
         paper="Cramer et al. 2019, Look, Listen and Learn More: Design Choices for Deep Audio Embeddings",
         original="torchopenl3 1.0.1",
         verification="the package called literally, true shape, random weights: no difference",
+        parameters=4_700_000,  # to two digits
+        citation=("cramer2019openl3",),
         tracks_per_second=0.3,
     ),
     factory=build_openl3,
