@@ -128,6 +128,26 @@ class TestFetching:
         server.wrong_digests.clear()
         assert fetch(WEIGHTS) == WEIGHTS.found()
 
+    def test_files_that_are_known(self, server):
+        """Of a pinned revision: other sizes or digests than those that are known are refused, large file or small."""
+
+        def known(name, content):
+            return WeightFile(name, "", len(content), hashlib.sha256(content).hexdigest())
+
+        files = (known("model.safetensors", BIG), known("config.json", MODEL["config.json"]))
+        pinned = replace(WEIGHTS, revision=COMMIT, files=files)
+        for name, message in (("model.safetensors", "its sha256 should be"), ("config.json", "does not match")):
+            server.models["maker/some-model"][name] = MODEL[name][::-1]
+            with pytest.raises(DataError, match=message):
+                fetch(pinned)
+            assert pinned.found() is None
+            server.models["maker/some-model"][name] = MODEL[name]
+        server.models["maker/some-model"]["config.json"] = b"{ }"
+        with pytest.raises(DataError, match=r"config\.json has changed: its size should be 2 and is 3"):
+            fetch(pinned)
+        server.models["maker/some-model"]["config.json"] = MODEL["config.json"]
+        assert {path.name for path in fetch(pinned).iterdir()} == {*(each.name for each in files), "weights.json"}
+
     def test_no_such_model(self, server):
         with pytest.raises(MissingPartError, match="answers 404") as caught:
             fetch(replace(WEIGHTS, repo="maker/nothing"))

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def fetch(weights: Weights) -> Path:
 
     Raises:
         MissingPartError: If they cannot be reached, or are not there; what was fetched is kept.
-        DataError: If a file's digest is wrong, or it has changed under its revision; what was fetched of it is deleted.
+        DataError: If a file's digest is wrong, or it is another than the one that is known, or has changed under its
+            revision; what was fetched of it is deleted.
         StorageError: If they cannot be written, or there is no room; what was fetched is kept.
     """
     folder = weights.folder()
@@ -143,12 +145,29 @@ def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
         raise MissingPartError(
             f"the model {repo!r} has not the files that are needed",
             where=f"{hub}/{repo}",
-            allowed=", ".join(weights.required),
+            allowed=", ".join([file.name for file in weights.files] or weights.required),
             next_step="name a model that is published for transformers",
         )
     files = []
     for name in names:
         large = siblings[name].lfs
         url = hf_hub_url(repo, name, revision=model.sha, endpoint=hub)
-        files.append(WeightFile(name, url, siblings[name].size, large.sha256 if large else None))
+        found = WeightFile(name, url, siblings[name].size, large.sha256 if large else None)
+        files.append(_as_known(found, next((each for each in weights.files if each.name == name), found)))
     return files, model.sha
+
+
+def _as_known(found: WeightFile, known: WeightFile) -> WeightFile:
+    """Return a file as the hub lists it, with the digest that is known of it.
+
+    Raises:
+        DataError: If size or digest are others: the file has changed since.
+    """
+    for what, now, before in (("size", found.size, known.size), ("sha256", found.sha256, known.sha256)):
+        if now is not None and before is not None and now != before:
+            raise DataError(
+                f"{found.name} has changed: its {what} should be {before} and is {now}",
+                where=found.url,
+                next_step="ask its authors what has changed before you use the new one",
+            )
+    return replace(found, size=known.size or found.size, sha256=known.sha256 or found.sha256)

@@ -64,7 +64,7 @@ class Weights:
         name: Of the checkpoint; several encoders may share it.
         licence: Of the weights.
         size: Rough number of bytes in all.
-        files: Files with addresses; empty for a model of the hub.
+        files: Files with addresses; for a model of the hub, those of its files that count, if all of them are known.
         repo: Name of the model on the hub, such as ``laion/clap-htsat-unfused``.
         revision: Branch, tag or commit of it.
         required: Names that must be there, with ``*``, and with ``|`` between alternatives, the best first.
