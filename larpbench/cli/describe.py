@@ -31,7 +31,7 @@ larpbench describe dataset my-data"""
 
 
 Kind = Literal["encoder", "recommender", "task", "dataset"]
-_SENTENCES = ("options", "without", "splits", "left_out", "notes")
+_SENTENCES = ("options", "without", "splits", "left_out", "notes", "sources")
 """Facts with one sentence a line."""
 
 
