@@ -42,7 +42,7 @@ class TensorFacts(NamedTuple):
         return self.dtype == "float32" or self.dtype in _CAST
 
     def __str__(self) -> str:
-        return f"{' x '.join(map(str, self.shape)) or 'one number'}, {self.dtype}"
+        return f"{self.shape} {self.dtype}"
 
 
 @dataclass
@@ -71,8 +71,8 @@ class Faults:
             DataError: With the names of the first of each kind.
         """
         parts = [
-            _listed("missing", [f"{name!r} ({facts})" for name, facts in self.missing.items()]),
-            _listed("unexpected", [f"{name!r} ({facts})" for name, facts in self.unexpected.items()]),
+            _listed("missing", [f"{name!r} {facts}" for name, facts in self.missing.items()]),
+            _listed("unexpected", [f"{name!r} {facts}" for name, facts in self.unexpected.items()]),
             _listed(
                 "of another shape or type",
                 [f"{name!r} is {found}, expected {wanted}" for name, (found, wanted) in self.other.items()],

@@ -62,9 +62,9 @@ def owned() -> Iterator[None]:
     """Keep standard output for what this process prints as its answer, as long as the block runs."""
     before = sys.stdout, sys.stderr
     with contextlib.ExitStack() as undo:
+        undo.callback(_put_back, *before)  # last: until then a thread may spell what a plug-in has written
         if _writes_to(sys.stdout, _OUT) and _writes_to(sys.stderr, _ERR):
             undo.enter_context(_descriptors_kept())
-        undo.callback(_put_back, *before)
         if sys.stdout is not None:
             sys.stdout = Spelling(sys.stdout)
         if sys.stderr is not None:

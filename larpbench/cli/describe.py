@@ -31,7 +31,7 @@ larpbench describe dataset my-data"""
 
 
 Kind = Literal["encoder", "recommender", "task", "dataset"]
-_SENTENCES = ("options", "without", "splits", "left_out", "notes")
+_SENTENCES = ("options", "without", "splits", "left_out", "notes", "sources")
 """Facts with one sentence a line."""
 
 
@@ -107,17 +107,6 @@ def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
     }
 
 
-def _stored_as(spec: EncoderSpec) -> str | None:
-    """Return in which precision the weights are stored, None if they are not here; what is wrong with damaged ones."""
-    from larpbench.encoders.weights.stored import precision_text
-
-    folder = spec.weights.found() if spec.weights else None
-    try:
-        return precision_text(folder) if folder else None
-    except DataError as error:
-        return error.what
-
-
 def _revision_here(spec: EncoderSpec) -> str | None:
     """Return the commit of the weights that are here, which another program may have fetched."""
     folder = spec.weights and spec.weights.found()
@@ -132,6 +121,17 @@ def _licences(spec: EncoderSpec) -> dict[str, str | None]:
         return {key: "; ".join(f"{name}: {part[key] or 'none'}" for name, part in parts.items()) for key in keys}
     code, _, weights = spec.card.licence.partition(", ")
     return {"licence_code": code, "licence_weights": None if spec.card.weights == "none" else weights or None}
+
+
+def _stored_as(spec: EncoderSpec) -> str | None:
+    """Return in which precision the weights are stored, None if they are not here; what is wrong with damaged ones."""
+    from larpbench.encoders.weights.stored import precision_text
+
+    folder = spec.weights.found() if spec.weights else None
+    try:
+        return precision_text(folder) if folder else None
+    except DataError as error:
+        return error.what
 
 
 @aside()

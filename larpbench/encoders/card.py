@@ -29,7 +29,14 @@ class EncoderCard(BaseModel):
     window_s: float | None = None
     """Seconds of audio in one window; the encoder cuts longer clips into windows."""
     pooling: str | None = None
-    """How windows and frames become one vector."""
+    """How windows, frames and tokens become one vector."""
+    prompt: str | None = None
+    """Text that it puts before each caption; None if it puts none."""
+    max_tokens: int | None = None
+    """Tokens of a caption that it reads at most; None if it depends on the argument, or if it reads none. Where a model
+    without files that say so would read another number, `pooling` says so too."""
+    sources: tuple[str, ...] = ()
+    """Where settings come from, such as ``pooling: 1_Pooling/config.json``."""
     weights: str
     """``none``, ``random``, or which pretrained weights."""
     licence: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -88,6 +88,15 @@ class FittedEncoder(Encoder, Protocol):
 
     def fit(self, train: Split) -> None:
         """Learn; called once, before the first `encode`."""
+        ...
+
+
+@runtime_checkable
+class NotingEncoder(Encoder, Protocol):
+    """An encoder that has something to say of the tracks of a split once they are encoded, such as what it cut."""
+
+    def notes(self) -> Sequence[str]:
+        """Return sentences, none as a rule."""
         ...
 
 

@@ -54,8 +54,11 @@ def _live(name: str, spec: EncoderSpec, reference: Reference) -> Check:
         return Check(name, "skipped", "the weights are not here", f"larpbench fetch {spec.identity}")
     batch = reference.batch(spec.card.sample_rate)
     batch = TrackBatch(batch.track_ids[:2], batch.captions[:2], None if batch.audio is None else batch.audio[:2])
-    with aside():
-        expected = reference.run(folder, batch, spec.argument)
+    try:
+        with aside():
+            expected = reference.run(folder, batch, spec.argument)
+    except ImportError as error:
+        return Check(name, "skipped", f"{reference.original} is not installed: {error}")
     encoder = spec.factory(replace(EncodeContext(0, folder), weights=folder), spec.argument)
     return _compared(name, encoder, reference, expected, batch)
 

@@ -299,29 +299,28 @@ def test_parts_that_no_vector_depends_on_may_be_there(copied, capfd, family, nam
 def test_numbers_that_nothing_computes_with(copied, dtype):
     case, folder = FAMILIES["bert"], copied("bert")
     case.change(folder, lambda state: state | {case.tensor: state[case.tensor].to(getattr(torch, dtype))})
-    with pytest.raises(DataError, match=f"'{case.tensor}' is 16 x 32, .*, expected 16 x 32, float32"):
+    with pytest.raises(DataError, match=rf"'{case.tensor}' is \(16, 32\) .*, expected \(16, 32\) float32"):
         case.build(folder)
 
 
-shapes = st.tuples(st.integers(0, 3), st.integers(1, 3))
-dtypes = st.sampled_from(["float32", "float16", "bfloat16", "float64", "int64", "complex64", "bool"])
-tensors = st.dictionaries(st.sampled_from("abcdef"), st.builds(TensorFacts, shapes, dtypes))
-
-
-@given(expected=tensors, found=tensors)
+@given(
+    expected=st.sets(st.sampled_from("abcd")),
+    found=st.dictionaries(
+        st.sampled_from("abcd"), st.sampled_from(["float32", "bfloat16", "float64", "int64", "bool"])
+    ),
+)
 def test_only_what_fits_exactly_is_taken(expected, found):
-    expected = {name: facts._replace(dtype="float32") for name, facts in expected.items()}
-    fits = expected.keys() == found.keys() and all(
-        found[name].shape == facts.shape and "float" in found[name].dtype for name, facts in expected.items()
-    )
-    wrong = set(expected.keys() ^ found.keys())
-    if fits:
-        require_tensors(found, expected, "a model", Path("file"))
+    wanted = {name: TensorFacts((2, 3)) for name in expected}
+    stored = {name: TensorFacts((2, 3), dtype) for name, dtype in found.items()}
+    wrong = expected ^ found.keys() | {name for name, dtype in found.items() if "float" not in dtype}
+    if not wrong:
+        require_tensors(stored, wanted, "a model", Path("file"))
         return
     with pytest.raises(DataError) as caught:
-        require_tensors(found, expected, "a model", Path("file"))
-    if len(wrong) == 1:
-        assert f"'{wrong.pop()}'" in caught.value.what
+        require_tensors(stored, wanted, "a model", Path("file"))
+    named = [name for name in "abcd" if f"'{name}'" in caught.value.what]
+    assert wrong.issuperset(named)
+    assert len(named) >= min(len(wrong), 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
@@ -335,7 +334,7 @@ def test_initial_weights_are_real_numbers(tmp_path, dtype):
         lambda: load_pretrained(Clap(SHAPE), str(tmp_path)),
         lambda: load_initial(Clap(SHAPE).audio, str(tmp_path)),
     ):
-        with pytest.raises(DataError, match=rf"'{tensor}' is 8 x 8, {str(dtype).removeprefix('torch.')}"):
+        with pytest.raises(DataError, match=rf"'{tensor}' is \(8, 8\) {str(dtype).removeprefix('torch.')}"):
             load()
 
 

@@ -20,7 +20,8 @@ T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
 _WITHOUT_EFFECT_ON_VECTORS = {
     *("tracks_per_second", "summary", "overlaps", "original", "verification"),
-    *("revision", "parameters", "citation"),
+    *("revision", "parameters", "citation", "sources"),
+    "max_tokens",  # the pooling says it where it is not as it always was
 }
 
 

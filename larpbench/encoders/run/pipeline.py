@@ -18,12 +18,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from larpbench import compiled, processes, streams
+from larpbench import compiled, processes, progress, streams
 from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.checkpoint_folder import load_checkpoint
-from larpbench.encoders.encoder import EncodeContext, FittedEncoder, TrackBatch
+from larpbench.encoders.encoder import EncodeContext, Encoder, FittedEncoder, NotingEncoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError
 from larpbench.fingerprint import digest_file
@@ -102,15 +102,19 @@ def encode_tracks(
             first.enter_context(compiled.first_use(spec.identity))
         beside = streams.foreign if spec.plugin else streams.aside  # what an encoder prints is no part of a table
         with beside():
-            encode = _built(spec, context, spec.source or dataset)
-        for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
-            with beside():
-                vectors = np.array(encode(batch))  # a copy: an encoder may fill the same buffer again
-            first.close()  # the first batch has compiled what there is to compile
-            yield EncodedBatch(vectors, 0.0)
+            encoder = _built(spec, context, spec.source or dataset)
+        try:
+            for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
+                with beside():
+                    vectors = np.array(encoder.encode(batch))  # a copy: an encoder may fill the same buffer again
+                first.close()  # the first batch has compiled what there is to compile
+                yield EncodedBatch(vectors, 0.0)
+        finally:  # nobody asks for more than the last batch
+            for note in encoder.notes() if isinstance(encoder, NotingEncoder) else ():
+                progress.say(f"{spec.identity} ({split.name}): {note}")
 
 
-def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Callable[[TrackBatch], np.ndarray]:
+def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Encoder:
     encoder = spec.build(context)
     if spec.training:
         load_checkpoint(spec, encoder, context)
@@ -118,7 +122,7 @@ def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Callab
         if not isinstance(encoder, FittedEncoder):
             raise EmbeddingError(f"the card of {spec.identity!r} declares that it learns, but it has no fit method")
         encoder.fit(source.split("train"))
-    return encoder.encode
+    return encoder
 
 
 def _request(spec: EncoderSpec, split: Split, rows: slice, inputs: tuple[np.ndarray, ...]) -> _Request:

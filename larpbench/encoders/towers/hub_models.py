@@ -19,8 +19,9 @@ from larpbench.errors import DataError
 from larpbench.runtime import torch_device
 
 _AT_ONCE = 64  # captions of one length: more gain nothing, and need more memory
+_TOKENS_AT_ONCE = 64 * 512
 LONGEST = 512
-"""Tokens: no caption has more, and few models can take more."""
+"""Tokens that a caption has at most, where nothing says otherwise: few models can take more."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,17 @@ class Tokens:
 
     Args:
         folder: Holds its files.
-        longest: Most tokens of a caption, if the model can take as many.
+        longest: Most tokens of a caption, special ones among them; None: as the tokenizer has it, `LONGEST` at most.
+
+    Attributes:
+        longest: That number.
+        cut: How many captions had more, and were cut there.
 
     Raises:
         DataError: If they cannot be read.
     """
 
-    def __init__(self, folder: Path, longest: int = LONGEST) -> None:
+    def __init__(self, folder: Path, longest: int | None = None) -> None:
         from transformers import AutoTokenizer
 
         if not any(list(folder.glob(pattern)) for pattern in TOKENIZER.split("|")):
@@ -135,9 +140,34 @@ class Tokens:
                 self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             except (OSError, ValueError, KeyError, ImportError) as error:
                 raise DataError(f"no tokenizer can be read: {error}", where=str(folder)) from error
-        self._longest = min(self._tokenizer.model_max_length, longest)
+        self.longest: int = longest or min(self._tokenizer.model_max_length, LONGEST)
+        self.cut = 0
 
-    def apply(self, captions: np.ndarray, encode: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def count(self, text: str) -> int:
+        """Return how many tokens a text begins a longer one with: a special token at its end is none of them."""
+        ids = self._tokenizer(text)["input_ids"]
+        return len(ids) - (ids[-1:] != [] and ids[-1] in self._tokenizer.all_special_ids)
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        """Return the token ids of texts, one at least of each, and count those that are cut."""
+        if not texts:
+            return []
+        with quiet():
+            rows: list[list[int]] = self._tokenizer(texts, truncation=True, max_length=self.longest)["input_ids"]
+            full = [text for text, row in zip(texts, rows, strict=True) if len(row) >= self.longest]
+            whole = self._tokenizer(full)["input_ids"] if full else []
+        self.cut += sum(len(row) > self.longest for row in whole)
+        return [row or [self._alone()] for row in rows]
+
+    def _alone(self) -> int:
+        """Return the token that stands for a text of none, as of an empty caption without special tokens."""
+        names = ("eos", "bos", "pad", "unk")
+        ids = [getattr(self._tokenizer, f"{name}_token_id") for name in names]
+        return next((each for each in ids if each is not None), 0)
+
+    def apply(
+        self, captions: Sequence[str] | np.ndarray, encode: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         """Return what a function makes of all captions, row by row.
 
         It gets captions of one length at a time: padding would cost time, and change the last bits with the batch.
@@ -149,15 +179,15 @@ class Tokens:
         Returns:
             (n, dim), where `encode` left it.
         """
-        texts = [str(each) for each in captions]
-        tokens = self._tokenizer(texts, truncation=True, max_length=self._longest)["input_ids"]
+        tokens = self._ids([str(each) for each in captions])
         lengths = np.array([len(each) for each in tokens])
         order = np.argsort(lengths, kind="stable")
         changes = np.flatnonzero(np.diff(lengths[order])) + 1
         groups = [
-            group[start : start + _AT_ONCE]
+            group[start : start + rows]
             for group in np.split(order, changes)
-            for start in range(0, len(group), _AT_ONCE)
+            for rows in [min(_AT_ONCE, max(1, _TOKENS_AT_ONCE // lengths[group[0]]))]
+            for start in range(0, len(group), rows)
         ]
         parts = [encode(torch.tensor([tokens[row] for row in group])) for group in groups]
         return torch.cat(parts)[torch.from_numpy(np.argsort(order))]

@@ -100,8 +100,8 @@ def fetch_file(
 def _describe(weights: Weights, files: list[WeightFile], commit: str | None, partial: Path) -> dict[str, str]:
     """Write where each file comes from, delete what a killed process has left, and return the digests of the files."""
     names = {file.name for file in files}
-    for path in partial.iterdir():
-        if path.name not in names:
+    for path in partial.rglob("*"):
+        if path.is_file() and path.relative_to(partial).as_posix() not in names:
             path.unlink()
     facts: dict[str, Any] = {
         "name": weights.name,
@@ -138,7 +138,7 @@ def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
             next_step="look whether HF_ENDPOINT names a server that can be trusted",
         )
     siblings = {each.rfilename: each for each in model.siblings or ()}
-    names = weights.chosen(name for name in siblings if re.fullmatch(r"[\w-][\w.-]*", name))
+    names = weights.wanted(name for name in siblings if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name))
     if names is None or model.sha is None:
         raise MissingPartError(
             f"the model {repo!r} has not the files that are needed",

