@@ -133,6 +133,7 @@ def write_jukebox(folder: Path) -> None:
 JUKEBOX_FILE = "vqvae.pth.tar"
 LAYER = "encoder.layers.1.attention.k_proj.weight"
 OF_JUKEBOX = "encoders.2.level_blocks.0.model.0.0.weight"
+OF_MUQ = "conformer.layers.3.self_attn.linear_q.weight"
 OF_LAION = "audio_branch.layers.0.blocks.0.attn.qkv.weight"
 FAMILIES = {
     "clap": of_hub("clap-pt:audio", "audio_projection.linear1.weight"),
@@ -141,6 +142,8 @@ FAMILIES = {
     "hubert": of_hub("hf-audio:{}", LAYER, write=HUBERT.write),
     "encodec": of_hub("hf-audio:{}", "encoder.layers.0.conv.bias", write=ENCODEC.write),
     "mert": of_hub("mert-95m", LAYER, file="pytorch_model.bin"),
+    "muq": of_hub("muq", f"model.{OF_MUQ}", named=OF_MUQ),
+    "musicfm": of_hub("musicfm-msd", f"model.{OF_MUQ}", file="pretrained_msd.pt", wrapper="state_dict", named=OF_MUQ),
     "laion-clap": of_hub("laion-clap", f"module.{OF_LAION}", file=LAION_FILE, wrapper="state_dict", named=OF_LAION),
     "jukebox": Family(
         write_jukebox, build_jukebox, f"module.{OF_JUKEBOX}", JUKEBOX_FILE, "model", "jukebox_infer", OF_JUKEBOX

@@ -32,10 +32,9 @@ LAST = 12
 """Hidden states: 0 is what enters the first of 12 layers, 12 what the last one gives."""
 _WINDOWS = ", then over windows of 30 s, the last of which ends with the clip"
 _VERIFICATION = (
-    "the {} called literally with transformers 4.57 and torchaudio, published layout with all layers, narrow, made-up "
+    "the {} run with transformers 4.57 and torchaudio, published layout with all layers, narrow, made-up "
     "weights: largest difference {} of a vector's length, in every layer"
 )
-_PARAMETERS = "316 million parameters"
 _MSD = ("aotm", "lfm", "mpd")
 
 
@@ -57,7 +56,7 @@ def bind_layer(spec: EncoderSpec, argument: str) -> EncoderSpec:
         return over_layers(spec, name, bind_layer, LAST)
     readout = name.readout(LAST, LAST, encoder)
     facts = {"pooling": _pooling(readout), "dim": width_of(readout.pooling, _WIDTH)}
-    return replace(spec, card=spec.card.model_copy(update=facts))
+    return replace(spec, card=spec.card.model_copy(update=facts), argument=name.written)
 
 
 def readout_of(argument: str | None, encoder: str) -> Readout:
@@ -142,13 +141,17 @@ def _musicfm(data: str, training_data: str, overlaps: tuple[str, ...], *files: t
         _card(
             name=f"musicfm-{data}",
             summary=f"MusicFM (Won et al. 2024), {data.upper()}",
-            weights=f"pretrained: minzwon/MusicFM, {data.upper()}, {_PARAMETERS}",
+            weights=f"pretrained: minzwon/MusicFM, {data.upper()}",
             licence="MIT, MIT",
             training_data=f"{training_data}: audio only",
             overlaps=overlaps,
             paper="Won et al. 2024, A Foundation Model for Music Informatics",
-            original="musicfm b83ebed",
-            verification=_VERIFICATION.format("class MusicFM25Hz of its code", "2e-7"),
+            original="MusicFM25Hz of musicfm",
+            parameters=328_932_480,
+            citation=("won2024musicfm",),
+            verification=_VERIFICATION.format(
+                "inference of the class MusicFM25Hz, with those of its modules that muq 0.1.0 holds,", "2e-7"
+            ),
         ),
         factory=partial(build_musicfm, data),
         reference={"fma": MUSICFM_FMA_REFERENCE, "msd": MUSICFM_MSD_REFERENCE}[data],
@@ -166,14 +169,16 @@ MUQ = EncoderSpec(
     _card(
         name="muq",
         summary="MuQ-large (Zhu et al. 2025)",
-        weights=f"pretrained: OpenMuQ/MuQ-large-msd-iter, {_PARAMETERS}",
+        weights="pretrained: OpenMuQ/MuQ-large-msd-iter",
         licence="MIT, CC-BY-NC-4.0",
         training_data="the Million Song Dataset: audio only",
         overlaps=_MSD,
         paper="Zhu et al. 2025, MuQ: Self-Supervised Music Representation Learning with Mel Residual Vector "
         "Quantization",
         original="muq 0.1.0",
-        verification=_VERIFICATION.format("package", "2e-6"),
+        parameters=333_401_472,
+        citation=("zhu2025muq",),
+        verification=_VERIFICATION.format("package called literally and", "2e-6"),
     ),
     factory=build_muq,
     reference=MUQ_REFERENCE,
