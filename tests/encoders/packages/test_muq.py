@@ -24,7 +24,7 @@ from larpbench.errors import DataError, UsageError
 from larpbench.testing import check_encoder
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "muq"
-LEARNED = 316_343_296
+LEARNED = get_encoder("muq").card.parameters
 RATE = 24_000
 FILES = {"muq": "model.safetensors", "musicfm-fma": "pretrained_fma.pt", "musicfm-msd": "pretrained_msd.pt"}
 STATISTICS = {"muq": "config.json", "musicfm-fma": "fma_stats.json", "musicfm-msd": "msd_stats.json"}

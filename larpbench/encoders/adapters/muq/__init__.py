@@ -97,6 +97,7 @@ def _card(**facts: Any) -> EncoderCard:  # noqa: ANN401 - fields of a card
         dim=1_024,
         sample_rate=24_000,
         window_s=30.0,
+        parameters=316_343_296,
         pooling=_POOLING.format(layer=LAST),
         tracks_per_second=0.2,
         **facts,
