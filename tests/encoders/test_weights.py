@@ -136,16 +136,12 @@ class TestFetching:
 
         files = (known("model.safetensors", BIG), known("config.json", MODEL["config.json"]))
         pinned = replace(WEIGHTS, revision=COMMIT, files=files)
-        for name, message in (("model.safetensors", "its sha256 should be"), ("config.json", "does not match")):
+        for name in ("model.safetensors", "config.json"):
             server.models["maker/some-model"][name] = MODEL[name][::-1]
-            with pytest.raises(DataError, match=message):
+            with pytest.raises(DataError, match=f"{name} has changed: expected sha256"):
                 fetch(pinned)
             assert pinned.found() is None
             server.models["maker/some-model"][name] = MODEL[name]
-        server.models["maker/some-model"]["config.json"] = b"{ }"
-        with pytest.raises(DataError, match=r"config\.json has changed: its size should be 2 and is 3"):
-            fetch(pinned)
-        server.models["maker/some-model"]["config.json"] = MODEL["config.json"]
         assert {path.name for path in fetch(pinned).iterdir()} == {*(each.name for each in files), "weights.json"}
 
     def test_no_such_model(self, server):

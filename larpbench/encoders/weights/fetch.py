@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,22 +151,5 @@ def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
     for name in names:
         large = siblings[name].lfs
         url = hf_hub_url(repo, name, revision=model.sha, endpoint=hub)
-        found = WeightFile(name, url, siblings[name].size, large.sha256 if large else None)
-        files.append(_as_known(found, next((each for each in weights.files if each.name == name), found)))
+        files.append(WeightFile(name, url, siblings[name].size, large.sha256 if large else None))
     return files, model.sha
-
-
-def _as_known(found: WeightFile, known: WeightFile) -> WeightFile:
-    """Return a file as the hub lists it, with the digest that is known of it.
-
-    Raises:
-        DataError: If size or digest are others: the file has changed since.
-    """
-    for what, now, before in (("size", found.size, known.size), ("sha256", found.sha256, known.sha256)):
-        if now is not None and before is not None and now != before:
-            raise DataError(
-                f"{found.name} has changed: its {what} should be {before} and is {now}",
-                where=found.url,
-                next_step="ask its authors what has changed before you use the new one",
-            )
-    return replace(found, size=known.size or found.size, sha256=known.sha256 or found.sha256)

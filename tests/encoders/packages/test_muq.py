@@ -24,7 +24,7 @@ from larpbench.errors import DataError, UsageError
 from larpbench.testing import check_encoder
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "muq"
-LEARNED = get_encoder("muq").card.parameters
+LEARNED = 316_343_296
 RATE = 24_000
 FILES = {"muq": "model.safetensors", "musicfm-fma": "pretrained_fma.pt", "musicfm-msd": "pretrained_msd.pt"}
 STATISTICS = {"muq": "config.json", "musicfm-fma": "fma_stats.json", "musicfm-msd": "msd_stats.json"}
@@ -338,7 +338,8 @@ class TestNames:
     def test_cards(self, cli, name):
         facts = json.loads(cli("describe", "encoder", f"{name}@6", "--json").out)
         assert (facts["dim"], facts["sample_rate"], facts["window_s"]) == (1_024, 24_000, 30.0)
-        assert "316 million parameters" in facts["weights"]
+        assert facts["parameters"] == (333_401_472 if name == "muq" else 328_932_480)
+        assert facts["citation"][0] == ("zhu2025muq" if name == "muq" else "won2024musicfm")
         assert facts["overlaps"] == ([] if name == "musicfm-fma" else ["aotm", "lfm", "mpd"])
         assert facts["status"].startswith("missing-weights")
         assert facts["next"] == f"larpbench fetch {name}@6"
@@ -350,6 +351,7 @@ class TestNames:
 def test_what_is_fetched_must_be_what_is_known(cli, monkeypatch, checkpoints):
     """Another file of the same name at the pinned commit is refused before a byte of it is fetched."""
     with serving() as hub:
+        hub.commit = get_encoder("muq").weights.pinned
         hub.models["OpenMuQ/MuQ-large-msd-iter"] = {
             path.name: path.read_bytes() for path in checkpoints["muq"].iterdir()
         }
@@ -357,6 +359,6 @@ def test_what_is_fetched_must_be_what_is_known(cli, monkeypatch, checkpoints):
         done = cli("fetch", "muq@6")
         asked = [path for path, _ in hub.asked]
     assert done.code != 0
-    assert "config.json has changed: its size should be 3133" in done.err
+    assert "model.safetensors has changed: expected sha256 273febab2be0" in done.err
     assert [each for each in asked if "/resolve/" in each] == []
     assert any("/revision/0562a57814f6f8bbd9fdea0a25921a2fce1a841a" in each for each in asked)

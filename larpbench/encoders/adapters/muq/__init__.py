@@ -29,7 +29,6 @@ _VERIFICATION = (
     "the {} called literally with transformers 4.57 and torchaudio, published layout with all layers, narrow, made-up "
     "weights: largest difference {} of a vector's length, in every layer"
 )
-_PARAMETERS = "316 million parameters"
 _MSD = ("aotm", "lfm", "mpd")
 
 
@@ -97,7 +96,6 @@ def _card(**facts: Any) -> EncoderCard:  # noqa: ANN401 - fields of a card
         dim=1_024,
         sample_rate=24_000,
         window_s=30.0,
-        parameters=316_343_296,
         pooling=_POOLING.format(layer=LAST),
         tracks_per_second=0.2,
         **facts,
@@ -109,12 +107,14 @@ def _musicfm(data: str, training_data: str, overlaps: tuple[str, ...], *files: t
         _card(
             name=f"musicfm-{data}",
             summary=f"MusicFM (Won et al. 2024), {data.upper()}",
-            weights=f"pretrained: minzwon/MusicFM, {data.upper()}, {_PARAMETERS}",
+            weights=f"pretrained: minzwon/MusicFM, {data.upper()}",
             licence="MIT, MIT",
             training_data=f"{training_data}: audio only",
             overlaps=overlaps,
             paper="Won et al. 2024, A Foundation Model for Music Informatics",
             original="musicfm b83ebed",
+            parameters=328_932_480,
+            citation=("won2024musicfm",),
             verification=_VERIFICATION.format("class MusicFM25Hz of its code", "2e-7"),
         ),
         factory=partial(build_musicfm, data),
@@ -132,13 +132,15 @@ MUQ = EncoderSpec(
     _card(
         name="muq",
         summary="MuQ-large (Zhu et al. 2025)",
-        weights=f"pretrained: OpenMuQ/MuQ-large-msd-iter, {_PARAMETERS}",
+        weights="pretrained: OpenMuQ/MuQ-large-msd-iter",
         licence="MIT, CC-BY-NC-4.0",
         training_data="the Million Song Dataset: audio only",
         overlaps=_MSD,
         paper="Zhu et al. 2025, MuQ: Self-Supervised Music Representation Learning with Mel Residual Vector "
         "Quantization",
         original="muq 0.1.0",
+        parameters=333_401_472,
+        citation=("zhu2025muq",),
         verification=_VERIFICATION.format("package", "2e-6"),
     ),
     factory=build_muq,
