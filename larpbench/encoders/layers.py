@@ -19,7 +19,7 @@ from larpbench.errors import MissingPartError, UsageError
 TAKES = "@LAYER[:pool=HOW]"
 CHOICES: tuple[LayerChoice, ...] = ("all", "best")
 _MEAN = "mean"
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?", re.ASCII)
+_RANGE = re.compile(r"(0|[1-9]\d*)(?:-(0|[1-9]\d*))?", re.ASCII)  # 06 would be a second name of layer 6
 _ALL = re.compile(r"@all(?=$|[:+)])")
 _LAYER = re.compile(r"@(\d+(-\d+)?|mean|best|encoder)$", re.ASCII)
 _END_OF_MODEL = re.compile(r":(?=pool=|prompt=|bf16$)|$")

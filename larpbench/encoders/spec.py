@@ -288,8 +288,9 @@ class EncoderSpec:
         """Raise what `check` raises where it is known beforehand that it, or an input, cannot encode some splits.
 
         Raises:
-            DataError: If it, or an input, is centred on train tracks and there are none, or is the best layer on valid
-                playlists and there are none, or would be trained on listeners, whose valid split has no seeds.
+            DataError: If it, or an input, is centred on train tracks and there are none, or would be trained on
+                listeners, whose valid split has no seeds, or is the best layer on valid and there is nothing to choose
+                by.
             UsageError: If it stands for several encoders.
         """
         if self.training and (self.source or dataset).manifest.kind == LISTENERS:

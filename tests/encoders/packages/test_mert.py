@@ -25,7 +25,7 @@ from larpbench.errors import DataError, UsageError
 from larpbench.testing import check_encoder, check_reference
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "mert"
-PARAMETERS = {"95m": 94_371_712, "330m": 315_428_992}
+PARAMETERS = {size: get_encoder(f"mert-{size}").card.parameters for size in ("95m", "330m")}
 CONVOLUTION = "encoder.pos_conv_embed.conv"
 
 

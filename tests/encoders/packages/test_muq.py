@@ -328,7 +328,8 @@ class TestNames:
         default, same, other = (get_encoder(f"{name}{at}") for at in ("", "@12", "@6"))
         assert [each.identity for each in (default, same, other)] == [name, f"{name}@12", f"{name}@6"]
         assert default.card == same.card, "one key"
-        assert get_encoder(f"{name}@06").identity == f"{name}@6"
+        with pytest.raises(UsageError, match="no layer '06'"):
+            get_encoder(f"{name}@06")
         assert default.card.pooling.startswith("mean over time of hidden states 12 of 12, then over windows of 30 s")
         assert other.card.pooling.startswith("mean over time of hidden states 6 of 12")
 

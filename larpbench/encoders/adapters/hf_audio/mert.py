@@ -27,6 +27,7 @@ from larpbench.encoders.weights.finder import MODEL, Weights
 from larpbench.errors import DataError, UsageError
 
 _REASONS = {"95m": {5: "layer used for emotion", 7: "layer used for genre"}, "330m": {24: "the last one, as is usual"}}
+_PARAMETERS = {"95m": 94_371_712, "330m": 315_428_992}
 _VERIFICATION = (
     "an independent forward pass in float64, written from paper and configuration; published layout, made-up weights: "
     "largest difference {} of a vector's length over all layers (narrow), 2e-7 at the default layer (true size)"
@@ -109,6 +110,7 @@ def _mert(
             licence="Apache-2.0, CC-BY-NC-4.0",
             training_data=f"{hours} hours of music from the internet, audio only; not published",
             paper="Li et al. 2024, MERT: Acoustic Music Understanding Model with Large-Scale Self-supervised Training",
+            parameters=_PARAMETERS[size],
             original="HuBERT after Li et al. 2024, written out; computed by HubertModel of transformers",
             verification=_VERIFICATION.format(found),
             tracks_per_second=speed,
