@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test
 from larpbench.encoders.run.seeds import train_seeds
 from larpbench.encoders.run.store import StoredEmbeddings
+from larpbench.encoders.run.together import Need, encode_together
 from larpbench.encoders.run.training import ensure_trained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, error_text
@@ -25,12 +26,13 @@ from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer,
 from larpbench.recommenders.itemknn import ITEMKNN
 from larpbench.recommenders.tuning import Fitted, Learner, Trial, Tuning, at_once
 from larpbench.results.beyond import measured_result
-from larpbench.results.record import CellRecord, DrawsPart, Metric, RecommenderPart, ValidationPart
+from larpbench.results.record import CellRecord, DrawsPart, LayersPart, Metric, RecommenderPart, ValidationPart
 from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import measured
 from larpbench.streams import aside
 from larpbench.tasks.base import TaskResult
+from larpbench.tasks.layers import choose_layers, chooses
 from larpbench.tasks.validation import ValidationRecall, validation_recall
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
         LarpbenchError: If the second encoder fails; no cell is run.
     """
     sweep(plan.output)
+    _encode_ahead(plan)
     running = _Run(plan)
     computed: list[PlannedCell] = []
     failed: list[tuple[PlannedCell, str]] = []
@@ -87,6 +90,28 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
             failed.append((planned, failure))
             report(f"  failed: {failure}")
     return RunSummary(tuple(computed), tuple(kept), tuple(failed))
+
+
+def _encode_ahead(plan: Plan) -> None:
+    """Encode in as few passes as possible; which layer is the best has to be known before test is encoded."""
+    needs = [*_needs(plan)]
+    choosing = {id(need.spec): need for need in needs if chooses(need.spec)}
+    if choosing:
+        encode_together(plan.store, [each for each in needs if each.split_name != "test" or chooses(each.spec)])
+    for each in choosing.values():
+        with contextlib.suppress(LarpbenchError):  # it fails again in its own cells
+            choose_layers(plan.store, each.spec, plan.dataset, each.seed)
+    encode_together(plan.store, needs)
+
+
+def _needs(plan: Plan) -> Iterator[Need]:
+    """Yield the vectors that the cells that are to run will ask for."""
+    for planned in plan.to_run:
+        seed = planned.cell.seed if planned.spec.card.stochastic else 0
+        for name in splits_read(plan.task, planned.recommender):
+            yield Need(planned.spec, plan.dataset, name, seed)
+    if plan.similarity and plan.to_run:
+        yield Need(plan.similarity.spec, plan.dataset, "test", SECOND_SEED)
 
 
 class _Run:
@@ -118,6 +143,7 @@ class _Run:
     def _score(self, planned: PlannedCell) -> tuple[CellRecord, TaskResult]:
         plan = self.plan
         stored, checkpoint = self._embed(planned, planned.cell.seed)
+        layers = self._layers(planned)
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         fitted = self._fit(planned, vectors)
         recommender = fitted.recommender if fitted else planned.recommender
@@ -139,6 +165,7 @@ class _Run:
             budget=plan.budget,
             draws=draws,
             similarity=self.similarity,
+            layers=layers,
             playlists_file=planned.path.with_suffix(".playlists.parquet").name,
         )
         return record, result
@@ -152,11 +179,27 @@ class _Run:
         seed = seed if spec.card.stochastic else 0
         self._train_ahead(spec)
         checkpoint = ensure_trained(self.store, spec, seed, validation_recall)
+        choose_layers(self.store, spec, plan.dataset, seed)
         splits = splits_read(plan.task, planned.recommender)
         stored = {name: self.store.embed(spec, plan.dataset, name, seed) for name in splits}
         if plan.removal and "test" in stored:
             stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
         return stored, checkpoint
+
+    def _layers(self, planned: PlannedCell) -> tuple[LayersPart, ...]:
+        """Return by what the best layers of a cell's encoder were chosen."""
+        seed = planned.cell.seed if planned.spec.card.stochastic else 0
+        found = choose_layers(self.store, planned.spec, self.plan.dataset, seed)
+        return tuple(
+            LayersPart(
+                encoder=spec.name,
+                layer=recalls.best,
+                valid_recall=tuple(recalls.means.tolist()),
+                chance=recalls.chance,
+                n=recalls.values.shape[1],
+            )
+            for spec, recalls in found.items()
+        )
 
     def _train_ahead(self, spec: EncoderSpec) -> None:
         """Train all seeds of an encoder side by side, once. What fails does so again in its own cells."""
@@ -170,6 +213,7 @@ class _Run:
         plan, spec = self.plan, second.spec
         try:
             ensure_trained(self.store, spec, SECOND_SEED, validation_recall)
+            choose_layers(self.store, spec, plan.dataset, SECOND_SEED)
             vectors = self.store.embed(spec, plan.dataset, "test", SECOND_SEED).vectors
         except LarpbenchError:
             raise

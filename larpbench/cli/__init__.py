@@ -24,6 +24,7 @@ from larpbench.cli import (
     encode,
     export,
     fetch,
+    layers,
     list,
     plan,
     report,
@@ -60,6 +61,7 @@ app.command(epilog=cite.EPILOG)(cite.cite)
 app.add_typer(dataset.app, name="dataset")
 app.command(epilog=fetch.EPILOG)(fetch.fetch)
 app.command(epilog=encode.EPILOG)(encode.encode)
+app.command(epilog=layers.EPILOG)(layers.layers)
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
 app.add_typer(export.app, name="export")

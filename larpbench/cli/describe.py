@@ -100,6 +100,7 @@ def _encoder(name: str, dataset: str | None = None) -> dict[str, object]:
         "speed": speed_text(spec),
         "weights_from": spec.weights and f"{spec.weights.source} ({spec.weights.size_text}, {spec.weights.licence})",
         "weights_stored_as": _stored_as(spec),
+        "windows": _windows(spec),
         "unverified": spec.card.unverified,
         "status": status.text,
         "next": status.next_step,
@@ -132,6 +133,13 @@ def _stored_as(spec: EncoderSpec) -> str | None:
         return precision_text(folder) if folder else None
     except DataError as error:
         return error.what
+
+
+def _windows(spec: EncoderSpec) -> str | None:
+    """Return how much audio an encoder reads at once; None if it reads none."""
+    if "audio" not in spec.card.modalities or spec.combined:
+        return None
+    return f"windows of {spec.card.window_s:g} s" if spec.card.window_s else "the whole clip at once"
 
 
 @aside()

@@ -17,7 +17,7 @@ from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
-from larpbench.errors import DataError, MissingPartError
+from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
 from larpbench.paths import without_folders
 from larpbench.registry import Origin, resolve
@@ -75,6 +75,8 @@ SHUFFLED = "shuffled"
 PERMUTATIONS = 20
 """So many seeds such an encoder runs over at least."""
 
+LayerChoice = Literal["all", "best"]
+"""Which of a model's layers, if it is no certain one."""
 FolderFacts = tuple[dict[str, Any], tuple["EncoderSpec", ...]]
 """Of a model in a folder: fields of its card, with ``modalities``; under ``sides``, if these are others, for each side
 what its card says; and the encoders whose vectors it reads."""
@@ -153,6 +155,9 @@ class EncoderSpec:
         unkeyed: Whether nothing that is known beforehand tells its vectors apart from those of another encoder of the
             same card: it is encoded when a run is planned, and its key is the digest of what it gave.
         reference: The stored reference that it is compared with.
+        choice: ``best`` if it is the one of its inputs, layers of a model, that is best on the valid split of the data
+            set that is tested; ``all`` if it stands for all of them, and is no encoder itself.
+        model: What tells its model apart, of encoders that share one: at several layers, say; None if it shares none.
         binder: A function ``(spec, argument) -> EncoderSpec``, for encoders whose card depends on the argument.
     """
 
@@ -186,6 +191,8 @@ class EncoderSpec:
     registered: bool = False
     unkeyed: bool = False
     reference: Reference | None = None
+    choice: LayerChoice | None = None
+    model: str | None = None
     binder: Callable[[EncoderSpec, str], EncoderSpec] | None = None
 
     def __post_init__(self) -> None:
@@ -327,7 +334,9 @@ class EncoderSpec:
 
         Raises:
             DataError: If it, or an input, is centred on train tracks and there are none, or would be trained on
-                listeners, whose valid split has no seeds.
+                listeners, whose valid split has no seeds, or is the best layer on valid and there is nothing to choose
+                by.
+            UsageError: If it stands for several encoders.
         """
         if self.training and (self.source or dataset).manifest.kind == LISTENERS:
             raise DataError(
@@ -340,10 +349,30 @@ class EncoderSpec:
             self.require_train_tracks(dataset)
         if self.check:
             self.check(self.argument, dataset, splits)
+        self._require_choice(dataset)
         for each in self.inputs:
             each.require_possible(dataset, splits)
         for each in self.training.inputs if self.training and self.trained_on else ():
             each.require_possible(self.source or dataset, ("train", "valid"))
+
+    def _require_choice(self, dataset: Dataset) -> None:
+        """Raise if it stands for all layers, or is the best of them and nothing can tell which.
+
+        Raises:
+            UsageError: If it stands for all layers.
+            DataError: If there are no valid playlists.
+        """
+        if self.choice == "all":
+            raise UsageError(
+                f"{self.identity!r} stands for several encoders, one a layer", allowed="one layer, or @best"
+            )
+        if self.choice == "best" and not dataset.split("valid").entries.height:
+            raise DataError(
+                f"encoder {self.identity!r} is the layer that is best on valid, and the valid split of "
+                f"{dataset.name!r} has no playlists",
+                allowed="a data set with a valid split (--valid-fraction above 0)",
+                next_step=f"build it with one, or name a layer: {self.name.replace('@best', '@LAYER')}",
+            )
 
     def require_train_tracks(self, dataset: Dataset) -> None:
         """Raise if there are no train tracks to centre on.

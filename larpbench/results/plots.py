@@ -30,6 +30,9 @@ _STYLE: Any = {
 }
 
 
+_METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
+
 class ShownFigure(Figure):
     """A figure that a notebook shows by itself, whether pyplot is there or not."""
 
@@ -55,15 +58,20 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         StorageError: If the folder cannot be written.
     """
     storage.make_folder(folder)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a name that holds a dollar sign is no formula
     written = []
-    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+    for suffix in _METADATA:
         path = folder / f"{name}.{suffix}"
         with storage.atomic_file(path) as temporary:
-            temporary.write_bytes(_rendered(figure, suffix, metadata))
+            temporary.write_bytes(rendered(figure, suffix))
         written.append(path)
     return written
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """Return a figure as the content of a file: ``svg`` or ``png``."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a name that holds a dollar sign is no formula
+    return _rendered(figure, kind, _METADATA[kind])
 
 
 def _rendered(figure: Figure, kind: str, metadata: dict[str, None], dpi: float | None = None) -> bytes:

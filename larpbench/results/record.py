@@ -200,6 +200,19 @@ class SimilarityPart(_Model):
     weights_digest: str | None
 
 
+class LayersPart(_Model):
+    """By what the best layer of a model was chosen: recall@10 of ``itemknn`` on valid, layer by layer."""
+
+    encoder: str
+    layer: int
+    """The one that was chosen, and is tested."""
+    valid_recall: tuple[float, ...]
+    """Of all layers, from 0."""
+    chance: float
+    n: int
+    """Counted playlists, or listeners, of valid."""
+
+
 class DrawsPart(_Model):
     """The same cell with other halves of the test playlists as seeds."""
 
@@ -265,6 +278,8 @@ class CellRecord(_Model):
     not better. Empty in records of earlier versions."""
     similarity: SimilarityPart | None = Field(default=None, exclude_if=lambda part: part is None)
     """Null where no second encoder was asked for, and ``beyond`` has no ``intra_list_similarity``."""
+    layers: tuple[LayersPart, ...] = Field(default=(), exclude_if=lambda part: not part)
+    """Of each part of the encoder that is the best layer of a model (``@best``). Empty where there is none."""
     draws: DrawsPart | None = None
     """Null where seeds and held-out tracks were drawn once."""
     warnings: tuple[str, ...] = ()

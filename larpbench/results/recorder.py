@@ -35,6 +35,7 @@ from larpbench.results.record import (
     EncoderPart,
     Failure,
     FitPart,
+    LayersPart,
     Metric,
     SimilarityPart,
     TrainingPart,
@@ -86,6 +87,7 @@ class Recorder:
         budget: int,
         draws: DrawsPart | None,
         similarity: SimilarityPart | None,
+        layers: tuple[LayersPart, ...] = (),
         playlists_file: str,
     ) -> CellRecord:
         """Return the record of a cell that was scored.
@@ -103,6 +105,7 @@ class Recorder:
             budget: Trials of each tuning.
             draws: Means on other draws of the seed tracks.
             similarity: The second encoder, if there is one.
+            layers: By what the best layers were chosen, if any were.
             playlists_file: Name of the file of scores by query.
         """
         source = cell.spec.source
@@ -134,6 +137,7 @@ class Recorder:
             diagnostics=dict(result.diagnostics),
             beyond=beyond,
             similarity=similarity,
+            layers=layers,
             draws=draws,
             warnings=tuple(dict.fromkeys(text for each in stored.values() for text in each.warnings)),
             playlists_file=playlists_file,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from larpbench.datasets.schema import Dataset, Interactions, SplitName
 from larpbench.datasets.splits.limited import first_playlists
+from larpbench.encoders.layers import every_layer
 from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.provided import provided_encoders
 from larpbench.encoders.spec import EncoderSpec
@@ -398,11 +399,12 @@ class Task(ABC, Generic[M]):
         """
 
     def expanded(self, names: Sequence[str]) -> list[str]:
-        """Return encoder names with ``all`` and ``default`` spelt out, each once."""
+        """Return encoder names with ``all``, ``default`` and ``@all`` spelt out, each once."""
         lists = {"default": list(self.default_encoders)}
         if "all" in names:  # imports the plug-ins, to see which of them need an argument
             lists["all"] = _all_encoders()
-        return list(dict.fromkeys(each for name in names for each in lists.get(name, [name])))
+        listed = dict.fromkeys(each for name in names for each in lists.get(name, [name]))
+        return list(dict.fromkeys(each for name in listed for each in every_layer(name)))
 
 
 def _all_encoders() -> list[str]:

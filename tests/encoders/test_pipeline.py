@@ -185,8 +185,9 @@ def test_the_first_use_in_an_installation_begins_with_one_worker(home, monkeypat
     batches = [slice(start, start + 8) for start in range(0, 24, 8)]
 
     def encoded():
-        found = pipeline.encode_tracks(spec, EncodeContext(0, data.folder), data, data.split("test"), batches)
-        return np.concatenate([batch.vectors for batch in found])
+        job = pipeline.Job(spec, EncodeContext(0, data.folder), data)
+        found = pipeline.encode_tracks([job], data.split("test"), [(rows, [job]) for rows in batches])
+        return np.concatenate([batch.vectors[job] for batch in found])
 
     first = encoded()
     assert calls == ["list", "generator"]  # one batch alone, then the others

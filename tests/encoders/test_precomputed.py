@@ -347,7 +347,7 @@ def test_a_file_is_read_once_for_all_cells_of_an_encoder(small, tmp_path, monkey
     data, store = larpbench.load_dataset(small.folder / "small"), EmbeddingStore(tmp_path / "store")
     spec = get_encoder(f"precomputed:{small.vectors}")
     first = store.embed(spec, data, "test", 0)
-    monkeypatch.setattr("larpbench.encoders.run.store.encode_tracks", lambda *arguments: pytest.fail("read again"))
+    monkeypatch.setattr("larpbench.encoders.run.passes.encode_tracks", lambda *arguments: pytest.fail("read again"))
     assert store.embed(spec, data, "test", 0).vectors is first.vectors
 
 

@@ -96,8 +96,9 @@ def test_a_worker_that_dies_of_a_signal_is_named_with_the_remedy(tmp_path, monke
     spec = replace(spec, card=card, factory=lambda context, argument: KilledEncoder(which))
     data = build_split_tables(tmp_path / "d")
     batches = [slice(start, start + 8) for start in range(0, 24, 8)]
+    job = pipeline.Job(spec, EncodeContext(0, data.folder), data)
     with pytest.raises(EmbeddingError) as caught:
-        list(pipeline.encode_tracks(spec, EncodeContext(0, data.folder), data, data.split("test"), batches))
+        list(pipeline.encode_tracks([job], data.split("test"), [(rows, [job]) for rows in batches]))
     for part in said:
         assert part in str(caught.value)
     with compiled.first_use(spec.identity) as is_first:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.spec import CENTRED, SHUFFLED, EncoderSpec, Training
@@ -18,6 +19,7 @@ from larpbench.fingerprint import digest
 
 T = TypeVar("T")
 _CHECKPOINT_KEY_LENGTH = 32
+_BEST = "best layer 1"
 _WITHOUT_EFFECT_ON_VECTORS = {
     *("tracks_per_second", "summary", "overlaps", "original", "verification"),
     *("revision", "parameters", "citation", "sources"),
@@ -58,6 +60,12 @@ class Keys:
         parts += [CENTRED] if spec.centred else []
         return digest(parts) if len(parts) > 1 else parts[0]
 
+    def choice(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> str:
+        """Return the key of the choice of a model's best layer: vectors and playlists of the splits that decide it."""
+        splits = selection_splits(dataset)
+        vectors = [[self.scaled(each, dataset, split, seed) for split in splits] for each in spec.inputs]
+        return digest([_BEST, vectors, [split.playlists_digest for split in splits]])
+
     def checkpoint(self, spec: EncoderSpec, seed: int) -> str:
         """Return the key of a trained encoder's weights: all that its training reads, known before it is trained.
 
@@ -74,6 +82,9 @@ class Keys:
         return known
 
     def _embedding(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> str:
+        if spec.choice:
+            layers = [self.embedding(each, dataset, split, seed) for each in spec.inputs]
+            return digest([self.choice(spec, dataset, seed), layers])
         learns = spec.card.learns == "statistics"
         return digest(
             {
@@ -115,6 +126,12 @@ class Keys:
     def _trained_on(self, training: Training, source: Dataset, split: Split, seed: int) -> list[str]:
         digests = [self.scaled(each, source, split, seed) for each in training.inputs]
         return [*digests, split.text_digest if training.reads_captions else split.ids_digest]
+
+
+def selection_splits(dataset: Dataset) -> tuple[Split, ...]:
+    """Return the splits by which the best layer is chosen: valid, and train too where it holds what is known."""
+    names: tuple[SplitName, ...] = ("train", "valid") if dataset.manifest.kind == LISTENERS else ("valid",)
+    return tuple(dataset.split(name) for name in names)
 
 
 def scaled_on(spec: EncoderSpec, dataset: Dataset, split: Split) -> tuple[Dataset, Split] | None:

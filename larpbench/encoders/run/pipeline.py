@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
@@ -25,41 +26,85 @@ from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.checkpoint_folder import load_checkpoint
 from larpbench.encoders.encoder import EncodeContext, Encoder, FittedEncoder, NotingEncoder, TrackBatch
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import DataError, EmbeddingError
+from larpbench.errors import DataError, EmbeddingError, StorageError
 from larpbench.fingerprint import digest_file
 from larpbench.runtime import cores
 
+T = TypeVar("T")
 TEXT_BATCH = 512
 AUDIO_BATCH = 16
 AUDIO_BATCH_OF_A_PROCESS = 4  # small, so that no core waits long for the last batch of another
 _BATCHES_AHEAD = 2
 
 
-@dataclass(frozen=True)
-class EncodedBatch:
-    """The vectors of one batch.
+@dataclass(eq=False)
+class Job:
+    """What one encoder has to do in a pass over a split's tracks.
 
     Attributes:
-        vectors: What the encoder gave, copied.
-        cpu_s: CPU seconds that a process beside this one spent on it.
+        spec: The encoder.
+        context: What it may know.
+        source: The data set whose train split it learns from, if it learns.
+        parts: Rows of the split's tracks that it is to encode.
+        inputs: (n, dim) each, the vectors of the split's tracks that it builds upon.
+        dim: Length of its vectors, None if that is not known yet.
+        alone: Whether no other encoder shares the pass: then its errors are raised.
+        failed: What ended it, if something did while the others went on.
     """
 
-    vectors: np.ndarray
-    cpu_s: float
+    spec: EncoderSpec
+    context: EncodeContext
+    source: Dataset
+    parts: Sequence[range] = ()
+    inputs: tuple[np.ndarray, ...] = ()
+    dim: int | None = None
+    alone: bool = True
+    failed: BaseException | None = None
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """End the job, and not the pass, if the block fails; a plug-in may raise anything."""
+        try:
+            yield
+        except (StorageError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if self.alone:
+                raise
+            self.failed = error
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """What the encoders of a pass made of one batch; those that failed are not in it.
+
+    Attributes:
+        rows: Of the split's tracks.
+        vectors: What each gave, copied.
+        seconds: What each took for it: wall-clock seconds, or CPU seconds in a process beside this one.
+        decoding_s: CPU seconds that the process beside this one took to decode; 0 where threads of this one did.
+        beside: Whether it was encoded in a process beside this one.
+    """
+
+    rows: slice
+    vectors: Mapping[Job, np.ndarray]
+    seconds: Mapping[Job, float]
+    decoding_s: float = 0.0
+    beside: bool = False
 
 
 @dataclass(frozen=True)
 class _Request:
     """Tracks to encode, light enough to send to another process."""
 
+    rows: slice
     track_ids: np.ndarray
     captions: np.ndarray
     clips: tuple[tuple[Path, float], ...]
-    inputs: tuple[np.ndarray, ...]
 
     def batch(self, audio: np.ndarray | None = None) -> TrackBatch:
-        """Return what the encoder gets."""
-        return TrackBatch(self.track_ids, self.captions, audio, self.inputs)
+        """Return what an encoder gets, its inputs aside."""
+        return TrackBatch(self.track_ids, self.captions, audio)
 
 
 def batch_size(spec: EncoderSpec) -> int:
@@ -70,62 +115,87 @@ def batch_size(spec: EncoderSpec) -> int:
 
 
 def encode_tracks(
-    spec: EncoderSpec,
-    context: EncodeContext,
-    dataset: Dataset,
-    split: Split,
-    batches: Sequence[slice],
-    inputs: tuple[np.ndarray, ...] = (),
+    jobs: Sequence[Job], split: Split, batches: Sequence[tuple[slice, Sequence[Job]]]
 ) -> Generator[EncodedBatch]:
-    """Encode batches of a split's tracks, in order.
+    """Encode batches of a split's tracks, in order; each file is decoded once, whatever the number of encoders.
+
+    A batch that is left to nobody, since all that were to encode it have failed, is left out.
 
     Args:
-        spec: The encoder.
-        context: What it may know.
-        dataset: The data set; an encoder that learns sees its train split, unless it has a source of its own.
+        jobs: Encoders of one sample rate and one batch size, all with processes or all without.
         split: Where the tracks are.
-        batches: Rows of the split's tracks.
-        inputs: (n, dim) each, the vectors of the split's tracks that it builds upon.
+        batches: Rows of the split's tracks, and who is to encode them.
 
     Raises:
         DataError: If an audio file is gone, was changed since the data set was built, or cannot be decoded.
-        EmbeddingError: If the encoder lacks what its card declares.
+        EmbeddingError: If an encoder that is alone lacks what its card declares.
     """
     compiled.use_cache()
-    requests = (_request(spec, split, rows, inputs) for rows in batches)
-    workers = cores()
-    if spec.card.process_per_core and workers > 1 and len(batches) > 1:
-        yield from _in_processes(spec, context, requests, _clip_seconds(split), workers)
+    card, workers, seconds = jobs[0].spec.card, cores(), _clip_seconds(split)
+    wanted = ((rows, [job for job in those if job.failed is None]) for rows, those in batches)
+    requests = ((_request(those[0].spec, split, rows), those) for rows, those in wanted if those)
+    if card.process_per_core and workers > 1 and len(batches) > 1:
+        yield from _in_processes(jobs, requests, seconds, workers)
         return
     with contextlib.ExitStack() as first:
-        if spec.card.process_per_core:
-            first.enter_context(compiled.first_use(spec.identity))
-        beside = streams.foreign if spec.plugin else streams.aside  # what an encoder prints is no part of a table
-        with beside():
-            encoder = _built(spec, context, spec.source or dataset)
+        if card.process_per_core:
+            first.enter_context(compiled.first_use(_names(jobs)))
+        encoders: dict[Job, Encoder] = {}
+        spent: dict[Job, float] = {}
+        for job in jobs:
+            began = time.perf_counter()
+            with job.guarded(), _beside(job):
+                encoders[job] = _built(job)
+            spent[job] = time.perf_counter() - began
         try:
-            for batch in _ahead(_loaded(spec, requests, _clip_seconds(split), workers)):
-                with beside():
-                    vectors = np.array(encoder.encode(batch))  # a copy: an encoder may fill the same buffer again
+            for request, batch, those in _ahead(_loaded(jobs[0].spec, requests, seconds, workers)):
+                found: dict[Job, np.ndarray] = {}
+                for job in those:
+                    if job.failed is None:
+                        began = time.perf_counter()
+                        with job.guarded(), _beside(job):  # a copy: an encoder may fill the same buffer again
+                            found[job] = np.array(encoders[job].encode(_own_batch(job, batch, request.rows)))
+                        spent[job] += time.perf_counter() - began
                 first.close()  # the first batch has compiled what there is to compile
-                yield EncodedBatch(vectors, 0.0)
+                yield EncodedBatch(request.rows, found, {job: spent[job] for job in found})
+                spent = dict.fromkeys(jobs, 0.0)
         finally:  # nobody asks for more than the last batch
-            for note in encoder.notes() if isinstance(encoder, NotingEncoder) else ():
-                progress.say(f"{spec.identity} ({split.name}): {note}")
+            for job, encoder in encoders.items():
+                for note in encoder.notes() if isinstance(encoder, NotingEncoder) else ():
+                    progress.say(f"{job.spec.identity} ({split.name}): {note}")
 
 
-def _built(spec: EncoderSpec, context: EncodeContext, source: Dataset) -> Encoder:
-    encoder = spec.build(context)
+def _names(jobs: Sequence[Job]) -> str:
+    return "+".join(job.spec.identity for job in jobs)
+
+
+def _beside(job: Job) -> contextlib.AbstractContextManager[None]:
+    """Keep what an encoder prints out of tables."""
+    return streams.foreign() if job.spec.plugin else streams.aside()
+
+
+def _own_batch(job: Job, batch: TrackBatch, rows: slice) -> TrackBatch:
+    """Return what a job's encoder gets: code from elsewhere may change what it is given, and gets a copy."""
+    inputs = tuple(each[rows].copy() for each in job.inputs)
+    if job.alone or not (job.spec.plugin or job.spec.origin):
+        return replace(batch, inputs=inputs)
+    audio = None if batch.audio is None else batch.audio.copy()
+    return TrackBatch(batch.track_ids.copy(), batch.captions.copy(), audio, inputs)
+
+
+def _built(job: Job) -> Encoder:
+    spec = job.spec
+    encoder = spec.build(job.context)
     if spec.training:
-        load_checkpoint(spec, encoder, context)
+        load_checkpoint(spec, encoder, job.context)
     if spec.card.learns != "nothing":
         if not isinstance(encoder, FittedEncoder):
             raise EmbeddingError(f"the card of {spec.identity!r} declares that it learns, but it has no fit method")
-        encoder.fit(source.split("train"))
+        encoder.fit(job.source.split("train"))
     return encoder
 
 
-def _request(spec: EncoderSpec, split: Split, rows: slice, inputs: tuple[np.ndarray, ...]) -> _Request:
+def _request(spec: EncoderSpec, split: Split, rows: slice) -> _Request:
     captions = split.tracks["caption"][rows].to_numpy().copy()
     clips: tuple[tuple[Path, float], ...] = ()
     if spec.reads_audio:
@@ -137,7 +207,7 @@ def _request(spec: EncoderSpec, split: Split, rows: slice, inputs: tuple[np.ndar
         )
         for (path, _), row in zip(clips, files.iter_rows(named=True), strict=True):
             _require_unchanged(path, row["bytes"], row["modified_ns"], row["sha256"])
-    return _Request(split.track_ids[rows].copy(), captions, clips, tuple(each[rows].copy() for each in inputs))
+    return _Request(rows, split.track_ids[rows].copy(), captions, clips)
 
 
 def _require_unchanged(path: Path, size: int, modified_ns: int, sha256: str) -> None:
@@ -159,23 +229,25 @@ def _clip_seconds(split: Split) -> float:
     return split.audio.policy.clip_seconds if split.audio else 0.0
 
 
-def _loaded(spec: EncoderSpec, requests: Iterator[_Request], seconds: float, workers: int) -> Iterator[TrackBatch]:
+def _loaded(
+    spec: EncoderSpec, requests: Iterator[tuple[_Request, Sequence[Job]]], seconds: float, workers: int
+) -> Iterator[tuple[_Request, TrackBatch, Sequence[Job]]]:
     if not spec.reads_audio:
-        yield from (request.batch() for request in requests)
+        yield from ((request, request.batch(), those) for request, those in requests)
         return
-    waiting: deque[_Request] = deque()
+    waiting: deque[tuple[_Request, Sequence[Job]]] = deque()
 
     def clips() -> Iterator[tuple[Path, float]]:
-        for request in requests:
-            waiting.append(request)
+        for request, those in requests:
+            waiting.append((request, those))
             yield from request.clips
 
     decoded: list[np.ndarray] = []
     for clip in iter_clips(clips(), seconds, _rate(spec), workers):
         decoded.append(clip)
-        if len(decoded) == len(waiting[0].clips):
-            request = waiting.popleft()
-            yield request.batch(np.stack(decoded))
+        if len(decoded) == len(waiting[0][0].clips):
+            request, those = waiting.popleft()
+            yield request, request.batch(np.stack(decoded)), those
             decoded = []
 
 
@@ -185,12 +257,12 @@ def _rate(spec: EncoderSpec) -> int:
     return spec.card.sample_rate
 
 
-def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
+def _ahead(batches: Iterator[T]) -> Iterator[T]:
     """Yield the same batches, prepared by a thread that runs a few ahead."""
-    ready: queue.Queue[TrackBatch | BaseException | None] = queue.Queue(_BATCHES_AHEAD)
+    ready: queue.Queue[T | BaseException | None] = queue.Queue(_BATCHES_AHEAD)
     stopped = threading.Event()
 
-    def put(item: TrackBatch | BaseException | None) -> None:
+    def put(item: T | BaseException | None) -> None:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)
@@ -219,49 +291,102 @@ def _ahead(batches: Iterator[TrackBatch]) -> Iterator[TrackBatch]:
 
 
 def _in_processes(
-    spec: EncoderSpec, context: EncodeContext, requests: Iterator[_Request], seconds: float, workers: int
+    jobs: Sequence[Job], requests: Iterator[tuple[_Request, Sequence[Job]]], seconds: float, workers: int
 ) -> Iterator[EncodedBatch]:
     options = {"n_jobs": workers, "backend": "loky", "batch_size": 1}
-    spec = replace(spec, trained_on=None)  # it cannot learn, and a data set is large
-    jobs = (joblib.delayed(_encode_in_worker)(spec, context, request, seconds) for request in requests)
+    # An encoder of processes cannot learn, and a data set is large.
+    members = tuple((replace(job.spec, trained_on=None), job.context) for job in jobs)
+    sent: deque[tuple[slice, Sequence[Job]]] = deque()
+
+    def calls() -> Iterator[Any]:
+        for request, those in requests:
+            sent.append((request.rows, those))
+            yield joblib.delayed(_encode_in_worker)(members, [jobs.index(job) for job in those], request, seconds)
+
+    waiting = calls()
+
+    def received(given: _FromWorker) -> EncodedBatch:
+        rows, those = sent.popleft()
+        for job, error in zip(those, given.errors, strict=True):
+            job.failed = job.failed or error
+        found = {job: each for job, each in zip(those, given.vectors, strict=True) if each is not None}
+        spent = dict(zip(those, given.seconds, strict=True))
+        return EncodedBatch(rows, found, {job: spent[job] for job in found}, given.decoding_s, beside=True)
+
     try:
-        with compiled.first_use(spec.identity) as is_first:
+        with compiled.first_use(_names(jobs)) as is_first:
             if is_first:  # one worker goes ahead: what it compiles is not stored by two at once
-                yield from joblib.Parallel(**options)(itertools.islice(jobs, 1))
-        yield from joblib.Parallel(return_as="generator", pre_dispatch=_BATCHES_AHEAD * workers, **options)(jobs)
+                yield from map(received, joblib.Parallel(**options)(itertools.islice(waiting, 1)))
+        parallel = joblib.Parallel(return_as="generator", pre_dispatch=_BATCHES_AHEAD * workers, **options)
+        yield from map(received, parallel(waiting))
     except BrokenProcessPool as error:
-        raise _worker_died(spec, processes.endings_of_workers(error)) from error
+        raise _worker_died(_names(jobs), processes.endings_of_workers(error)) from error
 
 
-def _worker_died(spec: EncoderSpec, endings: list[str]) -> EmbeddingError:
+def _worker_died(name: str, endings: list[str]) -> EmbeddingError:
     """Return the error for workers that ended by themselves."""
     fewer = "fewer processes need less memory: taskset -c 0 larpbench ... starts one at a time"
     anew = f"delete the folder of compiled code, in case it is damaged, and try again: {compiled.use_cache()}"
     crashed = any(each in processes.CRASHES for each in endings)
     return EmbeddingError(
-        f"a process that encoded with {spec.identity!r} died: {processes.explained(endings)}",
+        f"a process that encoded with {name!r} died: {processes.explained(endings)}",
         next_step=f"{anew}; if that does not help, {fewer}" if crashed or not endings else fewer,
     )
 
 
-def _encode_in_worker(spec: EncoderSpec, context: EncodeContext, request: _Request, seconds: float) -> EncodedBatch:
-    started = time.process_time()
-    encode = _worker_encode(spec, context)
-    audio = None
+@dataclass(frozen=True)
+class _FromWorker:
+    """What the encoders of a worker made of one batch, in the order in which they were asked for."""
+
+    vectors: list[np.ndarray | None]
+    errors: list[Exception | None]
+    seconds: list[float]
+    decoding_s: float
+
+
+_Members = tuple[tuple[EncoderSpec, EncodeContext], ...]
+
+
+def _encode_in_worker(members: _Members, wanted: Sequence[int], request: _Request, seconds: float) -> _FromWorker:
+    began = time.process_time()
+    encoder_of = _worker_encoders(members)
+    audio, spec = None, members[0][0]
     if spec.reads_audio:
         audio = np.stack([load_clip(path, start, seconds, _rate(spec)) for path, start in request.clips])
-    vectors = np.asarray(encode(request.batch(audio)))
-    return EncodedBatch(vectors, time.process_time() - started)
+    decoding_s = time.process_time() - began
+    vectors: list[np.ndarray | None] = []
+    errors: list[Exception | None] = []
+    spent = []
+    for number in wanted:
+        began = time.process_time()
+        own = request.batch(audio if audio is None or len(wanted) == 1 else audio.copy())
+        found, failed = None, None
+        try:
+            found = np.asarray(encoder_of(number)(own))
+        except Exception as error:
+            if len(members) == 1:
+                raise
+            failed = error
+        vectors.append(found)
+        errors.append(failed)
+        spent.append(time.process_time() - began)
+    return _FromWorker(vectors, errors, spent, decoding_s)
 
 
 @functools.lru_cache(maxsize=1)
-def _worker_encode(spec: EncoderSpec, context: EncodeContext) -> Callable[[TrackBatch], np.ndarray]:
-    """Return the encoder of this worker process, built once."""
+def _worker_encoders(members: _Members) -> Callable[[int], Callable[[TrackBatch], np.ndarray]]:
+    """Return the encoders of this worker process by number, each built once, when it is first asked for."""
     processes.serve_parent()
-    compiled.follow(spec.identity)
+    compiled.follow("+".join(spec.identity for spec, _ in members))
     sys.stdout = sys.stderr = streams.Spelling(sys.stderr)
     with contextlib.suppress(ImportError):
         import torch
 
         torch.set_num_threads(1)
-    return spec.build(context).encode
+
+    @functools.cache
+    def built(number: int) -> Callable[[TrackBatch], np.ndarray]:
+        spec, context = members[number]
+        return spec.build(context).encode
+
+    return built

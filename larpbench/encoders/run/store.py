@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from larpbench import progress, storage
+from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
-from larpbench.encoders.run.keys import Keys, scaled_on
-from larpbench.encoders.run.pipeline import batch_size, encode_tracks
+from larpbench.encoders.run.folder import missing_shards
+from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
+from larpbench.encoders.run.passes import encode_parts
+from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.run.speed import SpeedClock
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import DataError, EmbeddingError, clipped, named, printable
+from larpbench.errors import DataError, EmbeddingError, LarpbenchError
 from larpbench.fingerprint import digest_array
 from larpbench.runtime import Cost
 from larpbench.vectors import Centring, Standardiser, permuted
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
-_SPEED, _IDS, _CARD = "speed.json", "ids.json", "card.json"
+_SPEED = "speed.json"
+_StoredJob = tuple[Job, dict[int, Shard]]
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class EmbeddingStore:
         self.root = root
         self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
+        self.best_layers: dict[str, int] = {}  # by the key of the choice
         self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
         self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
         self._keyed: list[tuple[object, EncoderSpec]] = []
@@ -102,15 +105,20 @@ class EmbeddingStore:
         """Return how many tracks have to be encoded to have the vectors of a split."""
         if spec.in_place:
             return 0
+        if spec.choice:
+            places = (*selection_splits(dataset), split)
+            counts = [[self.missing_tracks(each, dataset, place, seed) for place in places] for each in spec.inputs]
+            return sum(map(max, zip(*counts, strict=True)))  # all layers in one pass
         if spec.shuffled:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
         if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
             return 0
-        missing = 0
-        for data, each in _needed(spec, dataset, split):
-            shards = self._shards(spec, data, each, seed)
-            missing += sum(len(shard) for shard in shards if not shard.path.is_file() or shard.misplaced())
-        return missing
+        return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in _needed(spec, dataset, split))
+
+    def missing_tracks_of(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
+        """Return how many tracks of a split, and of no other, have no vector yet as the encoder gives it."""
+        shards = self._shards(spec, dataset, split, seed)
+        return sum(len(shard) for shard in shards if not shard.path.is_file() or shard.misplaced())
 
     def speed(self, spec: EncoderSpec) -> float | None:
         """Return the tracks per second of this encoder's last run here, None if it never ran."""
@@ -200,6 +208,8 @@ class EmbeddingStore:
         return StoredRows(self._complete(spec, dataset, dataset.split(split_name), seed))
 
     def _raw(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
+        if spec.choice:
+            return self._raw(self._best_of(spec, dataset, seed), dataset, split, seed)
         if spec.in_place:
             return self._lookup(spec, dataset, split, seed)
         if found := self._in_memory.get(self.keys.embedding(spec, dataset, split, seed)):
@@ -212,6 +222,15 @@ class EmbeddingStore:
             vectors[shard.start : shard.stop], cost = shard.read()
             wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
         return vectors, Cost(wall, cpu)
+
+    def _best_of(self, spec: EncoderSpec, dataset: Dataset, seed: int) -> EncoderSpec:
+        chosen = self.best_layers.get(self.keys.choice(spec, dataset, seed))
+        if chosen is None:
+            raise EmbeddingError(
+                f"the best layer of {spec.identity!r} is not known yet",
+                next_step="larpbench.tasks.layers.choose_layers",
+            )
+        return spec.inputs[chosen]
 
     def _lookup(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         """Return vectors out of a file: read once for all cells of an encoder, and checked as all others are."""
@@ -235,8 +254,9 @@ class EmbeddingStore:
         parts = [range(start, min(start + size, total)) for start in range(0, total, size)]
         vectors = np.empty((0, 0), dtype=np.float32)
         wall = cpu = 0.0
-        with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, spec.card.dim)) as encoded:
-            for part, (block, cost) in zip(parts, encoded, strict=True):
+        job = self._job(spec, dataset, split, seed, parts, spec.card.dim)
+        with contextlib.closing(self._encoded([job], split)) as encoded:
+            for _, part, block, cost in encoded:
                 if not part.start:
                     vectors = np.empty((total, block.shape[1]), dtype=np.float32)
                 vectors[part.start : part.stop] = block
@@ -258,84 +278,94 @@ class EmbeddingStore:
         _require_tracks(dataset, split, len(shards))
         folder = storage.make_folder(shards[0].path.parent)
         with storage.locked(folder):
-            storage.sweep(folder.parent)
-            storage.sweep(folder)
-            if not all((folder / name).is_file() for name in (_IDS, _CARD)):
-                _describe(spec, split, folder)
-            faults = {shard: shard.fault() for shard in shards if shard.path.is_file()}
-            _warn(spec, split, folder, [reason for reason in faults.values() if reason])
-            missing = [shard for shard in shards if faults.get(shard, "missing")]
-            if missing:
-                sound = next((shard for shard in shards if shard not in missing), None)
-                parts = [range(shard.start, shard.stop) for shard in missing]
-                dim = sound.dim if sound else spec.card.dim
-                with contextlib.closing(self._encoded(spec, dataset, split, seed, parts, dim)) as encoded:
-                    for shard, (vectors, cost) in zip(missing, encoded, strict=True):
-                        shard.write(vectors, cost)
+            if missing := missing_shards(spec, split, shards):
+                self._write([self._job_of(spec, dataset, split, seed, shards, missing)], split)
         return shards
 
-    def _encoded(
+    def encode_together(
+        self, encoders: Sequence[tuple[EncoderSpec, int]], dataset: Dataset, split: Split
+    ) -> dict[str, BaseException]:
+        """Encode what is missing of several encoders in one pass over a split's tracks: each file is decoded once.
+
+        Vectors, keys and files are those that each encoder alone would have; after a kill, only what is missing of each
+        is encoded. Where fewer than two lack anything, nothing happens.
+
+        Args:
+            encoders: Encoders, each with its seed, that can share a pass: of one sample rate, without inputs, and all
+                with processes or all without.
+            dataset: The data set.
+            split: Its split.
+
+        Returns:
+            Identity -> why an encoder failed; the others have gone on.
+
+        Raises:
+            DataError: If an audio file is gone, was changed or cannot be decoded.
+            StorageError: If the store cannot be written or read.
+        """
+        wanted = [(self._shards(spec, dataset, split, seed), spec, seed) for spec, seed in encoders]
+        order = {spec.identity: number for number, (spec, _) in enumerate(encoders)}
+        jobs: list[_StoredJob] = []
+        failed: dict[str, BaseException] = {}
+        with contextlib.ExitStack() as locks:
+            for shards, spec, seed in sorted(wanted, key=lambda each: each[0][0].path):  # all processes in one order
+                locks.enter_context(storage.locked(storage.make_folder(shards[0].path.parent)))
+                if missing := missing_shards(spec, split, shards):
+                    try:
+                        jobs.append(self._job_of(spec, dataset, split, seed, shards, missing))
+                    except (LarpbenchError, OSError) as error:
+                        failed[spec.identity] = error
+            jobs.sort(key=lambda each: order[each[0].spec.identity])
+            if len(jobs) > 1:
+                for job, _ in jobs:
+                    job.alone = False
+                self._write(jobs, split)
+                failed |= {job.spec.identity: job.failed for job, _ in jobs if job.failed is not None}
+        return failed
+
+    def _job_of(
+        self,
+        spec: EncoderSpec,
+        dataset: Dataset,
+        split: Split,
+        seed: int,
+        shards: Sequence[Shard],
+        missing: Sequence[Shard],
+    ) -> _StoredJob:
+        sound = next((shard for shard in shards if shard not in missing), None)
+        parts = [range(shard.start, shard.stop) for shard in missing]
+        job = self._job(spec, dataset, split, seed, parts, sound.dim if sound else spec.card.dim)
+        return job, {shard.start: shard for shard in missing}
+
+    def _job(
         self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, parts: Sequence[range], dim: int | None
-    ) -> Generator[tuple[np.ndarray, Cost]]:
-        """Yield the vectors of parts of a split's tracks, each encoded in batches and checked, and what they took."""
+    ) -> Job:
         if spec.check:
             spec.check(spec.argument, dataset, [split.name])
-        total = len(split.track_ids)
-        size = batch_size(spec)
-        batches = [
-            slice(first, min(first + size, part.stop)) for part in parts for first in range(part.start, part.stop, size)
-        ]
-        todo = sum(map(len, parts))
-        clock = SpeedClock()
         inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
-        context = self.context(spec, dataset, seed)
-        with progress.stage(f"encode {spec.identity} ({split.name})", total, "tracks", total - todo) as advance:
-            encoded = encode_tracks(spec, context, dataset, split, batches, inputs)
-            for part in parts:
-                wall, cpu = time.perf_counter(), time.process_time()
-                beside = 0.0
-                blocks: list[np.ndarray] = []
-                for first in range(part.start, part.stop, size):
-                    batch = next(encoded)
-                    dim = _require_shape(spec, batch.vectors, min(size, part.stop - first), dim)
-                    blocks.append(batch.vectors)
-                    beside += batch.cpu_s
-                    advance(len(batch.vectors))
-                    clock.tick(len(batch.vectors))
-                vectors = np.ascontiguousarray(np.concatenate(blocks))
-                _require_usable(spec.identity, vectors, split.track_ids[part.start : part.stop])
-                yield vectors, Cost(time.perf_counter() - wall, time.process_time() - cpu + beside)
-            encoded.close()
-        if not spec.in_place and not spec.unkeyed:
-            speed = {"tracks_per_second": clock.tracks_per_second()}
-            storage.write_text(self.root / storage.slug(spec.card.name) / _SPEED, json.dumps(speed) + "\n")
+        return Job(spec, self.context(spec, dataset, seed), spec.source or dataset, parts, inputs, dim)
+
+    def _write(self, jobs: Sequence[_StoredJob], split: Split) -> None:
+        """Encode parts in one pass, each written as soon as it is done."""
+        shards = dict(jobs)
+        with contextlib.closing(self._encoded([*shards], split)) as encoded:
+            for job, part, vectors, cost in encoded:
+                shards[job][part.start].write(vectors, cost)
+
+    def _encoded(self, jobs: Sequence[Job], split: Split) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
+        """Yield the vectors of parts of a split's tracks, checked, and what they took; then keep how fast it was."""
+        clocks = {job: SpeedClock() for job in jobs}
+        yield from encode_parts(jobs, split, clocks)
+        for job, clock in clocks.items():
+            if not (job.spec.in_place or job.spec.unkeyed or job.failed):
+                speed = {"tracks_per_second": clock.tracks_per_second()}
+                path = self.root / storage.slug(job.spec.card.name) / _SPEED
+                storage.write_text(path, json.dumps(speed) + "\n")
 
 
 def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:
     if not number:
         raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
-
-
-def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
-    """Write into a folder what its vectors are; before the first is there, so that no kill leaves them without."""
-    card = {
-        "encoder": replace(spec, centred=False).identity,  # what is stored is as it was encoded
-        "card": spec.card.model_dump(mode="json"),
-        "split": split.name,
-        "tracks": len(split.track_ids),
-    }
-    storage.write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
-    storage.write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-
-
-def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:
-    """Print how many stored shards are not used, and why."""
-    if reasons:
-        why = clipped(printable("; ".join(sorted(set(reasons)))))
-        progress.say(
-            f"warning: {len(reasons)} stored shards of {spec.identity} ({split.name}) cannot be trusted and are "
-            f"encoded anew: {why} (in {folder})"
-        )
 
 
 def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:
@@ -351,31 +381,6 @@ def _scaled(spec: EncoderSpec, vectors: np.ndarray, reference: np.ndarray) -> np
         reference = scale.apply(reference) if spec.centred else reference
         vectors = scale.apply(vectors)
     return Centring(reference).apply(vectors) if spec.centred else vectors
-
-
-def _require_shape(spec: EncoderSpec, vectors: np.ndarray, rows: int, dim: int | None) -> int:
-    """Return the length of the vectors, which is `dim` if that is known."""
-    dim = dim or (vectors.shape[-1] if vectors.ndim else 0)
-    if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
-        raise EmbeddingError(
-            f"encoder {spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
-            allowed=f"float32 of shape ({rows}, {dim if vectors.ndim == 2 else 'dim'})",
-            next_step="mend the encoder's encode method",
-        )
-    return dim
-
-
-def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
-    """Raise if a row is no vector (protocol rule 4)."""
-    finite = np.isfinite(vectors).all(axis=1)
-    for what, bad in (("NaN or infinite", ~finite), ("all-zero", finite & ~vectors.any(axis=1))):
-        if bad.any():
-            ids = track_ids[bad]
-            raise EmbeddingError(
-                f"encoder {name!r} gave {what} vectors for {len(ids)} of {len(vectors)} tracks: {named(ids)}",
-                allowed="finite vectors that are not all zero (protocol rule 4)",
-                next_step="mend these vectors, or build the data set without these tracks",
-            )
 
 
 def _oddities(vectors: np.ndarray) -> tuple[str, ...]:

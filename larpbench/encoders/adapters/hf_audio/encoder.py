@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from larpbench.encoders.adapters.hf_audio.position import require_stored_weights
 from larpbench.encoders.encoder import TrackBatch
@@ -29,40 +30,37 @@ _HEADS = (
 _SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
 
 
-class LayeredEncoder:
-    """Mean over time of the hidden states of one layer.
+class HubModel:
+    """A model of the hub with layers, which reads a clip as a whole.
 
     Args:
         folder: Holds the checkpoint.
-        layer: 0 is what enters the first layer, n what the nth gives; None is the last. The last of a MERT is what the
-            model gives as its output, after the normalisation that follows the layers where there is one, as in its
-            authors' code; transformers 5 lists it without.
         place: Where and how it computes.
     """
 
-    def __init__(self, folder: Path, layer: int | None, place: Place) -> None:
+    def __init__(self, folder: Path, place: Place) -> None:
         self._model, self._extractor = _loaded(folder, place, (_FOR_TRAINING,), (_FOR_TRAINING, *_HEADS))
         require_stored_weights(self._model, folder)
-        depth = self._model.config.num_hidden_layers
-        self._layer = depth if layer is None else layer
-        self._is_output = self._layer == depth and _is_mert(folder)
+        self._depth = self._model.config.num_hidden_layers
+        self._is_mert = _is_mert(folder)
         self._device = place.device
 
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, width) float32 of `batch.audio`, (n, samples) float32 at the checkpoint's rate.
+    def windows(self, clip: np.ndarray) -> list[torch.Tensor]:
+        """Return the model's input for a clip, (samples,) float32 at the checkpoint's rate."""
+        return [_wave(clip, self._extractor)]
 
-        Raises:
-            EmbeddingError: If the batch has no audio.
+    def states(self, window: torch.Tensor, last: int) -> list[torch.Tensor]:
+        """Return hidden states 0 to `last`, (frames, width) each.
+
+        0 is what enters the first layer, n what the nth gives. The last of a MERT is what the model gives as its
+        output, after the normalisation that follows the layers where there is one, as in its authors' code;
+        transformers 5 lists it without.
         """
-        import torch
-
-        rows = []
-        with torch.inference_mode():
-            for wave in _waves(batch, self._extractor):
-                given = self._model(wave.to(self._device), output_hidden_states=True)
-                states = given.last_hidden_state if self._is_output else given.hidden_states[self._layer]
-                rows.append(states[0].mean(dim=0).float().cpu().numpy())
-        return np.stack(rows)
+        given = self._model(window.to(self._device), output_hidden_states=True)
+        states = [each[0] for each in given.hidden_states[: last + 1]]
+        if self._is_mert and last == self._depth:
+            states[last] = given.last_hidden_state[0]
+        return states
 
 
 class CodecEncoder:
@@ -83,12 +81,11 @@ class CodecEncoder:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        import torch
-
         rows = []
         with torch.inference_mode():
-            for wave in _waves(batch, self._extractor):
-                rows.append(self._model.encoder(wave.to(self._device))[0].mean(dim=-1).float().cpu().numpy())
+            for clip in batch.require_audio("hf-audio"):
+                wave = _wave(clip, self._extractor).to(self._device)
+                rows.append(self._model.encoder(wave)[0].mean(dim=-1).float().cpu().numpy())
         return np.stack(rows)
 
 
@@ -109,10 +106,9 @@ def _is_mert(folder: Path) -> bool:
     return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == _MERT)
 
 
-def _waves(batch: TrackBatch, extractor: Any) -> Any:  # noqa: ANN401 - transformers' classes
-    """Yield the model's input for each clip alone: padding would change what normalisation sees."""
-    audio = batch.require_audio("hf-audio")
+def _wave(clip: np.ndarray, extractor: Any) -> torch.Tensor:  # noqa: ANN401 - transformers' classes
+    """Return the model's input for a clip alone: padding would change what normalisation sees."""
     rate = extractor.sampling_rate
-    for clip in audio:
-        wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * rate)))
-        yield extractor(wave, sampling_rate=rate, return_tensors="pt")["input_values"]
+    wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * rate)))
+    found: torch.Tensor = extractor(wave, sampling_rate=rate, return_tensors="pt")["input_values"]
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from larpbench.encoders.adapters.hf_audio.binding import EXTRACTOR, build_layer, facts_of_model
+from larpbench.encoders.adapters.hf_audio.binding import EXTRACTOR, build_layers, facts_of_model
 from larpbench.encoders.adapters.hf_audio.mert_reference import (
     DEFAULT_LAYERS,
     MERT_95M_REFERENCE,
@@ -19,12 +19,15 @@ from larpbench.encoders.adapters.hf_audio.mert_reference import (
 )
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.layers import TAKES, LayerName, Readout, over_layers, read_layers
+from larpbench.encoders.pooling import width_of
 from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, Weights
 from larpbench.errors import DataError, UsageError
 
 _REASONS = {"95m": {5: "layer used for emotion", 7: "layer used for genre"}, "330m": {24: "the last one, as is usual"}}
+_PARAMETERS = {"95m": 94_371_712, "330m": 315_428_992}
 _VERIFICATION = (
     "an independent forward pass in float64, written from paper and configuration; published layout, made-up weights: "
     "largest difference {} of a vector's length over all layers (narrow), 2e-7 at the default layer (true size)"
@@ -32,49 +35,62 @@ _VERIFICATION = (
 
 
 def bind_mert(size: str, spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the spec of another layer, such as ``@5``.
+    """Return the spec of other layers, such as ``@5``, ``@mean`` or ``@5:pool=max``.
 
     Raises:
-        UsageError: If there is no such layer.
+        UsageError: If there is no such layer or pooling.
     """
-    layer = _layer(size, argument)
-    facts = {"summary": _summary(size, layer), "pooling": _pooling(size, layer)}
+    name = _read(size, argument)
+    if name.choice:
+        return over_layers(spec, name, partial(bind_mert, size), _depth(size))
+    readout = _readout(size, argument)
+    width = width_of(readout.pooling, SIZES[size]["hidden_size"])
+    facts = {"summary": _summary(size, readout), "pooling": _pooling(size, readout), "dim": width}
     return replace(spec, card=spec.card.model_copy(update=facts))
 
 
 def build_mert(size: str, context: EncodeContext, argument: str | None) -> Encoder:
-    """Return the encoder of a layer with the weights of `context`.
+    """Return the encoder of layers with the weights of `context`.
 
     Raises:
         DataError: If they are those of another kind of model.
     """
     folder = context.weights_folder
-    layer = _layer(size, argument)
-    rate = facts_of_model(folder, f"{folder.name}@{layer}")["sample_rate"]
+    readout = _readout(size, argument)
+    rate = facts_of_model(folder, f"{folder.name}@{readout.last}")["sample_rate"]
     if rate != SAMPLE_RATE:
         raise DataError(f"this checkpoint reads {rate} Hz", where=str(folder / EXTRACTOR), allowed=f"{SAMPLE_RATE} Hz")
-    return build_layer(folder, layer)
+    return build_layers(f"mert-{size}", folder, readout)
 
 
-def _layer(size: str, argument: str | None) -> int:
-    if argument is None:
-        return DEFAULT_LAYERS[size]
-    depth, number = SIZES[size]["num_hidden_layers"], argument.removeprefix("@")
-    if not argument.startswith("@") or not number.isdecimal() or int(number) > depth:
-        raise UsageError(f"mert-{size} has no layer {number!r}", allowed=f"mert-{size}@0 to mert-{size}@{depth}")
-    return int(number)
+def _depth(size: str) -> int:
+    return SIZES[size]["num_hidden_layers"]
 
 
-def _summary(size: str, layer: int) -> str:
-    return f"MERT-v1-{size.upper()} (Li et al. 2024), layer {layer}"
+def _read(size: str, argument: str) -> LayerName:
+    name = read_layers(argument, f"mert-{size}")
+    if name.model:
+        raise UsageError(
+            f"mert-{size} has no layer {argument.removeprefix('@')!r}",
+            where=f"mert-{size}{argument}",
+            allowed=f"mert-{size}@LAYER:pool=HOW",
+        )
+    return name
 
 
-def _pooling(size: str, layer: int) -> str:
-    reason = _REASONS[size].get(layer)
-    depth = SIZES[size]["num_hidden_layers"]
-    return f"mean over time of hidden states {layer} of {depth}, the whole clip at once" + (
-        f" ({reason})" if reason else ""
-    )
+def _readout(size: str, argument: str | None) -> Readout:
+    return _read(size, argument or "").readout(DEFAULT_LAYERS[size], _depth(size), f"mert-{size}")
+
+
+def _summary(size: str, readout: Readout) -> str:
+    several = f"layers {readout.first} to {readout.last} averaged"
+    layers = f"layer {readout.last}" if readout.first == readout.last else several
+    return f"MERT-v1-{size.upper()} (Li et al. 2024), {layers}"
+
+
+def _pooling(size: str, readout: Readout) -> str:
+    reason = _REASONS[size].get(readout.last) if readout.first == readout.last else None
+    return f"{readout.text(_depth(size))}, the whole clip at once" + (f" ({reason})" if reason else "")
 
 
 def _mert(
@@ -85,15 +101,16 @@ def _mert(
         EncoderCard(
             name=f"mert-{size}",
             version=1,
-            summary=_summary(size, DEFAULT_LAYERS[size]),
+            summary=_summary(size, _readout(size, None)),
             modalities=("audio",),
             dim=SIZES[size]["hidden_size"],
             sample_rate=SAMPLE_RATE,
-            pooling=_pooling(size, DEFAULT_LAYERS[size]),
+            pooling=_pooling(size, _readout(size, None)),
             weights=f"pretrained: {repo}",
             licence="Apache-2.0, CC-BY-NC-4.0",
             training_data=f"{hours} hours of music from the internet, audio only; not published",
             paper="Li et al. 2024, MERT: Acoustic Music Understanding Model with Large-Scale Self-supervised Training",
+            parameters=_PARAMETERS[size],
             original="HuBERT after Li et al. 2024, written out; computed by HubertModel of transformers",
             verification=_VERIFICATION.format(found),
             tracks_per_second=speed,
@@ -109,7 +126,8 @@ def _mert(
             revision=revision,
             required=(*MODEL, EXTRACTOR),
         ),
-        takes="[@LAYER]",
+        takes=f"[{TAKES}]",
+        model=f"mert-{size}",
         binder=partial(bind_mert, size),
     )
 

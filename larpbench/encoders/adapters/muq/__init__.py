@@ -6,25 +6,31 @@ transformers, and what stands before it is written anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from larpbench.encoders.adapters.muq.reference import MUQ_REFERENCE, MUSICFM_FMA_REFERENCE, MUSICFM_MSD_REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.layers import TAKES, LayerName, Readout, over_layers, read_layers
+from larpbench.encoders.pooling import width_of
 from larpbench.encoders.precision import BFLOAT16
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.errors import UsageError
 
+if TYPE_CHECKING:
+    from larpbench.encoders.adapters.muq.checkpoint import Checkpoint
+
 NAMES = ("muq", "musicfm-fma", "musicfm-msd")
 
+_WIDTH = 1_024
 LAST = 12
 """Hidden states: 0 is what enters the first of 12 layers, 12 what the last one gives."""
-_POOLING = (
-    "mean over time of hidden states {layer} of 12, then over windows of 30 s, the last of which ends with the clip"
-)
+_WINDOWS = ", then over windows of 30 s, the last of which ends with the clip"
 _VERIFICATION = (
     "the {} run with transformers 4.57 and torchaudio, published layout with all layers, narrow, made-up "
     "weights: largest difference {} of a vector's length, in every layer"
@@ -33,46 +39,74 @@ _MSD = ("aotm", "lfm", "mpd")
 
 
 def bind_layer(spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the spec of one layer, such as ``muq@6``.
+    """Return the spec of layers, such as ``muq@6``, ``muq@mean`` or ``muq@6:pool=max``.
 
     Raises:
         UsageError: If there is no such layer, or something else is asked for.
     """
-    name = spec.card.name
-    where, allowed = f"{name}{argument}", f"{name}, or {name}@0 to {name}@{LAST}"
+    encoder = spec.card.name
     if argument.rpartition(":")[2] == BFLOAT16:
         raise UsageError(
-            f"{name} computes in float32 only: in bfloat16 its vectors are others", where=where, allowed=allowed
+            f"{encoder} computes in float32 only: in bfloat16 its vectors are others",
+            where=f"{encoder}{argument}",
+            allowed=f"{encoder}, or {encoder}@0 to {encoder}@{LAST}",
         )
-    layer = argument.removeprefix("@")
-    if not (argument.startswith("@") and layer.isascii() and layer.isdecimal() and int(layer) <= LAST):
-        raise UsageError(f"{name} has no layer {layer!r}", where=where, allowed=allowed)
-    card = spec.card.model_copy(update={"pooling": _POOLING.format(layer=int(layer))})
-    return replace(spec, card=card, argument=f"@{int(layer)}")  # @06 is @6
+    name = _read(argument, encoder)
+    if name.choice:
+        return over_layers(spec, name, bind_layer, LAST)
+    readout = name.readout(LAST, LAST, encoder)
+    facts = {"pooling": _pooling(readout), "dim": width_of(readout.pooling, _WIDTH)}
+    return replace(spec, card=spec.card.model_copy(update=facts))
 
 
-def layer_of(argument: str | None) -> int:
-    """Return the layer of an argument such as ``@6``; the last one if there is none."""
-    return LAST if argument is None else int(argument.removeprefix("@"))
+def readout_of(argument: str | None, encoder: str) -> Readout:
+    """Return what an argument such as ``@6`` takes of the model; the last layer if there is none."""
+    return Readout(LAST, LAST) if argument is None else _read(argument, encoder).readout(LAST, LAST, encoder)
+
+
+def _read(argument: str, encoder: str) -> LayerName:
+    name = read_layers(argument, encoder)
+    if name.model:
+        raise UsageError(
+            f"{encoder} has no layer {argument.removeprefix('@')!r}",
+            where=f"{encoder}{argument}",
+            allowed=f"{encoder}@LAYER:pool=HOW",
+        )
+    return name
+
+
+def _pooling(readout: Readout) -> str:
+    windows = _WINDOWS if readout.pooling == "mean" else _WINDOWS.replace("then over", "then the mean over")
+    return readout.text(LAST) + windows
 
 
 def build_muq(context: EncodeContext, argument: str | None) -> Encoder:
     """Return MuQ at a layer, with the fetched weights."""
     from larpbench.encoders.adapters.muq.checkpoint import read_muq
-    from larpbench.encoders.adapters.muq.encoder import ConformerEncoder
-    from larpbench.runtime import torch_device
 
-    return ConformerEncoder("muq", read_muq(context.weights_folder), layer_of(argument), torch_device())
+    return _build("muq", context, argument, read_muq)
 
 
 def build_musicfm(data: str, context: EncodeContext, argument: str | None) -> Encoder:
     """Return MusicFM at a layer, with the fetched weights that were trained on `data`, ``fma`` or ``msd``."""
     from larpbench.encoders.adapters.muq.checkpoint import read_musicfm
-    from larpbench.encoders.adapters.muq.encoder import ConformerEncoder
+
+    return _build(
+        f"musicfm-{data}",
+        context,
+        argument,
+        lambda folder: read_musicfm(*(folder / name for name in musicfm_files(data))),
+    )
+
+
+def _build(encoder: str, context: EncodeContext, argument: str | None, read: Callable[[Path], Checkpoint]) -> Encoder:
+    from larpbench.encoders.adapters.muq.encoder import Conformer
+    from larpbench.encoders.layered import LayeredEncoder, shared_model
     from larpbench.runtime import torch_device
 
-    weights, statistics = (context.weights_folder / name for name in musicfm_files(data))
-    return ConformerEncoder(f"musicfm-{data}", read_musicfm(weights, statistics), layer_of(argument), torch_device())
+    folder, device = context.weights_folder, torch_device()
+    shared = shared_model(folder, device, lambda: Conformer(read(folder), device))
+    return LayeredEncoder(encoder, shared, readout_of(argument, encoder))
 
 
 def musicfm_files(data: str) -> tuple[str, str]:
@@ -93,10 +127,10 @@ def _card(**facts: Any) -> EncoderCard:  # noqa: ANN401 - fields of a card
     return EncoderCard(
         version=1,
         modalities=("audio",),
-        dim=1_024,
+        dim=_WIDTH,
         sample_rate=24_000,
         window_s=30.0,
-        pooling=_POOLING.format(layer=LAST),
+        pooling=_pooling(Readout(LAST, LAST)),
         tracks_per_second=0.2,
         **facts,
     )
@@ -122,8 +156,9 @@ def _musicfm(data: str, training_data: str, overlaps: tuple[str, ...], *files: t
         factory=partial(build_musicfm, data),
         reference={"fma": MUSICFM_FMA_REFERENCE, "msd": MUSICFM_MSD_REFERENCE}[data],
         requires=("transformers",),
-        takes="[@LAYER]",
+        takes=f"[{TAKES}]",
         binder=bind_layer,
+        model=f"musicfm-{data}",
         weights=_of_hub(
             f"musicfm-{data}", "MIT", "minzwon/MusicFM", "4513b38bc25ad1d227b1980819b9691ba97f4d87", *files
         ),
@@ -148,8 +183,9 @@ MUQ = EncoderSpec(
     factory=build_muq,
     reference=MUQ_REFERENCE,
     requires=("transformers",),
-    takes="[@LAYER]",
+    takes=f"[{TAKES}]",
     binder=bind_layer,
+    model="muq",
     weights=_of_hub(
         "muq-large-msd-iter",
         "CC-BY-NC-4.0",

@@ -1,4 +1,4 @@
-"""MuQ (Zhu et al. 2025) and MusicFM (Won et al. 2024) at a layer: one network, other weights and statistics."""
+"""MuQ (Zhu et al. 2025) and MusicFM (Won et al. 2024): one network, other weights and statistics."""
 
 from __future__ import annotations
 
@@ -7,50 +7,41 @@ import torch
 
 from larpbench.encoders.adapters.muq.checkpoint import Checkpoint
 from larpbench.encoders.adapters.muq.front_end import SAMPLE_RATE, log_mel
-from larpbench.encoders.encoder import TrackBatch
 
 WINDOW_S = 30.0
 """The length of the clips in training; what is longer is cut."""
 _SHORTEST_S = 1.0  # a shorter clip is repeated
 
 
-class ConformerEncoder:
-    """Mean over time of the hidden states of one layer, then over windows of 30 s.
+class Conformer:
+    """A network and the statistics of its input; clips are cut into windows of 30 s.
 
     Everything is computed in float32, also where the caller has asked for a lower precision: in bfloat16 the vectors
     differ in the second digit.
 
     Args:
-        name: Of the encoder, for messages.
         checkpoint: Network and statistics.
-        layer: 0 is what enters the first layer of the conformer, 12 what the last one gives.
         device: Where to compute, as torch names it.
     """
 
-    def __init__(self, name: str, checkpoint: Checkpoint, layer: int, device: str) -> None:
-        self._name, self._layer, self._device = name, layer, torch.device(device)
+    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        self._device = torch.device(device)
         self._network = checkpoint.network.to(self._device)
         self._mean, self._deviation = checkpoint.mean, checkpoint.deviation
 
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, 1024) float32 of `batch.audio`, (n, samples) float32 at 24 kHz.
-
-        Raises:
-            EmbeddingError: If the batch has no audio.
-        """
-        audio = batch.require_audio(self._name)
-        with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
-            return np.stack([self._vector(clip) for clip in audio])
-
-    def _vector(self, clip: np.ndarray) -> np.ndarray:
+    def windows(self, clip: np.ndarray) -> list[torch.Tensor]:
+        """Return the windows of a clip, (samples,) float32 at 24 kHz."""
         wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * SAMPLE_RATE))).astype(np.float32, copy=False)
-        means = [self._states(torch.from_numpy(part)[None]).mean(dim=1)[0] for part in _windows(wave)]
-        return torch.stack(means).mean(dim=0).cpu().numpy()
+        return [torch.from_numpy(part) for part in _windows(wave)]
 
-    def _states(self, wave: torch.Tensor) -> torch.Tensor:
-        """Return (1, frames, 1024), 25 frames a second."""
-        mel = log_mel(wave.to(self._device))
-        return self._network((mel - self._mean) / self._deviation, self._layer)
+    def states(self, window: torch.Tensor, last: int) -> list[torch.Tensor]:
+        """Return hidden states 0 to `last` of one window, (frames, 1024) each, 25 frames a second.
+
+        State 12 is what the last layer gives after the final normalisation.
+        """
+        with torch.autocast(self._device.type, enabled=False):
+            mel = log_mel(window[None].to(self._device))
+            return [each[0] for each in self._network((mel - self._mean) / self._deviation, last)]
 
 
 def _windows(wave: np.ndarray) -> list[np.ndarray]:

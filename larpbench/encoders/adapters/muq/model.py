@@ -44,20 +44,24 @@ class Network(nn.Module):
         self.conv = _FrontEnd(sizes)
         self.conformer = _conformer(sizes)
 
-    def forward(self, mel: Tensor, layer: int) -> Tensor:
-        """Return (n, ceil(frames / 4), width): hidden states `layer`.
+    def forward(self, mel: Tensor, last: int) -> list[Tensor]:
+        """Return hidden states 0 to `last`, (n, ceil(frames / 4), width) each.
 
         Args:
             mel: (n, 128, frames).
-            layer: 0 is what enters the first layer of the conformer, 1 to 11 what that layer gives, and 12 what the
+            last: 0 is what enters the first layer of the conformer, 1 to 11 what that layer gives, and 12 what the
                 last one gives after the final normalisation.
         """
         states = self.conv(mel)
         positions = self.conformer.embed_positions(states)
-        for block in self.conformer.layers[:layer]:
+        found = [states]
+        for block in self.conformer.layers[:last]:
             states = cast("Callable[..., Tensor]", block)(states, relative_position_embeddings=positions)
             states = states[0] if isinstance(states, tuple) else states  # with attention weights, in transformers 4
-        return self.conformer.layer_norm(states) if layer == LAYERS else states
+            found.append(states)
+        if last == LAYERS:
+            found[LAYERS] = self.conformer.layer_norm(found[LAYERS])
+        return found
 
 
 class _FrontEnd(nn.Module):
