@@ -56,7 +56,7 @@ def bind_layer(spec: EncoderSpec, argument: str) -> EncoderSpec:
         return over_layers(spec, name, bind_layer, LAST)
     readout = name.readout(LAST, LAST, encoder)
     facts = {"pooling": _pooling(readout), "dim": width_of(readout.pooling, _WIDTH)}
-    return replace(spec, card=spec.card.model_copy(update=facts))
+    return replace(spec, card=spec.card.model_copy(update=facts), argument=name.written)
 
 
 def readout_of(argument: str | None, encoder: str) -> Readout:
