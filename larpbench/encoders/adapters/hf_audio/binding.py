@@ -55,7 +55,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
         facts |= facts_of_model(folder, argument)
     reference = reference_of(_read(folder, "config.json"), facts["sample_rate"]) if folder else spec.reference
     card = spec.card.model_copy(update=facts)
-    bound = replace(spec, card=card, weights=weights, reference=reference, model=weights.name)
+    bound = replace(spec, argument=name.written, card=card, weights=weights, reference=reference, model=weights.name)
     if not name.choice:
         return bound
     depth = int(_read(folder, "config.json")["num_hidden_layers"]) if folder else None
