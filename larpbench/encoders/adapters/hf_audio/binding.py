@@ -78,8 +78,8 @@ def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
 
 def build_layers(encoder: str, folder: Path, readout: Readout) -> Encoder:
     """Return the encoder of layers of the model in a folder, which shares the model with others."""
-    from larpbench.encoders.adapters.hf_audio.encoder import HubModel
     from larpbench.encoders.layered import LayeredEncoder, shared_model
+    from larpbench.encoders.towers.hub_audio import HubModel
     from larpbench.encoders.towers.hub_models import Place
 
     place = Place.of(bfloat16=False)
