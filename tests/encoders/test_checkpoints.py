@@ -145,6 +145,8 @@ FAMILIES = {
     "mert": of_hub("mert-95m", LAYER, file="pytorch_model.bin"),
     "muq": of_hub("muq", f"model.{OF_MUQ}", named=OF_MUQ),
     "musicfm": of_hub("musicfm-msd", f"model.{OF_MUQ}", file="pretrained_msd.pt", wrapper="state_dict", named=OF_MUQ),
+    "pe-audio": of_hub("pe-audio", "audio_encoder.layers.1.self_attn.k_proj.weight"),
+    "pe-audio, text": of_hub("pe-audio:text", "text_model.layers.2.attn.Wqkv.weight"),
     "clamp3, audio": of_hub(
         "clamp3:audio", "audio_model.encoder.layer.1.output.dense.weight", file=CLAMP3_FILE, wrapper="model"
     ),
