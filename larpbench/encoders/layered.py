@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +15,39 @@ import torch
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.layers import Readout
 from larpbench.encoders.pooling import pooled
+
+R = TypeVar("R", bound=Hashable)
+S = TypeVar("S", bound="Shared[Any]")
+
+
+class Shared(ABC, Generic[R]):
+    """A model, and what the encoders that read it make of the batch at hand.
+
+    Attributes:
+        readers: Its encoders; `readout` of each is what it takes of the model.
+    """
+
+    def __init__(self) -> None:
+        self.readers: weakref.WeakSet[Reader[R]] = weakref.WeakSet()
+        self._batch: np.ndarray | None = None
+        self._found: dict[R, np.ndarray] = {}
+
+    def vectors(self, batch: np.ndarray, readout: R) -> np.ndarray:
+        """Return (n, dim) float32 of n clips or captions; all other readers have theirs from the same passes."""
+        if batch is not self._batch or readout not in self._found:
+            wanted = {readout, *(each.readout for each in self.readers)}
+            self._found, self._batch = dict(self.run(batch, wanted)), batch
+        return self._found.pop(readout)
+
+    @abstractmethod
+    def run(self, batch: np.ndarray, wanted: AbstractSet[R]) -> Mapping[R, np.ndarray]:
+        """Return what each of the encoders makes of a batch, (n, dim) float32 each."""
+
+
+class Reader(Protocol[R]):
+    """An encoder that shares its model."""
+
+    readout: R
 
 
 class Layered(Protocol):
@@ -27,36 +62,28 @@ class Layered(Protocol):
         ...
 
 
-class SharedModel:
-    """A model, and what the encoders that read it make of the batch at hand.
+class SharedModel(Shared[Readout]):
+    """A model that reads clips.
 
     Args:
         model: The model.
     """
 
     def __init__(self, model: Layered) -> None:
+        super().__init__()
         self._model = model
-        self.readers: weakref.WeakSet[LayeredEncoder] = weakref.WeakSet()
-        self._audio: np.ndarray | None = None
-        self._found: dict[Readout, np.ndarray] = {}
 
-    def vectors(self, audio: np.ndarray, readout: Readout) -> np.ndarray:
-        """Return (n, dim) float32 of (n, samples) float32; all other readers have theirs from the same passes."""
-        if audio is not self._audio or readout not in self._found:
-            wanted = {readout, *(each.readout for each in self.readers)}
-            self._found, self._audio = self._run(audio, wanted), audio
-        return self._found.pop(readout)
-
-    def _run(self, audio: np.ndarray, wanted: set[Readout]) -> dict[Readout, np.ndarray]:
+    def run(self, batch: np.ndarray, wanted: AbstractSet[Readout]) -> dict[Readout, np.ndarray]:
+        """Return the vectors of clips, (n, samples) float32."""
         last = max(each.last for each in wanted)
         rows: dict[Readout, list[np.ndarray]] = {each: [] for each in wanted}
         with torch.inference_mode():
-            for clip in audio:
+            for clip in batch:
                 parts: dict[Readout, list[torch.Tensor]] = {each: [] for each in wanted}
                 for window in self._model.windows(clip):
                     states = self._model.states(window, last)
                     for each in wanted:
-                        parts[each].append(pooled(_mean_of(states[each.first : each.last + 1]), each.pooling))
+                        parts[each].append(pooled(mean_of(states[each.first : each.last + 1]), each.pooling))
                 for each, vectors in parts.items():
                     rows[each].append(torch.stack(vectors).mean(dim=0).float().cpu().numpy())
         return {each: np.stack(found) for each, found in rows.items()}
@@ -84,24 +111,36 @@ class LayeredEncoder:
         return self._shared.vectors(batch.require_audio(self._name), self.readout)
 
 
-_loaded: weakref.WeakValueDictionary[object, SharedModel] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[object, Any] = weakref.WeakValueDictionary()
 
 
 def shared_model(folder: Path, device: str, load: Callable[[], Layered]) -> SharedModel:
-    """Return the model of a folder, loaded unless some encoder has it already.
+    """Return the model of a folder that reads clips, loaded unless some encoder has it already.
 
     Args:
         folder: Holds its files; once they change, it is another model.
         device: Where it computes, as torch names it.
         load: Loads it.
     """
+    return shared(folder, device, lambda: SharedModel(load()))
+
+
+def shared(folder: Path, way: Hashable, load: Callable[[], S]) -> S:
+    """Return the model of a folder, loaded unless some encoder has it already.
+
+    Args:
+        folder: Holds its files; once they change, it is another model.
+        way: Where and how it computes.
+        load: Loads it; the same class for one way.
+    """
     files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in folder.iterdir())
-    key = (folder.resolve(), device, tuple(files))
-    found = _loaded.get(key)
+    key = (folder.resolve(), way, tuple(files))
+    found: S | None = _loaded.get(key)
     if found is None:
-        found = _loaded[key] = SharedModel(load())
+        found = _loaded[key] = load()
     return found
 
 
-def _mean_of(states: Sequence[torch.Tensor]) -> torch.Tensor:
+def mean_of(states: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of hidden states of one shape; a single one as it is."""
     return states[0] if len(states) == 1 else torch.stack(list(states)).mean(dim=0)

@@ -18,7 +18,7 @@ from larpbench.errors import MissingPartError, UsageError
 
 TAKES = "@LAYER[:pool=HOW]"
 CHOICES: tuple[LayerChoice, ...] = ("all", "best")
-_MEAN = "mean"
+MEAN = "mean"
 _RANGE = re.compile(r"(0|[1-9]\d*)(?:-(0|[1-9]\d*))?", re.ASCII)  # 06 would be a second name of layer 6
 _ALL = re.compile(r"@all(?=$|[:+)])")
 _LAYER = re.compile(r"@(\d+(-\d+)?|mean|best|encoder)$", re.ASCII)
@@ -97,7 +97,7 @@ class LayerName:
         pooling = self.pooling or "mean"
         if self.layers is None:
             return Readout(default, default, pooling)
-        if self.layers == _MEAN:
+        if self.layers == MEAN:
             return Readout(0, depth, pooling)
         found = _RANGE.fullmatch(self.layers)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
@@ -121,13 +121,14 @@ def read_layers(argument: str, encoder: str) -> LayerName:
     model, at, layers = rest.rpartition("@")
     if not at:
         return LayerName(rest.removeprefix(own), None, pooling)
-    if layers not in (*CHOICES, _MEAN) and not _RANGE.fullmatch(layers):
+    found = _RANGE.fullmatch(layers)
+    if layers not in (*CHOICES, MEAN) and not (found and int(found[1]) <= int(found[2] or found[1])):
         raise UsageError(
             f"{encoder} has no layer {layers!r}",
             where=f"{encoder}:{argument}" if model else f"{encoder}{argument}",
             allowed="@LAYER, @A-B, @mean, @all or @best, and after it :pool=mean|max|mean+std|first|last",
         )
-    if found := _RANGE.fullmatch(layers):
+    if found:
         layers = "-".join(str(int(each)) for each in found.groups() if each)
     return LayerName(model, layers, pooling)
 

@@ -16,6 +16,8 @@ from larpbench import load_dataset
 from larpbench.benchmark.layers import compare_layers
 from larpbench.benchmark.run import run
 from larpbench.encoders.adapters.hf_audio.reference import HUBERT
+from larpbench.encoders.adapters.text.encoder import TextModel
+from larpbench.encoders.adapters.text.sentences import EMBEDDINGGEMMA
 from larpbench.encoders.layers import every_layer
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
@@ -33,6 +35,14 @@ LAYERS = 4  # 0 to 3
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "tiny-hubert"
     HUBERT.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A text model with dense layers behind its last layer."""
+    folder = tmp_path_factory.mktemp("weights") / "tiny-gemma"
+    EMBEDDINGGEMMA.write(folder)
     return folder
 
 
@@ -202,3 +212,58 @@ def test_a_run_of_all_layers_is_one_row_each(cli, model, data, tmp_path, passes)
     assert passes["clips"] == len(data.split("test").track_ids)
     encoded = cli("encode", "--encoder", f"{model}@all,tfidf", "--dataset", data.folder, "--split", "valid", "--json")
     assert [each["dim"] for each in json.loads(encoded.out)][:LAYERS] == [16] * LAYERS
+
+
+class TestCaptions:
+    """Text models: the same names, the same single pass."""
+
+    @pytest.fixture
+    def batches(self, monkeypatch):
+        """How many captions went through the model, and how often it was loaded."""
+        count: Counter[str] = Counter()
+        ran, loaded = TextModel.run, TextModel.__init__
+
+        def counted(self, batch, wanted):
+            count["captions"] += len(batch)
+            return ran(self, batch, wanted)
+
+        def counted_loading(self, *arguments):
+            count["loaded"] += 1
+            loaded(self, *arguments)
+
+        monkeypatch.setattr(TextModel, "run", counted)
+        monkeypatch.setattr(TextModel, "__init__", counted_loading)
+        return count
+
+    def test_all_layers_come_from_one_pass_with_the_vectors_of_each_alone(self, folder, data, batches, tmp_path):
+        names = every_layer(f"text:{folder}@all:pool=max:prompt=query")
+        assert names == [f"text:{folder}@{layer}:pool=max:prompt=query" for layer in range(3)]
+        names += [f"text:{folder}@mean:prompt=query", f"text:{folder}:prompt=query", f"text:{folder}:prompt=none"]
+        specs, store = [get_encoder(name) for name in names], EmbeddingStore(tmp_path / "together")
+        encode_together(store, [Need(spec, data, "test", 0) for spec in specs])
+        test = data.split("test")
+        assert batches == {"captions": len(test.track_ids), "loaded": 1}
+        assert [store.missing_tracks(spec, data, test, 0) == 0 for spec in specs] == [True] * 5 + [False]
+        for number, (name, spec) in enumerate(zip(names, specs, strict=True)):
+            alone = vectors(name, data, tmp_path / str(number))
+            np.testing.assert_array_equal(store.embed(spec, data, "test", 0).vectors, alone)
+        assert np.abs(vectors(names[4], data, tmp_path / "e") - vectors(names[5], data, tmp_path / "e")).max() > 1e-3
+
+    def test_the_best_layer(self, folder, data, batches, tmp_path):
+        store = EmbeddingStore(tmp_path / "e")
+        plan = larpbench.plan(data, encoders=[f"text:{folder}@best:prompt=none"], output=tmp_path / "r", store=store)
+        assert not run(plan).failed
+        (cell,) = plan.cells
+        assert cell.cell.encoder == "text:tiny-gemma@best:prompt=none"
+        (part,) = read_record(cell.path).layers
+        assert part.valid_recall == tuple(compare_layers(f"text:{folder}:prompt=none", data, store)[0].means.tolist())
+        assert part.layer == int(np.argmax(part.valid_recall))
+        assert batches["captions"] == len(data.split("valid").track_ids) + len(data.split("test").track_ids)
+        pooling = get_encoder(f"text:{folder}@best").card.pooling
+        assert pooling.startswith("the layer of the best recall@10 (itemknn) on valid, mean over tokens")
+
+    def test_on_the_command_line(self, cli, folder, data, batches):
+        done = cli("layers", f"text:{folder}:prompt=none", "--dataset", data.folder, "--json")
+        assert done.code == 0, done.err
+        assert all(f"text:tiny-gemma@{layer}:prompt=none" in done.out for layer in range(3))
+        assert batches["captions"] == len(data.split("valid").track_ids)

@@ -109,6 +109,18 @@ class TestAgainstOthers:
                 np.testing.assert_allclose(found, run_text(folders[name], batch(), argument), atol=2e-6)
             assert (np.abs(found - whole).max() < 1e-6) == (layer == 2 and name != "embeddinggemma")
 
+    @pytest.mark.parametrize("name", ["text", "bge", "qwen3", "embeddinggemma"])
+    def test_means_of_layers(self, folders, name):
+        for layers in ("mean", "0-2", "1-2", "0-1"):
+            argument = f"{folders[name]}@{layers}:pool=mean+std:prompt=none"
+            found = vectors(f"text:{argument}")
+            np.testing.assert_allclose(found, run_text(folders[name], batch(), argument), atol=2e-6)
+        cards = [get_encoder(f"text:{folders[name]}@{layers}").card for layers in ("mean", "0-2", "1-1", "01", "1")]
+        assert cards[0] == cards[1]
+        assert cards[2] == cards[3] == cards[4]
+        assert cards[0].pooling.startswith("the mean of layers 0 to 2 of 2, ")
+        assert "dense" not in cards[0].pooling
+
     def test_the_encoder_of_t5_alone(self, tmp_path):
         from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
@@ -304,7 +316,18 @@ class TestNames:
     @pytest.mark.parametrize(
         "argument",
         [
-            *("a/b@", "a/b@last", "a/b@1.5", "@3", "a/b@²", "a/b:pool=median", "a/b:pool=", "a/b:prompt="),
+            *(
+                "a/b@",
+                "a/b@last",
+                "a/b@1.5",
+                "@3",
+                "@all",
+                "a/b@3-1",
+                "a/b@²",
+                "a/b:pool=median",
+                "a/b:pool=",
+                "a/b:prompt=",
+            ),
             *(
                 "a/b:pool=mean@3",
                 "a/b:prompt=x:pool=mean",
@@ -318,7 +341,7 @@ class TestNames:
     def test_what_makes_no_sense(self, argument):
         with pytest.raises(UsageError) as caught:
             get_encoder(f"text:{argument}")
-        assert "HF_NAME" in caught.value.allowed or "NAME[@LAYER]" in caught.value.allowed
+        assert any(each in caught.value.allowed for each in ("HF_NAME", "NAME[@LAYER]", "@LAYER, @A-B"))
 
     def test_in_combinations(self, folders):
         name = f"text:{folders['text']}@1:pool=mean+std"
@@ -328,9 +351,20 @@ class TestNames:
         assert vectors(name).shape == (len(CAPTIONS), 32)
 
     def test_a_layer_that_a_model_has_not(self, folders):
-        with pytest.raises(UsageError, match="no layer 3") as caught:
-            get_encoder(f"text:{folders['qwen3']}@3")
-        assert caught.value.allowed == "0 to 2"
+        for layers in ("3", "1-3"):
+            with pytest.raises(UsageError, match=f"no layer '{layers}'") as caught:
+                get_encoder(f"text:{folders['qwen3']}@{layers}")
+            assert "@0 to " in caught.value.allowed
+
+    def test_a_model_that_does_not_say_how_many_layers_it_has(self, copied):
+        folder = copied("text")
+        edit(folder / "config.json", num_hidden_layers=GONE)
+        assert get_encoder(f"text:{folder}@mean").card.pooling.startswith("the mean of all layers, ")
+        for choice in ("all", "best"):
+            with pytest.raises(UsageError, match="does not say how many layers"):
+                get_encoder(f"text:{folder}@{choice}")
+        for layers in ("@mean", "@all", "@best", "@3-4"):
+            assert get_encoder(f"text:maker/absent{layers}").status().state == "missing-weights"
 
     def test_a_folder_without_a_model(self, tmp_path):
         with pytest.raises(DataError, match="no text model"):

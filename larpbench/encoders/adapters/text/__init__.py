@@ -12,11 +12,11 @@ from larpbench.encoders.adapters.text.sentences import reference_of
 from larpbench.encoders.adapters.text.settings import LONGEST, TAKES, TextName, TextSettings, read_name, settings_of
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.names import split_ending
-from larpbench.encoders.precision import BFLOAT16, bind_precision, in_bfloat16, in_precision
+from larpbench.encoders.layers import over_layers
+from larpbench.encoders.precision import bind_precision, in_bfloat16, in_precision
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import BESIDE_MODEL, MODEL, TOKENIZER, Weights
-from larpbench.errors import DataError, MissingPartError
+from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.fingerprint import digest_file_once
 from larpbench.paths import without_folders
 
@@ -53,7 +53,7 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
     settings = settings_of(name, found)
     shown = without_folders(name.model)
     own = settings_of(TextName(name.model), found)
-    as_published = (settings.layer, settings.poolings) == (own.layer, own.poolings)
+    as_published = (settings.states, settings.poolings) == (own.states, own.poolings)
     reference = reference_of(name.model, found) if as_published else REFERENCE
     literal = reference is REFERENCE
     facts = {
@@ -66,8 +66,27 @@ def bind_text(spec: EncoderSpec, argument: str) -> EncoderSpec:
         "max_tokens": settings.longest,
         "sources": settings.sources,
     }
-    bound = replace(spec, card=spec.card.model_copy(update=facts), weights=weights, reference=reference)
-    return in_precision(bound, split_ending(argument, (BFLOAT16,))[1])
+    bound = replace(
+        spec,
+        card=spec.card.model_copy(update=facts),
+        argument=name.written,
+        weights=weights,
+        reference=reference,
+        model=replace(name, model=weights.name, layers=None, pooling=None).written,
+    )
+    if not name.choice:
+        return in_precision(bound, name.precision)
+    if found and settings.depth is None:
+        raise UsageError(
+            f"the configuration of {shown} does not say how many layers it has",
+            where=f"text:{argument}",
+            allowed="@LAYER, @A-B or @mean",
+        )
+    several = over_layers(bound, name, bind_text, settings.depth)
+    pooling = settings.described(
+        "the layer of the best recall@10 (itemknn) on valid" if name.choice == "best" else "every layer"
+    )
+    return replace(several, card=several.card.model_copy(update={"pooling": pooling}))
 
 
 def _weights(model: str) -> Weights:

@@ -61,9 +61,13 @@ def run_text(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarra
     tokens = tokenizer(texts, padding=True, truncation=True, max_length=settings.longest, return_tensors="pt")
     with torch.inference_mode():
         given = model(**tokens, output_hidden_states=True)
-    states = given.last_hidden_state if settings.layer is None else given.hidden_states[settings.layer]
+    states = given.last_hidden_state.double().numpy()
+    if settings.states is not None:
+        first, last = settings.states
+        layers = given.hidden_states[first : None if last is None else last + 1]
+        states = np.mean([each.double().numpy() for each in layers], axis=0)
     rows = []
-    for row, mask in zip(states.double().numpy(), tokens["attention_mask"].numpy(), strict=True):
+    for row, mask in zip(states, tokens["attention_mask"].numpy(), strict=True):
         whole = np.concatenate([_POOLINGS[each](row[mask == 1]) for each in settings.poolings])
         rows.append(whole / np.linalg.norm(whole))
     return np.stack(rows).astype(np.float32)

@@ -15,6 +15,7 @@ from larpbench.encoders.adapters.text.sentence_files import (
     read_json,
     read_sentence_files,
 )
+from larpbench.encoders.layers import MEAN, LayerName, read_layers
 from larpbench.encoders.names import split_ending
 from larpbench.encoders.pooling import split_pooling
 from larpbench.encoders.precision import BFLOAT16
@@ -42,20 +43,28 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class TextName:
+class TextName(LayerName):
     """What follows ``text:``.
 
     Attributes:
         model: Name on the hub, or folder.
-        layer: Number of the layer; None: the last.
+        layers: What follows the ``@``; None: the last layer.
         pooling: One of `POOLINGS`; None: that of the model.
         prompt: Name of the prompt, or ``none``; None: that of the model.
+        precision: ``bf16``, or None.
     """
 
     model: str = ""
-    layer: int | None = None
+    layers: str | None = None
     pooling: str | None = None
     prompt: str | None = None
+    precision: str | None = None
+
+    @property
+    def written(self) -> str:
+        """The name; numbers have no zeros before them."""
+        prompt = f"{_PROMPT}{self.prompt}" if self.prompt else ""
+        return super().written + prompt + (f":{self.precision}" if self.precision else "")
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,8 @@ class TextSettings:
 
     Attributes:
         poolings: Side by side; one as a rule.
-        layer: Number of the layer; None: the last.
+        states: First and last of the hidden states whose mean is taken, the second None for the last one there is;
+            None: what the model gives as its output.
         layers: Dense layers behind the pooling.
         prompt: Text before each caption.
         longest: Most tokens; what is beyond them is cut off. None: as the tokenizer has it, and `LONGEST` at most.
@@ -76,7 +86,7 @@ class TextSettings:
     """
 
     poolings: tuple[str, ...] = ("mean",)
-    layer: int | None = None
+    states: tuple[int, int | None] | None = None
     layers: tuple[DenseLayer, ...] = ()
     prompt: str = ""
     longest: int | None = None
@@ -89,10 +99,14 @@ class TextSettings:
     @property
     def pooling_text(self) -> str:
         """The pooling in words, and all else that the vectors depend on, the prompt aside."""
+        return self.described(self._of_layers)
+
+    def described(self, layers: str) -> str:
+        """Return the same of other layers, in words; none for what the model gives as its output."""
         widths = [*(each.width for each in self.layers[:1]), *(each.dim for each in self.layers)]
         through = " -> ".join(f"{width:,}" for width in widths)
         parts = [
-            f"layer {self.layer}" + (f" of {self.depth}" if self.depth else "") if self.layer is not None else "",
+            layers,
             "captions in lower case" if self.lower_case else "",
             " beside ".join(_WORDS[each] for each in self.poolings),
             f"of at most {self.longest:,} tokens" if self.unusual_length else "",
@@ -102,6 +116,16 @@ class TextSettings:
         ]
         return ", ".join(part for part in parts if part)
 
+    @property
+    def _of_layers(self) -> str:
+        if self.states is None:
+            return ""
+        first, last = self.states
+        if last is None:
+            return "the mean of all layers"
+        layers = f"layer {first}" if first == last else f"the mean of layers {first} to {last}"
+        return layers + (f" of {self.depth}" if self.depth else "")
+
 
 def read_name(argument: str) -> TextName:
     """Return the parts of ``NAME@LAYER:pool=HOW:prompt=WHICH:bf16``, of which all but the first may be left out.
@@ -109,13 +133,13 @@ def read_name(argument: str) -> TextName:
     Raises:
         UsageError: If a part makes no sense, or stands elsewhere.
     """
-    rest, _ = split_ending(argument, (BFLOAT16,))
+    rest, precision = split_ending(argument, (BFLOAT16,))
     rest, found, prompt = rest.rpartition(_PROMPT) if _PROMPT in rest else (rest, "", "")
-    rest, pooling = split_pooling(rest)
-    model, layer = _split_layer(rest)
-    if (found and (not prompt or ":" in prompt)) or (":" in model and not Path(model).expanduser().is_dir()):
+    name = _read_layers(rest)
+    wrong = ":" in name.model and not Path(name.model).expanduser().is_dir()
+    if not name.model or wrong or (found and (not prompt or ":" in prompt)):
         raise UsageError(f"this is no name of a text model: {argument!r}", allowed=f"text:{TAKES}, in this order")
-    return TextName(model, layer, pooling, prompt or None)
+    return TextName(name.model, name.layers, name.pooling, prompt or None, precision)
 
 
 def settings_of(name: TextName, folder: Path | None) -> TextSettings:
@@ -141,13 +165,13 @@ def settings_of(name: TextName, folder: Path | None) -> TextSettings:
     if name.pooling:
         poolings, source = (name.pooling,), "the encoder's name"
     depth = next((int(config[key]) for key in _DEPTHS if isinstance(config.get(key), int)), None)
-    layer = _checked(name, depth)
+    states = _states(name, depth)
     prompt, which = _prompt(name, files, family, here=folder is not None)
     longest, usual, limit = _longest(config, _object(folder, "tokenizer_config.json"), files, family)
     return TextSettings(
         poolings=poolings,
-        layer=layer,
-        layers=files.layers if layer is None and poolings == files.poolings else (),
+        states=states,
+        layers=files.layers if states is None and poolings == files.poolings else (),
         prompt=prompt,
         longest=longest,
         unusual_length=longest != usual,
@@ -158,22 +182,21 @@ def settings_of(name: TextName, folder: Path | None) -> TextSettings:
     )
 
 
-def _split_layer(argument: str) -> tuple[str, int | None]:
-    model, at, layer = argument.rpartition("@")
-    if not at or "/" in layer or Path(argument).expanduser().is_dir():
-        return argument, None
-    if not model or not (layer.isascii() and layer.isdecimal()):
-        raise UsageError(f"{layer!r} is no layer", where=f"text:{argument}", allowed="HF_NAME or HF_NAME@NUMBER")
-    return model, int(layer)
+def _read_layers(argument: str) -> LayerName:
+    model, pooling = split_pooling(argument)
+    if "/" in model.rpartition("@")[2] or Path(model).expanduser().is_dir():
+        return LayerName(model, None, pooling)  # the @ is part of a folder's name
+    return read_layers(argument, "text")
 
 
-def _checked(name: TextName, depth: int | None) -> int | None:
-    """Return the number of the layer, None if it is the last."""
-    if name.layer is None or depth is None:
-        return name.layer
-    if name.layer > depth:
-        raise UsageError(f"{name.model} has no layer {name.layer}", allowed=f"0 to {depth}")
-    return None if name.layer == depth else name.layer
+def _states(name: TextName, depth: int | None) -> tuple[int, int | None] | None:
+    """Return the first and last of the hidden states that are asked for, None for what the model gives."""
+    if name.layers is None or name.choice:
+        return None
+    if name.layers == MEAN and depth is None:
+        return 0, None
+    readout = name.readout(0, _UNLIMITED if depth is None else depth, name.model)
+    return None if readout.first == depth else (readout.first, readout.last)
 
 
 def _refuse_own_code(config: Mapping[str, Any], model: str) -> None:
