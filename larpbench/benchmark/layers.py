@@ -50,7 +50,7 @@ def compare_layers(name: str, dataset: Dataset, store: EmbeddingStore | None = N
     if not dataset.split("valid").entries.height:
         raise DataError(
             f"layers are compared on the valid split, and that of {dataset.name!r} has no playlists",
-            allowed="a data set with a valid split (--valid-fraction above 0)",
+            allowed="a data set with valid playlists (a smaller --min-length, or --valid-playlists)",
         )
     names, store = every_layer(written), store or default_store()
     specs = [get_encoder(each).tested_on(dataset) for each in names]

@@ -120,7 +120,10 @@ def require_available(plans: Sequence[Plan], chosen: RunConfig) -> None:
     Raises:
         MissingPartError: Naming it.
     """
-    by_name = {*chosen.encoder_names, *chosen.recommenders} - {"all", "default"}
+    from larpbench.encoders.layers import every_layer
+
+    encoders = [each for name in chosen.encoder_names for each in every_layer(name)]
+    by_name = {*encoders, *chosen.recommenders} - {"all", "default"}
     absent = {each.name: each for plan in plans for each in plan.unavailable if each.name in by_name}
     if absent:
         raise MissingPartError(

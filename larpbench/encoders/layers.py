@@ -73,9 +73,15 @@ class LayerName:
         """Which of several layers, if it is not a certain one."""
         return next((each for each in CHOICES if each == self.layers), None)
 
+    @property
+    def written(self) -> str:
+        """The name; numbers have no zeros before them, so that ``@07`` is ``@7``."""
+        at = "" if self.layers is None else f"@{self.layers}"
+        return f"{self.model}{at}" + (f":pool={self.pooling}" if self.pooling else "")
+
     def at(self, layer: int) -> str:
         """Return the name at one layer."""
-        return f"{self.model}@{layer}" + (f":pool={self.pooling}" if self.pooling else "")
+        return replace(self, layers=str(layer)).written
 
     def readout(self, default: int, depth: int, encoder: str) -> Readout:
         """Return what is taken of a model.
@@ -121,6 +127,8 @@ def read_layers(argument: str, encoder: str) -> LayerName:
             where=f"{encoder}:{argument}" if model else f"{encoder}{argument}",
             allowed="@LAYER, @A-B, @mean, @all or @best, and after it :pool=mean|max|mean+std|first|last",
         )
+    if found := _RANGE.fullmatch(layers):
+        layers = "-".join(str(int(each)) for each in found.groups() if each)
     return LayerName(model, layers, pooling)
 
 
@@ -139,7 +147,9 @@ def over_layers(
     inputs = tuple(bind(replace(spec, argument=each), each) for each in layers)
     which = "the layer of the best recall@10 (itemknn) on valid" if name.choice == "best" else "every layer"
     pooling = f"{_WORDS[name.pooling or 'mean']} over time of {which}"
-    card = (inputs[0] if inputs else spec).card.model_copy(update={"pooling": pooling})
+    card = (inputs[0] if inputs else spec).card
+    summary = card.summary.removesuffix(", layer 0") + (", best layer on valid" if name.choice == "best" else "")
+    card = card.model_copy(update={"pooling": pooling, "summary": summary})
     return replace(spec, card=card, inputs=inputs, choice=name.choice)
 
 

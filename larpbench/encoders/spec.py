@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from larpbench import packages
-from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.availability import DatasetReference as DatasetReference
+from larpbench.encoders.availability import Status as Status
 from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.reference import Reference
@@ -21,52 +22,6 @@ from larpbench.errors import DataError, MissingPartError, UsageError
 from larpbench.fingerprint import digest
 from larpbench.paths import without_folders
 from larpbench.registry import Origin, resolve
-
-
-@dataclass(frozen=True)
-class Status:
-    """Whether an encoder can run here.
-
-    Attributes:
-        state: What is missing, if anything.
-        next_step: The command that mends it.
-        reason: What exactly is missing or wrong.
-    """
-
-    state: Literal["ready", "missing-package", "missing-weights", "incompatible"]
-    next_step: str | None = None
-    reason: str | None = None
-
-    @property
-    def text(self) -> str:
-        """State and reason."""
-        return f"{self.state} ({self.reason})" if self.reason else self.state
-
-
-@dataclass(frozen=True)
-class DatasetReference:
-    """A data set that is loaded, and made if need be, when it is first used.
-
-    Attributes:
-        name: Its name in identities and records.
-        place: Its registered name or its folder.
-    """
-
-    name: str
-    place: str
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> DatasetReference:
-        """Return the reference to a data set in memory."""
-        reference = cls(dataset.name, str(dataset.folder))
-        reference.__dict__["dataset"] = dataset
-        return reference
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The data set itself."""
-        return load_dataset(self.place)
-
 
 CENTRED = "centred"
 """What stands before the name of an encoder whose vectors are centred on the train tracks."""
@@ -370,7 +325,7 @@ class EncoderSpec:
             raise DataError(
                 f"encoder {self.identity!r} is the layer that is best on valid, and the valid split of "
                 f"{dataset.name!r} has no playlists",
-                allowed="a data set with a valid split (--valid-fraction above 0)",
+                allowed="a data set with valid playlists (a smaller --min-length, or --valid-playlists)",
                 next_step=f"build it with one, or name a layer: {self.name.replace('@best', '@LAYER')}",
             )
 

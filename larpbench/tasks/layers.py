@@ -56,7 +56,9 @@ def layer_recalls(store: EmbeddingStore, layers: Sequence[EncoderSpec], dataset:
     """
     known, valid = selection_splits(dataset)[0], dataset.split("valid")
     queries = listener_queries(known, valid) if dataset.manifest.kind == LISTENERS else queries_of(valid)
-    encode_together(store, [Need(each, dataset, name, seed) for name in {known.name, "valid"} for each in layers])
+    encode_together(
+        store, [Need(each, dataset, name, seed) for name in dict.fromkeys((known.name, "valid")) for each in layers]
+    )
     rows = []
     for each in layers:
         items = store.embed(each, dataset, "valid", seed).vectors

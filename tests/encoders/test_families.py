@@ -83,7 +83,7 @@ def test_a_name_is_resolved_without_its_data_set(cli, monkeypatch):
         loaded.append(place)
         raise LookupError("loaded")
 
-    monkeypatch.setattr("larpbench.encoders.spec.load_dataset", load)
+    monkeypatch.setattr("larpbench.encoders.availability.load_dataset", load)
     spec = get_encoder("larp:text@demo-2")
     assert spec.identity == "larp-tpc-fusion:text@demo-2"
     assert spec.tested_on(None) == spec

@@ -8,12 +8,16 @@ from pathlib import Path
 from larpbench.encoders.names import ENCODERS
 from larpbench.encoders.spec import EncoderSpec
 
+_LOOKED_UP = 50_000  # tracks a second: nothing is computed
 PAGE = Path(__file__).parents[2] / "docs" / "encoders" / "status.md"
 HEADER = (
     "encoder",
     "status",
     "compared with",
     "largest difference",
+    "numbers",
+    "rate",
+    "tracks per CPU second",
     "parameters",
     "revision",
     "licence (code, weights)",
@@ -26,6 +30,8 @@ windows, pooling, training data, known overlaps, paper and references.
 * **verified**: compared with the original code on the same weights and input. The largest difference is stated, mostly
   as a part of a vector's length. **unverified**: an adapter of other code that was never compared with it. **own**:
   code of larpbench itself, with nothing to compare it with.
+* Tracks per CPU second are the rough speed on one core from which `larpbench plan` estimates, until a run has measured
+  its own; `-` where nothing is computed.
 * Parameters are those of the whole published network; `unknown` where they depend on the model, the training or the
   data, or are not known.
 * The revision is the commit that `larpbench fetch` asks for, or the version of the package that brings the weights. If
@@ -63,6 +69,9 @@ def _row(spec: EncoderSpec) -> tuple[str, ...]:
         status,
         card.original or "-",
         difference(card.verification) if card.verification else "-",
+        "varies" if card.dim is None else f"{card.dim:,}",
+        f"{card.sample_rate:,} Hz" if card.sample_rate else "-",
+        "-" if card.tracks_per_second >= _LOOKED_UP else f"{card.tracks_per_second:g}",
         parameters,
         f"`{revision[:12]}`" if spec.weights and spec.weights.pinned == revision else revision,
         card.licence,

@@ -38,8 +38,7 @@ def fetch(weights: Weights) -> Path:
 
     Raises:
         MissingPartError: If they cannot be reached, or are not there; what was fetched is kept.
-        DataError: If a file's digest is wrong, or it is another than the one that is known, or has changed under its
-            revision; what was fetched of it is deleted.
+        DataError: If a file's digest is wrong, or it has changed under its revision; what was fetched of it is deleted.
         StorageError: If they cannot be written, or there is no room; what was fetched is kept.
     """
     folder = weights.folder()

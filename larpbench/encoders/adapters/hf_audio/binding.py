@@ -66,7 +66,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
         facts |= facts_of_model(folder, argument)
     reference = reference_of(_read(folder, "config.json"), facts["sample_rate"]) if folder else spec.reference
     card = spec.card.model_copy(update=facts)
-    bound = replace(spec, card=card, weights=weights, reference=reference, model=weights.name)
+    bound = replace(spec, argument=name.written, card=card, weights=weights, reference=reference, model=weights.name)
     if not name.choice:
         return bound
     depth = depth_of(_read(folder, "config.json")) if folder else None
@@ -89,9 +89,9 @@ def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
 
 def build_layers(encoder: str, folder: Path, readout: Readout, tower: bool = False) -> Encoder:
     """Return the encoder of layers of the model in a folder, or of its audio tower, shared with others."""
-    from larpbench.encoders.adapters.hf_audio.encoder import HubModel
     from larpbench.encoders.adapters.hf_audio.tower import AudioTower
     from larpbench.encoders.layered import LayeredEncoder, shared_model
+    from larpbench.encoders.towers.hub_audio import HubModel
     from larpbench.encoders.towers.hub_models import Place
 
     place = Place.of(bfloat16=False)

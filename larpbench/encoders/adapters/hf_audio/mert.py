@@ -46,7 +46,7 @@ def bind_mert(size: str, spec: EncoderSpec, argument: str) -> EncoderSpec:
     readout = _readout(size, argument)
     width = width_of(readout.pooling, SIZES[size]["hidden_size"])
     facts = {"summary": _summary(size, readout), "pooling": _pooling(size, readout), "dim": width}
-    return replace(spec, card=spec.card.model_copy(update=facts))
+    return replace(spec, card=spec.card.model_copy(update=facts), argument=name.written)
 
 
 def build_mert(size: str, context: EncodeContext, argument: str | None) -> Encoder:

@@ -193,7 +193,7 @@ MUQ_REFERENCE = Reference(
 MUSICFM_FMA_REFERENCE, MUSICFM_MSD_REFERENCE = (
     Reference(
         _FOLDER / "musicfm.npz",
-        "musicfm b83ebed",
+        "MusicFM25Hz of musicfm",
         partial(write_musicfm, data),
         partial(run_musicfm, data),
         seconds=2.0,
