@@ -21,6 +21,7 @@ from support.small_clap import SHAPE, write_clap
 from larpbench.checkpoint_tensors import TensorFacts, require_tensors
 from larpbench.encoders.adapters.clamp3.files import CHECKPOINT as CLAMP3_FILE
 from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT
+from larpbench.encoders.adapters.hf_audio.tower_reference import TOWER_REFERENCES
 from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE as LAION_FILE
 from larpbench.encoders.adapters.musicnn import weights_path
 from larpbench.encoders.adapters.musicnn.model import load_musicnn
@@ -142,6 +143,10 @@ FAMILIES = {
     "bert": of_hub("bert", "encoder.layer.0.output.dense.weight"),
     "hubert": of_hub("hf-audio:{}", LAYER, write=HUBERT.write),
     "encodec": of_hub("hf-audio:{}", "encoder.layers.0.conv.bias", write=ENCODEC.write),
+    **{
+        kind: of_hub("hf-audio:{}", "audio_tower.layers.1.self_attn.k_proj.weight", write=reference.write)
+        for kind, reference in TOWER_REFERENCES.items()
+    },
     "mert": of_hub("mert-95m", LAYER, file="pytorch_model.bin"),
     "muq": of_hub("muq", f"model.{OF_MUQ}", named=OF_MUQ),
     "musicfm": of_hub("musicfm-msd", f"model.{OF_MUQ}", file="pretrained_msd.pt", wrapper="state_dict", named=OF_MUQ),
