@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.small_data import Tables, random_tables
 
@@ -18,6 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process 
 # One for all homes that tests make: librosa's inner loops are compiled once.
 _COMPILED = tempfile.TemporaryDirectory(prefix="larpbench-tests-numba-")
 os.environ.setdefault("NUMBA_CACHE_DIR", _COMPILED.name)
+# A busy machine is slow now and then, which is no fault of an example.
+hypothesis.settings.register_profile("larpbench", deadline=None)
+hypothesis.settings.load_profile("larpbench")
 
 
 @dataclass(frozen=True)

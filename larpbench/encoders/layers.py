@@ -148,7 +148,9 @@ def over_layers(
     inputs = tuple(bind(replace(spec, argument=each), each) for each in layers)
     which = "the layer of the best recall@10 (itemknn) on valid" if name.choice == "best" else "every layer"
     pooling = f"{_WORDS[name.pooling or 'mean']} over time of {which}"
-    card = (inputs[0] if inputs else spec).card.model_copy(update={"pooling": pooling})
+    card = (inputs[0] if inputs else spec).card
+    summary = card.summary.removesuffix(", layer 0") + (", best layer on valid" if name.choice == "best" else "")
+    card = card.model_copy(update={"pooling": pooling, "summary": summary})
     return replace(spec, card=card, inputs=inputs, choice=name.choice)
 
 

@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from support.small_clap import SHAPE, write_clap
 
 from larpbench.checkpoint_tensors import TensorFacts, require_tensors
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT as CLAMP3_FILE
 from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT
+from larpbench.encoders.adapters.hf_audio.tower_reference import TOWER_REFERENCES
 from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE as LAION_FILE
 from larpbench.encoders.adapters.musicnn import weights_path
 from larpbench.encoders.adapters.musicnn.model import load_musicnn
@@ -141,9 +143,19 @@ FAMILIES = {
     "bert": of_hub("bert", "encoder.layer.0.output.dense.weight"),
     "hubert": of_hub("hf-audio:{}", LAYER, write=HUBERT.write),
     "encodec": of_hub("hf-audio:{}", "encoder.layers.0.conv.bias", write=ENCODEC.write),
+    **{
+        kind: of_hub("hf-audio:{}", "audio_tower.layers.1.self_attn.k_proj.weight", write=reference.write)
+        for kind, reference in TOWER_REFERENCES.items()
+    },
     "mert": of_hub("mert-95m", LAYER, file="pytorch_model.bin"),
     "muq": of_hub("muq", f"model.{OF_MUQ}", named=OF_MUQ),
     "musicfm": of_hub("musicfm-msd", f"model.{OF_MUQ}", file="pretrained_msd.pt", wrapper="state_dict", named=OF_MUQ),
+    "pe-audio": of_hub("pe-audio", "audio_encoder.layers.1.self_attn.k_proj.weight"),
+    "pe-audio, text": of_hub("pe-audio:text", "text_model.layers.2.attn.Wqkv.weight"),
+    "clamp3, audio": of_hub(
+        "clamp3:audio", "audio_model.encoder.layer.1.output.dense.weight", file=CLAMP3_FILE, wrapper="model"
+    ),
+    "clamp3, text": of_hub("clamp3:text", "text_proj.bias", file=CLAMP3_FILE, wrapper="model"),
     "laion-clap": of_hub("laion-clap", f"module.{OF_LAION}", file=LAION_FILE, wrapper="state_dict", named=OF_LAION),
     "jukebox": Family(
         write_jukebox, build_jukebox, f"module.{OF_JUKEBOX}", JUKEBOX_FILE, "model", "jukebox_infer", OF_JUKEBOX
@@ -285,6 +297,7 @@ def test_shards_are_named_one_by_one(copied):
         ("bert", ("cls.predictions.bias", "embeddings.position_ids")),
         ("hubert", ("lm_head.weight", "quantizer.codevectors", "masked_spec_embed")),
         ("clap", ("text_model.anything", "logit_scale_t", "audio_model.audio_encoder.batch_norm.num_batches_tracked")),
+        ("clamp3, audio", ("text_model.anything", "symbolic_model.anything", "audio_model.pooler.dense.bias")),
         ("laion-clap", ("module.text_branch.anything", "module.logit_scale_a", "module.audio_branch.head.bias")),
     ],
 )

@@ -15,7 +15,6 @@ import larpbench
 from larpbench import load_dataset
 from larpbench.benchmark.layers import compare_layers
 from larpbench.benchmark.run import run
-from larpbench.encoders.adapters.hf_audio.encoder import HubModel
 from larpbench.encoders.adapters.hf_audio.reference import HUBERT
 from larpbench.encoders.adapters.text.encoder import TextModel
 from larpbench.encoders.adapters.text.sentences import EMBEDDINGGEMMA
@@ -25,6 +24,7 @@ from larpbench.encoders.run import pipeline
 from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.together import Need, encode_together
+from larpbench.encoders.towers.hub_audio import HubModel
 from larpbench.errors import DataError, UsageError
 from larpbench.results.store import read_record
 

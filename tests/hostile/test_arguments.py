@@ -29,6 +29,8 @@ BASE = {
     "compare": ("empty", "tfidf", "random"),
     "report": ("empty",),
     "check": ("encoder", "tfidf"),
+    "cite": ("tfidf",),
+    "layers": ("tfidf", "--dataset", "small"),
     "dataset check": ("small",),
     "dataset stats": ("small",),
     "dataset build mpd": ("--source", "empty"),

@@ -33,9 +33,10 @@ def computed(reference: Reference, folder: Path) -> dict[str, np.ndarray]:
 def of_package(name: str) -> tuple[Reference, int]:
     """Return the reference of an encoder, or of a kind of ``hf-audio`` or ``text``, and its sample rate in Hz."""
     from larpbench.encoders.adapters.hf_audio.reference import ENCODEC, HUBERT, WAV2VEC2
+    from larpbench.encoders.adapters.hf_audio.tower_reference import TOWER_REFERENCES
     from larpbench.encoders.adapters.text.sentences import SENTENCES
 
-    for reference in (ENCODEC, HUBERT, WAV2VEC2, *SENTENCES):
+    for reference in (ENCODEC, HUBERT, WAV2VEC2, *TOWER_REFERENCES.values(), *SENTENCES):
         if reference.stored.stem == name:
             return reference, reference.sample_rate
     spec = get_encoder(name)

@@ -211,7 +211,8 @@ class Weights:
     def _in(self, folder: Path) -> list[str] | None:
         if not folder.is_dir():
             return None
-        paths = [*folder.iterdir(), *(folder.glob("*/*") if any("/" in each for each in self.besides) else ())]
+        nested = any("/" in each for each in (*self.besides, *(file.name for file in self.files)))
+        paths = [*folder.iterdir(), *(folder.glob("*/*") if nested else ())]
         return self.chosen(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
     def _others(self) -> Iterable[Path]:

@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from larpbench.encoders.adapters.hf_audio.reference import reference_of
+from larpbench.encoders.adapters.hf_audio.towers import (
+    FRAMES,
+    OF_TOWERS,
+    TOWERS,
+    WINDOW_S,
+    WINDOWS,
+    depth_of,
+    width_of_tower,
+)
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.layers import LayerName, Readout, over_layers, read_layers
 from larpbench.encoders.pooling import width_of
@@ -28,6 +37,8 @@ LAYERED = ("data2vec-audio", "hubert", MERT, "unispeech", "unispeech-sat", "wav2
 _ENCODER = "encoder"
 """What stands for the layer of a codec: its encoder's output, before quantisation."""
 EXTRACTOR = "preprocessor_config.json"
+_PROCESSOR = "processor_config.json"
+"""Where transformers 5 keeps the settings of the feature extractor."""
 _NOT_HUBERT = ("feature_extractor_cqt", "deepnorm")
 """Parts of MERT that no published checkpoint uses, and that HuBERT has not."""
 
@@ -58,7 +69,7 @@ def bind_hf_audio(spec: EncoderSpec, argument: str) -> EncoderSpec:
     bound = replace(spec, argument=name.written, card=card, weights=weights, reference=reference, model=weights.name)
     if not name.choice:
         return bound
-    depth = int(_read(folder, "config.json")["num_hidden_layers"]) if folder else None
+    depth = depth_of(_read(folder, "config.json")) if folder else None
     return over_layers(bound, name, bind_hf_audio, depth)
 
 
@@ -72,18 +83,20 @@ def build_hf_audio(context: EncodeContext, argument: str | None) -> Encoder:
         from larpbench.encoders.towers.hub_models import Place
 
         return CodecEncoder(folder, Place.of(bfloat16=False))
-    depth = int(config["num_hidden_layers"])
-    return build_layers("hf-audio", folder, name.readout(depth, depth, name.model))
+    depth = depth_of(config)
+    return build_layers("hf-audio", folder, name.readout(depth, depth, name.model), config.get("model_type") in TOWERS)
 
 
-def build_layers(encoder: str, folder: Path, readout: Readout) -> Encoder:
-    """Return the encoder of layers of the model in a folder, which shares the model with others."""
-    from larpbench.encoders.adapters.hf_audio.encoder import HubModel
+def build_layers(encoder: str, folder: Path, readout: Readout, tower: bool = False) -> Encoder:
+    """Return the encoder of layers of the model in a folder, or of its audio tower, shared with others."""
+    from larpbench.encoders.adapters.hf_audio.tower import AudioTower
     from larpbench.encoders.layered import LayeredEncoder, shared_model
+    from larpbench.encoders.towers.hub_audio import HubModel
     from larpbench.encoders.towers.hub_models import Place
 
     place = Place.of(bfloat16=False)
-    return LayeredEncoder(encoder, shared_model(folder, place.device, lambda: HubModel(folder, place)), readout)
+    model = AudioTower if tower else HubModel
+    return LayeredEncoder(encoder, shared_model(folder, place.device, lambda: model(folder, place)), readout)
 
 
 def split_argument(argument: str) -> LayerName:
@@ -105,13 +118,15 @@ def _weights(name: str) -> Weights:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return Weights(str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),))
-    return Weights(name, f"see huggingface.co/{name}", 400_000_000, repo=name, required=(*MODEL, EXTRACTOR))
+    return Weights(
+        name, f"see huggingface.co/{name}", 400_000_000, repo=name, required=(*MODEL, f"{EXTRACTOR}|{_PROCESSOR}")
+    )
 
 
 def facts_of_model(folder: Path, argument: str) -> dict[str, Any]:
     """Return what a card can say of the checkpoint in a folder."""
     name = split_argument(argument)
-    config, extractor = _read(folder, "config.json"), _read(folder, EXTRACTOR)
+    config, extractor = _read(folder, "config.json"), _extractor(folder)
     kind, where = config.get("model_type"), f"hf-audio:{argument}"
     try:
         if not 1_000 <= (rate := int(extractor["sampling_rate"])) <= 384_000:
@@ -135,13 +150,35 @@ def facts_of_model(folder: Path, argument: str) -> dict[str, Any]:
                 return facts
             readout = name.readout(depth, depth, name.model)
             return facts | {"dim": width_of(readout.pooling, width), "pooling": readout.text(depth)}
+        if kind in TOWERS:
+            return _facts_of_tower(config, rate, float(extractor.get("chunk_length", WINDOW_S)), name)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError("the configuration of this checkpoint cannot be understood", where=str(folder)) from error
     raise UsageError(
         f"a model of type {kind!r} cannot be run: only those that transformers brings and that read the waveform",
         where=where,
-        allowed=", ".join(sorted((*LAYERED, CODEC))),
+        allowed=", ".join(sorted((*LAYERED, *TOWERS, CODEC))),
     )
+
+
+def _facts_of_tower(config: dict[str, Any], rate: int, window_s: float, name: LayerName) -> dict[str, Any]:
+    facts: dict[str, Any] = {"dim": width_of_tower(config), "sample_rate": rate, "window_s": window_s, **OF_TOWERS}
+    if name.choice:
+        return facts
+    depth = depth_of(config)
+    readout = name.readout(depth, depth, name.model)
+    windows = WINDOWS.format("over" if readout.pooling == "mean" else "the mean over", window_s)
+    facts["pooling"] = f"{readout.text(depth)}{FRAMES}{windows}"
+    return facts | {"dim": width_of(readout.pooling, facts["dim"])}
+
+
+def _extractor(folder: Path) -> dict[str, Any]:
+    """Return the settings of the feature extractor, from a file of their own or from the processor's."""
+    if not (folder / EXTRACTOR).exists() and (folder / _PROCESSOR).exists():
+        found = _read(folder, _PROCESSOR).get("feature_extractor")
+        if isinstance(found, dict):
+            return found
+    return _read(folder, EXTRACTOR)
 
 
 def _require_hubert(config: dict[str, Any], where: str) -> None:

@@ -1,66 +1,18 @@
-"""Models of the hub that read the waveform: HuBERT, MERT-v0, wav2vec 2.0 and their kin, and EnCodec.
+"""Mean over time of what a codec of the hub gives: EnCodec.
 
-What the checkpoint says of itself decides: sampling rate and normalisation come from its feature extractor, number and
-width of the layers from its configuration. Only models that transformers brings itself: no code of a checkpoint runs.
+What the checkpoint says of itself decides. Only models that transformers brings itself: no code of a checkpoint runs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from larpbench.encoders.adapters.hf_audio.position import require_stored_weights
 from larpbench.encoders.encoder import TrackBatch
-from larpbench.encoders.towers.hub_models import Place, load_model, quiet
-from larpbench.errors import DataError
-
-_MERT = "mert_model"
-_FOR_TRAINING = "masked_spec_embed"
-_HEADS = (
-    *("lm_head.*", "projector.*", "classifier.*", "layer_weights", "ctc_proj.*"),  # of recognition and classification
-    *("quantizer.*", "project_q.*", "project_hid.*", "final_proj.*"),  # of self-supervised training
-    *("label_embs_concat", "label_embeddings_concat", "layer_norm_for_extract.*", "speaker_proj.*"),
-)
-"""Of the tasks that a model was trained on: the hidden states do not pass through them."""
-_SHORTEST_S = 1.0  # the convolutions need 25 ms, group normalisation more than one frame
-
-
-class HubModel:
-    """A model of the hub with layers, which reads a clip as a whole.
-
-    Args:
-        folder: Holds the checkpoint.
-        place: Where and how it computes.
-    """
-
-    def __init__(self, folder: Path, place: Place) -> None:
-        self._model, self._extractor = _loaded(folder, place, (_FOR_TRAINING,), (_FOR_TRAINING, *_HEADS))
-        require_stored_weights(self._model, folder)
-        self._depth = self._model.config.num_hidden_layers
-        self._is_mert = _is_mert(folder)
-        self._device = place.device
-
-    def windows(self, clip: np.ndarray) -> list[torch.Tensor]:
-        """Return the model's input for a clip, (samples,) float32 at the checkpoint's rate."""
-        return [_wave(clip, self._extractor)]
-
-    def states(self, window: torch.Tensor, last: int) -> list[torch.Tensor]:
-        """Return hidden states 0 to `last`, (frames, width) each.
-
-        0 is what enters the first layer, n what the nth gives. The last of a MERT is what the model gives as its
-        output, after the normalisation that follows the layers where there is one, as in its authors' code;
-        transformers 5 lists it without.
-        """
-        given = self._model(window.to(self._device), output_hidden_states=True)
-        states = [each[0] for each in given.hidden_states[: last + 1]]
-        if self._is_mert and last == self._depth:
-            states[last] = given.last_hidden_state[0]
-        return states
+from larpbench.encoders.towers.hub_audio import hub_input, load_hub_model
+from larpbench.encoders.towers.hub_models import Place
 
 
 class CodecEncoder:
@@ -72,7 +24,7 @@ class CodecEncoder:
     """
 
     def __init__(self, folder: Path, place: Place) -> None:
-        self._model, self._extractor = _loaded(folder, place, (), ())
+        self._model, self._extractor = load_hub_model(folder, place, (), ())
         self._device = place.device
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
@@ -84,31 +36,6 @@ class CodecEncoder:
         rows = []
         with torch.inference_mode():
             for clip in batch.require_audio("hf-audio"):
-                wave = _wave(clip, self._extractor).to(self._device)
+                wave = hub_input(clip, self._extractor).to(self._device)
                 rows.append(self._model.encoder(wave)[0].mean(dim=-1).float().cpu().numpy())
         return np.stack(rows)
-
-
-def _loaded(folder: Path, place: Place, optional: Sequence[str], unused: Sequence[str]) -> tuple[Any, Any]:
-    from transformers import AutoFeatureExtractor, AutoModel, HubertModel, Wav2Vec2FeatureExtractor
-
-    mert = _is_mert(folder)
-    reader: Any = Wav2Vec2FeatureExtractor if mert else AutoFeatureExtractor
-    with quiet():
-        try:
-            extractor: Any = reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"no feature extractor can be read: {error}", where=str(folder)) from error
-    return load_model(HubertModel if mert else AutoModel, folder, place, optional, unused), extractor
-
-
-def _is_mert(folder: Path) -> bool:
-    return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == _MERT)
-
-
-def _wave(clip: np.ndarray, extractor: Any) -> torch.Tensor:  # noqa: ANN401 - transformers' classes
-    """Return the model's input for a clip alone: padding would change what normalisation sees."""
-    rate = extractor.sampling_rate
-    wave = np.resize(clip, max(len(clip), round(_SHORTEST_S * rate)))
-    found: torch.Tensor = extractor(wave, sampling_rate=rate, return_tensors="pt")["input_values"]
-    return found

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from larpbench.encoders.adapters.hf_audio.mert_reference import MERT_95M_REFERENCE, MERT_330M_REFERENCE, run_mert
+from larpbench.encoders.adapters.hf_audio.tower_reference import TOWER_REFERENCES
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, write_model
 
@@ -96,4 +97,6 @@ def reference_of(config: Mapping[str, Any], sample_rate: int) -> Reference | Non
     if config.get("model_type") == "mert_model" and sample_rate == MERT_95M_REFERENCE.sample_rate:
         published = MERT_330M_REFERENCE if config.get("do_stable_layer_norm") else MERT_95M_REFERENCE
         return replace(published, run=partial(run_mert, -1), default=published.arguments[-1])
+    if sample_rate == 16_000 and (tower := TOWER_REFERENCES.get(str(config.get("model_type")))):
+        return tower
     return _REFERENCES.get((str(config.get("model_type")), sample_rate))
