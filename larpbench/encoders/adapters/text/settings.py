@@ -62,7 +62,7 @@ class TextName(LayerName):
 
     @property
     def written(self) -> str:
-        """The name; numbers have no zeros before them."""
+        """The name."""
         prompt = f"{_PROMPT}{self.prompt}" if self.prompt else ""
         return super().written + prompt + (f":{self.precision}" if self.precision else "")
 
