@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+from support.running_server import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -151,15 +151,6 @@ class _Handler(BaseHTTPRequestHandler):
             """A client that was killed."""
 
 
-@contextmanager
-def serving() -> Iterator[Server]:
+def serving() -> AbstractContextManager[Server]:
     """Run the server in a thread."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(Server())
