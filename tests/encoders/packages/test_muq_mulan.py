@@ -113,6 +113,7 @@ def test_one_side_reads_and_states_that_side_only():
     assert whole.parameters == audio.parameters + text.parameters
     assert (audio.modalities, text.modalities) == (("audio",), ("text",))
     assert (audio.sample_rate, text.sample_rate) == (SAMPLE_RATE, None)
+    assert (whole.max_tokens, audio.max_tokens, text.max_tokens) == (512, None, 512)
     with pytest.raises(UsageError, match="no variant 'symbolic'"):
         get_encoder("muq-mulan:symbolic")
 

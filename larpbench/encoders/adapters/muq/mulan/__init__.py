@@ -34,8 +34,7 @@ def bind_mulan(spec: EncoderSpec, argument: str) -> EncoderSpec:
         return spec
     pooling = {"audio": _OF_AUDIO, "text": _OF_TEXT}[view]
     facts = {"modalities": (view,), "pooling": pooling, "parameters": _PARAMETERS[view]}
-    if view == "text":
-        facts |= {"sample_rate": None, "window_s": None}
+    facts |= {"sample_rate": None, "window_s": None} if view == "text" else {"max_tokens": None}
     return replace(spec, card=spec.card.model_copy(update=facts))
 
 
@@ -61,6 +60,7 @@ MUQ_MULAN = EncoderSpec(
         dim=512,
         sample_rate=24_000,
         window_s=10.0,
+        max_tokens=512,
         pooling=f"mean of audio and text vector. Audio: {_OF_AUDIO}. Text: {_OF_TEXT}",
         weights="pretrained: OpenMuQ/MuQ-MuLan-large",
         licence="MIT, CC-BY-NC-4.0",
