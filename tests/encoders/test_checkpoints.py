@@ -136,6 +136,7 @@ JUKEBOX_FILE = "vqvae.pth.tar"
 LAYER = "encoder.layers.1.attention.k_proj.weight"
 OF_JUKEBOX = "encoders.2.level_blocks.0.model.0.0.weight"
 OF_MUQ = "conformer.layers.3.self_attn.linear_q.weight"
+MULAN_MUQ = "mulan.audio.model.model."
 OF_LAION = "audio_branch.layers.0.blocks.0.attn.qkv.weight"
 FAMILIES = {
     "clap": of_hub("clap-pt:audio", "audio_projection.linear1.weight"),
@@ -150,6 +151,11 @@ FAMILIES = {
     "mert": of_hub("mert-95m", LAYER, file="pytorch_model.bin"),
     "muq": of_hub("muq", f"model.{OF_MUQ}", named=OF_MUQ),
     "musicfm": of_hub("musicfm-msd", f"model.{OF_MUQ}", file="pretrained_msd.pt", wrapper="state_dict", named=OF_MUQ),
+    "muq-mulan, audio": of_hub("muq-mulan:audio", "mulan.audio.proj.weight", file="pytorch_model.bin"),
+    "muq-mulan, muq": of_hub("muq-mulan", f"{MULAN_MUQ}{OF_MUQ}", file="pytorch_model.bin", named=OF_MUQ),
+    "muq-mulan, text": of_hub(
+        "muq-mulan:text", "mulan.text.transformer.layers.3.0.to_kv.weight", file="pytorch_model.bin"
+    ),
     "pe-audio": of_hub("pe-audio", "audio_encoder.layers.1.self_attn.k_proj.weight"),
     "pe-audio, text": of_hub("pe-audio:text", "text_model.layers.2.attn.Wqkv.weight"),
     "clamp3, audio": of_hub(
@@ -298,6 +304,8 @@ def test_shards_are_named_one_by_one(copied):
         ("hubert", ("lm_head.weight", "quantizer.codevectors", "masked_spec_embed")),
         ("clap", ("text_model.anything", "logit_scale_t", "audio_model.audio_encoder.batch_norm.num_batches_tracked")),
         ("clamp3, audio", ("text_model.anything", "symbolic_model.anything", "audio_model.pooler.dense.bias")),
+        ("muq-mulan, audio", ("mulan.text.anything", "mulan.contrast.bias", f"{MULAN_MUQ}rvq.anything")),
+        ("muq-mulan, text", ("mulan.audio.anything", "mulan.text.model.pooler.dense.bias")),
         ("laion-clap", ("module.text_branch.anything", "module.logit_scale_a", "module.audio_branch.head.bias")),
     ],
 )

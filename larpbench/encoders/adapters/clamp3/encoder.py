@@ -7,7 +7,6 @@ what is long.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mode
@@ -24,6 +23,7 @@ from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_audio import HubModel
 from larpbench.encoders.towers.hub_models import Place, Tokens
 from larpbench.encoders.towers.initial_weights import read_state
+from larpbench.encoders.towers.xlm_r import read_xlm_r_config
 from larpbench.errors import DataError
 
 _WINDOW, _SHORTEST = 5 * SAMPLE_RATE, SAMPLE_RATE  # samples; a shorter rest of a clip is left out
@@ -100,7 +100,7 @@ class TextSide:
         from transformers import XLMRobertaModel
 
         beside = folder / TEXT_FOLDER
-        config = _xlm_r_config(beside / "config.json")
+        config = read_xlm_r_config(beside / "config.json")
         self._tokens = Tokens(beside, _WHOLE_TEXT)
         self._model, self._projection = _read(folder / CHECKPOINT, state, "text", XLMRobertaModel, config)
         self._device = place.device
@@ -182,20 +182,6 @@ def _bert_config(state: Mapping[str, Tensor]) -> Any:  # noqa: ANN401 - a BertCo
         intermediate_size=_common(state, "audio_model.", ".intermediate.dense.bias"),
         max_position_embeddings=_LONGEST,
     )
-
-
-def _xlm_r_config(path: Path) -> Any:  # noqa: ANN401 - an XLMRobertaConfig
-    from transformers import XLMRobertaConfig
-
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if (kind := facts.get("model_type")) != XLMRobertaConfig.model_type:
-            raise ValueError(f"it is of type {kind!r}")
-        return XLMRobertaConfig.from_dict(facts)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"no configuration of XLM-R can be read: {error}", where=str(path), next_step="fetch the weights again"
-        ) from error
 
 
 def _common(state: Mapping[str, Tensor], begins: str, ends: str) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from larpbench.encoders.adapters.muq.mulan import MUQ_MULAN
 from larpbench.encoders.adapters.muq.reference import MUQ_REFERENCE, MUSICFM_FMA_REFERENCE, MUSICFM_MSD_REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
@@ -25,7 +26,8 @@ from larpbench.errors import UsageError
 if TYPE_CHECKING:
     from larpbench.encoders.adapters.muq.checkpoint import Checkpoint
 
-NAMES = ("muq", "musicfm-fma", "musicfm-msd")
+NAMES = ("muq", "muq-mulan", "musicfm-fma", "musicfm-msd")
+__all__ = ["MUQ", "MUQ_MULAN", "MUSICFM_FMA", "MUSICFM_MSD"]
 
 _WIDTH = 1_024
 LAST = 12

@@ -67,14 +67,23 @@ def read_muq(folder: Path) -> Checkpoint:
         DataError: If it is not one of MuQ, or the tensors are not exactly those of the network.
     """
     path, weights = (folder / name for name in MUQ_FILES)
-    config = _read_json(path)
+    mean, deviation = read_statistics(path)
+    return Checkpoint(read_network(weights, "MuQ"), mean, deviation)
+
+
+def read_statistics(path: Path) -> tuple[float, float]:
+    """Return mean and standard deviation of the spectrograms, in dB, from MuQ's ``config.json``.
+
+    Raises:
+        DataError: If it is not a configuration of MuQ.
+    """
+    config = read_json(path)
     for facts, readable in ((config, _READABLE), (config.get("w2v2_config"), _READABLE_CONFORMER)):
         for name, value in readable.items():
             if isinstance(facts, dict) and facts.get(name, value) != value:
                 what = f"this is not the design of MuQ: {name} is {facts[name]!r}"
                 raise DataError(what, where=str(path), allowed=f"{name}: {value!r}")
-    mean, deviation = _statistics(config.get("stat"), path)
-    return Checkpoint(read_network(weights, "MuQ"), mean, deviation)
+    return _statistics(config.get("stat"), path)
 
 
 def read_musicfm(weights: Path, statistics: Path) -> Checkpoint:
@@ -83,7 +92,7 @@ def read_musicfm(weights: Path, statistics: Path) -> Checkpoint:
     Raises:
         DataError: If they are not of MusicFM, or the tensors are not exactly those of the network.
     """
-    mean, deviation = _statistics(_read_json(statistics), statistics)
+    mean, deviation = _statistics(read_json(statistics), statistics)
     return Checkpoint(read_network(weights, "MusicFM"), mean, deviation)
 
 
@@ -98,6 +107,23 @@ def read_network(path: Path, model: str) -> Network:
         DataError: If a tensor of the network is missing, of another shape or not floating, or one is unknown.
     """
     state = {name.removeprefix(PREFIX): tensor for name, tensor in read_state(path).items()}
+    network = network_of(state, model, path)
+    own, found = network.state_dict(), facts_of(state)
+    say_casts({name: found[name] for name in own if name in found}, path)
+    return network
+
+
+def network_of(state: Mapping[str, Tensor], model: str, path: Path) -> Network:
+    """Return the network with the tensors of a checkpoint, by their names in the network.
+
+    Args:
+        state: The tensors.
+        model: What they should be of, for messages.
+        path: Their file, for messages.
+
+    Raises:
+        DataError: If a tensor of the network is missing, of another shape or not floating, or one is unknown.
+    """
     found = facts_of(state)
     Faults(other=not_floating(found)).refuse(model, path)
     with torch.device("meta"):
@@ -106,7 +132,6 @@ def read_network(path: Path, model: str) -> Network:
     require_tensors(found, facts_of(own), model, path, unused=UNUSED)
     computed = {_FREQUENCIES: _frequencies(len(state[_FREQUENCIES]))}
     _refuse_other_constants(state, computed | {_FILTERS: mel_filters().T}, path)
-    say_casts({name: found[name] for name in own if name in found}, path)
     counters = {name: torch.zeros((), dtype=torch.int64) for name in own if name.endswith("num_batches_tracked")}
     weights = {name: tensor.float() for name, tensor in state.items() if name in own}
     network.load_state_dict(weights | counters | computed, assign=True)
@@ -168,7 +193,12 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a JSON file of a checkpoint holds.
+
+    Raises:
+        DataError: If it is not there, or holds no object.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
