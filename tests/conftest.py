@@ -55,9 +55,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(autouse=True)
-def _one_seed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train seeds in this process, where a test can look at them: processes beside it take seconds to begin."""
-    monkeypatch.setattr("larpbench.encoders.run.seeds.cores", lambda: 1)
+def _one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and encode in this process, where a test can look at it: processes beside it take seconds to begin."""
+    for module in ("seeds", "pipeline"):
+        monkeypatch.setattr(f"larpbench.encoders.run.{module}.cores", lambda: 1)
 
 
 @pytest.fixture(autouse=True)
