@@ -75,7 +75,7 @@ class LayerName:
 
     @property
     def written(self) -> str:
-        """The name; numbers have no zeros before them, so that ``@07`` is ``@7``."""
+        """The name: model, layers and pooling."""
         at = "" if self.layers is None else f"@{self.layers}"
         return f"{self.model}{at}" + (f":pool={self.pooling}" if self.pooling else "")
 
