@@ -72,7 +72,8 @@ def drawn_playlist(playlists: Interactions) -> int:
 def _plane(vectors: np.ndarray) -> np.ndarray:
     """Return the tracks in the plane of most variance, (n, 2); directions only, as the recommender sees them."""
     unit = unit_rows(vectors, double=False).astype(np.float64)
-    plane: np.ndarray = PCA(2, svd_solver="covariance_eigh").fit_transform(unit)
+    solver = "full" if len(unit) < unit.shape[1] else "covariance_eigh"  # of a matrix of the smaller side
+    plane: np.ndarray = PCA(2, svd_solver=solver).fit_transform(unit)
     return plane
 
 

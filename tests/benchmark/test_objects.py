@@ -128,6 +128,7 @@ def test_frames_of_pandas_if_it_is_there(data, known, by_file):
     assert list(results.to_pandas().columns) == results.to_polars().columns
 
 
+@pytest.mark.usefixtures("with_demo")
 def test_a_callable_gets_audio_at_its_rate():
     seen = []
 

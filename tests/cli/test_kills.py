@@ -94,8 +94,6 @@ def test_what_a_killed_process_has_left_goes_on_the_next_start(tmp_path, prefix,
 LIVING = """
 import sys, pathlib
 from larpbench import storage
-from larpbench.datasets.demo.build import build_demo
-from larpbench.datasets.demo.world import WorldSpec
 output = pathlib.Path(sys.argv[1])
 with storage.atomic_folder(output) as folder, storage.atomic_file(output.parent / "file") as file:
     (folder / "part").write_text("one")
@@ -127,8 +125,6 @@ def test_what_a_living_process_writes_is_not_swept(tmp_path):
 COUNTING = """
 import sys, pathlib
 from larpbench import storage
-from larpbench.datasets.demo.build import build_demo
-from larpbench.datasets.demo.world import WorldSpec
 output = pathlib.Path(sys.argv[1])
 for _ in range(40):
     with storage.locked(output):

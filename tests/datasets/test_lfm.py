@@ -10,8 +10,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -19,6 +17,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import forked
 from support.published_data import artist_of, lfm_events, lfm_tables, track_id, tsv, write_lfm
 from support.sounds import write_tone
 
@@ -297,23 +296,18 @@ def test_a_run_has_no_gap_and_as_many_tracks_as_asked_for():
 
 def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(cli, tmp_path, copy):
     assert build(cli, copy, tmp_path / "whole").code == 0
-    command = [
-        sys.executable, "-m", "larpbench", "dataset", "build", "lfm", "--source", str(copy),
-        "--output", str(tmp_path / "killed"), *map(str, SIZES),
-    ]  # fmt: skip
+    command = ("dataset", "build", "lfm", "--source", copy, "--output", tmp_path / "killed", *SIZES)
     for name in ("", "history.json", "texts.parquet"):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = forked.start(*command)
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(f".larpbench-work-killed-*/{name}")) and time.monotonic() < deadline:
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        assert process.communicate().code == -signal.SIGKILL
         assert not (tmp_path / "killed").exists()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "read listening-events" not in done.stderr
+    done = forked.run(*command)
+    assert done.code == 0, done.err
+    assert "read listening-events" not in done.err
     names = {"name": "", "recipe": ""}
     assert manifest(tmp_path / "killed") | names == manifest(tmp_path / "whole") | names
     assert not list(tmp_path.glob(".larpbench-work-*"))

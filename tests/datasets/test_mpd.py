@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 
 import polars as pl
 import pytest
+from support import forked
 from support.published_data import draw_tracks, mpd_playlist, mpd_slices, track_id, write_challenge, write_zip
 from support.sounds import write_tone
 
@@ -358,25 +357,20 @@ def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(cli, 
         slices[f"mpd.slice.{first}-{first + 999}.json"] = {"info": {}, "playlists": playlists}
     source = write_zip(tmp_path / "mpd.zip", slices)
     assert build(cli, source, tmp_path / "whole", *SIZES).code == 0
-    command = [
-        sys.executable, "-m", "larpbench", "dataset", "build", "mpd", "--source", str(source),
-        "--output", str(tmp_path / "killed"), *map(str, SIZES),
-    ]  # fmt: skip
+    command = ("dataset", "build", "mpd", "--source", source, "--output", tmp_path / "killed", *SIZES)
     for pieces in (3, 11, 24, 30):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = forked.start(*command)
         deadline = time.monotonic() + 60
         while len(list(tmp_path.glob(".larpbench-work-killed-*/*.json"))) < pieces and time.monotonic() < deadline:
             time.sleep(0.002)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        assert process.communicate().code == -signal.SIGKILL
         assert not (tmp_path / "killed").exists()
         assert cli("dataset", "check", tmp_path / "killed").code == 2
     (kept,) = tmp_path.glob(".larpbench-work-killed-*")
     assert len(list(kept.glob("*.json"))) == 30
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = forked.run(*command)
+    assert done.code == 0, done.err
     names = {"name": "", "recipe": ""}
     assert manifest(tmp_path / "killed") | names == manifest(tmp_path / "whole") | names
     assert not list(tmp_path.glob(".*"))

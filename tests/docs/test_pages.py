@@ -30,7 +30,7 @@ from larpbench.encoders.run import pipeline
 from larpbench.storage import home
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
-TRACKS = 30  # of each split: more than 20 candidates
+TRACKS = 22  # of each split: more than 20 candidates
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.name != "cli.md"]
 PARSED = (
     r"(dataset )?fetch ",

@@ -75,8 +75,7 @@ _HAS_AVX2, _HAS_AVX512 = (
 )
 MACHINES = [
     {},
-    {**_PLAIN, "OPENBLAS_CORETYPE": "Prescott"},
-    {**_PLAIN, "OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "1"},
+    {**_PLAIN, "OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1"},
     *([{"OPENBLAS_CORETYPE": "Haswell"}] if _HAS_AVX2 else []),
     *([{**_PLAIN, "OPENBLAS_CORETYPE": "SkylakeX"}] if _HAS_AVX512 else []),
 ]

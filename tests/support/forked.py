@@ -146,6 +146,7 @@ def _server() -> socket.socket:
 def _serve(connection: socket.socket) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    os.fsync = lambda descriptor: None  # as in tests/conftest.py
     gc.freeze()  # forks share what is there
     waking, wake = os.pipe()
     os.set_blocking(wake, False)

@@ -14,7 +14,7 @@ SPEED = "speed.json"  # an estimate, which only a call that encodes to the end c
 OF_THE_CALL = ("costs", "created", "wall_s", "cpu_s")
 
 
-def killed(folder, *command, kills=4, seed=0):
+def killed(folder, *command, kills=3, seed=0):
     """Kill a command at some of its changes of files, and run it again each time.
 
     ``{place}`` in the command is where it may write. Returns the place of a call that was left alone and those of the

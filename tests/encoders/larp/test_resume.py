@@ -24,7 +24,7 @@ from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.run import pipeline
 from larpbench.training import resumable
 
-KILLS = 4
+KILLS = 3
 SHOOTER = """
 import os, signal, sys, threading
 import torch._dynamo  # comes with Adam
