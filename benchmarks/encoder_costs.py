@@ -104,8 +104,11 @@ def plan() -> dict[str, tuple[str | None, Callable[[Path], None] | None]]:
 
 def run(key: str, model: str | None, writer: Callable[[Path], None] | None) -> dict[str, Any]:
     """Return the result of one encoder: costs, or why there are none."""
-    from larpbench.encoders.names import get_encoder
+    from larpbench import packages
+    from larpbench.encoders.names import ENCODERS, get_encoder
 
+    if absent := [each for each in ENCODERS.get(key.split()[0]).requires if not packages.importable(each)]:
+        return {"skipped": f"{' and '.join(absent)} not installed there"}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         if writer:

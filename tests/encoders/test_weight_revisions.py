@@ -202,6 +202,14 @@ class TestPlan:
         ]
         assert plan["encoders"][2]["state"] == "needs no weights"
 
+    def test_a_model_of_the_hub_of_which_nothing_is_known(self, cli):
+        row = json.loads(cli("fetch", "--plan", "--json", "text:a/b").out)["encoders"][0]
+        assert row["bytes"] is None
+        _, row, last = cli("fetch", "--plan", "hf-audio:nvidia/audio-flamingo-3-hf@32").out.splitlines()
+        assert " unknown " in row
+        assert last.startswith("0.00 GB to fetch of 0.00 GB, 1 checkpoints, each counted once, 1 of unknown size;")
+        assert "of unknown size" in cli("describe", "encoder", "text:a/b").out
+
     def test_wrong_use(self, cli):
         assert cli("fetch", "--json", "bert").code == 2
         assert cli("fetch", "--plan").code == 2
