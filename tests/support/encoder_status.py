@@ -59,7 +59,11 @@ def status_page() -> str:
         {f"{each['machine']}, {each['versions']}, {each['date']}" for each in costs.values() if "date" in each}
     )
     return (
-        TEXT + table + "\n\nMeasured on:\n\n" + "\n".join([*(f"* {each}" for each in measured), *_below(costs)]) + "\n"
+        TEXT
+        + table
+        + "\n\nOn these figures:\n\n"
+        + "\n".join([*(f"* Measured on {each}." for each in measured), *_below(costs)])
+        + "\n"
     )
 
 
