@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from larpbench.encoders.towers.front_end import log_mel, windows
 from larpbench.encoders.towers.initial_weights import NOT_LEARNED, audio_state, published_facts, read_state
 from larpbench.encoders.towers.openvino import OpenVinoCall
 from larpbench.encoders.towers.settings import SwinSettings
+from larpbench.encoders.weights.stored import numpy_scalars
 from larpbench.errors import DataError
 
 SAMPLE_RATE = 48_000
@@ -107,10 +107,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
     Raises:
         DataError: If it is none, or holds what only executing it could read.
     """
-    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
-    allowed: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]  # the latter: numpy 1's name
-    allowed += [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
-    with torch.serialization.safe_globals(allowed):
+    with torch.serialization.safe_globals(numpy_scalars()):
         return read_state(path)
 
 
