@@ -32,7 +32,9 @@ class Pieces:
         while (path := self._path("json", len(self))).is_file():
             known = read_parquet(self._path("tracks.parquet", len(self)), columns=["track_id"])["track_id"]
             self._numbers.update(
-                zip(_addresses(known), range(len(self._numbers), len(self._numbers) + len(known)), strict=True)
+                zip(
+                    _addresses(known).to_list(), range(len(self._numbers), len(self._numbers) + len(known)), strict=True
+                )
             )
             self._counts.append(json.loads(path.read_text(encoding="utf-8")))
 
@@ -90,25 +92,22 @@ class Pieces:
 
     def _looked_up(self, entries: list[Entry]) -> tuple[np.ndarray, list[str]]:
         """Return (entries,) int64 numbers, and the ids of new tracks, which have the numbers -2, -3 and so on."""
-        numbers = [self._numbers.get(entry.track_uri) for entry in entries]
-        unknown = dict.fromkeys(
-            entry.track_uri for entry, number in zip(entries, numbers, strict=True) if number is None
-        )
+        uris = [entry.track_uri for entry in entries]
+        numbers: list[int | None] = list(map(self._numbers.get, uris))
+        if None not in numbers:
+            return np.array(numbers, dtype=np.int64), []
+        unknown = dict.fromkeys(uri for uri, number in zip(uris, numbers, strict=True) if number is None)
         ids = ids_of_uris(pl.Series(list(unknown), dtype=pl.String))
         new: dict[str, int] = {}
         found: dict[str | None, int] = {}
-        for uri, track_id, address in zip(unknown, ids, _addresses(ids), strict=True):
+        for uri, track_id, address in zip(unknown, ids.to_list(), _addresses(ids).to_list(), strict=True):
             if track_id is None:
                 found[uri] = _NO_TRACK
             else:
-                known = self._numbers.get(address)
+                known = None if address == uri else self._numbers.get(address)
                 found[uri] = new.setdefault(track_id, _NO_TRACK - 1 - len(new)) if known is None else known
-        if unknown:
-            numbers = [
-                found[entry.track_uri] if number is None else number
-                for entry, number in zip(entries, numbers, strict=True)
-            ]
-        return np.array(numbers, dtype=np.int64), list(new)
+        whole = [found[uri] if number is None else number for uri, number in zip(uris, numbers, strict=True)]
+        return np.array(whole, dtype=np.int64), list(new)
 
     def _number(
         self, entries: list[Entry], new_ids: list[str], listed: np.ndarray, numbers: np.ndarray
@@ -126,17 +125,17 @@ class Pieces:
         final = np.empty(len(new_ids), dtype=np.int64)
         final[codes] = len(self._numbers) + np.arange(len(codes))
         numbers[is_new] = final[_NO_TRACK - 1 - numbers[is_new]]
-        texts = [entries[place] for place in listed[is_new[first]]]
+        texts = [entries[place] for place in listed[is_new[first]].tolist()]
         frame = pl.DataFrame(
             {
-                "track_id": [new_ids[code] for code in codes],
+                "track_id": [new_ids[code] for code in codes.tolist()],
                 "title": [entry.track_name for entry in texts],
                 "artist": [entry.artist_name for entry in texts],
                 "album": [entry.album_name for entry in texts],
             },
             schema=dict.fromkeys(("track_id", "title", "artist", "album"), pl.String()),
         )
-        self._numbers.update(zip(_addresses(frame["track_id"]), final[codes].tolist(), strict=True))
+        self._numbers.update(zip(_addresses(frame["track_id"]).to_list(), final[codes].tolist(), strict=True))
         return clean_texts(frame)
 
     def counts(self) -> dict[str, int]:
