@@ -248,7 +248,7 @@ def whole_lines(stream: Readable, path: Path, size: int = CHUNK_BYTES) -> Iterat
             break
         end = piece.rfind(b"\n") + 1
         if end:
-            yield rest + piece[:end]
+            yield b"".join((rest, memoryview(piece)[:end]))  # one copy
             rest = piece[end:]
         else:
             rest += piece
