@@ -17,7 +17,8 @@ import pytest
 from paired import cpu_seconds, paired_ratio
 from published_shapes import MPD_PLAYLISTS, MPD_TRACKS, write_lfm, write_slices
 
-from larpbench.datasets.sources.lfm.tables import EVENTS, find_table
+from larpbench.datasets.reading.packed_tables import find_table
+from larpbench.datasets.sources.lfm.tables import EVENTS
 from larpbench.datasets.sources.mpd.pieces import Pieces
 from larpbench.datasets.sources.mpd.slice_json import parse_slice
 from larpbench.datasets.sources.mpd.slices import open_slices
