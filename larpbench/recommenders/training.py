@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, overload
@@ -14,16 +15,19 @@ from torch import Tensor, nn
 
 from larpbench.datasets.schema import Interactions
 from larpbench.errors import TrainingError
-from larpbench.recommenders.base import Recommender, TrainData, ValidData
-from larpbench.training.loop import Selection, Validation, fit_in_memory, spread_of
+from larpbench.recommenders.base import Recommender, ResumableRecommender, TrainData, ValidData
+from larpbench.training.loop import InMemoryFit, Validation, spread_of
 
 Network = TypeVar("Network", bound=nn.Module)
-EPOCHS = 20
 PATIENCE = 3
 SMALLEST_BATCH = 64
 LARGEST_BATCH = 1_024
 SMALL_NUMBERS = 2**25
 SMALL_ENTRIES = 2**18
+_DIVERGED = (
+    "where a trial says this, others go on; where the fit of a seed does, more trials (--budget) may find parameters "
+    "that suit every seed"
+)
 _STEPS_AN_EPOCH = 128
 _ROWS_AT_ONCE = 8_192
 INTERRUPTED = threading.Event()
@@ -69,45 +73,51 @@ class Entries:
         return self._matrix[playlists][:, tracks].toarray()
 
 
-def fit_best(
-    name: str,
-    kept: nn.Module,
-    optimisers: Sequence[torch.optim.Optimizer],
-    epoch: Callable[[], Iterator[Tensor]],
-    validate: Callable[[], Validation],
-) -> Selection:
-    """Train, and leave `kept` as it was after the epoch with the best score; epoch 0 is the start.
+def entries_of(train: TrainData) -> Entries:
+    """Return the entries of the train playlists."""
+    return Entries(train.interactions, len(train.embeddings))
+
+
+class GradientRecommender(ResumableRecommender):
+    """Networks that are trained epoch by epoch and selected by valid.
 
     Training ends after 20 epochs, or after 3 in a row without a better score, or if the vectors collapse.
-
-    Args:
-        name: Name of the recommender.
-        kept: The networks that are needed afterwards.
-        optimisers: Step together.
-        epoch: Yields the loss of each batch of one epoch.
-        validate: Called at the start and after each epoch, without gradients.
-
-    Raises:
-        TrainingError: If the loss is not finite.
     """
 
-    def losses() -> Iterator[Tensor]:
-        for loss in epoch():
-            if INTERRUPTED.is_set():
-                raise TrainingError("training was interrupted")
-            yield loss
+    _training: InMemoryFit | None = None
 
-    return fit_in_memory(
-        name,
-        kept,
-        optimisers,
-        losses,
-        lambda loss: validate(),
-        EPOCHS,
-        PATIENCE,
-        "where a trial says this, others go on; where the fit of a seed does, more trials (--budget) may find "
-        "parameters that suit every seed",
-    )
+    @abstractmethod
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
+        """Make the networks; return what is kept of the best epoch, and the optimisers, which step together."""
+
+    @abstractmethod
+    def _losses(self, train: TrainData) -> Iterator[Tensor]:
+        """Yield the loss of each batch of the next epoch."""
+
+    @abstractmethod
+    def _validate(self, train: TrainData, valid: ValidData) -> Validation:
+        """Validate the networks as they are, without gradients."""
+
+    def advance(self, train: TrainData, valid: ValidData, epochs: int) -> None:
+        """Train until so many epochs are done in all; see `ResumableRecommender`."""
+        with one_thread_if_small(train):
+            if self._training is None:
+                self._training = InMemoryFit(self.name, *self._begin(train), PATIENCE, _DIVERGED)
+                self.selection = self._training.selection
+
+            def losses() -> Iterator[Tensor]:
+                for loss in self._losses(train):
+                    if INTERRUPTED.is_set():
+                        raise TrainingError("training was interrupted")
+                    yield loss
+
+            self._training.advance(losses, lambda loss: self._validate(train, valid), epochs)
+
+    def finish(self) -> None:
+        """Take the weights of the best epoch; the optimisers and other weights are given back."""
+        if self._training:
+            self._training.finish()
+            self._training = None
 
 
 def validation_of(recommender: Recommender, valid: ValidData) -> Validation:

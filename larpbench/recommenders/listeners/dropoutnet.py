@@ -12,7 +12,7 @@ import numpy as np
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import SearchSpace, TrainData, fitted
-from larpbench.recommenders.dropoutnet import LARGEST, DropoutNet, Side
+from larpbench.recommenders.dropoutnet import LARGEST, DropoutNet, Side, contents
 from larpbench.recommenders.listeners.data import KnownListeners
 from larpbench.recommenders.training import seeded
 from larpbench.recommenders.vectors import playlist_means
@@ -33,10 +33,10 @@ class ListenerDropoutNet(DropoutNet):
 
     def _sides_of(self, train: TrainData, factors: Factors) -> tuple[Side, Side]:
         """Return both sides as they are before training, and keep the listeners' preferences."""
-        vectors = unit_rows(train.embeddings)
+        profiles, songs = train.once(contents)
         with seeded(self.seed):
-            listeners = Side(factors.playlists, playlist_means(train.interactions, vectors), dropout=0.0)
-            tracks = Side(factors.tracks, vectors, self.dropout)
+            listeners = Side(factors.playlists, profiles, dropout=0.0)
+            tracks = Side(factors.tracks, songs, self.dropout)
         if self.dropout == 1:
             tracks.forget_preferences()
         preferences = Standardiser(factors.playlists, LARGEST).apply(factors.playlists)
