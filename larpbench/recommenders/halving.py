@@ -18,6 +18,9 @@ BEST = 3
 """Trials that go on after the first rung."""
 
 
+_USUAL_EPOCHS, _MORE_EPOCHS = 7.0, 1.5  # of a whole fit; of each trial that goes on beside the last one: measured
+
+
 @dataclass(frozen=True)
 class Rung:
     """One part of a trial: training up to one epoch.
@@ -43,6 +46,14 @@ def resumes(kind: LearnedRecommender) -> bool:
 def rungs_of(epochs: int, trials: int) -> list[tuple[int, int]]:
     """Return the rungs: up to which epoch, and how many trials at most."""
     return [(min(FIRST, epochs), trials), (min(SECOND, epochs), min(BEST, trials)), (epochs, 1)]
+
+
+def work_of(kind: LearnedRecommender, trials: int) -> float:
+    """Return roughly as many whole fits as a tuning is worth, for the plan's estimate."""
+    if not resumes(kind):
+        return float(trials)
+    others = min(BEST, trials) - 1
+    return (_USUAL_EPOCHS + FIRST * (trials - 1) + _MORE_EPOCHS * others) / _USUAL_EPOCHS
 
 
 def halve(

@@ -17,7 +17,7 @@ from larpbench.errors import TrainingError
 from larpbench.recommenders import RECOMMENDERS, training, tuning
 from larpbench.recommenders.base import ResumableRecommender, SearchSpace
 from larpbench.recommenders.fits import do
-from larpbench.recommenders.halving import resumes, rungs_of
+from larpbench.recommenders.halving import resumes, rungs_of, work_of
 from larpbench.recommenders.listeners.clcrec import ListenerCLCRec
 from larpbench.recommenders.listeners.dropoutnet import ListenerContentTowers, ListenerDropoutNet
 from larpbench.recommenders.listeners.ridge import ListenerRidge
@@ -261,6 +261,9 @@ def test_what_is_halved_and_what_is_not():
     assert not resumes(OwnFit())
     assert rungs_of(20, 6) == [(3, 6), (9, 3), (20, 1)]
     assert rungs_of(6, 2) == [(3, 2), (6, 2), (6, 1)]
+    kind = RECOMMENDERS.get("clcrec")
+    assert work_of(kind, 1) == 1 < work_of(kind, 2) < 2 < work_of(kind, 6) < 0.65 * 6
+    assert work_of(RECOMMENDERS.get("ridge"), 6) == 6
 
 
 def test_fits_are_done_by_whoever_is_given_them(small):
