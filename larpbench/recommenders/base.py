@@ -180,10 +180,18 @@ class ValidData(_Prepared):
             recommender: Makes the vectors.
             items: Its item vectors of valid, if they are there already.
         """
+        vectors = recommender.query_vectors(self.queries.seeds, self.known)
+        return self.recall_of(vectors, recommender.item_vectors(self.embeddings) if items is None else items)
+
+    def recall_of(self, vectors: np.ndarray, items: np.ndarray) -> float:
+        """Return the same of vectors that are there already.
+
+        Args:
+            vectors: (p, k) float32, of the queries.
+            items: (n, k) float32, of the tracks of valid.
+        """
         from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
 
-        vectors = recommender.query_vectors(self.queries.seeds, self.known)
-        items = recommender.item_vectors(self.embeddings) if items is None else items
         return recall_at(vectors, items, self.queries)
 
 

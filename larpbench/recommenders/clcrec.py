@@ -146,7 +146,7 @@ class CLCRec(GradientRecommender):
         rate = self.params["learning_rate"]
         self._generator = np.random.default_rng(self.seed)
         return self._kept(train, net, z_p), [
-            torch.optim.Adam(net.parameters(), lr=rate),
+            torch.optim.Adam(net.parameters(), lr=rate, foreach=True),
             torch.optim.SparseAdam([z_p.weight, z_s.weight], lr=rate),
         ]
 

@@ -34,11 +34,10 @@ from larpbench.recommenders.training import (
     forward_all,
     on_device,
     seeded,
-    validation_of,
 )
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, Factors, train_factors
-from larpbench.training.loop import Validation
+from larpbench.training.loop import Validation, spread_of
 from larpbench.vectors import Standardiser, unit_rows
 
 HIDDEN = (512, 256, 256)
@@ -139,6 +138,16 @@ def contents(train: TrainData) -> tuple[Content, Content]:
     """Return the content of the train playlists, the means of their tracks, and of the tracks."""
     vectors = unit_rows(train.embeddings)
     return Content.of(playlist_means(train.interactions, vectors)), Content.of(vectors)
+
+
+def unit_tracks(valid: ValidData) -> np.ndarray:
+    """Return the unit-length tracks of valid, (n, dim) float32."""
+    return unit_rows(valid.embeddings)
+
+
+def unit_means(valid: ValidData) -> np.ndarray:
+    """Return the means of the unit-length tracks that are known of each playlist of valid, (p, dim) float32."""
+    return playlist_means(valid.queries.seeds, unit_rows(valid.known))
 
 
 class Side:
@@ -248,7 +257,9 @@ class DropoutNet(GradientRecommender):
             fitted(self._sides, self.name), train.once(contents), self._sampled, strict=True
         ):
             side.renew_statistics(content, numbers, self.seed)
-        return validation_of(self, valid)
+        items = fitted(self._sides, self.name)[1].cold(valid.once(unit_tracks))
+        queries = self._queries(valid.queries.seeds, valid.once(unit_means))
+        return Validation(valid.recall_of(queries, items), spread_of(items))
 
     def finish(self) -> None:
         """Take the towers of the best epoch, and give back the factors of train."""
@@ -265,7 +276,11 @@ class DropoutNet(GradientRecommender):
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the playlists' tower on the means of unit-length seeds (equation 28)."""
-        return fitted(self._sides, self.name)[0].cold(playlist_means(seeds, unit_rows(embeddings)))
+        return self._queries(seeds, playlist_means(seeds, unit_rows(embeddings)))
+
+    def _queries(self, seeds: Interactions, means: np.ndarray) -> np.ndarray:
+        """Return the vectors of playlists, given the means of their unit-length seeds."""
+        return fitted(self._sides, self.name)[0].cold(means)
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, 256) float32: the tracks' tower on unit-length tracks (equation 28)."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from support.listener_world import planted_listeners
 from support.planted_world import planted
 
+from larpbench.datasets.schema import Interactions
 from larpbench.errors import TrainingError
-from larpbench.recommenders import RECOMMENDERS, training, tuning
+from larpbench.recommenders import RECOMMENDERS, dropoutnet, training, tuning
 from larpbench.recommenders.base import ResumableRecommender, SearchSpace
 from larpbench.recommenders.fits import do
 from larpbench.recommenders.halving import resumes, rungs_of, work_of
@@ -122,6 +123,35 @@ def test_data_that_all_trials_share_are_made_once(name, monkeypatch):
     monkeypatch.setattr(training.Entries, "__init__", lambda self, *args: (made.append(args), real(self, *args))[1])
     tune(RECOMMENDERS.get(name), world.train, world.valid, 4)
     assert len(made) == 1
+
+
+def test_what_validation_looks_at_is_made_once(monkeypatch):
+    world, calls = planted(tracks=60, playlists=40), []
+    real = dropoutnet.playlist_means
+    monkeypatch.setattr(dropoutnet, "playlist_means", lambda *args: (calls.append(args), real(*args))[1])
+    built = RECOMMENDERS.get("dropoutnet").built({}, 0)
+    built.fit(world.train, world.valid)
+    assert built.selection.epochs > 2
+    assert len(calls) == 2  # of train and of valid
+    assert built.selection.best == world.valid.recall(built)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**16))
+def test_pairs_that_are_observed_are_found_in_both_ways(playlists, tracks, seed):
+    generator = np.random.default_rng(seed)
+    held = generator.random((playlists, tracks)) < 0.3
+    rows = Interactions(
+        np.arange(playlists).astype(str), np.concatenate([[0], held.sum(axis=1).cumsum()]), np.nonzero(held)[1]
+    )
+    dense, sparse = training.Entries(rows, tracks), training.Entries(rows, tracks)
+    assert dense._dense is not None
+    sparse._dense = None
+    some = generator.integers(playlists, size=9), generator.integers(tracks, size=7)
+    for entries in (dense, sparse):
+        found = entries.observed(*some)
+        assert found.dtype == bool
+        np.testing.assert_array_equal(found, held[some[0]][:, some[1]])
 
 
 class Scripted(ResumableRecommender):

@@ -15,9 +15,8 @@ from larpbench.recommenders.base import SearchSpace, TrainData, fitted
 from larpbench.recommenders.dropoutnet import LARGEST, DropoutNet, Side, contents
 from larpbench.recommenders.listeners.data import KnownListeners
 from larpbench.recommenders.training import seeded
-from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import Factors, factor_seconds
-from larpbench.vectors import Standardiser, unit_rows
+from larpbench.vectors import Standardiser
 
 
 class ListenerDropoutNet(DropoutNet):
@@ -43,10 +42,9 @@ class ListenerDropoutNet(DropoutNet):
         self._listeners = KnownListeners(train.interactions, preferences)
         return listeners, tracks
 
-    def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
+    def _queries(self, seeds: Interactions, means: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the listeners' tower on their preferences and the means of their profiles."""
-        preferences = fitted(self._listeners, self.name).of(seeds)
-        return fitted(self._sides, self.name)[0].known(preferences, playlist_means(seeds, unit_rows(embeddings)))
+        return fitted(self._sides, self.name)[0].known(fitted(self._listeners, self.name).of(seeds), means)
 
 
 class ListenerContentTowers(ListenerDropoutNet):
