@@ -10,6 +10,11 @@ class SpeedClock:
         self._first = (0, 0.0)
         self._all = (0, 0.0)
 
+    @property
+    def tracks(self) -> int:
+        """How many tracks have come out."""
+        return self._all[0]
+
     def tick(self, tracks: int, seconds: float) -> None:
         """Count a batch that has just come out, and the seconds since the one before."""
         self._all = (self._all[0] + tracks, self._all[1] + seconds)
