@@ -66,7 +66,7 @@ def test_all_parts_together_are_the_whole(cli, data, parts, monkeypatch):
     assert encoded == SHARDS
     again = cli("encode", "--encoder", "tfidf", "--dataset", data, "--part", f"1/{parts}")
     mine = len(range(0, SHARDS, parts))
-    line = f"tfidf (test), part 1/{parts}: 0 shards encoded, {mine} were there, {SHARDS - mine} belong to other parts"
+    line = f"tfidf (test), part 1/{parts}: shards: 0 encoded, {mine} there already, {SHARDS - mine} of other parts"
     assert line in again.out
     in_parts = [shard.path.read_bytes()[-200:] for shard in shards_of("tfidf", data)]
     monkeypatch.setenv("LARPBENCH_HOME", str(data.parent / "other-home"))

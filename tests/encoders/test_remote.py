@@ -160,7 +160,7 @@ def test_parts_and_a_run_use_it(cli, small, bucket, monkeypatch, tmp_path, tmp_p
         another_machine(monkeypatch, tmp_path_factory)
         done = cli("encode", "--encoder", "tfidf", "--dataset", data, "--part", part)
         assert done.code == 0, done.err
-        assert "4 shards encoded, 0 were there" in done.out
+        assert "shards: 4 encoded, 0 there already" in done.out
     another_machine(monkeypatch, tmp_path_factory)
     ran = cli("run", "--dataset", data, "--encoders", "tfidf", "--output", tmp_path / "results")
     assert ran.code == 0, ran.err
