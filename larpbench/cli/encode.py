@@ -27,6 +27,8 @@ larpbench encode --encoder clap-pt:audio,mert-95m@all --dataset my-data --split 
 
 larpbench encode --encoder mert-95m --dataset my-data --part 3/16
 
+larpbench encode --encoder htsat --dataset my-data --backend openvino
+
 larpbench encode --encoder tfidf --json"""
 
 
@@ -47,6 +49,7 @@ def encode(
             help="Encode part I of N only, from 1/N to N/N: every N-th shard of 256 tracks of audio, or 4,096 of text.",
         ),
     ] = None,
+    backend: options.Backend = "torch",
     as_json: options.Json = False,
 ) -> None:
     """Compute and store the vectors of one split.
@@ -60,6 +63,7 @@ def encode(
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders.layers import every_layer
     from larpbench.encoders.names import get_encoder
+    from larpbench.encoders.precision import named_for
     from larpbench.encoders.run.parts import shards_of_part
     from larpbench.encoders.run.together import Need, encode_together
     from larpbench.encoders.run.training import ensure_trained
@@ -67,7 +71,7 @@ def encode(
     from larpbench.tasks.layers import choose_layers
     from larpbench.tasks.validation import validation_recall
 
-    named = [each.strip() for each in encoder.split(",") if each.strip()]
+    named = [named_for(each.strip(), backend) for each in encoder.split(",") if each.strip()]
     names = list(dict.fromkeys(each for name in named for each in every_layer(name)))
     if not names:
         raise UsageError("no encoder is named", allowed="larpbench list encoders")
