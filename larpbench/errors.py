@@ -128,6 +128,10 @@ class TrainingError(LarpbenchError):
     """Training that broke down: a loss that is not finite, or no trial that worked."""
 
 
+class WaitError(LarpbenchError):
+    """Vectors that another process is encoding were not there in time."""
+
+
 class StorageError(LarpbenchError):
     """A file or folder that cannot be written or read back."""
 

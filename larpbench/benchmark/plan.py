@@ -29,6 +29,7 @@ from larpbench.encoders.card import View
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
 from larpbench.encoders.provided import refuse_leaks
+from larpbench.encoders.run.place import default_store as default_store
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -290,11 +291,6 @@ def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
                 where=", ".join(sorted(folders)) or None,
                 allowed="a label of its own for each, LABEL=ENCODER, and names of their own for data sets",
             )
-
-
-def default_store() -> EmbeddingStore:
-    """Return the embedding store under the home folder."""
-    return EmbeddingStore(storage.home() / "embeddings")
 
 
 def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:

@@ -7,7 +7,7 @@ all not; encoders that share a model do so too, whatever they read. What fails i
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
@@ -40,7 +40,7 @@ class Need:
     seed: int
 
 
-def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
+def encode_together(store: EmbeddingStore, needs: Iterable[Need], numbers: Container[int] | None = None) -> None:
     """Encode ahead what several encoders lack and can share a pass for; the store then has it.
 
     Nothing is raised for an encoder that fails, or a file that cannot be read: whoever asks the store for these vectors
@@ -49,6 +49,7 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
     Args:
         store: Where embeddings are kept.
         needs: What will be asked for.
+        numbers: Which shards, from 0; None: all.
 
     Raises:
         StorageError: If the store cannot be written or read.
@@ -57,7 +58,7 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
         encoders = [(each.spec, each.seed) for each in members]
         dataset, split = members[0].dataset, members[0].dataset.split(members[0].split_name)
         try:
-            failed = store.encode_together(encoders, dataset, split)
+            failed = store.encode_together(encoders, dataset, split, numbers)
         except (StorageError, KeyboardInterrupt):
             raise
         except Exception:  # such as a file that is gone
@@ -72,7 +73,7 @@ def _passes(store: EmbeddingStore, needs: Iterable[Need]) -> Iterator[list[Need]
     groups: dict[object, dict[str, Need]] = {}
     for need in needs:
         try:
-            for each in _encoded_for(store, need):
+            for each in encoded_for(store, need):
                 split = each.dataset.split(each.split_name)
                 if (shared := _shared(each.spec, split)) and store.missing_tracks_of(*_place(each)):
                     key = store.keys.embedding(each.spec, each.dataset, split, each.seed)
@@ -99,7 +100,7 @@ def _shared(spec: EncoderSpec, split: Split) -> object:
     return (tracks, spec.model) if spec.model else None
 
 
-def _encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
+def encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
     """Yield what is encoded to have what is needed: itself, what it is made of, and what it is trained on."""
     spec, seed = need.spec, need.seed
     if spec.choice:
@@ -110,12 +111,12 @@ def _encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
             yield Need(spec.inputs[known], dataset, need.split_name, seed)
         return
     for part in spec.inputs:
-        yield from _encoded_for(store, Need(part, need.dataset, need.split_name, spec.seed_of_inputs(seed)))
+        yield from encoded_for(store, Need(part, need.dataset, need.split_name, spec.seed_of_inputs(seed)))
     missing = untrained(store, spec, seed)
     for training, source in ((each.training, each.source) for each in missing):
         for part in training.inputs if training and source else ():
             for name in _TRAINED_ON:
-                yield from _encoded_for(store, Need(part, source or need.dataset, name, seed))
+                yield from encoded_for(store, Need(part, source or need.dataset, name, seed))
     if not spec.inputs and not missing:
         yield need
         if scale := scaled_on(spec, need.dataset, need.dataset.split(need.split_name)):
