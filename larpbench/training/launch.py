@@ -161,8 +161,10 @@ def _ended_by_signal() -> Iterator[None]:
     earlier: Any = signal.signal(signal.SIGTERM, end)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself, and has something to say before
+        raise
+    signal.signal(signal.SIGTERM, earlier)
 
 
 def _publish(ranks: Ranks, error: BaseException, before: tuple[TextIO, TextIO]) -> None:
@@ -174,11 +176,15 @@ def _publish(ranks: Ranks, error: BaseException, before: tuple[TextIO, TextIO]) 
         if ranks.leads:
             store.set(_ERROR_KEY, type(error).__name__)
             return
-        deadline = time.monotonic() + _SECONDS_FOR_THE_LEADER
-        while time.monotonic() < deadline:
-            if store.check([_ERROR_KEY]):
-                return
+        # A leader that is lost has told of its error before, if it could.
+        seconds = 0.0 if isinstance(error, LostProcessError) else _SECONDS_FOR_THE_LEADER
+        deadline = time.monotonic() + seconds
+        while not store.check([_ERROR_KEY]):
+            if time.monotonic() >= deadline:
+                break
             time.sleep(0.05)
+        else:
+            return
     if not ranks.leads:
         sys.stdout, sys.stderr = before
         if isinstance(error, LarpbenchError):

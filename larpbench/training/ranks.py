@@ -8,6 +8,7 @@ therefore that of one process with the whole batch, and so is the mean over rank
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from larpbench.errors import TrainingError
+from larpbench.errors import TrainingError, clipped
 from larpbench.training.draws import of_the_whole_batch
 
 Value = TypeVar("Value")
@@ -205,7 +206,9 @@ def _watched() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise LostProcessError(str(error).strip().splitlines()[0]) from error
+        where_in_gloo = r"^\[\S+\] "
+        first = re.sub(where_in_gloo, "", str(error).strip()).partition("\n")[0]
+        raise LostProcessError(clipped(first.partition(". ")[0])) from error
 
 
 ALONE = Ranks()
