@@ -62,7 +62,7 @@ def joined() -> Iterator[Ranks]:
         yield ALONE
         return
     _require_possible(count)
-    with _quiet_unless(leads=os.environ["RANK"] == "0") as before:
+    with _quiet_unless(_rank() == 0) as before:
         progress.say(f"training by {count} processes")
         ranks = _join(count)
         try:
@@ -90,20 +90,27 @@ def _require_possible(count: int) -> None:
             f"WORLD_SIZE is {count}: training by several processes needs accelerate, which is not installed",
             next_step=f"{INSTALL}; or unset WORLD_SIZE to train in one process",
         )
-    absent = [name for name in _NEEDED if name not in os.environ]
-    if absent:
-        raise UsageError(
-            f"WORLD_SIZE is {count}, but {', '.join(absent)} is not set: no launcher has started this process",
-            next_step="start it by accelerate launch or torchrun; or unset WORLD_SIZE to train in one process",
-        )
     import torch
 
+    absent = [name for name in _NEEDED if name not in os.environ]
+    if absent and not torch.distributed.is_initialized():
+        raise UsageError(
+            f"WORLD_SIZE is {count}, but there is no {', '.join(absent)}: no launcher has started this process",
+            next_step="start it by accelerate launch or torchrun; or unset WORLD_SIZE to train in one process",
+        )
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if torch.cuda.is_available() and here > torch.cuda.device_count():
         raise UsageError(
             f"{here} processes on a machine of {torch.cuda.device_count()} GPUs",
             allowed="one process a GPU; CUDA_VISIBLE_DEVICES= hides the GPUs, to compute on the CPU",
         )
+
+
+def _rank() -> int:
+    """Return the rank of this process, which may have been joined before, as by accelerate's `debug_launcher`."""
+    import torch
+
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else int(os.environ["RANK"])
 
 
 def _join(count: int) -> JoinedRanks:
@@ -116,7 +123,7 @@ def _join(count: int) -> JoinedRanks:
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
             f"the {count} processes do not find each other: {str(error).strip().splitlines()[0]}",
-            where=f"{os.environ['MASTER_ADDR']}, port {os.environ['MASTER_PORT']}",
+            where=f"{os.environ.get('MASTER_ADDR')}, port {os.environ.get('MASTER_PORT')}",
             next_step="start them by accelerate launch or torchrun, each with the same command",
         ) from error
     if state.num_processes != count or (state.device.type == "cpu") is not on_cpu:
@@ -125,7 +132,7 @@ def _join(count: int) -> JoinedRanks:
             f"{'cpu' if on_cpu else 'cuda'}",
             next_step="start them by torchrun; CUDA_VISIBLE_DEVICES= hides the GPUs, to compute on the CPU",
         )
-    return JoinedRanks(str(state.device))
+    return JoinedRanks("cpu" if on_cpu else str(state.device))  # else "cpu:1"
 
 
 def _leave() -> None:

@@ -69,6 +69,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
     if ranks.count > 1 and not training.several_processes:
         raise UsageError(
             f"{spec.identity} is trained by one process, and this is one of {ranks.count}",
+            allowed="towers: larp in the sizes paper, tiny and heads-plain, and clap-ft",
             next_step="run the command without accelerate launch or torchrun",
         )
     spec.require_possible(source, ())  # before hours of other towers
