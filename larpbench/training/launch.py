@@ -119,7 +119,7 @@ def _join(count: int) -> JoinedRanks:
 
     on_cpu = not torch.cuda.is_available()
     try:
-        state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+        state = PartialState(cpu=on_cpu, backend="gloo" if on_cpu else "nccl", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
             f"the {count} processes do not find each other: {str(error).strip().splitlines()[0]}",

@@ -15,8 +15,10 @@ from support import forked, ranked
 from support.resuming import checkpoints, require_same
 from support.small_data import build_split_tables
 
+from larpbench.errors import UsageError
 from larpbench.training import launch
 from larpbench.training.draws import of_the_whole_batch
+from larpbench.training.ranks import Ranks, as_current
 
 NO_GRADIENT = "self.key.bias"
 """Attention does not depend on it: its gradient is rounding, of which Adam makes steps."""
@@ -109,6 +111,17 @@ def test_draws_of_some_rows_are_those_of_the_whole_batch(rows):
         own = run(batch[rows], mask[rows])
     assert torch.rand(()) == after
     torch.testing.assert_close(own, whole[rows])
+
+
+def test_more_processes_than_tracks_in_a_batch_are_refused():
+    many = Ranks()
+    many.count = ranked.BATCH
+    with as_current(many):
+        ranked.made("heads")
+        many.count += 1
+        with pytest.raises(UsageError, match="8 processes share batches of 7 in stage tpc") as refused:
+            ranked.made("heads")
+    assert refused.value.allowed == "at most 7 processes"
 
 
 @pytest.fixture
