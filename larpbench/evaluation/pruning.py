@@ -44,6 +44,7 @@ _ROUNDING = 2.0**-8 / (1 - 2.0**-8)
 _ACCUMULATION, _FLOAT32, _UNDERFLOW = 2.0**-20, 2.0**-23, 2.0**-120
 _LARGEST = 2.0**120  # of |q| |x|: partial sums stay finite
 _CROWDED = 16  # times the length of the list: so many groups with an item left in, and the query is not certified
+_MOST_LEFT = 0.25  # of the items: with more, all of them may as well be scored
 _ROWS_AT_ONCE = 2**12
 
 
@@ -130,12 +131,13 @@ class Pruner:
         certified = np.isfinite(limits)
         limits[~certified] = np.inf
         floors = _rounded_down(torch.from_numpy(limits), self._dtype).to(self._device)
-        crowded = (maxima >= floors[:, None]).sum(dim=1) > _CROWDED * self._width
+        crowd = min(_CROWDED * self._width, maxima.shape[1] // 2)
+        crowded = (maxima >= floors[:, None]).sum(dim=1) > crowd
         floors[crowded] = torch.inf
         certified &= ~crowded.cpu().numpy()
         left = torch.cat([(tile >= floors[:, None]).any(dim=0) for tile in scores])
         kept = left.nonzero()[:, 0].cpu().numpy()
-        if len(kept) > self._n // 4:
+        if len(kept) > _MOST_LEFT * self._n:
             return kept[:0], np.zeros(len(queries), dtype=bool)
         return kept, certified
 

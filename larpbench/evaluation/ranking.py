@@ -193,10 +193,10 @@ class _Problem:
 
     def _left_in(self, rows: np.ndarray, pruner: Pruner) -> tuple[np.ndarray, np.ndarray]:
         query_of, masked = self._masks(rows)
-        left, certified = pruner.candidates(self._padded(rows), query_of, masked)
+        left, certified = pruner.candidates(self._padded(rows)[: len(rows)], query_of, masked)
         if len(left) < (least := tile_width(len(self._all))):
             left = np.union1d(left, self._all[:least])  # any others: a tile is never narrower
-        return left, certified[: len(rows)]
+        return left, certified
 
     def _share(self, rows: np.ndarray, left: np.ndarray) -> _Lists:
         """Return the best of some items, on one thread."""
