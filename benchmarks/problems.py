@@ -12,6 +12,7 @@ from larpbench.evaluation.ranking import rank, tile_width
 
 LIST_LENGTH = 40
 _CLUSTERS = 200
+_ROWS_AT_ONCE = 8_192
 _BLOCK_ROWS = 128
 _BLOCK_BYTES = 100 * 2**20
 
@@ -53,9 +54,17 @@ def make_problem(playlists: int, tracks: int, dim: int = 256, *, constant: bool 
         items = np.full((tracks, dim), dim**-0.5, dtype=np.float32)
     else:
         items = rng.standard_normal((tracks, dim), dtype=np.float32)
-        items += rng.standard_normal((_CLUSTERS, dim), dtype=np.float32)[rng.integers(0, _CLUSTERS, tracks)]
-        items /= np.linalg.norm(items, axis=1, keepdims=True)
-    queries = np.add.reduceat(items[seeds], offsets[:-1], axis=0) / np.diff(offsets)[:, None].astype(np.float32)
+        centres = rng.standard_normal((_CLUSTERS, dim), dtype=np.float32)
+        cluster_of = rng.integers(0, _CLUSTERS, tracks)
+        for start in range(0, tracks, _ROWS_AT_ONCE):
+            part = items[start : start + _ROWS_AT_ONCE]
+            part += centres[cluster_of[start : start + _ROWS_AT_ONCE]]
+            part /= np.linalg.norm(part, axis=1, keepdims=True)
+    queries = np.empty((playlists, dim), dtype=np.float32)
+    for start in range(0, playlists, _ROWS_AT_ONCE):
+        bounds = offsets[start : start + _ROWS_AT_ONCE + 1]
+        sums = np.add.reduceat(items[seeds[bounds[0] : bounds[-1]]], bounds[:-1] - bounds[0], axis=0)
+        queries[start : start + _ROWS_AT_ONCE] = sums / np.diff(bounds)[:, None].astype(np.float32)
     return Problem(queries, items, offsets, seeds, rng.permutation(tracks))
 
 
