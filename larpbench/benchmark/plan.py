@@ -186,6 +186,7 @@ def plan(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     limit: int | None = None,
+    device: str = "cpu",
     similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     allow_leaky: bool = False,
@@ -214,6 +215,7 @@ def plan(
             own, on which the scores rest; the others say how much depends on it.
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
+        device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
@@ -240,7 +242,7 @@ def plan(
     with storage.storage_errors(output, "use"):
         output.exists()
     unconfigured = chosen_task(task)
-    chosen = unconfigured.configured(task_options).limited(limit)
+    chosen = unconfigured.configured(task_options).limited(limit).on(device)
     load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
     requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)

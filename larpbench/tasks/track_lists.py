@@ -28,6 +28,7 @@ def score_lists(
     cutoffs: tuple[int, ...],
     recommender: str,
     query: str = "playlist",
+    device: str = "cpu",
 ) -> TaskResult:
     """Rank the test tracks for every query, and score the lists.
 
@@ -39,12 +40,13 @@ def score_lists(
         cutoffs: The Ks, ascending; the largest is the length of the lists.
         recommender: What made the vectors, for the progress bar.
         query: What the queries are, in the singular.
+        device: See `larpbench.evaluation.ranking.rank`.
 
     Raises:
         ProtocolError: If a score is not finite, or contradicts arithmetic.
     """
     with progress.stage(f"rank {recommender}", len(query_vectors), f"{query}s") as advance:
-        lists, scores, tied = _ranked(queries, query_vectors, item_vectors, cutoffs[-1], advance)
+        lists, scores, tied = _ranked(queries, query_vectors, item_vectors, cutoffs[-1], device, advance)
     n_heldout, n_candidates, n_items = queries.heldout.lengths, queries.candidates, len(queries.track_ids)
     hits = find_hits(lists, queries.heldout, n_items)
     artists = np.where(lists >= 0, queries.artists[lists], -1)
@@ -74,7 +76,12 @@ def score_lists(
 
 
 def _ranked(
-    queries: Queries, vectors: np.ndarray, items: np.ndarray, length: int, advance: Callable[[int], None]
+    queries: Queries,
+    vectors: np.ndarray,
+    items: np.ndarray,
+    length: int,
+    device: str,
+    advance: Callable[[int], None],
 ) -> Ranked:
     from larpbench.evaluation.ranking import rank, tie_order  # loads torch, which lists and tables need not
 
@@ -88,6 +95,7 @@ def _ranked(
         masked_items=queries.masked.tracks,
         order=tie_order(queries.track_ids),
         k=length,
+        device=device,
     )
     for block in blocks:
         rows = slice(block.start, block.start + len(block.items))
