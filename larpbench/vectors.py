@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from larpbench.mapped import empty_rows
+
 _TINY = 1e-12
 _ROWS = 8_192
 
@@ -22,9 +24,14 @@ def unit_rows(vectors: np.ndarray, double: bool = True) -> np.ndarray:
     """
     if not double:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    lengths[lengths == 0] = 1.0
-    return vectors * (1.0 / lengths).astype(vectors.dtype)[:, None]
+    count, dim = vectors.shape
+    unit = empty_rows(count, dim, vectors.dtype)
+    for start in range(0, count, _ROWS):
+        rows = vectors[start : start + _ROWS]
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        lengths[lengths == 0] = 1.0
+        np.multiply(rows, (1.0 / lengths).astype(vectors.dtype)[:, None], out=unit[start : start + _ROWS])
+    return unit
 
 
 class Standardiser:
@@ -70,7 +77,7 @@ class Centring:
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Return (n, dim) float32."""
-        centred = np.empty(vectors.shape, dtype=np.float32)
+        centred = empty_rows(*vectors.shape)
         for start in range(0, len(vectors), _ROWS):  # a copy of all rows in float64 may be too large
             rows = vectors[start : start + _ROWS] - self.mean
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
