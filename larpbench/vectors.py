@@ -24,14 +24,27 @@ def unit_rows(vectors: np.ndarray, double: bool = True) -> np.ndarray:
     """
     if not double:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
-    count, dim = vectors.shape
+    inverse, (count, dim) = inverse_lengths(vectors), vectors.shape
     unit = empty_rows(count, dim, vectors.dtype)
     for start in range(0, count, _ROWS):
-        rows = vectors[start : start + _ROWS]
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        lengths[lengths == 0] = 1.0
-        np.multiply(rows, (1.0 / lengths).astype(vectors.dtype)[:, None], out=unit[start : start + _ROWS])
+        part = slice(start, start + _ROWS)
+        np.multiply(vectors[part], inverse[part, None], out=unit[part])
     return unit
+
+
+def inverse_lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return what rows are multiplied by to have length 1, computed in float64; 1 for a zero row.
+
+    Args:
+        vectors: (n, dim) float32 or float64.
+
+    Returns:
+        (n,) of the same dtype.
+    """
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    lengths[lengths == 0] = 1.0
+    inverse: np.ndarray = (1.0 / lengths).astype(vectors.dtype)
+    return inverse
 
 
 class Standardiser:

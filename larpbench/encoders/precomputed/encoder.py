@@ -119,8 +119,9 @@ def require_vectors(source: Source, where: str, dataset: Dataset, splits: Sequen
     for name in splits:
         track_ids = dataset.split(name).track_ids
         rows = index.exact(track_ids)
-        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if (rows < 0).any() else None
-        if not ambiguity:
+        absent = (rows < 0).any()
+        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if absent else None
+        if absent and not ambiguity:
             rows = np.where(rows < 0, index.by_last_part(track_ids), rows)
         if (rows < 0).any():
             why = f"; by the last part of the ids they cannot be found, since {ambiguity}" if ambiguity else ""
