@@ -11,7 +11,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.beyond.measures import track_context
 from larpbench.evaluation.bounds import ceiling, chance
-from larpbench.evaluation.diagnostics import hubness, same_artist_share
+from larpbench.evaluation.diagnostics import by_known_artists, hubness, same_artist_share
 from larpbench.evaluation.metrics import find_hits, per_playlist
 from larpbench.evaluation.queries import Queries
 from larpbench.tasks.base import TaskResult
@@ -108,11 +108,11 @@ def _diagnostics(
     lists: np.ndarray, hits: np.ndarray, queries: Queries, cutoffs: tuple[int, ...]
 ) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
+    same = by_known_artists(lists, queries.known_artists, queries.artists)
     for k in cutoffs:
         cut, hit = lists[:, :k], hits[:, :k]
         shares = {
-            name: same_artist_share(cut, chosen, queries.known_artists, queries.artists)
-            for name, chosen in (("hits", hit), ("listed", cut >= 0))
+            name: same_artist_share(same[:, :k], chosen) for name, chosen in (("hits", hit), ("listed", cut >= 0))
         }
         found[f"hubness@{k}"] = hubness(cut, len(queries.track_ids))
         found |= {f"same_artist_{name}@{k}": None if np.isnan(share) else share for name, share in shares.items()}
@@ -120,4 +120,6 @@ def _diagnostics(
 
 
 def _coverage(lists: np.ndarray, n_items: int) -> float:
-    return len(np.unique(lists[lists >= 0])) / n_items
+    listed = np.zeros(n_items, dtype=bool)
+    listed[lists[lists >= 0]] = True
+    return int(listed.sum()) / n_items

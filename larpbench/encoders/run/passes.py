@@ -77,7 +77,7 @@ def encode_parts(
             for job in those:
                 with job.guarded():
                     vectors = np.ascontiguousarray(np.concatenate(blocks[job]))
-                    _require_usable(job.spec.identity, vectors, split.track_ids[part.start : part.stop])
+                    require_usable(job.spec.identity, vectors, split.track_ids[part.start : part.stop])
                 if job.failed is None:
                     yield job, part, vectors, costs[job]
             bill, blocks = _Bill(), {job: [] for job in jobs}
@@ -171,7 +171,7 @@ def _require_shape(job: Job, vectors: np.ndarray, rows: int) -> int:
     return dim
 
 
-def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
+def require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
     """Raise if a row is no vector (protocol rule 4)."""
     finite = np.isfinite(vectors).all(axis=1)
     for what, bad in (("NaN or infinite", ~finite), ("all-zero", finite & ~vectors.any(axis=1))):

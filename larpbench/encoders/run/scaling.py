@@ -10,6 +10,8 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError
 from larpbench.vectors import Centring, Standardiser
 
+_ROWS = 4_096  # compared at once: vectors may be larger than memory
+
 
 def require_tracks(dataset: Dataset, split: Split, number: int) -> None:
     """Raise if there are no tracks."""
@@ -34,6 +36,7 @@ def scaled(spec: EncoderSpec, vectors: np.ndarray, reference: np.ndarray) -> np.
 
 def oddities(vectors: np.ndarray) -> tuple[str, ...]:
     """Return what is odd about vectors, for a warning."""
-    if len(vectors) > 1 and (vectors == vectors[0]).all():
+    parts = (vectors[start : start + _ROWS] for start in range(0, len(vectors), _ROWS))
+    if len(vectors) > 1 and all((part == vectors[0]).all() for part in parts):
         return ("all embeddings are equal: every score is a tie",)
     return ()

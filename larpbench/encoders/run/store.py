@@ -21,6 +21,7 @@ from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.claims import Claims
 from larpbench.encoders.run.folder import described, missing_shards, sweep
+from larpbench.encoders.run.in_place import look_up
 from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
 from larpbench.encoders.run.passes import Take, encode_parts
 from larpbench.encoders.run.pipeline import Job
@@ -32,6 +33,7 @@ from larpbench.encoders.run.speed import SpeedClock, read_speed, write_speed
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError
 from larpbench.fingerprint import digest_array
+from larpbench.mapped import empty_rows
 from larpbench.runtime import Cost
 from larpbench.vectors import permuted
 
@@ -209,7 +211,7 @@ class EmbeddingStore:
             return found
         shards = self._complete(spec, dataset, split, seed)
         # Filled shard by shard: a list of parts would take the memory twice.
-        vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
+        vectors = empty_rows(len(split.track_ids), shards[0].dim)
         wall = cpu = 0.0
         for shard in shards:
             vectors[shard.start : shard.stop], cost = shard.read()
@@ -230,7 +232,8 @@ class EmbeddingStore:
         in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
         key = self.keys.embedding(spec, dataset, split, seed)
         if key not in in_memory:
-            found = self._gathered(spec, dataset, split, seed)
+            _require_tracks(dataset, split, len(split.track_ids))
+            found = look_up(spec, context, dataset, split)
             if spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
                 raise DataError(
                     f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
@@ -251,7 +254,7 @@ class EmbeddingStore:
         with contextlib.closing(self._encoded(split, [job])) as encoded:
             for _, part, block, cost in encoded:
                 if not part.start:
-                    vectors = np.empty((total, block.shape[1]), dtype=np.float32)
+                    vectors = empty_rows(total, block.shape[1])
                 vectors[part.start : part.stop] = block
                 wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
         return vectors, Cost(wall, cpu)
