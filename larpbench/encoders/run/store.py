@@ -232,7 +232,7 @@ class EmbeddingStore:
         in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
         key = self.keys.embedding(spec, dataset, split, seed)
         if key not in in_memory:
-            _require_tracks(dataset, split, len(split.track_ids))
+            require_tracks(dataset, split, len(split.track_ids))
             found = look_up(spec, context, dataset, split)
             if spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
                 raise DataError(
