@@ -71,25 +71,21 @@ def test_clcrec_encodes_its_batch_only(benchmark: BenchmarkFixture, entries: Ent
     benchmark.pedantic(ours, rounds=3)
     ratio = paired_ratio(every_track, ours, rounds=STEPS)
     benchmark.extra_info |= asdict(ratio) | {"target": ">= 10x"}
-    figure(f"encoding every track / a CLCRec step, {TRACKS:,} tracks x {DIM}", ">= 10x", str(ratio))
+    figure(f"encoding every track / a CLCRec step, {TRACKS:,} tracks x {DIM}", ">= 10x", ratio)
 
 
 @pytest.mark.parametrize("batch", [256, 1_024])
 def test_a_dropoutnet_step(benchmark: BenchmarkFixture, entries: Entries, figure: Figure, batch: int) -> None:
     generator = np.random.default_rng(2)
-    sides = [
-        dropoutnet._Side(
-            generator.normal(size=(rows, FACTORS)).astype(np.float32),
-            generator.normal(size=(rows, DIM)).astype(np.float32),
-            0.2,
-        )
-        for rows in (PLAYLISTS, TRACKS)
-    ]
+    counts = PLAYLISTS, TRACKS
+    factors = [generator.normal(size=(rows, FACTORS)).astype(np.float32) for rows in counts]
+    contents = [dropoutnet.Content.of(generator.normal(size=(rows, DIM)).astype(np.float32)) for rows in counts]
+    sides = [dropoutnet.Side(*pair, 0.2) for pair in zip(factors, contents, strict=True)]
     playlists, tracks = entries.sample(batch, generator)
     inputs = [torch.randn(batch, width) for width in (FACTORS, DIM, FACTORS, DIM)]
 
     def step() -> None:
-        scores = sides[0].warm(playlists, generator) @ sides[1].warm(tracks, generator).T
+        scores = sides[0].warm(contents[0], playlists, generator) @ sides[1].warm(contents[1], tracks, generator).T
         targets = sides[0].factors(playlists) @ sides[1].factors(tracks).T
         observed = torch.from_numpy(entries.observed(playlists, tracks))
         dropoutnet.balanced_loss(scores, targets, observed).backward()
@@ -101,7 +97,7 @@ def test_a_dropoutnet_step(benchmark: BenchmarkFixture, entries: Entries, figure
     benchmark.pedantic(step, rounds=3)
     ratio = paired_ratio(step, bare, rounds=15)
     benchmark.extra_info |= asdict(ratio) | {"target": "<= 1.2x"}
-    figure(f"a DropoutNet step / bare forward and backward, {batch:,} entries x {DIM}", "<= 1.2x", str(ratio))
+    figure(f"a DropoutNet step / bare forward and backward, {batch:,} entries x {DIM}", "<= 1.2x", ratio)
 
 
 def test_wmf(benchmark: BenchmarkFixture, figure: Figure) -> None:
@@ -128,4 +124,4 @@ def test_wmf(benchmark: BenchmarkFixture, figure: Figure) -> None:
     np.testing.assert_array_equal(found, library())
     ratio = paired_ratio(ours, library, rounds=3)
     benchmark.extra_info |= asdict(ratio) | {"target": "<= 1.1x"}
-    figure(f"WMF / implicit alone, {WMF_SIDE:,} x {WMF_SIDE:,}, {WMF_ENTRIES:,} entries", "<= 1.1x", str(ratio))
+    figure(f"WMF / implicit alone, {WMF_SIDE:,} x {WMF_SIDE:,}, {WMF_ENTRIES:,} entries", "<= 1.1x", ratio)

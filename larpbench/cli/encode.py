@@ -23,6 +23,8 @@ larpbench encode --encoder hf-audio:facebook/hubert-base-ls960@all --dataset my-
 
 larpbench encode --encoder clap-pt:audio,mert-95m@all --dataset my-data --split train
 
+larpbench encode --encoder htsat --dataset my-data --backend openvino
+
 larpbench encode --encoder tfidf --json"""
 
 
@@ -35,6 +37,7 @@ def encode(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Seed of encoders with a random part.")
     ] = 0,
+    backend: options.Backend = "torch",
     as_json: options.Json = False,
 ) -> None:
     """Compute and store the vectors of one split.
@@ -47,13 +50,14 @@ def encode(
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders.layers import every_layer
     from larpbench.encoders.names import get_encoder
+    from larpbench.encoders.precision import named_for
     from larpbench.encoders.run.together import Need, encode_together
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import UsageError
     from larpbench.tasks.layers import choose_layers
     from larpbench.tasks.validation import validation_recall
 
-    named = [each.strip() for each in encoder.split(",") if each.strip()]
+    named = [named_for(each.strip(), backend) for each in encoder.split(",") if each.strip()]
     names = list(dict.fromkeys(each for name in named for each in every_layer(name)))
     if not names:
         raise UsageError("no encoder is named", allowed="larpbench list encoders")
