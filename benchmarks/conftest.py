@@ -15,12 +15,21 @@ for _library in ("OMP", "MKL", "OPENBLAS"):
 _HERE = Path(__file__).parent
 sys.path.insert(0, str(_HERE))  # pytest's importlib mode does not: for `paired` and `problems`
 
-_FIGURES = pytest.StashKey[list[tuple[str, str, str]]]()
+from figures import RESULTS, Curve, Figure, keep, measured, table  # noqa: E402
+from paired import Ratio  # noqa: E402
+
+_FIGURES = pytest.StashKey[list[Figure]]()
+_CURVES = pytest.StashKey[list[Curve]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run keep what it measures."""
+    parser.addoption("--keep", action="store_true", help="write the figures to results/benchmarks.json")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start an empty list of figures."""
-    config.stash[_FIGURES] = []
+    """Start empty lists."""
+    config.stash[_FIGURES], config.stash[_CURVES] = [], []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -43,18 +52,33 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str, str, str], None]:
-    """Return a function that notes (figure, target, measured) for the summary; a missed target fails nothing."""
-    return lambda *line: request.config.stash[_FIGURES].append(line)
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return a function that notes a figure as `figures.measured` takes it; a missed target fails nothing."""
+
+    def note(name: str, target: str, found: Ratio | str, *, value: float | None = None) -> None:
+        request.config.stash[_FIGURES].append(measured(name, target, found, value=value))
+
+    return note
+
+
+@pytest.fixture
+def growth(request: pytest.FixtureRequest) -> Callable[[Curve], None]:
+    """Return a function that notes a growth curve."""
+    return request.config.stash[_CURVES].append
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the figures."""
-    figures = config.stash[_FIGURES]
-    if not figures:
+    """Print the figures, and keep them if that is asked for."""
+    found, curves = config.stash[_FIGURES], config.stash[_CURVES]
+    if not found and not curves:
         return
     terminalreporter.section("figures (one thread, CPU seconds; never asserted)")
-    lines = [("figure", "target", "measured"), *figures]
-    first, second = (max(len(line[column]) for line in lines) for column in (0, 1))
-    for name, target, measured in lines:
-        terminalreporter.write_line(f"{name:<{first}}  {target:<{second}}  {measured}")
+    rows = list(table(found))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows if found else []:
+        terminalreporter.write_line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)))
+    for each in curves:
+        terminalreporter.write_line(f"{each.name}: CPU s grow with {each.size} to the power {each.exponent:.2f}")
+    if config.option.keep:
+        keep(found, curves)
+        terminalreporter.write_line(f"kept in {RESULTS}")

@@ -74,4 +74,4 @@ def test_load_clip(
     for mean, label in ((numpy_mean, "its mean by numpy"), (fast_mean, "its mean by columns")):
         ratio = paired_ratio(ours, lambda mean=mean: by_hand(mean), rounds=15)
         benchmark.extra_info |= {label: ratio.median, "target": TARGET}
-        figure(f"load_clip / soundfile + soxr, {label}: {name}", TARGET, str(ratio))
+        figure(f"load_clip / soundfile + soxr, {label}: {name}", TARGET, ratio)

@@ -71,4 +71,4 @@ def test_recall_and_ndcg(benchmark: BenchmarkFixture, figure: Callable[[str, str
         np.testing.assert_allclose(values[name], expected[name], rtol=0, atol=1e-12)
     ratio = paired_ratio(lambda: larpbench_values(lists, heldout), lambda: plain_values(lists, heldout), rounds=15)
     benchmark.extra_info |= asdict(ratio) | {"target": "<= 1.2x"}
-    figure(f"recall and ndcg / plain numpy, {PLAYLISTS:,} lists of {LIST_LENGTH}", "<= 1.2x", str(ratio))
+    figure(f"recall and ndcg / plain numpy, {PLAYLISTS:,} lists of {LIST_LENGTH}", "<= 1.2x", ratio)

@@ -49,7 +49,7 @@ def measure(benchmark: BenchmarkFixture, figure: Figure, problem: Problem, *, ta
     benchmark.pedantic(run_ranking, args=(problem,), rounds=1)
     benchmark.extra_info |= asdict(ratio) | {"target": target}
     name = f"ranking / product, {len(problem.queries):,} x {len(problem.items):,} x {problem.items.shape[1]}"
-    figure(name + (", all scores equal" if np.ptp(problem.items) == 0 else ""), target, str(ratio))
+    figure(name + (", all scores equal" if np.ptp(problem.items) == 0 else ""), target, ratio)
 
 
 def test_ranking_of_a_published_split(benchmark: BenchmarkFixture, figure: Figure) -> None:
@@ -77,4 +77,9 @@ def test_memory_of_many_tracks(figure: Figure, call: str, target: str) -> None:
     finished = subprocess.run(
         [sys.executable, script, call, "10000", "200000"], check=True, stdout=subprocess.PIPE, text=True
     )
-    figure(f"peak memory added by the {call}, 10,000 x 200,000 x 256", target, f"{float(finished.stdout):.0f} MB")
+    figure(
+        f"peak memory added by the {call}, 10,000 x 200,000 x 256",
+        target,
+        f"{float(finished.stdout):.0f} MB",
+        value=float(finished.stdout),
+    )

@@ -71,7 +71,7 @@ def test_clcrec_encodes_its_batch_only(benchmark: BenchmarkFixture, entries: Ent
     benchmark.pedantic(ours, rounds=3)
     ratio = paired_ratio(every_track, ours, rounds=STEPS)
     benchmark.extra_info |= asdict(ratio) | {"target": ">= 10x"}
-    figure(f"encoding every track / a CLCRec step, {TRACKS:,} tracks x {DIM}", ">= 10x", str(ratio))
+    figure(f"encoding every track / a CLCRec step, {TRACKS:,} tracks x {DIM}", ">= 10x", ratio)
 
 
 @pytest.mark.parametrize("batch", [256, 1_024])
@@ -101,7 +101,7 @@ def test_a_dropoutnet_step(benchmark: BenchmarkFixture, entries: Entries, figure
     benchmark.pedantic(step, rounds=3)
     ratio = paired_ratio(step, bare, rounds=15)
     benchmark.extra_info |= asdict(ratio) | {"target": "<= 1.2x"}
-    figure(f"a DropoutNet step / bare forward and backward, {batch:,} entries x {DIM}", "<= 1.2x", str(ratio))
+    figure(f"a DropoutNet step / bare forward and backward, {batch:,} entries x {DIM}", "<= 1.2x", ratio)
 
 
 def test_wmf(benchmark: BenchmarkFixture, figure: Figure) -> None:
@@ -128,4 +128,4 @@ def test_wmf(benchmark: BenchmarkFixture, figure: Figure) -> None:
     np.testing.assert_array_equal(found, library())
     ratio = paired_ratio(ours, library, rounds=3)
     benchmark.extra_info |= asdict(ratio) | {"target": "<= 1.1x"}
-    figure(f"WMF / implicit alone, {WMF_SIDE:,} x {WMF_SIDE:,}, {WMF_ENTRIES:,} entries", "<= 1.1x", str(ratio))
+    figure(f"WMF / implicit alone, {WMF_SIDE:,} x {WMF_SIDE:,}, {WMF_ENTRIES:,} entries", "<= 1.1x", ratio)

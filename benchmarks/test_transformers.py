@@ -77,7 +77,7 @@ def test_encode_against_the_bare_forward(weights: Path, figure: Callable[[str, s
     encoder = of("htsat", weights).build(EncodeContext(0, weights))
     given = batches()
     ratio = paired_ratio(bare_forward(weights, torch.float32), lambda: [encoder.encode(each) for each in given], ROUNDS)
-    figure("htsat: bare forward / encode(), float32, 16 clips of 10 s", ">= 0.95", str(ratio))
+    figure("htsat: bare forward / encode(), float32, 16 clips of 10 s", ">= 0.95", ratio)
 
 
 def test_bfloat16_against_float32(weights: Path, figure: Callable[[str, str, str], None]) -> None:
@@ -89,10 +89,12 @@ def test_bfloat16_against_float32(weights: Path, figure: Callable[[str, str, str
     one, other = (np.concatenate([each.encode(part) for part in given]) for each in (exact, rough))
     cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     assert cosine.min() > 0.99
-    figure("htsat: encode() in float32 / in bfloat16", ">= 3", str(ratio))
-    figure("htsat: smallest cosine of bfloat16 with float32", ">= 0.999", f"{cosine.min():.5f}")
+    figure("htsat: encode() in float32 / in bfloat16", ">= 3", ratio)
+    figure(
+        "htsat: smallest cosine of bfloat16 with float32", ">= 0.999", f"{cosine.min():.5f}", value=float(cosine.min())
+    )
     forward = paired_ratio(bare_forward(weights, torch.float32), bare_forward(weights, torch.bfloat16), ROUNDS)
-    figure("htsat: bare forward in float32 / in bfloat16", "none", str(forward))
+    figure("htsat: bare forward in float32 / in bfloat16", "none", forward)
 
 
 @pytest.mark.slow
@@ -124,4 +126,9 @@ def test_pipeline_against_the_bare_forward(
         if number:
             ratios.append(alone / (time.perf_counter() - started))
     shown = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    figure(f"{name}: pipeline speed / bare forward, one thread, wall clock", ">= 0.95", shown)
+    figure(
+        f"{name}: pipeline speed / bare forward, one thread, wall clock",
+        ">= 0.95",
+        shown,
+        value=statistics.median(ratios),
+    )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _KEYS = {"dataset": "datasets", "if": "condition", "options": "task_options"}
 """Keys of the file that are not the names of `RunConfig`'s fields, and which fields they are."""
-_NOT_IN_PLANS = {"datasets", "column", "download", "offline", "digest"}
+_NOT_IN_PLANS = {"datasets", "column", "download", "offline", "wait", "digest"}
 _HELP = "larpbench run --help"
 
 
@@ -94,6 +94,9 @@ class RunConfig(BaseModel):
     condition: Literal["missing", "stale", "always"] = Field("missing", description="missing, stale or always")
     download: bool = Field(False, description="true or false")
     offline: bool = Field(False, description="true or false")
+    wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="a number of seconds from 0"
+    )
     digest: str | None = None
     """sha256 of the file; None where there is none."""
 
@@ -117,13 +120,19 @@ class RunConfig(BaseModel):
             LarpbenchError: What `larpbench.plan` raises.
         """
         from larpbench.benchmark.choice import chosen_task
-        from larpbench.benchmark.plan import plan
+        from larpbench.benchmark.plan import default_store, plan
+        from larpbench.encoders.run.sharing import Patience
 
         fields = type(self).model_fields
         chosen = {name: getattr(self, name) for name in fields if name not in _NOT_IN_PLANS}
         chosen |= {"encoders": self.encoder_names, "output": self.output.absolute()}
         tested = self.datasets or (chosen_task(self.task).default_dataset,)
-        return [replace(plan(_expanded(each), **chosen), config=self.digest) for each in tested]
+        patience, plans = Patience(self.wait), []
+        for each in tested:
+            store = default_store()
+            store.patience = patience
+            plans.append(replace(plan(_expanded(each), **chosen, store=store), config=self.digest))
+        return plans
 
 
 def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfig:

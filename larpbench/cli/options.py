@@ -108,6 +108,16 @@ If = Annotated[
         help="Cells to run: missing (no result yet), stale (also results of other versions), or always (all).",
     ),
 ]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        min=0,
+        metavar="SECONDS",
+        help="How long to wait in all for vectors that other processes are encoding; 0: not at all. By default as long "
+        "as these are alive.",
+    ),
+]
 Option = Annotated[
     list[str] | None,
     typer.Option(

@@ -32,6 +32,8 @@ larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcraft
 
 larpbench run --config bench.toml --seeds 1
 
+larpbench run --encoders tfidf --wait 600
+
 larpbench run --encoders tfidf --json > run.json
 
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
@@ -57,6 +59,7 @@ def run(
     download: Annotated[
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
+    wait: options.Wait = None,
     offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
     as_json: options.Json = False,
 ) -> None:

@@ -109,8 +109,7 @@ class Claims:
         own = claim.with_name(f"{storage.OWN_PREFIX}{claim.name.removeprefix('.larpbench-')}.{self._owner}")
         try:
             own.mkdir(0o755, exist_ok=True)
-            (own / self._owner).touch()
-            now = (own / self._owner).stat().st_mtime
+            now = _touched(own / self._owner)
             for _ in range(_TRIES):
                 if self._placed(own, claim):
                     return None
@@ -186,6 +185,12 @@ class Claims:
             for file in mine:
                 with suppress(OSError):  # another one has taken it over
                     os.utime(file)
+
+
+def _touched(file: Path) -> float:
+    """Make a file, and return what time it is by the clock of its file system."""
+    file.touch()
+    return file.stat().st_mtime
 
 
 def claim_of(path: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Container, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -70,6 +71,7 @@ class EmbeddingStore:
         self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
         self.best_layers: dict[str, int] = {}  # by the key of the choice
+        self.written: Counter[str] = Counter()  # shards that this object has encoded, by the key of the embeddings
         self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
         self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
         self._keyed: list[tuple[object, EncoderSpec]] = []
@@ -303,6 +305,7 @@ class EmbeddingStore:
             job_of = partial(self._job_of, spec, dataset, split, seed, shards)
             what = f"{spec.identity} ({split.name})"
             encoded = encode_all(partial(self._encoded, split), job_of, missing, self.patience, what)
+            self.written[shards[0].key] += encoded
             sweep(shards[0].path.parent)
         return ShardCounts(encoded, len(chosen) - encoded, len(shards) - len(chosen))
 
@@ -348,7 +351,8 @@ class EmbeddingStore:
             for job in jobs:
                 job.alone = False
             with Claims() as claims:
-                encode_free(partial(self._encoded, split), jobs, claims)
+                done = encode_free(partial(self._encoded, split), jobs, claims)
+            self.written.update(shard.key for shards in done.values() for shard in shards)
             failed |= {job.spec.identity: job.failed for job in jobs if job.failed is not None}
         return failed
 

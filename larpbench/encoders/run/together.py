@@ -7,7 +7,7 @@ all not; encoders that share a model do so too, whatever they read. What fails i
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
@@ -40,7 +40,7 @@ class Need:
     seed: int
 
 
-def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
+def encode_together(store: EmbeddingStore, needs: Iterable[Need], numbers: Container[int] | None = None) -> None:
     """Encode ahead what several encoders lack and can share a pass for; the store then has it.
 
     Nothing is raised for an encoder that fails, or a file that cannot be read: whoever asks the store for these vectors
@@ -49,6 +49,7 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
     Args:
         store: Where embeddings are kept.
         needs: What will be asked for.
+        numbers: Which shards, from 0; None: all.
 
     Raises:
         StorageError: If the store cannot be written or read.
@@ -59,7 +60,7 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
         encoders = [(each.spec, each.seed) for each in members]
         dataset, split = members[0].dataset, members[0].dataset.split(members[0].split_name)
         try:
-            failed = store.encode_together(encoders, dataset, split)
+            failed = store.encode_together(encoders, dataset, split, numbers)
         except (StorageError, KeyboardInterrupt):
             raise
         except Exception:  # such as a file that is gone

@@ -36,7 +36,7 @@ class SharedTally:
         lost: Shards that are not there in the end, or cannot be trusted.
         different: Shards whose vectors are not those of one worker alone.
         again: Shards that were there and were written again.
-        recomputed: Shards that were encoded, and then once more.
+        recomputed: How often a shard was begun that had been begun before.
         left: Temporary files and claims that are there in the end.
         failed: Workers that failed.
         seconds: Wall-clock seconds.
@@ -89,6 +89,8 @@ class Workers:
 
         workers = [started() for _ in range(self.count)]
         ended: list[BaseProcess] = []
+        while not scene.log.exists() and any(each.is_alive() for each in workers):
+            time.sleep(0.01)
         apart = scene.shards * scene.pause_s / self.count / (kills + 1)
         while tally.kills < kills and any(each.is_alive() for each in workers):
             time.sleep(self.draw.uniform(0.5 * apart, 1.2 * apart))

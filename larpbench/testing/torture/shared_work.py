@@ -46,7 +46,7 @@ class Scene:
 
     @property
     def log(self) -> Path:
-        """The file with one line for each shard that was encoded, by whomever."""
+        """The file with one line for each shard that somebody began to encode."""
         return self.folder / "encoded.txt"
 
     @property
@@ -81,9 +81,9 @@ class Toy:
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 8) float32."""
-        time.sleep(self._scene.pause_s)
         with self._scene.log.open("a", encoding="utf-8") as log:
             log.write(f"{batch.track_ids[0]}\n")
+        time.sleep(self._scene.pause_s)
         seeds = [int(track_id[1:]) for track_id in batch.track_ids]
         return np.stack([np.random.default_rng(seed).normal(size=_DIM) for seed in seeds]).astype(np.float32)
 
