@@ -79,6 +79,10 @@ class Engine(ABC):
     def __exit__(self, *error: object) -> None:  # noqa: B027 - there may be nothing to end
         """End, whatever has happened."""
 
+    def expected_workers(self) -> int:
+        """Return how many workers there would be, for estimates; nothing is started for it."""
+        return self.workers
+
     def share(self, value: T) -> Shared[T]:
         """Return a stand-in for data, to be part of items, or of an argument that is bound to a function."""
         return Shared(value)

@@ -45,7 +45,7 @@ def engine_named(
     if kind == "local":
         if given:
             shown = ", ".join(f"--{option.replace('_', '-')}" for option in given)
-            raise UsageError(f"{shown} without an engine that has workers", allowed=f"with --engine {ALLOWED}")
+            raise UsageError(f"{shown} without an engine that has workers", allowed="with --engine ray")
         return LOCAL
     if workers is not None and not 1 <= workers <= MOST_WORKERS:
         raise UsageError(f"the number of workers is {workers}", allowed=f"1 to {MOST_WORKERS}")

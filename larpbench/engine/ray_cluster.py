@@ -55,6 +55,12 @@ def require_ray() -> Any:  # noqa: ANN401 - a module that may not be installed
     return ray
 
 
+def is_running(address: str | None) -> bool:
+    """Return whether `connect` would use a cluster that is running, and start none."""
+    named = address or os.environ.get("RAY_ADDRESS") or "local"
+    return named != "local" or bool(require_ray().is_initialized())
+
+
 def connect(address: str | None, workers: int | None) -> bool:
     """Connect to a cluster, or start one on this machine; return whether it is to be left at the end.
 
@@ -73,7 +79,7 @@ def connect(address: str | None, workers: int | None) -> bool:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address is None or address == "local":
-            ray.init(num_cpus=max(cores(), workers or 0), include_dashboard=False, **quiet)
+            ray.init(num_cpus=_logical_cpus(workers), include_dashboard=False, **quiet)
         else:
             _require_cluster(address)
             ray.init(address=address, **quiet)
@@ -134,6 +140,18 @@ def room(threads: int, workers: int | None, gpus: float | None) -> Room:
     return shared_out(
         [(int(each.get("CPU", 0)), float(each.get("GPU", 0))) for each in machines], threads, workers, gpus
     )
+
+
+def room_here(threads: int, workers: int | None, gpus: float | None) -> Room:
+    """Return how many workers a cluster that is started on this machine would have room for; see `room`."""
+    import torch
+
+    return shared_out([(_logical_cpus(workers), float(torch.cuda.device_count()))], threads, workers, gpus)
+
+
+def _logical_cpus(workers: int | None) -> int:
+    """Return how many CPUs a cluster of this machine has: so many workers at least can start."""
+    return max(cores(), workers or 0)
 
 
 def shared_out(machines: Sequence[tuple[int, float]], threads: int, workers: int | None, gpus: float | None) -> Room:

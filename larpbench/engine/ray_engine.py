@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, cast
 
 from larpbench import progress
 from larpbench.engine.base import Engine, Outcome, Shared
-from larpbench.engine.ray_cluster import connect, require_ray, room
+from larpbench.engine.ray_cluster import connect, is_running, require_ray, room, room_here
 from larpbench.engine.ray_pool import RETRIES, Actors, reason_of
 from larpbench.engine.worker import Answer, Surroundings, answered, surroundings, threads
 from larpbench.errors import EngineError, StorageError
@@ -46,19 +46,26 @@ class RayEngine(Engine):
     ) -> None:
         self.address, self.shard_timeout = address, shard_timeout
         self._wanted, self._gpus = workers, gpus_per_worker
-        self._leaves = False
+        self._leaves, self._entered = False, 0
         self._around: Surroundings | None = None
 
     def __enter__(self) -> Self:
-        """Connect, and see what room there is.
+        """Connect, and see what room there is; inside a block of its own nothing happens.
 
         Raises:
             MissingPartError: If Ray is not installed.
             EngineError: If the cluster cannot be used.
             UsageError: If it has no room for such workers.
         """
-        require_ray()
-        self._leaves = connect(self.address, self._wanted)
+        self._entered += 1
+        if self._entered > 1:
+            return self
+        try:
+            require_ray()
+            self._leaves = connect(self.address, self._wanted)
+        except BaseException:
+            self._entered = 0
+            raise
         try:
             found = room(max(threads()), self._wanted, self._gpus)
         except BaseException:
@@ -71,10 +78,27 @@ class RayEngine(Engine):
 
     def __exit__(self, *error: object) -> None:
         """Disconnect; a cluster that was started here ends."""
+        self._entered -= 1
+        if self._entered:
+            return
         self._around = None
         if self._leaves:
             self._leaves = False
             require_ray().shutdown()
+
+    def expected_workers(self) -> int:
+        """Return how many workers there would be: a cluster that is running is asked, none is started.
+
+        Raises:
+            MissingPartError: If Ray is not installed.
+            EngineError: If the cluster cannot be used.
+            UsageError: If there is no room for such workers.
+        """
+        require_ray()
+        if is_running(self.address):
+            with self:
+                return self.workers
+        return room_here(max(threads()), self._wanted, self._gpus).workers
 
     def share(self, value: T) -> Shared[T]:
         """Put data into Ray's object store, and return a stand-in."""

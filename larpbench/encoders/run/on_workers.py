@@ -37,6 +37,7 @@ class _Pass:
     encoders: tuple[tuple[EncoderSpec, int], ...]
     dataset: Shared[Dataset]
     split_name: SplitName
+    wait: float | None
 
 
 class WorkerEncoding:
@@ -109,6 +110,7 @@ class WorkerEncoding:
             encoders,
             shared[id(dataset)],
             members[0].split_name,
+            self._store.patience.seconds,
         )
 
     def _missing(self, members: Sequence[Need]) -> list[int]:
@@ -163,7 +165,7 @@ def _ready(what: _Pass) -> Callable[[int], None]:
     dataset = what.dataset.get()
     split = dataset.split(what.split_name)
     require_places([dataset.folder, *([split.audio.root] if split.audio else [])])
-    store = EmbeddingStore(what.root, what.checkpoints)
+    store = EmbeddingStore(what.root, what.checkpoints, wait=what.wait)
     encoders = [(_built_once(spec), seed) for spec, seed in what.encoders]
 
     def encode(number: int) -> None:
