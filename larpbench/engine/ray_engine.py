@@ -162,7 +162,7 @@ class _Tasks:
         return self._ended(begun, items)
 
     def _begin(self, item: Any) -> Any:  # noqa: ANN401
-        return self._remote.remote(self._around, self._function, item)
+        return self._remote.remote(self._around, [self._function], item)
 
     def _ended(self, begun: deque[tuple[Any, Any]], items: Iterator[Any]) -> Iterator[Outcome[Any]]:
         try:
@@ -201,5 +201,6 @@ class _Tasks:
         return Outcome(number, error=lost, attempts=RETRIES + 1)
 
 
-def _task(around: Surroundings, function: Callable[[Any], Any], item: Any) -> Answer:  # noqa: ANN401
-    return answered(around, lambda: function(item))
+def _task(around: Surroundings, function: Sequence[Any], item: Any) -> Answer:  # noqa: ANN401
+    """Compute one item in a worker; `function` holds a reference, since its module may be found only afterwards."""
+    return answered(around, lambda: require_ray().get(function[0])(item))

@@ -28,6 +28,7 @@ class Surroundings:
         host: Its machine.
         version: Its version of larpbench.
         folder: Its working folder.
+        modules: Where it finds modules.
         variables: Those of its environment variables that libraries and larpbench read.
         torch_threads: Threads of a computation in torch.
         blas_threads: Threads of a product in BLAS.
@@ -38,6 +39,7 @@ class Surroundings:
     host: str
     version: str
     folder: str
+    modules: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
     torch_threads: int
     blas_threads: int
@@ -87,6 +89,7 @@ def surroundings(cores: int) -> Surroundings:
         socket.gethostname(),
         own_version(),
         str(Path.cwd()),
+        tuple(str(Path(each).absolute()) for each in sys.path if Path(each).is_dir()),
         tuple(sorted(variables.items())),
         torch_threads,
         blas_threads,
@@ -147,8 +150,7 @@ def _adopt(around: Surroundings) -> None:
         offline.go_offline()
     if Path(around.folder).is_dir():
         os.chdir(around.folder)
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    sys.path.extend(each for each in around.modules if each not in sys.path)
     compiled.use_cache()
     runtime.use_cores(around.cores)
     import numpy as np  # noqa: F401 - its BLAS must be there to be limited

@@ -17,7 +17,8 @@ from typing import Any
 from larpbench import progress, storage
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.encoder import EncodeContext, Encoder
-from larpbench.encoders.run.store import AUDIO_SHARD, TEXT_SHARD, EmbeddingStore
+from larpbench.encoders.run import store as stores
+from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.together import Need, encoded_for, passes
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.engine.base import Engine, Shared
@@ -155,7 +156,7 @@ def _named(error: Exception, need: Need, number: int) -> Exception:
 
 
 def _tracks(need: Need, number: int) -> int:
-    size = AUDIO_SHARD if need.spec.reads_audio else TEXT_SHARD
+    size = stores.AUDIO_SHARD if need.spec.reads_audio else stores.TEXT_SHARD
     return min(size, len(need.dataset.split(need.split_name).track_ids) - number * size)
 
 
