@@ -175,7 +175,7 @@ class _Tasks:
                 begun.extend((each, self._begin(each)) for each in itertools.islice(items, 1))
                 yield outcome
         finally:
-            for _, task in begun:
+            for _, task in begun if self._ray.is_initialized() else ():  # else Ray would start anew
                 self._ray.cancel(task, force=True)
 
     def _outcome(self, number: int, item: Any, task: Any) -> Outcome[Any]:  # noqa: ANN401

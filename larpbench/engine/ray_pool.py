@@ -104,7 +104,7 @@ class Actors:
 
     def end(self) -> None:
         """End all actors."""
-        for actor in self._actors:
+        for actor in self._actors if self._ray.is_initialized() else ():  # else Ray would start anew
             self._kill(actor)
         self._actors = []
 
