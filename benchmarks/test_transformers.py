@@ -97,6 +97,20 @@ def test_bfloat16_against_float32(weights: Path, figure: Callable[[str, str, str
     figure("htsat: bare forward in float32 / in bfloat16", "none", forward)
 
 
+@pytest.mark.parametrize(("name", "target"), [("htsat:openvino", ">= 2"), ("htsat:bf16:openvino", ">= 5 with AMX")])
+def test_openvino_against_torch(name: str, target: str, weights: Path, figure: Callable[[str, str, str], None]) -> None:
+    pytest.importorskip("openvino")
+    eager, compiled = (of(each, weights).build(EncodeContext(0, weights)) for each in ("htsat", name))
+    given = batches()
+    ratio = paired_ratio(
+        lambda: [eager.encode(each) for each in given], lambda: [compiled.encode(each) for each in given], ROUNDS
+    )
+    one, other = (np.concatenate([each.encode(part) for part in given]) for each in (eager, compiled))
+    cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    figure(f"{name}: speed / htsat, with the front end, 16 clips of 10 s", target, ratio)
+    figure(f"{name}: smallest cosine with htsat", ">= 0.9999", f"{cosine.min():.6f}", value=float(cosine.min()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["htsat", "htsat:bf16"])
 def test_pipeline_against_the_bare_forward(

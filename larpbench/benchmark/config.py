@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 
 _KEYS = {"dataset": "datasets", "if": "condition", "options": "task_options"}
 """Keys of the file that are not the names of `RunConfig`'s fields, and which fields they are."""
+<<<<<<< HEAD
 _NOT_IN_PLANS = {"datasets", "column", "download", "offline", "wait", "digest"}
 _OF_THE_ENGINE = ("workers", "gpus_per_worker", "shard_timeout")
+=======
+_NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "digest"}
+>>>>>>> cac18093da6168561e2966af14feced5f29198d5
 _HELP = "larpbench run --help"
 
 
@@ -70,7 +74,7 @@ _Names = Annotated[tuple[_Text, ...], BeforeValidator(_as_names), Field(min_leng
 class RunConfig(BaseModel):
     """All options of a run: those of a file, or of the command line.
 
-    Each field but the data sets and `column` is the argument of `larpbench.plan` of its name, or a flag of
+    Each field but the data sets, `column` and `backend` is the argument of `larpbench.plan` of its name, or a flag of
     ``larpbench run``.
     """
 
@@ -92,6 +96,7 @@ class RunConfig(BaseModel):
     limit: int | None = Field(None, ge=1, description="a whole number from 1")
     similarity_by: _Text | None = Field(None, description="the name of an encoder")
     allow_leaky: bool = Field(False, description="true or false")
+    backend: Literal["torch", "openvino"] = Field("torch", description="torch or openvino")
     output: Annotated[Path, BeforeValidator(_as_path)] = Field(Path("results"), description="the path of a folder")
     condition: Literal["missing", "stale", "always"] = Field("missing", description="missing, stale or always")
     download: bool = Field(False, description="true or false")
@@ -112,16 +117,16 @@ class RunConfig(BaseModel):
 
     @property
     def encoder_names(self) -> list[str]:
-        """The names of encoders; a column that is given apart is part of those of files.
+        """The names of encoders; a column or a backend that is given apart is part of those that have one.
 
         Raises:
             UsageError: If a column is given, and no file, or one whose name has a column already.
         """
-        if self.column is None:
-            return list(self.encoders)
+        from larpbench.encoders.precision import named_for
         from larpbench.encoders.precomputed import with_column
 
-        return with_column(self.encoders, self.column)
+        names = list(self.encoders) if self.column is None else with_column(self.encoders, self.column)
+        return [named_for(name, self.backend) for name in names]
 
     def chosen_engine(self) -> Engine:
         """Return what computes.

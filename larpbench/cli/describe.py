@@ -130,7 +130,7 @@ def _stored_as(spec: EncoderSpec) -> str | None:
 
     folder = spec.weights.found() if spec.weights else None
     try:
-        return precision_text(folder) if folder else None
+        return precision_text(spec.weights, folder) if spec.weights and folder else None
     except DataError as error:
         return error.what
 

@@ -60,7 +60,8 @@ def fetch_for(spec: EncoderSpec) -> bool:
     if spec.weights is None:
         return any(needs)
     weights = spec.weights
-    typer.echo(f"{spec.identity}: {weights.name}, about {weights.size_text}, from {weights.source}", err=True)
+    about = "about " if weights.size else ""
+    typer.echo(f"{spec.identity}: {weights.name}, {about}{weights.size_text}, from {weights.source}", err=True)
     typer.echo(f"{spec.identity}: licence of the weights: {weights.licence}", err=True)
     try:
         folder = fetch_weights(weights)
@@ -97,8 +98,9 @@ def _print_plan(specs: Sequence[EncoderSpec], as_json: bool) -> None:
 
     rows = [row for spec in specs for row in _planned(spec)]
     distinct = {row["checkpoint"]: row for row in rows if row["checkpoint"]}.values()
-    total = sum(row["bytes"] for row in distinct)
-    lacking = sum(row["bytes"] for row in distinct if row["state"] == "to fetch")
+    total = sum(row["bytes"] or 0 for row in distinct)
+    lacking = sum(row["bytes"] or 0 for row in distinct if row["state"] == "to fetch")
+    unknown = sum(row["bytes"] is None for row in distinct)
     if as_json:
         print_json({"encoders": rows, "bytes": total, "bytes_to_fetch": lacking})
         return
@@ -107,7 +109,7 @@ def _print_plan(specs: Sequence[EncoderSpec], as_json: bool) -> None:
         (
             row["encoder"],
             row["checkpoint"] or "-",
-            f"{row['bytes'] / 1e9:.2f} GB",
+            "unknown" if row["bytes"] is None else f"{row['bytes'] / 1e9:.2f} GB",
             (row["revision"] or "not pinned")[:12] if row["checkpoint"] else "-",
             row["state"],
             row["licence"] or "-",
@@ -118,8 +120,8 @@ def _print_plan(specs: Sequence[EncoderSpec], as_json: bool) -> None:
     for cells in shown:
         typer.echo("  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
     typer.echo(
-        f"{lacking / 1e9:.2f} GB to fetch of {total / 1e9:.2f} GB, {len(distinct)} checkpoints, each counted once; "
-        "nothing was downloaded"
+        f"{lacking / 1e9:.2f} GB to fetch of {total / 1e9:.2f} GB, {len(distinct)} checkpoints, each counted once"
+        f"{f', {unknown} of unknown size' if unknown else ''}; nothing was downloaded"
     )
 
 
@@ -134,7 +136,7 @@ def _planned(spec: EncoderSpec) -> Iterator[dict[str, Any]]:
         yield {
             "encoder": spec.identity,
             "checkpoint": weights.name,
-            "bytes": weights.bytes_in(folder) if folder else weights.size,
+            "bytes": weights.bytes_in(folder) if folder else weights.size or None,
             "revision": weights.pinned or (weights.commit(folder) if folder else None),
             "licence": weights.licence,
             "state": "here" if folder else "to fetch",

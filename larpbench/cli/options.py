@@ -100,6 +100,12 @@ AllowLeaky = Annotated[
         "--allow-leaky", help="Also test provided:NAME whose vectors were made from listening: a yardstick, no encoder."
     ),
 ]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend", help="torch, or openvino: encoders that have such a variant (NAME:openvino) run faster on a CPU."
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results.")]
 If = Annotated[
     Condition,

@@ -43,6 +43,7 @@ def plan(
     limit: options.Limit = None,
     similarity_by: options.SimilarityBy = None,
     allow_leaky: options.AllowLeaky = False,
+    backend: options.Backend = "torch",
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     task_options: options.Option = None,

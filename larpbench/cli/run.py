@@ -29,6 +29,8 @@ larpbench run --dataset mpd --encoders all --recommenders all --limit 100
 
 larpbench run --encoders clap-pt,bert --download
 
+larpbench run --dataset my-data --encoders htsat,clap-pt:audio --backend openvino
+
 larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcrafted
 
 larpbench run --config bench.toml --seeds 1
@@ -56,6 +58,7 @@ def run(
     limit: options.Limit = None,
     similarity_by: options.SimilarityBy = None,
     allow_leaky: options.AllowLeaky = False,
+    backend: options.Backend = "torch",
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     task_options: options.Option = None,

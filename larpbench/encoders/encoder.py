@@ -22,12 +22,14 @@ class TrackBatch:
         captions: (n,) str.
         audio: (n, samples) float32, mono, at the card's sample rate; None for encoders that hear none.
         inputs: (n, dim) float32 each: what the encoders that this one builds upon make of the tracks.
+        features: What `PreparingEncoder.prepare` has made of the audio; None elsewhere.
     """
 
     track_ids: np.ndarray
     captions: np.ndarray
     audio: np.ndarray | None = None
     inputs: tuple[np.ndarray, ...] = ()
+    features: Any = None
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -97,6 +99,15 @@ class NotingEncoder(Encoder, Protocol):
 
     def notes(self) -> Sequence[str]:
         """Return sentences, none as a rule."""
+        ...
+
+
+@runtime_checkable
+class PreparingEncoder(Encoder, Protocol):
+    """An encoder with a front end that can run ahead: in a thread, while the batch before is encoded."""
+
+    def prepare(self, batch: TrackBatch) -> TrackBatch:
+        """Return the batch with its `features`; `encode` makes the same of a batch that has none."""
         ...
 
 

@@ -278,7 +278,9 @@ def _spec(name: EncoderName) -> EncoderSpec:
     takes_layer = (spec.takes or "").startswith("[@")
     if argument.startswith("@") and not takes_layer:
         raise UsageError(
-            f"encoder {base!r} is not trained on playlists: nothing follows an @", where=name.written, allowed=base
+            f"encoder {base!r} has no layers to choose from, and is not trained on playlists: nothing follows an @",
+            where=name.written,
+            allowed=base,
         )
     if spec.takes is None and argument:
         raise UsageError(f"encoder {base!r} takes nothing after a colon", where=name.written, allowed=base)

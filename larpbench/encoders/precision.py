@@ -1,13 +1,19 @@
-"""The word ``bf16`` at the end of an encoder's name: weights and arithmetic in bfloat16, hence other vectors."""
+"""Words at the end of an encoder's name that say how it is computed, hence other vectors.
+
+``bf16``: weights and arithmetic in bfloat16. ``openvino``, behind it if both are there: by OpenVINO and not by torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from larpbench.encoders.names import parse_variant, split_ending
+from larpbench.encoders.names import get_encoder, parse_variant, split_ending
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.errors import LarpbenchError, UsageError
 
 BFLOAT16 = "bf16"
+OPENVINO = "openvino"
+BACKENDS = ("torch", OPENVINO)
 
 
 def bind_precision(spec: EncoderSpec, argument: str) -> EncoderSpec:
@@ -27,6 +33,40 @@ def in_precision(spec: EncoderSpec, precision: str | None) -> EncoderSpec:
     return replace(spec, card=spec.card.model_copy(update={"weights": f"{spec.card.weights}, in bfloat16"}))
 
 
+def on_backend(spec: EncoderSpec, backend: str | None) -> EncoderSpec:
+    """Return the encoder as its name asks for, or unchanged if the name asks for no backend."""
+    if backend != OPENVINO:
+        return spec
+    card = spec.card.model_copy(update={"weights": f"{spec.card.weights}, computed by OpenVINO"})
+    return replace(spec, card=card, requires=(*spec.requires, OPENVINO), extra=OPENVINO)
+
+
+def named_for(name: str, backend: str) -> str:
+    """Return the name of an encoder computed by a backend; the same if it has no such variant.
+
+    Args:
+        name: As on the command line, perhaps with a label.
+        backend: One of `BACKENDS`.
+
+    Raises:
+        UsageError: If there is no such backend.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"there is no backend {backend!r}", allowed=", ".join(BACKENDS))
+    if backend != OPENVINO or name in ("all", "default"):
+        return name
+    try:
+        get_encoder(f"{name}:{OPENVINO}")
+    except LarpbenchError:
+        return name
+    return f"{name}:{OPENVINO}"
+
+
 def in_bfloat16(argument: str | None) -> bool:
-    """Return whether an argument ends in ``bf16``."""
-    return split_ending(argument or "", (BFLOAT16,))[1] is not None
+    """Return whether an argument asks for bfloat16."""
+    return split_ending(split_ending(argument or "", (OPENVINO,))[0], (BFLOAT16,))[1] is not None
+
+
+def by_openvino(argument: str | None) -> bool:
+    """Return whether an argument asks for OpenVINO."""
+    return split_ending(argument or "", (OPENVINO,))[1] is not None

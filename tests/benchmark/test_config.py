@@ -178,8 +178,8 @@ def test_network_and_smoke_runs_are_read_from_the_file_too(here, cli):
 
 
 KEYS = (
-    "allowed: allow_leaky, budget, column, dataset, datasets, download, draws, encoders, if, limit, offline, options, "
-    "output"
+    "allowed: allow_leaky, backend, budget, column, dataset, datasets, download, draws, encoders, if, limit, offline, "
+    "options, output"
 )
 
 

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from support.encoder_status import PAGE, difference, status_page
+from support.encoder_status import COSTS, PAGE, difference, status_page
 from support.encoder_table import DOCS
 
 from larpbench.encoders.card import EncoderCard
@@ -117,3 +117,17 @@ def test_every_built_in_encoder_states_what_it_must(spec):
 def test_the_page_of_the_status_is_that_of_the_cards():
     assert PAGE.read_text(encoding="utf-8") == status_page(), "python tests/support/encoder_table.py"
     assert "encoders/status.md" in (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_every_port_was_measured_or_it_is_said_why_not():
+    """With the circumstances: machine, date and versions."""
+    costs = {}
+    for name, each in json.loads(COSTS.read_text(encoding="utf-8")).items():
+        costs.setdefault(name.split()[0], each)
+        if "skipped" in each:
+            assert each["skipped"]
+            continue
+        assert each["clips_per_cpu_second"] > 0
+        assert each["peak_mb"] > 100
+        assert {"machine", "date", "versions", "clips"} <= each.keys()
+    assert {spec.card.name for spec in BUILT_IN if spec.card.original} <= costs.keys()

@@ -277,6 +277,28 @@ def test_describe_says_how_they_are_stored(cli, copied, family, name):
     assert said().startswith("no model can be read")
 
 
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("musicfm", "musicfm-msd@6"),
+        ("muq", "muq"),
+        ("muq-mulan, text", "muq-mulan"),
+        ("clamp3, text", "clamp3"),
+        ("laion-clap", "laion-clap"),
+        ("openl3", "openl3"),
+    ],
+)
+def test_describe_says_how_those_with_files_of_their_own_are_stored(cli, copied, family, name):
+    """Whatever lies beside the tensors: the state of an optimizer, or numbers of numpy."""
+    folder = get_encoder(name).weights.folder()
+    shutil.copytree(copied(family), folder)
+    done = cli("describe", "encoder", name, "--json")
+    assert json.loads(done.out)["weights_stored_as"] == "float32", done.err
+    case = FAMILIES[family]
+    case.change(folder, lambda state: {key: each.half() if each.ndim else each for key, each in state.items()})
+    assert json.loads(cli("describe", "encoder", name, "--json").out)["weights_stored_as"].startswith("float16")
+
+
 def test_shards_are_named_one_by_one(copied):
     """The file that holds the tensor is named."""
     folder = copied("bert")

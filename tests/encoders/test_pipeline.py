@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -197,3 +199,47 @@ def test_the_first_use_in_an_installation_begins_with_one_worker(home, monkeypat
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # another cache: nobody has compiled into it
     np.testing.assert_array_equal(encoded(), first)
     assert calls[3:] == ["list", "generator"]
+
+
+def test_a_front_end_runs_ahead_of_the_tower_and_changes_no_bit(tmp_path, monkeypatch):
+    from larpbench.encoders.adapters.clap import encoder as clap
+    from larpbench.encoders.reference import clips
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    get_encoder("htsat").reference.write(folder)
+    encoder = clap.pretrained_htsat(folder, bfloat16=False)
+    given = TrackBatch(np.arange(3).astype(str), np.full(3, "x", dtype=object), clips(3, 4.0, 48_000))
+    alone = encoder.encode(given)
+    ready = encoder.prepare(given)
+    monkeypatch.setattr(clap.ClapFrontEnd, "__call__", lambda *arguments: pytest.fail("the front end runs twice"))
+    np.testing.assert_array_equal(encoder.encode(ready), alone)
+
+
+class Ahead(Spectrum):
+    """Makes its features before it is asked for vectors, and says in which thread."""
+
+    threads: ClassVar[set[str]] = set()
+
+    def prepare(self, batch):
+        self.threads.add(threading.current_thread().name)
+        return replace(batch, features=np.abs(np.fft.rfft(batch.audio)))
+
+    def encode(self, batch):
+        assert batch.features is not None
+        return np.stack([batch.features.argmax(axis=1) / 2, np.ones(len(batch))], axis=1).astype(np.float32)
+
+
+def test_features_are_made_in_the_thread_that_runs_ahead(data, tmp_path):
+    found = EmbeddingStore(tmp_path / "e").embed(replace(spectrum(), factory=lambda c, a: Ahead()), data, "test", 0)
+    np.testing.assert_allclose(found.vectors[:, 0], 200 + 50 * np.arange(20), atol=2)
+    assert Ahead.threads == {"larpbench-decode"}
+
+
+def test_a_front_end_that_fails_is_the_encoders_own_error(data, tmp_path):
+    class Broken(Ahead):
+        def prepare(self, batch):
+            raise RuntimeError("no window")
+
+    with pytest.raises(RuntimeError, match="no window"):
+        EmbeddingStore(tmp_path / "e").embed(replace(spectrum(), factory=lambda c, a: Broken()), data, "test", 0)

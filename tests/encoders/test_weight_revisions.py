@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support.weights_server import COMMIT, serving
+from support.weights_server import COMMIT, empty_hub_cache, hub_serving, put_in_hub_cache
 
 from larpbench.encoders.names import ENCODERS, get_encoder
 from larpbench.encoders.weights.fetch import fetch
@@ -27,29 +27,17 @@ def sha256(content):
 
 @pytest.fixture
 def server(monkeypatch):
-    with serving() as made:
-        made.models["maker/some-model"] = dict(MODEL)
-        monkeypatch.setenv("HF_ENDPOINT", made.url)
+    with hub_serving(monkeypatch, MODEL) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
+    return empty_hub_cache(tmp_path, monkeypatch)
 
 
 def put_in_cache(cache, commit, branch=None, files=None):
-    folder = cache / "models--maker--some-model"
-    (folder / "snapshots" / commit).mkdir(parents=True)
-    for name, content in (files or MODEL).items():
-        (folder / "snapshots" / commit / name).write_bytes(content)
-    if branch:
-        (folder / "refs").mkdir(exist_ok=True)
-        (folder / "refs" / branch).write_text(commit)
-    return folder / "snapshots" / commit
+    return put_in_hub_cache(cache, files or MODEL, commit=commit, branch=branch)
 
 
 @pytest.mark.parametrize("weights", [WEIGHTS, PINNED], ids=["main", "pinned"])
@@ -201,6 +189,14 @@ class TestPlan:
             ("text:a/b", "a/b"),
         ]
         assert plan["encoders"][2]["state"] == "needs no weights"
+
+    def test_a_model_of_the_hub_of_which_nothing_is_known(self, cli):
+        row = json.loads(cli("fetch", "--plan", "--json", "text:a/b").out)["encoders"][0]
+        assert row["bytes"] is None
+        _, row, last = cli("fetch", "--plan", "hf-audio:nvidia/audio-flamingo-3-hf@32").out.splitlines()
+        assert " unknown " in row
+        assert last.startswith("0.00 GB to fetch of 0.00 GB, 1 checkpoints, each counted once, 1 of unknown size;")
+        assert "of unknown size" in cli("describe", "encoder", "text:a/b").out
 
     def test_wrong_use(self, cli):
         assert cli("fetch", "--json", "bert").code == 2

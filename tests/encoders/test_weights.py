@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.weights_server import COMMIT, serving
+from support.weights_server import COMMIT, empty_hub_cache, hub_serving, put_in_hub_cache
 
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext
@@ -38,30 +38,18 @@ WEIGHTS = Weights("some-model", "MIT", size=300_000, repo="maker/some-model")
 
 @pytest.fixture
 def server(monkeypatch):
-    with serving() as made:
-        made.models["maker/some-model"] = dict(MODEL)
-        monkeypatch.setenv("HF_ENDPOINT", made.url)
+    with hub_serving(monkeypatch, MODEL) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path, monkeypatch):
     """A cache of the hub with nothing in it."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
+    return empty_hub_cache(tmp_path, monkeypatch)
 
 
 def put_in_cache(cache, repo="maker/some-model", files=("config.json", "model.safetensors", "tokenizer.json")):
-    folder = cache / f"models--{repo.replace('/', '--')}"
-    snapshot = folder / "snapshots" / COMMIT
-    snapshot.mkdir(parents=True)
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(COMMIT)
-    for name in files:
-        (snapshot / name).write_bytes(MODEL[name])
-    return snapshot
+    return put_in_hub_cache(cache, {name: MODEL[name] for name in files}, repo)
 
 
 class TestFetching:

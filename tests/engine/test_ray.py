@@ -116,9 +116,9 @@ def test_ranking_in_pieces_gives_the_same_lists_to_the_bit(engine, ties):
     generator = np.random.default_rng(3)
     items = generator.normal(size=(3_000, 24)).astype(np.float32)
     items = np.round(items) if ties else items
-    queries = items[generator.integers(0, 3_000, size=1_000)] + items[:1_000]
-    offsets = np.arange(0, 5_001, 5)
-    masked = generator.integers(0, 3_000, size=5_000)
+    queries = items[generator.integers(0, 3_000, size=4_000)] + items[generator.integers(0, 3_000, size=4_000)]
+    offsets = np.arange(0, 20_001, 5)
+    masked = generator.integers(0, 3_000, size=20_000)
     options = {"masked_offsets": offsets, "masked_items": masked, "order": tie_order(np.arange(3_000).astype(str))}
     whole = list(rank(queries, items, **options, k=40))
     with pytest.MonkeyPatch.context() as patch, running(engine):

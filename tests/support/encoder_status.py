@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from larpbench.encoders.names import ENCODERS
 from larpbench.encoders.spec import EncoderSpec
 
-_LOOKED_UP = 50_000  # tracks a second: nothing is computed
-PAGE = Path(__file__).parents[2] / "docs" / "encoders" / "status.md"
+_ROOT = Path(__file__).parents[2]
+PAGE = _ROOT / "docs" / "encoders" / "status.md"
+COSTS = _ROOT / "benchmarks" / "encoder_costs.json"
 HEADER = (
     "encoder",
     "status",
@@ -17,7 +21,8 @@ HEADER = (
     "largest difference",
     "numbers",
     "rate",
-    "tracks per CPU second",
+    "clips per CPU second",
+    "peak memory",
     "parameters",
     "revision",
     "licence (code, weights)",
@@ -30,8 +35,10 @@ windows, pooling, training data, known overlaps, paper and references.
 * **verified**: compared with the original code on the same weights and input. The largest difference is stated, mostly
   as a part of a vector's length. **unverified**: an adapter of other code that was never compared with it. **own**:
   code of larpbench itself, with nothing to compare it with.
-* Tracks per CPU second are the rough speed on one core from which `larpbench plan` estimates, until a run has measured
-  its own; `-` where nothing is computed.
+* Clips per CPU second and peak memory were measured with made-up weights of the published size, on clips of 10 s with
+  captions of 20 tokens: `benchmarks/encoder_costs.py`. Memory is the peak of the whole process: Python, torch, and the
+  reading of the weights. What was not measured stands below the table; `-` where nothing is computed, or where it
+  depends on the data set.
 * Parameters are those of the whole published network; `unknown` where they depend on the model, the training or the
   data, or are not known.
 * The revision is the commit that `larpbench fetch` asks for, or the version of the package that brings the weights. If
@@ -43,9 +50,33 @@ windows, pooling, training data, known overlaps, paper and references.
 
 def status_page() -> str:
     """Return the page as the cards have it."""
+    costs: dict[str, dict[str, Any]] = json.loads(COSTS.read_text(encoding="utf-8"))
     specs = [ENCODERS.get(name) for name in ENCODERS.names() if ENCODERS.origin(name).built_in]
-    rows = [HEADER, tuple("---" for _ in HEADER), *map(_row, sorted(specs, key=lambda spec: spec.card.control))]
-    return TEXT + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    ordered = sorted(specs, key=lambda spec: spec.card.control)
+    rows = [HEADER, tuple("---" for _ in HEADER), *(_row(spec, costs.get(spec.card.name, {})) for spec in ordered)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    measured = sorted(
+        {f"{each['machine']}, {each['versions']}, {each['date']}" for each in costs.values() if "date" in each}
+    )
+    return (
+        TEXT
+        + table
+        + "\n\nOn these figures:\n\n"
+        + "\n".join([*(f"* Measured on {each}." for each in measured), *_below(costs)])
+        + "\n"
+    )
+
+
+def _below(costs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return lines on what the table has no place for: which model was measured of several, and what was not."""
+    lines = []
+    for name, each in costs.items():
+        if "model" in each:
+            figures = f"{each['clips_per_cpu_second']:,g} clips per CPU second, {each['peak_mb'] / 1_000:.1f} GB"
+            lines.append(f"* `{name.split()[0]}`, measured with {each['model']}: {figures}.")
+        elif "skipped" in each:
+            lines.append(f"* `{name}` was not measured: {each['skipped']}.")
+    return lines
 
 
 def difference(verification: str) -> str:
@@ -56,7 +87,7 @@ def difference(verification: str) -> str:
     return found[1] if found else "see its card"
 
 
-def _row(spec: EncoderSpec) -> tuple[str, ...]:
+def _row(spec: EncoderSpec, costs: Mapping[str, Any]) -> tuple[str, ...]:
     card = spec.card
     if card.original is None:
         status = "control" if card.control else "own"
@@ -71,7 +102,8 @@ def _row(spec: EncoderSpec) -> tuple[str, ...]:
         difference(card.verification) if card.verification else "-",
         "varies" if card.dim is None else f"{card.dim:,}",
         f"{card.sample_rate:,} Hz" if card.sample_rate else "-",
-        "-" if card.tracks_per_second >= _LOOKED_UP else f"{card.tracks_per_second:g}",
+        f"{costs['clips_per_cpu_second']:,g}" if "date" in costs else "-",
+        f"{costs['peak_mb'] / 1_000:.1f} GB" if "date" in costs else "-",
         parameters,
         f"`{revision[:12]}`" if spec.weights and spec.weights.pinned == revision else revision,
         card.licence,

@@ -1,17 +1,21 @@
-"""A server of weights on this machine: files, and models as the Hugging Face hub lists them."""
+"""A server of weights on this machine: files, and models as the Hugging Face hub lists them; and the hub's cache."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
 from support.running_server import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = "maker/some-model"
 
 
 class Server(ThreadingHTTPServer):
@@ -89,3 +93,35 @@ class _Handler(BaseHTTPRequestHandler):
 def serving() -> AbstractContextManager[Server]:
     """Run the server in a thread."""
     return running(Server())
+
+
+@contextmanager
+def hub_serving(monkeypatch: pytest.MonkeyPatch, files: Mapping[str, bytes]) -> Iterator[Server]:
+    """Run the server in a thread, with a model, in place of the hub."""
+    with serving() as server:
+        server.models[REPO] = dict(files)
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+def empty_hub_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a cache of the hub with nothing in it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    return folder / "hub"
+
+
+def put_in_hub_cache(
+    cache: Path, files: Mapping[str, bytes], repo: str = REPO, commit: str = COMMIT, branch: str | None = "main"
+) -> Path:
+    """Write a model into a cache as the hub's own program does, and return its folder."""
+    folder = cache / f"models--{repo.replace('/', '--')}"
+    snapshot = folder / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for name, content in files.items():
+        (snapshot / name).write_bytes(content)
+    if branch:
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / branch).write_text(commit, encoding="utf-8")
+    return snapshot

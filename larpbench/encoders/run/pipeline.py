@@ -24,7 +24,14 @@ from larpbench.audio.clips import load_clip
 from larpbench.audio.loader import iter_clips
 from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.checkpoint_folder import load_checkpoint
-from larpbench.encoders.encoder import EncodeContext, Encoder, FittedEncoder, NotingEncoder, TrackBatch
+from larpbench.encoders.encoder import (
+    EncodeContext,
+    Encoder,
+    FittedEncoder,
+    NotingEncoder,
+    PreparingEncoder,
+    TrackBatch,
+)
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, StorageError
 from larpbench.fingerprint import digest_file
@@ -152,13 +159,14 @@ def encode_tracks(
                 encoders[job] = _built(job)
             spent[job] = time.perf_counter() - began
         try:
-            for request, batch, those in _ahead(_loaded(jobs[0].spec, requests, seconds, workers)):
+            loaded = _loaded(jobs[0].spec, requests, seconds, workers)
+            for request, those, own in _ahead(_prepared(loaded, encoders)):
                 found: dict[Job, np.ndarray] = {}
                 for job in those:
                     if job.failed is None:
                         began = time.perf_counter()
                         with job.guarded(), _beside(job):  # a copy: an encoder may fill the same buffer again
-                            found[job] = np.array(encoders[job].encode(_own_batch(job, batch, request.rows)))
+                            found[job] = np.array(encoders[job].encode(own[job]))
                         spent[job] += time.perf_counter() - began
                 first.close()  # the first batch has compiled what there is to compile
                 yield EncodedBatch(request.rows, found, {job: spent[job] for job in found})
@@ -167,6 +175,21 @@ def encode_tracks(
             for job, encoder in encoders.items():
                 for note in encoder.notes() if isinstance(encoder, NotingEncoder) else ():
                     progress.say(f"{job.spec.identity} ({split.name}): {note}")
+
+
+def _prepared(
+    loaded: Iterator[tuple[_Request, TrackBatch, Sequence[Job]]], encoders: Mapping[Job, Encoder]
+) -> Iterator[tuple[_Request, Sequence[Job], Mapping[Job, TrackBatch]]]:
+    """Yield what each encoder gets, with the features of its front end where it has one of its own."""
+    for request, batch, those in loaded:
+        own: dict[Job, TrackBatch] = {}
+        for job in those:
+            if job.failed is None:
+                own[job], encoder = _own_batch(job, batch, request.rows), encoders[job]
+                if isinstance(encoder, PreparingEncoder) and not job.spec.plugin:
+                    with job.guarded():
+                        own[job] = encoder.prepare(own[job])
+        yield request, those, own
 
 
 def _names(jobs: Sequence[Job]) -> str:

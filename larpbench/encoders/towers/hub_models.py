@@ -30,16 +30,22 @@ class Place:
 
     Attributes:
         device: As torch names it.
-        dtype: Of its weights and activations.
+        dtype: Of its weights and activations, as torch has them.
+        openvino: Whether OpenVINO computes, from these weights.
+        bfloat16: Whether it is computed in bfloat16.
     """
 
     device: str
     dtype: torch.dtype
+    openvino: bool = False
+    bfloat16: bool = False
 
     @classmethod
-    def of(cls, bfloat16: bool) -> Place:
-        """Return the best device of this machine."""
-        return cls(torch_device(), torch.bfloat16 if bfloat16 else torch.float32)
+    def of(cls, bfloat16: bool, openvino: bool = False) -> Place:
+        """Return the best device of this machine, or the CPU for OpenVINO, which takes the weights in float32."""
+        if openvino:
+            return cls("cpu", torch.float32, openvino, bfloat16)
+        return cls(torch_device(), torch.bfloat16 if bfloat16 else torch.float32, bfloat16=bfloat16)
 
 
 def load_model(

@@ -63,7 +63,7 @@ class Weights:
     Attributes:
         name: Of the checkpoint; several encoders may share it.
         licence: Of the weights.
-        size: Rough number of bytes in all.
+        size: Rough number of bytes in all; 0: not known before the hub is asked.
         files: Files with addresses; for a model of the hub, those of its files that count, if all of them are known.
         repo: Name of the model on the hub, such as ``laion/clap-htsat-unfused``.
         revision: Branch, tag or commit of it.
@@ -100,6 +100,8 @@ class Weights:
     @property
     def size_text(self) -> str:
         """How large they are, for messages."""
+        if not self.size:
+            return "of unknown size"
         return f"{self.size / 1e9:.1f} GB" if self.size >= 1e9 else f"{self.size / 1e6:.0f} MB"
 
     def folder(self) -> Path:

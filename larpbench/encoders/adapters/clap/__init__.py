@@ -8,9 +8,10 @@ from larpbench.encoders.adapters.clap.reference import CLAP_REFERENCE, HTSAT_REF
 from larpbench.encoders.card import VIEWS, EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import parse_variant
-from larpbench.encoders.precision import BFLOAT16, bind_precision, in_bfloat16, in_precision
+from larpbench.encoders.precision import BFLOAT16, OPENVINO, by_openvino, in_bfloat16, in_precision, on_backend
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
+from larpbench.errors import UsageError
 
 NAMES = ("clap-music", "clap-music-speech", "clap-pt", "clap-random", "htsat")
 _FILES = (*MODEL, TOKENIZER, "preprocessor_config.json")
@@ -28,19 +29,31 @@ _AUDIO_POOLING = "mean over windows of 10 s of vectors of length 1, scaled to le
 
 
 def bind_clap(spec: EncoderSpec, argument: str) -> EncoderSpec:
-    """Return the view and the precision that a name asks for, such as ``audio`` or ``text:bf16``.
+    """Return the view, precision and backend that a name asks for, such as ``audio`` or ``text:bf16``.
 
     Raises:
         UsageError: If it asks for something else.
     """
-    view, precision = parse_variant(spec, argument, VIEWS, (BFLOAT16,))
+    view, precision, backend = parse_variant(spec, argument, VIEWS, (BFLOAT16,), (OPENVINO,))
+    if backend and view == "text":
+        raise UsageError(f"{spec.card.name}:text is no faster with OpenVINO", allowed=f"{spec.card.name}:text[:bf16]")
     card = spec.card
     if view:
         pooling = _AUDIO_POOLING if view == "audio" else f"the {view} vector alone, of length 1"
         text = card.parameters and _TEXT
         parameters = text and (text if view == "text" else (card.parameters or 0) - text - _SCALES)
         card = card.model_copy(update={"modalities": (view,), "pooling": pooling, "parameters": parameters})
-    return in_precision(replace(spec, card=card), precision)
+    return on_backend(in_precision(replace(spec, card=card), precision), backend)
+
+
+def bind_htsat(spec: EncoderSpec, argument: str) -> EncoderSpec:
+    """Return HTS-AT in the precision and by the backend that its name asks for.
+
+    Raises:
+        UsageError: If it asks for something else.
+    """
+    precision, backend = parse_variant(spec, argument, (BFLOAT16,), (OPENVINO,))
+    return on_backend(in_precision(spec, precision), backend)
 
 
 def build_clap(context: EncodeContext, argument: str | None) -> Encoder:
@@ -49,14 +62,15 @@ def build_clap(context: EncodeContext, argument: str | None) -> Encoder:
 
     words = (argument or "").split(":")
     views = [view for view in VIEWS if view in words] or VIEWS
-    return pretrained_clap(context.weights_folder, in_bfloat16(argument), "audio" in views, "text" in views)
+    audio, text = ("audio" in views), ("text" in views)
+    return pretrained_clap(context.weights_folder, in_bfloat16(argument), audio, text, by_openvino(argument))
 
 
 def build_htsat(context: EncodeContext, argument: str | None) -> Encoder:
     """Return HTS-AT, the audio tower of CLAP before the projection."""
     from larpbench.encoders.adapters.clap.encoder import pretrained_htsat
 
-    return pretrained_htsat(context.weights_folder, in_bfloat16(argument))
+    return pretrained_htsat(context.weights_folder, in_bfloat16(argument), by_openvino(argument))
 
 
 def build_clap_random(context: EncodeContext, argument: str | None) -> Encoder:
@@ -92,7 +106,7 @@ def _clap(
         factory=build_clap,
         requires=("transformers",),
         weights=weights,
-        takes="[audio|text][:bf16]",
+        takes="[audio|text][:bf16][:openvino]",
         binder=bind_clap,
         reference=CLAP_REFERENCE,
     )
@@ -148,8 +162,8 @@ HTSAT = EncoderSpec(
     factory=build_htsat,
     requires=("transformers",),
     weights=_UNFUSED,
-    takes="[bf16]",
-    binder=bind_precision,
+    takes="[bf16][:openvino]",
+    binder=bind_htsat,
     reference=HTSAT_REFERENCE,
 )
 CLAP_RANDOM = EncoderSpec(

@@ -7,6 +7,7 @@ of the extractor, log-mel spectrograms of Slaney's filters, is computed with tor
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.front_end import log_mel, windows
 from larpbench.encoders.towers.hub_models import Place, Tokens, load_model
+from larpbench.encoders.towers.openvino import OpenVinoCall
 from larpbench.encoders.towers.settings import MelSettings
 from larpbench.errors import DataError
 
@@ -86,7 +88,27 @@ class AudioTower:
     """
 
     def __init__(self, model: Any, front_end: ClapFrontEnd, place: Place, projected: bool) -> None:  # noqa: ANN401
-        self._model, self._front_end, self._place, self._projected = model, front_end, place, projected
+        self._front_end, self._place, self._projected = front_end, place, projected
+
+        def forward(mels: Tensor) -> Tensor:
+            found: Tensor = model(input_features=mels).audio_embeds if projected else pooled(mels)
+            return found
+
+        def pooled(mels: Tensor) -> Tensor:
+            found: Tensor = model.audio_model(input_features=mels).pooler_output
+            return found
+
+        self._forward = OpenVinoCall(model, forward, place.bfloat16) if place.openvino else forward
+
+    def prepare(self, audio: np.ndarray) -> list[Tensor]:
+        """Return what can be made of (n, samples) float32 before the tower is free: spectrograms on a CPU.
+
+        For a GPU, which makes them itself faster, it is the clips in memory that it can copy from beside its work.
+        """
+        clips = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)).split(_WINDOWS_AT_ONCE)
+        if self._place.device == "cpu":
+            return [self._front_end(each) for each in clips]
+        return [each.pin_memory() for each in clips]
 
     def __call__(self, batch: TrackBatch) -> Tensor:
         """Return (n, dim) float32: the mean over windows.
@@ -94,20 +116,18 @@ class AudioTower:
         Raises:
             EmbeddingError: If the batch has no audio.
         """
-        audio = batch.require_audio("CLAP")
         vectors = []
-        for clip in torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)).split(_WINDOWS_AT_ONCE):
-            mels = self._front_end(clip.to(self._place.device))
+        for each in batch.features or self.prepare(batch.require_audio("CLAP")):
+            on_cpu = self._place.device == "cpu"
+            mels = each if on_cpu else self._front_end(each.to(self._place.device, non_blocking=True))
             parts = [self._of_windows(part) for part in mels.flatten(0, 1).split(_WINDOWS_AT_ONCE)]
             vectors.append(torch.cat(parts).unflatten(0, mels.shape[:2]).mean(dim=1))
         whole = torch.cat(vectors)
         return functional.normalize(whole, dim=1) if self._projected else whole
 
     def _of_windows(self, mels: Tensor) -> Tensor:
-        mels = mels.to(self._place.dtype)
-        if not self._projected:
-            return self._model.audio_model(input_features=mels).pooler_output.float()
-        return functional.normalize(self._model(input_features=mels).audio_embeds.float(), dim=1)
+        found = self._forward(mels.to(self._place.dtype)).float()
+        return functional.normalize(found, dim=1) if self._projected else found
 
 
 class TextTower:
@@ -139,6 +159,14 @@ class ClapEncoder:
 
     def __init__(self, audio: AudioTower | None, text: TextTower | None) -> None:
         self._sides = [side for side in (audio, text) if side is not None]
+        self._audio = audio
+
+    @torch.inference_mode()
+    def prepare(self, batch: TrackBatch) -> TrackBatch:
+        """Return the batch with what the audio side sees."""
+        if self._audio is None:
+            return batch
+        return replace(batch, features=self._audio.prepare(batch.require_audio("CLAP")))
 
     @torch.inference_mode()
     def encode(self, batch: TrackBatch) -> np.ndarray:
@@ -146,16 +174,15 @@ class ClapEncoder:
         return torch.stack([side(batch) for side in self._sides]).mean(dim=0).cpu().numpy()
 
 
-def pretrained_clap(folder: Path, bfloat16: bool, audio: bool, text: bool) -> ClapEncoder:
-    """Return the towers that are asked for, with the weights of a folder."""
-    place = Place.of(bfloat16)
-    audio_tower = _audio_tower(folder, place, projected=True) if audio else None
-    return ClapEncoder(audio_tower, TextTower(folder, place) if text else None)
+def pretrained_clap(folder: Path, bfloat16: bool, audio: bool, text: bool, openvino: bool = False) -> ClapEncoder:
+    """Return the towers that are asked for, with the weights of a folder; the text tower is torch's in any case."""
+    audio_tower = _audio_tower(folder, Place.of(bfloat16, openvino), projected=True) if audio else None
+    return ClapEncoder(audio_tower, TextTower(folder, Place.of(bfloat16)) if text else None)
 
 
-def pretrained_htsat(folder: Path, bfloat16: bool) -> ClapEncoder:
+def pretrained_htsat(folder: Path, bfloat16: bool, openvino: bool = False) -> ClapEncoder:
     """Return the audio tower before the projection, with the weights of a folder."""
-    return ClapEncoder(_audio_tower(folder, Place.of(bfloat16), projected=False), None)
+    return ClapEncoder(_audio_tower(folder, Place.of(bfloat16, openvino), projected=False), None)
 
 
 def random_clap(seed: int) -> ClapEncoder:

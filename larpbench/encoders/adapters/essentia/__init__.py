@@ -104,6 +104,9 @@ ESSENTIA_TF = EncoderSpec(
         training_data="that of the model",
         paper="Alonso-Jiménez et al. 2020, TensorFlow audio models in Essentia",
         original="the TensorflowPredict algorithms of essentia-tensorflow 2.1b6.dev1389",
+        sources=(
+            "tensors: those of the graph, which brings its own architecture; one that no node reads is not refused",
+        ),
         citation=("alonso2020tensorflow",),
         tracks_per_second=2,
     ),

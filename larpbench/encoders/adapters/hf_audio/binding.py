@@ -118,9 +118,7 @@ def _weights(name: str) -> Weights:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return Weights(str(folder.absolute()), "that of the folder", 0, elsewhere=(str(folder),))
-    return Weights(
-        name, f"see huggingface.co/{name}", 400_000_000, repo=name, required=(*MODEL, f"{EXTRACTOR}|{_PROCESSOR}")
-    )
+    return Weights(name, f"see huggingface.co/{name}", 0, repo=name, required=(*MODEL, f"{EXTRACTOR}|{_PROCESSOR}"))
 
 
 def facts_of_model(folder: Path, argument: str) -> dict[str, Any]:

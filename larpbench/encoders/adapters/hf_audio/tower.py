@@ -22,6 +22,8 @@ from larpbench.errors import DataError
 
 _PREFIXES = ("model.audio_tower.", "audio_tower.")
 """Of the tower's tensors in a checkpoint with a language model, by newer and older versions of transformers."""
+_UNUSED = ("*pos_emb.freqs",)
+"""Of Music Flamingo's rotary time embedding, which stands behind the tower; some checkpoints keep it with the tower."""
 _SHORTEST_S = 1.0  # a shorter clip is repeated
 
 
@@ -46,7 +48,7 @@ class AudioTower:
                 raise DataError(f"no feature extractor can be read: {error}", where=str(folder)) from error
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self._qwen = is_qwen(config)
-        self._model = _loaded(folder, config).to(device=place.device, dtype=place.dtype)
+        self._model = load_tower(folder, config).to(device=place.device, dtype=place.dtype)
         self._device, self._dtype = place.device, place.dtype
         frames = self._extractor.n_samples // self._extractor.hop_length
         if frames != 2 * self._model.max_source_positions:
@@ -93,7 +95,16 @@ class AudioTower:
         return {"attention_mask": added.masked_fill(hidden, torch.finfo(self._dtype).min)}
 
 
-def _loaded(folder: Path, config: dict[str, Any]) -> Any:  # noqa: ANN401 - transformers has no common type for it
+def load_tower(folder: Path, config: dict[str, Any]) -> Any:  # noqa: ANN401 - transformers has no common type for it
+    """Return the tower of a checkpoint, for inference.
+
+    Args:
+        folder: Holds the weights.
+        config: What its ``config.json`` says.
+
+    Raises:
+        DataError: If the tensors are not exactly those of the tower.
+    """
     from transformers import (
         AudioFlamingo3Encoder,
         AudioFlamingo3EncoderConfig,
@@ -120,7 +131,7 @@ def _loaded(folder: Path, config: dict[str, Any]) -> Any:  # noqa: ANN401 - tran
     files = {stored[name][1] for name in found}
     where = files.pop() if len(files) == 1 else folder
     expected = {f"{prefix}{name}": facts for name, facts in facts_of(model.state_dict()).items()}
-    require_tensors(found, expected, type(model).__name__, where)
+    require_tensors(found, expected, type(model).__name__, where, unused=_UNUSED)
     say_casts({name: found[name] for name in expected}, where)
     in_file = defaultdict(list)
     for name in expected:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from larpbench.encoders.adapters.laion_clap.reference import REFERENCE
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.names import parse_variant
+from larpbench.encoders.precision import OPENVINO, by_openvino, on_backend
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.runtime import torch_device
@@ -13,11 +15,22 @@ _FILE = "music_audioset_epoch_15_esc_90.14.pt"
 _REVISION = "b3708341862f581175dba5c356a4ebf74a9b6651"
 
 
+def bind_laion_clap(spec: EncoderSpec, argument: str) -> EncoderSpec:
+    """Return the encoder computed by the backend that its name asks for.
+
+    Raises:
+        UsageError: If it asks for something else.
+    """
+    (backend,) = parse_variant(spec, argument, (OPENVINO,))
+    return on_backend(spec, backend)
+
+
 def build_laion_clap(context: EncodeContext, argument: str | None) -> Encoder:
     """Return the encoder with the fetched weights."""
     from larpbench.encoders.adapters.laion_clap.encoder import WEIGHTS_FILE, LaionClapEncoder
 
-    return LaionClapEncoder(context.weights_folder / WEIGHTS_FILE, torch_device())
+    openvino = by_openvino(argument)
+    return LaionClapEncoder(context.weights_folder / WEIGHTS_FILE, "cpu" if openvino else torch_device(), openvino)
 
 
 LAION_CLAP = EncoderSpec(
@@ -44,6 +57,8 @@ LAION_CLAP = EncoderSpec(
     factory=build_laion_clap,
     reference=REFERENCE,
     requires=("transformers",),
+    takes="[openvino]",
+    binder=bind_laion_clap,
     versions=("torch>=2.6",),
     weights=Weights(
         "laion-clap-music",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,9 @@ from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.audio_tower import AudioTower
 from larpbench.encoders.towers.front_end import log_mel, windows
 from larpbench.encoders.towers.initial_weights import NOT_LEARNED, audio_state, published_facts, read_state
+from larpbench.encoders.towers.openvino import OpenVinoCall
 from larpbench.encoders.towers.settings import SwinSettings
+from larpbench.encoders.weights.stored import numpy_scalars
 from larpbench.errors import DataError
 
 SAMPLE_RATE = 48_000
@@ -42,12 +43,13 @@ class LaionClapEncoder:
     Args:
         path: The checkpoint.
         device: Where to compute, as torch names it.
+        openvino: Whether OpenVINO computes, on the CPU.
 
     Raises:
         DataError: If the checkpoint is of another kind.
     """
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, path: Path, device: str, openvino: bool = False) -> None:
         state = read_checkpoint(path)
         settings = _settings(state, path)
         self._tower = AudioTower(settings)
@@ -66,6 +68,13 @@ class LaionClapEncoder:
             module.eval().to(device)
         self._mel, self._device = settings.mel, device
 
+        def forward(mels: Tensor) -> Tensor:
+            found: Tensor = self._projection(self._tower(mels))
+            return found
+
+        both = nn.ModuleList([self._tower, self._projection])
+        self._forward = OpenVinoCall(both, forward, bfloat16=False) if openvino else forward
+
     @torch.inference_mode()
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, 512) float32, rows of length 1, of `batch.audio`, (n, samples) float32 at 48 kHz.
@@ -79,7 +88,7 @@ class LaionClapEncoder:
         vectors = np.empty((len(batch), DIM), dtype=np.float32)
         for row, clip in enumerate(audio):
             cut = windows(self._filled(clip), self._mel)[0]
-            projected = self._projection(self._tower(log_mel(cut.to(self._device), self._mel)))
+            projected = self._forward(log_mel(cut.to(self._device), self._mel))
             vectors[row] = functional.normalize(projected.mean(dim=0), dim=0).cpu().numpy()
         return vectors
 
@@ -98,10 +107,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
     Raises:
         DataError: If it is none, or holds what only executing it could read.
     """
-    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
-    allowed: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]  # the latter: numpy 1's name
-    allowed += [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
-    with torch.serialization.safe_globals(allowed):
+    with torch.serialization.safe_globals(numpy_scalars()):
         return read_state(path)
 
 

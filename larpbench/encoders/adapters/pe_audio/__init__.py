@@ -14,6 +14,8 @@ from larpbench.encoders.weights.finder import MODEL, TOKENIZER, Weights
 NAMES = ("pe-audio", "pe-audio-base", "pe-audio-small")
 _LICENCE = "Apache-2.0"
 _LONGEST = 512
+_BESIDE = 3_640_831
+"""Bytes of tokenizer, configurations and headers beside the numbers of the small one."""
 _AUDIO_POOLING = "mean over frames of 40 ms, then over windows of 30 s, the last of which ends with the clip"
 _TEXT_POOLING = "the first token of the last layer, before the final normalisation"
 _UNIT = "scaled to length 1"
@@ -41,7 +43,7 @@ def build_pe_audio(context: EncodeContext, argument: str | None) -> Encoder:
     return PeAudio(context.weights_folder, place, audio=argument != "text", text=argument != "audio")
 
 
-def _pe_audio(name: str, size: str, parameters: int, speed: float) -> EncoderSpec:
+def _pe_audio(name: str, size: str, parameters: int, speed: float, revision: str) -> EncoderSpec:
     repo = f"facebook/pe-a-frame-{size}"
     return EncoderSpec(
         EncoderCard(
@@ -74,8 +76,9 @@ def _pe_audio(name: str, size: str, parameters: int, speed: float) -> EncoderSpe
         weights=Weights(
             f"pe-a-frame-{size}",
             _LICENCE,
-            4 * parameters,
+            4 * parameters + _BESIDE,
             repo=repo,
+            revision=revision,
             required=(*MODEL, TOKENIZER, "processor_config.json|preprocessor_config.json"),
         ),
         takes="[audio|text]",
@@ -83,6 +86,6 @@ def _pe_audio(name: str, size: str, parameters: int, speed: float) -> EncoderSpe
     )
 
 
-PE_AUDIO = _pe_audio("pe-audio", "large", 1_400_000_000, 0.02)
-PE_AUDIO_BASE = _pe_audio("pe-audio-base", "base", 560_000_000, 0.03)
-PE_AUDIO_SMALL = _pe_audio("pe-audio-small", "small", 450_000_000, 0.04)
+PE_AUDIO = _pe_audio("pe-audio", "large", 1_456_566_210, 0.02, "d7fd29e06effc0fe5630de3b6e4ca784876a1a16")
+PE_AUDIO_BASE = _pe_audio("pe-audio-base", "base", 560_642_754, 0.03, "0a320953632f45113021e4bc8a0eda74f0024a74")
+PE_AUDIO_SMALL = _pe_audio("pe-audio-small", "small", 439_677_890, 0.04, "e5fc71c1f0be50279f52f292390b589780079e13")

@@ -97,7 +97,7 @@ def _weights(model: str) -> Weights:
     return Weights(
         model,
         f"see huggingface.co/{model}",
-        500_000_000,
+        0,
         repo=model,
         required=_FILES,
         besides=_BESIDES,

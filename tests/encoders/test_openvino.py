@@ -1,0 +1,98 @@
+"""Towers run by OpenVINO: the vectors of torch within float32, chosen by name or by ``--backend``."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+
+import numpy as np
+import pytest
+import torch
+
+from larpbench.benchmark.config import read_config
+from larpbench.encoders import precision
+from larpbench.encoders.encoder import TrackBatch
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.reference import clips
+from larpbench.errors import UsageError
+from larpbench.testing import check_reference
+from larpbench.testing.references import build_on
+
+openvino = pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("clap")
+    get_encoder("htsat").reference.write(made)
+    return made
+
+
+def batch(n):
+    return TrackBatch(np.array([f"t{row}" for row in range(n)]), np.full(n, "x", dtype=object), clips(n, 4.0, 48_000))
+
+
+@pytest.mark.parametrize("name", ["laion-clap:openvino"])
+def test_as_the_original_code(name):
+    stored, _ = check_reference(get_encoder(name))
+    assert stored.outcome == "pass", stored.detail
+
+
+def test_vectors_are_those_of_torch_and_do_not_depend_on_the_batch(folder, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("OpenVINO wanted the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    torch_s, ours = (build_on(get_encoder(name), folder) for name in ("htsat", "htsat:openvino"))
+    given = batch(9)  # more than fit into one call
+    one, other = torch_s.encode(given), ours.encode(given)
+    cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosines.min() > 0.9999
+    alone = TrackBatch(given.track_ids[8:], given.captions[8:], given.audio[8:])
+    np.testing.assert_array_equal(ours.encode(alone)[0], other[8])
+    np.testing.assert_array_equal(ours.encode(given), other)
+    converter = importlib.import_module("openvino.tools.ovc.convert_impl")
+    assert converter.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
+
+
+def test_bfloat16_is_computed_in_it_where_the_processor_can(folder):
+    if not torch.cpu._is_avx512_bf16_supported():
+        pytest.skip("no bfloat16 here")
+    exact, rough = (build_on(get_encoder(f"htsat:{name}"), folder) for name in ("openvino", "bf16:openvino"))
+    given = batch(2)
+    one, other = exact.encode(given), rough.encode(given)
+    assert not np.array_equal(one, other)
+    assert ((one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)).min() > 0.9
+
+
+def test_names(monkeypatch):
+    assert precision.named_for("htsat", "openvino") == "htsat:openvino"
+    assert precision.named_for("htsat:bf16", "openvino") == "htsat:bf16:openvino"
+    assert precision.named_for("clap-pt:audio", "torch") == "clap-pt:audio"
+    for without in ("tfidf", "clap-pt:text", "htsat:openvino", "all", "no-such-encoder", "random"):
+        assert precision.named_for(without, "openvino") == without
+    with pytest.raises(UsageError, match="no backend 'onnx'"):
+        precision.named_for("htsat", "onnx")
+    spec = get_encoder("htsat:openvino")
+    assert spec.identity == "htsat:openvino"
+    assert "OpenVINO" in spec.card.weights
+    with pytest.raises(UsageError, match="has no variant"):
+        get_encoder("htsat:openvino:bf16")
+
+
+def test_without_the_package_the_status_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("larpbench.packages.importable", lambda name: name != "openvino")
+    assert get_encoder("htsat").status().state == "missing-weights"
+    status = get_encoder("htsat:openvino").status()
+    assert (status.state, status.next_step) == ("missing-package", "pip install 'larpbench[openvino]'")
+
+
+def test_the_backend_of_a_file_and_of_the_command_line(cli, tmp_path):
+    (tmp_path / "bench.toml").write_text('encoders = ["htsat", "tfidf"]\nbackend = "openvino"\n')
+    assert read_config(tmp_path / "bench.toml").encoder_names == ["htsat:openvino", "tfidf"]
+    wrong = cli("plan", "--encoders", "tfidf", "--backend", "onnx")
+    assert wrong.code == 2
+    assert "torch or openvino" in wrong.err
+    refused = cli("encode", "--encoder", "htsat", "--backend", "onnx")
+    assert refused.code == 2
+    assert "torch, openvino" in refused.err
