@@ -27,6 +27,7 @@ from larpbench.engine.choice import engine_named
 from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, error_text
 from larpbench.evaluation.beyond.measures import ListMeasurer
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer, TrainData, ValidData
+from larpbench.recommenders.halving import Rung
 from larpbench.recommenders.itemknn import ITEMKNN
 from larpbench.recommenders.tuning import Fitted, Learner, Trial, Tuning, at_once
 from larpbench.results.beyond import measured_result
@@ -380,5 +381,14 @@ def _validation(fitted: Fitted, valid: ValidData) -> ValidationPart:
 
 
 def _tuned_before(part: RecommenderPart) -> Tuning:
-    trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
+    trials = tuple(
+        Trial(
+            each.params,
+            each.valid_recall,
+            0.0,
+            each.failure,
+            tuple(Rung(rung.epoch, rung.valid_recall, 0.0, rung.failure) for rung in each.rungs),
+        )
+        for each in part.trials
+    )
     return Tuning(part.params, trials, None)
