@@ -30,12 +30,8 @@ if TYPE_CHECKING:
 
 _KEYS = {"dataset": "datasets", "if": "condition", "options": "task_options"}
 """Keys of the file that are not the names of `RunConfig`'s fields, and which fields they are."""
-<<<<<<< HEAD
-_NOT_IN_PLANS = {"datasets", "column", "download", "offline", "wait", "digest"}
+_NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "wait", "digest"}
 _OF_THE_ENGINE = ("workers", "gpus_per_worker", "shard_timeout")
-=======
-_NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "digest"}
->>>>>>> cac18093da6168561e2966af14feced5f29198d5
 _HELP = "larpbench run --help"
 
 

@@ -1,12 +1,14 @@
 """Learning on the workers of an engine: tunings, other seeds, and the training of encoders, each a piece of work.
 
 Tunings of all encoders and recommenders are sent ahead, in the order in which their cells come, and so many at once as
-there are workers. The other seeds of an encoder follow, all at once, when its first cell of them comes.
+there are workers. Where there are more workers than that would use, the trials of a tuning are the pieces instead. The
+other seeds of an encoder follow, all at once, when its first cell of them comes.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.engine.base import Engine, Outcome, Shared
 from larpbench.errors import StorageError
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, TrainData, ValidData
-from larpbench.recommenders.tuning import Fitted, Learner
+from larpbench.recommenders.fits import Job
+from larpbench.recommenders.fits import Outcome as FitOutcome
+from larpbench.recommenders.tuning import Fitted, Learner, side_by_side
 from larpbench.tasks.base import Cell
 
 logger = logging.getLogger(__name__)
@@ -75,22 +79,27 @@ class WorkerLearning:
         for name, planned in [*self._asked.items()]:
             if planned.cell.seed != TUNING_SEED and is_tuned(planned):
                 del self._asked[name]
+        self._by_trials = 2 * len(self._asked) < engine.workers
+        if self._by_trials:
+            self._asked = {}
         self._begun: list[str] = []
         self._coming: Iterator[Outcome[Learner]] | None = None
         self._came: dict[str, Outcome[Learner]] = {}
         self._fits: dict[tuple[str, int], Outcome[Fitted]] = {}
 
-    def learner(self, name: str) -> Learner | None:
-        """Return who knows the parameters of an encoder and a recommender; None if no worker was asked to tune them.
+    def learner(self, name: str) -> Learner:
+        """Return who knows the parameters of an encoder and a recommender, or is to tune them.
 
         Raises:
             EngineError: If worker after worker was lost with it.
         """
+        if self._by_trials:
+            return Learner(self._budget, _WorkerFits(self._engine))
         self._coming = self._coming or self._engine.outcomes(_tuned, self._tunings())
         while name in self._asked and name not in self._came and (outcome := next(self._coming, None)) is not None:
             self._came[self._begun[outcome.item]] = outcome
         self._asked.pop(name, None)
-        return self._came.pop(name).get() if name in self._came else None
+        return self._came.pop(name).get() if name in self._came else Learner(self._budget)
 
     def fitted(self, first: PlannedCell, learners: Mapping[str, Learner]) -> Outcome[Fitted] | None:
         """Return what came of fitting a cell with tuned parameters; None if no worker was asked for it.
@@ -184,6 +193,40 @@ class _Training:
         ensure_trained(EmbeddingStore(self.root, self.checkpoints), self.spec.get(), seed, self.score_on)
 
 
+class _WorkerFits:
+    """How the fits of a tuning are done on workers; `larpbench.recommenders.fits.RunFits`. In a worker: there.
+
+    Args:
+        engine: Has workers.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sent: tuple[TrainData, ValidData, Shared[Learning]] | None = None
+
+    def __call__(self, function: Callable[[Job], FitOutcome], jobs: Sequence[Job]) -> Iterator[FitOutcome]:
+        """Yield the outcomes in the order of the jobs, which learn from the same data."""
+        train, valid = jobs[0].train, jobs[0].valid
+        if self._sent is None or self._sent[0] is not train or self._sent[1] is not valid:
+            self._sent = (train, valid, self._engine.share((train, valid)))
+        fit = functools.partial(_part_of_tuning, function, self._sent[2])
+        return self._engine.map(fit, [(job.recommender, job.epochs) for job in jobs])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _here, ()
+
+
+def _here() -> object:
+    return side_by_side
+
+
+def _part_of_tuning(
+    function: Callable[[Job], FitOutcome], data: Shared[Learning], fit: tuple[LearnedRecommender, int | None]
+) -> FitOutcome:
+    recommender, epochs = fit
+    return next(side_by_side(function, [Job(recommender, *_own(data), epochs)]))  # with the threads of this function
+
+
 def _tuned(lesson: Lesson) -> Learner:
     lesson.learner.tune(lesson.name, lesson.kind, *_own(lesson.data))
     return lesson.learner
@@ -193,6 +236,7 @@ def _fitted(lesson: Lesson) -> Fitted:
     return lesson.learner.fitted(lesson.name, lesson.kind, lesson.seed, *_own(lesson.data))
 
 
+@functools.lru_cache(maxsize=1)
 def _own(data: Shared[Learning]) -> Learning:
-    """Return data that may be written, as it may be in the process that has made it."""
+    """Return data that may be written, as it may be in the process that has made it; the last one is kept."""
     return copy.deepcopy(data.get())

@@ -302,8 +302,7 @@ class _Run:
     def _learner(self, name: str) -> Learner:
         """Return who knows, or will know, the parameters of an encoder and a recommender."""
         if name not in self.learners:
-            found = self.learning.learner(name) if self.learning else None
-            self.learners[name] = found or Learner(self.plan.budget)
+            self.learners[name] = self.learning.learner(name) if self.learning else Learner(self.plan.budget)
         return self.learners[name]
 
     def _tuning_cell(self, planned: PlannedCell) -> PlannedCell:

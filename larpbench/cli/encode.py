@@ -25,13 +25,11 @@ larpbench encode --encoder hf-audio:facebook/hubert-base-ls960@all --dataset my-
 
 larpbench encode --encoder clap-pt:audio,mert-95m@all --dataset my-data --split train
 
-<<<<<<< HEAD
 larpbench encode --encoder mert-95m --dataset my-data --part 3/16
 
 larpbench encode --encoder mert-95m --dataset my-data --engine ray --gpus-per-worker 1
-=======
+
 larpbench encode --encoder htsat --dataset my-data --backend openvino
->>>>>>> cac18093da6168561e2966af14feced5f29198d5
 
 larpbench encode --encoder tfidf --json"""
 
@@ -45,7 +43,6 @@ def encode(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=options.LARGEST_SEED, help="Seed of encoders with a random part.")
     ] = 0,
-<<<<<<< HEAD
     part: Annotated[
         str | None,
         typer.Option(
@@ -58,9 +55,7 @@ def encode(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     shard_timeout: options.ShardTimeout = None,
-=======
     backend: options.Backend = "torch",
->>>>>>> cac18093da6168561e2966af14feced5f29198d5
     as_json: options.Json = False,
 ) -> None:
     """Compute and store the vectors of one split.
@@ -74,12 +69,9 @@ def encode(
     from larpbench.datasets.schema import SPLITS
     from larpbench.encoders.layers import every_layer
     from larpbench.encoders.names import get_encoder
-<<<<<<< HEAD
+    from larpbench.encoders.precision import named_for
     from larpbench.encoders.run.on_workers import WorkerEncoding
     from larpbench.encoders.run.parts import shards_of_part
-=======
-    from larpbench.encoders.precision import named_for
->>>>>>> cac18093da6168561e2966af14feced5f29198d5
     from larpbench.encoders.run.together import Need, encode_together
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.engine.choice import engine_named
@@ -87,14 +79,10 @@ def encode(
     from larpbench.tasks.layers import choose_layers
     from larpbench.tasks.validation import validation_recall
 
-<<<<<<< HEAD
     computing = engine_named(engine, workers=workers, gpus_per_worker=gpus_per_worker, shard_timeout=shard_timeout)
     if part is not None and not computing.is_local:
         raise UsageError("--part and --engine both share out the shards", allowed="one of them")
-    named = [each.strip() for each in encoder.split(",") if each.strip()]
-=======
     named = [named_for(each.strip(), backend) for each in encoder.split(",") if each.strip()]
->>>>>>> cac18093da6168561e2966af14feced5f29198d5
     names = list(dict.fromkeys(each for name in named for each in every_layer(name)))
     if not names:
         raise UsageError("no encoder is named", allowed="larpbench list encoders")

@@ -141,6 +141,12 @@ class _InObjectStore(Shared[T]):
     def __init__(self, reference: Any) -> None:  # noqa: ANN401 - a ray.ObjectRef
         self._reference = reference
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _InObjectStore) and bool(self._reference == other._reference)
+
+    def __hash__(self) -> int:
+        return hash(self._reference)
+
     def get(self) -> T:
         """Return the data, with arrays where they lie."""
         return cast("T", require_ray().get(self._reference))
