@@ -148,6 +148,11 @@ def kill_driver(scene: Scene, workers: int) -> RayTally:
     return _counted(tally, scene, "driver", began)
 
 
+def _require_begun(scene: Scene) -> None:
+    if not scene.log.exists():
+        raise SystemExit(scene.printed.read_text(encoding="utf-8", errors="replace"))
+
+
 def _wait(process: subprocess.Popen[bytes], there: Any) -> None:  # noqa: ANN401
     until = time.monotonic() + _SECONDS_TO_END
     while not there() and process.poll() is None and time.monotonic() < until:
@@ -156,6 +161,7 @@ def _wait(process: subprocess.Popen[bytes], there: Any) -> None:  # noqa: ANN401
 
 def _counted(tally: RayTally, scene: Scene, name: str, began: float) -> RayTally:
     tally.seconds = time.monotonic() - began
+    _require_begun(scene)
     lines = len(scene.log.read_text(encoding="utf-8").splitlines())
     found = {path.name for path in scene.root(name).glob("*/*/shard-*.safetensors")}
     tally.lost, tally.recomputed = scene.shards - len(found), lines - len(found)
