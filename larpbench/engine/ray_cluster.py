@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from larpbench import offline, packages
-from larpbench.errors import EngineError, MissingPartError, UsageError, clipped, printable
+from larpbench.errors import EngineError, LarpbenchError, MissingPartError, UsageError, clipped, printable
 from larpbench.runtime import cores
 
 REQUIREMENT = "ray>=2.50,<3"
 INSTALL = "pip install 'larpbench[ray]'"
 _CONNECT_SECONDS = 5.0
 _HEALTH_SECONDS = 30.0
+_STARTS = 3
 _START_YOURS = "start one: ray start --head    (or leave the address out: larpbench starts one on this machine)"
 
 
@@ -79,11 +80,13 @@ def connect(address: str | None, workers: int | None) -> bool:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address is None or address == "local":
-            ray.init(num_cpus=_logical_cpus(workers), include_dashboard=False, **quiet)
+            _start(num_cpus=_logical_cpus(workers), include_dashboard=False, **quiet)
         else:
             _require_cluster(address)
             ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError, SystemExit) as error:
+    except LarpbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # Ray raises plain exceptions, too, and ends processes
         with contextlib.suppress(Exception):
             ray.shutdown()
         where = address or "this machine"
@@ -93,6 +96,20 @@ def connect(address: str | None, workers: int | None) -> bool:
             next_step=_START_YOURS if address else "look at the messages above, or leave --engine out",
         ) from error
     return True
+
+
+def _start(**options: Any) -> None:  # noqa: ANN401 - of ray.init
+    """Start a cluster on this machine; a busy one may need another try, since Ray waits half a minute for itself."""
+    ray = require_ray()
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(**options)
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
+        else:
+            return
 
 
 def _require_cluster(address: str) -> None:
