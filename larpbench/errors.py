@@ -132,6 +132,10 @@ class WaitError(LarpbenchError):
     """Vectors that another process is encoding were not there in time."""
 
 
+class EngineError(LarpbenchError):
+    """A cluster that cannot be used, or a worker that did not do its work."""
+
+
 class StorageError(LarpbenchError):
     """A file or folder that cannot be written or read back."""
 

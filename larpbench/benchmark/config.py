@@ -26,10 +26,12 @@ from larpbench.name_lists import names
 
 if TYPE_CHECKING:
     from larpbench.benchmark.plan import Plan
+    from larpbench.engine.base import Engine
 
 _KEYS = {"dataset": "datasets", "if": "condition", "options": "task_options"}
 """Keys of the file that are not the names of `RunConfig`'s fields, and which fields they are."""
 _NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "wait", "digest"}
+_OF_THE_ENGINE = ("workers", "gpus_per_worker", "shard_timeout")
 _HELP = "larpbench run --help"
 
 
@@ -99,6 +101,14 @@ class RunConfig(BaseModel):
     wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="a number of seconds from 0"
     )
+    engine: _Text = Field("local", description="local, ray, ray:auto or ray:HOST:PORT")
+    workers: int | None = Field(None, ge=1, le=100_000, description="a whole number from 1 to 100000")
+    gpus_per_worker: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="0, a part of 1, or a whole number"
+    )
+    shard_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="a number of seconds above 0"
+    )
     digest: str | None = None
     """sha256 of the file; None where there is none."""
 
@@ -115,6 +125,16 @@ class RunConfig(BaseModel):
         names = list(self.encoders) if self.column is None else with_column(self.encoders, self.column)
         return [named_for(name, self.backend) for name in names]
 
+    def chosen_engine(self) -> Engine:
+        """Return what computes.
+
+        Raises:
+            UsageError: If there is no such engine, or it has no such options.
+        """
+        from larpbench.engine.choice import engine_named
+
+        return engine_named(self.engine, **{name: getattr(self, name) for name in _OF_THE_ENGINE})
+
     def plans(self) -> list[Plan]:
         """Return the plan of each data set, to be run one after the other.
 
@@ -126,7 +146,9 @@ class RunConfig(BaseModel):
         from larpbench.encoders.run.sharing import Patience
 
         fields = type(self).model_fields
-        chosen = {name: getattr(self, name) for name in fields if name not in _NOT_IN_PLANS}
+        chosen = {
+            name: getattr(self, name) for name in fields if name not in (*_NOT_IN_PLANS, "engine", *_OF_THE_ENGINE)
+        }
         chosen |= {"encoders": self.encoder_names, "output": self.output.absolute()}
         tested = self.datasets or (chosen_task(self.task).default_dataset,)
         patience, plans = Patience(self.wait), []

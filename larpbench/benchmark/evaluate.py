@@ -16,6 +16,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
 from larpbench.encoders.objects import EncoderLike
 from larpbench.encoders.precomputed.memory import are_vectors
+from larpbench.engine.base import Engine
 from larpbench.errors import EmbeddingError, LarpbenchError, MissingPartError, UsageError
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.removal import removal_part
@@ -48,6 +49,7 @@ def evaluate(
     cache_key: str | None = None,
     allow_leaky: bool = False,
     report: Callable[[str], None] = logger.info,
+    engine: str | Engine = "local",
 ) -> Results:
     """Test encoders on a data set and return the tables.
 
@@ -81,6 +83,8 @@ def evaluate(
             object is encoded anew, and its key is the digest of its vectors.
         allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
         report: Receives one line for each cell.
+        engine: What computes: ``local``, this process; ``ray`` or ``ray:HOST:PORT``, workers; see `larpbench.run`.
+            Objects without a `cache_key` are encoded in this process.
 
     Returns:
         The tables of the output folder for the tested data. If some encoders fail, the others are there, and a warning
@@ -118,7 +122,7 @@ def evaluate(
     )
     if not planned.cells:
         raise _refusal(planned)
-    summary = run(planned, report)
+    summary = run(planned, report, engine=engine)
     lost = {
         each.name: each.reason + (f"; next: {each.next_step}" if each.next_step else "") for each in planned.unavailable
     }

@@ -27,6 +27,8 @@ larpbench encode --encoder clap-pt:audio,mert-95m@all --dataset my-data --split 
 
 larpbench encode --encoder mert-95m --dataset my-data --part 3/16
 
+larpbench encode --encoder mert-95m --dataset my-data --engine ray --gpus-per-worker 1
+
 larpbench encode --encoder htsat --dataset my-data --backend openvino
 
 larpbench encode --encoder tfidf --json"""
@@ -49,6 +51,10 @@ def encode(
             help="Encode part I of N only, from 1/N to N/N: every N-th shard of 256 tracks of audio, or 4,096 of text.",
         ),
     ] = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    shard_timeout: options.ShardTimeout = None,
     backend: options.Backend = "torch",
     as_json: options.Json = False,
 ) -> None:
@@ -64,13 +70,18 @@ def encode(
     from larpbench.encoders.layers import every_layer
     from larpbench.encoders.names import get_encoder
     from larpbench.encoders.precision import named_for
+    from larpbench.encoders.run.on_workers import WorkerEncoding
     from larpbench.encoders.run.parts import shards_of_part
     from larpbench.encoders.run.together import Need, encode_together
     from larpbench.encoders.run.training import ensure_trained
+    from larpbench.engine.choice import engine_named
     from larpbench.errors import UsageError
     from larpbench.tasks.layers import choose_layers
     from larpbench.tasks.validation import validation_recall
 
+    computing = engine_named(engine, workers=workers, gpus_per_worker=gpus_per_worker, shard_timeout=shard_timeout)
+    if part is not None and not computing.is_local:
+        raise UsageError("--part and --engine both share out the shards", allowed="one of them")
     named = [named_for(each.strip(), backend) for each in encoder.split(",") if each.strip()]
     names = list(dict.fromkeys(each for name in named for each in every_layer(name)))
     if not names:
@@ -90,10 +101,22 @@ def encode(
     if numbers is not None:
         _encode_part(store, [Need(spec, data, chosen, own) for spec, own in wanted], part or "", numbers, as_json)
         return
-    for spec, own in wanted:
-        ensure_trained(store, spec, own, validation_recall)
-        choose_layers(store, spec, data, own)
-    encode_together(store, [Need(spec, data, chosen, own) for spec, own in wanted])
+    needs = [Need(spec, data, chosen, own) for spec, own in wanted]
+    with computing:
+        encoding = None if computing.is_local else WorkerEncoding(computing, store)
+        if encoding:  # what is encoded before something is trained, or chosen
+            encoding.encode(needs)
+        for need in needs:
+            if encoding:
+                encoding.require(need)
+            ensure_trained(store, need.spec, need.seed, validation_recall)
+            choose_layers(store, need.spec, data, need.seed)
+        if encoding:
+            encoding.encode(needs)
+            for need in needs:
+                encoding.require(need)
+        else:
+            encode_together(store, needs)
     facts = [_encoded(store, spec, data, chosen, own) for spec, own in wanted]
     if as_json:
         printing.print_json(facts if len(facts) > 1 else facts[0])

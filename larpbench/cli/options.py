@@ -130,6 +130,40 @@ Wait = Annotated[
         "as these are alive.",
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="What computes: local, this process; ray, workers on this machine; ray:HOST:PORT or ray:auto, a Ray "
+        "cluster that is running. Results are the same.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=100_000, help="Workers of --engine ray; by default as many as there is room for."
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-worker",
+        min=0,
+        metavar="N",
+        help="GPUs of a worker of --engine ray, such as 0.5; by default 1 where the cluster has GPUs.",
+    ),
+]
+ShardTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--shard-timeout",
+        min=0,
+        metavar="SECONDS",
+        help="How long a worker of --engine ray may take for a shard of vectors; then another one tries, three times "
+        "at most. By default as long as it likes.",
+    ),
+]
 Option = Annotated[
     list[str] | None,
     typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,8 @@ larpbench run --config bench.toml --seeds 1
 
 larpbench run --encoders tfidf --wait 600
 
+larpbench run --encoders all --recommenders all --engine ray --workers 2
+
 larpbench run --encoders tfidf --json > run.json
 
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
@@ -64,6 +67,10 @@ def run(
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
     wait: options.Wait = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    shard_timeout: options.ShardTimeout = None,
     offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -80,6 +87,7 @@ def run(
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
     if chosen.offline:
         go_offline()  # before any import that reads the environment variables
+    computing = chosen.chosen_engine()
     from larpbench.benchmark import run as runner
     from larpbench.benchmark.evaluate import tables_of
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
@@ -90,7 +98,10 @@ def run(
     plans = planned(chosen)
     print_unavailable(plans)
     require_available(plans, chosen)
-    summaries = [runner.run(plan, report=lambda line: typer.echo(line, err=True)) for plan in plans]
+    with computing if any(plan.to_run for plan in plans) else nullcontext():
+        summaries = [
+            runner.run(plan, report=lambda line: typer.echo(line, err=True), engine=computing) for plan in plans
+        ]
     tables, unusable = tables_of(plans)
     for each in unusable:
         typer.echo(f"skipped, unusable: {each}", err=True)

@@ -83,12 +83,13 @@ def _ranked(
     device: str,
     advance: Callable[[int], None],
 ) -> Ranked:
-    from larpbench.evaluation.ranking import rank, tie_order  # loads torch, which lists and tables need not
+    from larpbench.evaluation.ranking import tie_order  # loads torch, which lists and tables need not
+    from larpbench.evaluation.ranking_tasks import rank_in_pieces
 
     lists = np.empty((len(vectors), length), dtype=np.int32)
     scores = np.empty((len(vectors), length), dtype=np.float32)
     tied = np.empty((len(vectors), length), dtype=bool)
-    blocks = rank(
+    blocks = rank_in_pieces(
         vectors,
         items,
         masked_offsets=queries.masked.offsets,

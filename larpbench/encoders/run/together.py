@@ -54,7 +54,9 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need], numbers: Conta
     Raises:
         StorageError: If the store cannot be written or read.
     """
-    for members in _passes(store, needs):
+    for members in passes(store, needs):
+        if len(members) == 1:  # it is encoded when it is asked for
+            continue
         encoders = [(each.spec, each.seed) for each in members]
         dataset, split = members[0].dataset, members[0].dataset.split(members[0].split_name)
         try:
@@ -68,32 +70,44 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need], numbers: Conta
             logger.debug("%s failed in a pass over %s: %s", name, split.name, error)
 
 
-def _passes(store: EmbeddingStore, needs: Iterable[Need]) -> Iterator[list[Need]]:
-    """Yield the encoders of each pass: two at least, with as much weight as memory should hold."""
+def passes(store: EmbeddingStore, needs: Iterable[Need]) -> Iterator[list[Need]]:
+    """Yield the encoders of each pass that has something to encode, with as much weight as memory should hold.
+
+    What is not stored, or made of other vectors, is in none of them. What fails here does so again in its own cells.
+
+    Args:
+        store: Where embeddings are kept.
+        needs: What will be asked for.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
     groups: dict[object, dict[str, Need]] = {}
     for need in needs:
         try:
             for each in encoded_for(store, need):
                 split = each.dataset.split(each.split_name)
-                if (shared := _shared(each.spec, split)) and store.missing_tracks_of(*_place(each)):
+                if _is_stored(each.spec) and store.missing_tracks_of(*_place(each)):
                     key = store.keys.embedding(each.spec, each.dataset, split, each.seed)
-                    groups.setdefault(shared, {}).setdefault(key, each)
+                    groups.setdefault(_shared(each.spec, split) or key, {}).setdefault(key, each)
         except StorageError:
             raise
         except Exception:  # it fails in its own cell
             logger.debug("%s cannot be encoded ahead", need.spec.identity, exc_info=True)
     for group in groups.values():
-        yield from (members for members in _within_memory(list(group.values())) if len(members) > 1)
+        yield from _within_memory(list(group.values()))
 
 
 def _place(need: Need) -> tuple[EncoderSpec, Dataset, Split, int]:
     return need.spec, need.dataset, need.dataset.split(need.split_name), need.seed
 
 
+def _is_stored(spec: EncoderSpec) -> bool:
+    return not (spec.inputs or spec.in_place or spec.unkeyed)
+
+
 def _shared(spec: EncoderSpec, split: Split) -> object:
     """Return what encoders that can share a pass over a split have in common; None if it shares none."""
-    if spec.inputs or spec.in_place or spec.unkeyed:
-        return None
     tracks = (split.name, split.ids_digest, split.text_digest, split.audio.digest if split.audio else None)
     if spec.reads_audio and split.audio:
         return (tracks, spec.card.sample_rate, spec.card.process_per_core)
