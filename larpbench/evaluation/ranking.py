@@ -27,7 +27,8 @@ from larpbench.evaluation.best import Best, compile_once
 from larpbench.evaluation.pruning import Pruner, require_device, worth_pruning
 from larpbench.runtime import one_thread
 
-_ROWS = 128
+BLOCK_ROWS = 128
+"""Queries that are scored at once."""
 _TILE = 1_024  # 128 x 1,024 scores are 512 kB: they stay in the second level of the cache
 _SHARING = 4  # blocks of queries that use a tile of items while it is in the cache
 _PRUNED_AT_ONCE = 64  # blocks, whose queries without a certificate are ranked again together
@@ -116,7 +117,7 @@ def rank(
     with ThreadPoolExecutor(threads) as pool:
         start = 0
         while start < len(queries):
-            at_once = (_PRUNED_AT_ONCE if pruner else threads * _SHARING) * _ROWS
+            at_once = (_PRUNED_AT_ONCE if pruner else threads * _SHARING) * BLOCK_ROWS
             rows = np.arange(start, min(start + at_once, len(queries)))
             if pruner:
                 best, certified = problem.best_left_in(rows, pruner, pool)
@@ -162,8 +163,8 @@ class _Problem:
 
     def shares(self, rows: np.ndarray, threads: int) -> list[np.ndarray]:
         """Return whole blocks of queries for each thread."""
-        blocks = -(-len(rows) // _ROWS)
-        share = _ROWS * min(_SHARING, -(-blocks // threads))
+        blocks = -(-len(rows) // BLOCK_ROWS)
+        share = BLOCK_ROWS * min(_SHARING, -(-blocks // threads))
         return [rows[start : start + share] for start in range(0, len(rows), share)]
 
     def best(self, shares: Sequence[np.ndarray], pool: ThreadPoolExecutor, left: Sequence[np.ndarray] = ()) -> _Lists:
@@ -181,7 +182,7 @@ class _Problem:
 
     def best_left_in(self, rows: np.ndarray, pruner: Pruner, pool: ThreadPoolExecutor) -> tuple[_Lists, int]:
         """Return the same, after most items have been ruled out, and of how many queries that was certain."""
-        blocks = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+        blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
         left, certified = zip(*(self._left_in(block, pruner) for block in blocks), strict=True)
         best = self.best(blocks, pool, left)
         again = np.flatnonzero(~np.concatenate(certified))
@@ -200,10 +201,10 @@ class _Problem:
 
     def _share(self, rows: np.ndarray, left: np.ndarray) -> _Lists:
         """Return the best of some items, on one thread."""
-        tile = torch.empty(_ROWS, tile_width(len(self._all)), dtype=torch.float32, device="cpu")
+        tile = torch.empty(BLOCK_ROWS, tile_width(len(self._all)), dtype=torch.float32, device="cpu")
         blocks = [
             (self._padded(part), self._best(part))
-            for part in (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+            for part in (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
         ]
         everything = left is self._all
         for start in range(0, len(left), tile.shape[1]):
@@ -224,7 +225,7 @@ class _Problem:
 
     def _padded(self, rows: np.ndarray) -> torch.Tensor:
         """Return the vectors of up to 128 queries and zeros: the product always has the same shape."""
-        padded = torch.zeros(_ROWS, self._queries.shape[1], dtype=torch.float32, device="cpu")
+        padded = torch.zeros(BLOCK_ROWS, self._queries.shape[1], dtype=torch.float32, device="cpu")
         padded[: len(rows)] = torch.from_numpy(np.ascontiguousarray(self._queries[rows], dtype=np.float32))
         return padded
 
