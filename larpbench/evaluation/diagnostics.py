@@ -9,6 +9,8 @@ import numpy as np
 
 from larpbench.datasets.schema import Interactions
 
+_PLAYLISTS_AT_ONCE = 8_192
+
 
 def hubness(lists: np.ndarray, n_items: int) -> float:
     """Return the skewness of N_k, the number of lists that hold each track (Radovanovic et al. 2010).
@@ -41,8 +43,25 @@ def same_artist_share(lists: np.ndarray, chosen: np.ndarray, known: Interactions
     Returns:
         The share; NaN if nothing is chosen.
     """
+    count = int(chosen.sum())
+    return int(of_known_artists(lists, chosen, known, artists).sum()) / count if count else float("nan")
+
+
+def of_known_artists(lists: np.ndarray, chosen: np.ndarray, known: Interactions, artists: np.ndarray) -> np.ndarray:
+    """Return which of the chosen list entries have an artist that is also that of a visible track, (p, k) bool.
+
+    Args:
+        lists: (p, k) int rows of the candidates by rank, -1 for none.
+        chosen: (p, k) bool; false where `lists` is -1.
+        known: Artists of the visible tracks of the same p playlists: their numbers.
+        artists: (n,) int, a number for each artist.
+    """
     span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
-    visible = np.repeat(np.arange(len(known)), known.lengths) * span + known.tracks
-    rows, _ = np.nonzero(chosen)
-    of_chosen = rows * span + artists[lists[chosen]]
-    return float(np.isin(of_chosen, visible).mean()) if len(of_chosen) else float("nan")
+    found = np.zeros(lists.shape, dtype=bool)
+    for start in range(0, len(lists), _PLAYLISTS_AT_ONCE):
+        block = slice(start, start + _PLAYLISTS_AT_ONCE)
+        bounds = known.offsets[start : start + _PLAYLISTS_AT_ONCE + 1]
+        visible = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)) * span + known.tracks[bounds[0] : bounds[-1]]
+        rows, _ = np.nonzero(chosen[block])
+        found[block][chosen[block]] = np.isin(rows * span + artists[lists[block][chosen[block]]], visible)
+    return found

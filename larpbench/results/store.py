@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from larpbench import progress, storage
+from larpbench.datasets.schema import Interactions
 from larpbench.errors import DataError, StorageError, clipped, printable, schema_fault
 from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
@@ -24,6 +25,7 @@ _LOCKS = ".locks"
 _SET_ASIDE = ".set-aside"
 _FAULTS_SHOWN = 3
 _SHOWN = 10
+_SETS_AT_ONCE = 16_384
 
 
 def record_path(output: Path, cell: Cell, key: str) -> Path:
@@ -218,8 +220,7 @@ def playlists_path(record: Path) -> Path:
 
 def playlists_frame(result: TaskResult) -> pl.DataFrame:
     """Return one row a counted query: sizes, every metric, the ranked track ids and their scores."""
-    listed = result.lists >= 0
-    ids = np.where(listed, result.item_ids[result.lists], "")
+    ids = pl.Series(result.item_ids)
     columns: dict[str, pl.Series | np.ndarray] = {
         f"{result.query}_id": result.query_ids,
         "n_seeds": result.n_seeds,
@@ -228,16 +229,26 @@ def playlists_frame(result: TaskResult) -> pl.DataFrame:
         **result.values,
     }
     if result.heldout is not None:
-        columns["heldout"] = pl.Series(
-            [result.item_ids[each].tolist() for each in np.split(result.heldout.tracks, result.heldout.offsets[1:-1])],
-            dtype=pl.List(pl.String),
-        )
+        columns["heldout"] = _ids_of_sets(result.heldout, result.item_ids)
     # A list shorter than K has fewer candidates than K: its tail is cut, not filled.
-    lengths = listed.sum(axis=1)
-    offsets = np.repeat(np.arange(len(ids)), lengths)
-    flat = pl.DataFrame({"row": offsets, "id": ids[listed], "score": result.list_scores[listed]})
-    grouped = flat.group_by("row", maintain_order=True).agg("id", "score").sort("row")
-    return pl.DataFrame(columns).with_columns(ranked=grouped["id"], scores=grouped["score"])
+    shape = result.lists.shape
+    flat = pl.DataFrame({"row": result.lists.ravel(), "score": result.list_scores.ravel()}).select(
+        pl.when(pl.col("row") >= 0).then(pl.col("row", "score"))
+    )
+    lists = {"ranked": ids.gather(flat["row"]), "scores": flat["score"]}
+    return pl.DataFrame(columns).with_columns(
+        each.alias(name).reshape(shape).arr.to_list().list.drop_nulls() for name, each in lists.items()
+    )
+
+
+def _ids_of_sets(sets: Interactions, ids: np.ndarray) -> pl.Series:
+    """Return a list of ids for each set; some thousand at a time, for lists of Python take much memory."""
+    parts = [pl.Series([], dtype=pl.List(pl.String))]
+    for start in range(0, len(sets), _SETS_AT_ONCE):
+        bounds = sets.offsets[start : start + _SETS_AT_ONCE + 1]
+        tracks = np.split(sets.tracks[bounds[0] : bounds[-1]], bounds[1:-1] - bounds[0])
+        parts.append(pl.Series([ids[each].tolist() for each in tracks], dtype=pl.List(pl.String)))
+    return pl.concat(parts, rechunk=True)
 
 
 def read_playlist_values(record: Path, columns: Sequence[str]) -> np.ndarray:
