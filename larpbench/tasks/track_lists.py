@@ -16,6 +16,8 @@ from larpbench.evaluation.metrics import find_hits, per_playlist
 from larpbench.evaluation.queries import Queries
 from larpbench.tasks.base import TaskResult
 
+_QUERIES_AT_ONCE = 65_536
+
 Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Lists (p, k) int32 rows of tracks, -1 for none; their scores (p, k) float32; (p, k) bool, cuts between equal ones."""
 
@@ -50,14 +52,14 @@ def score_lists(
     n_heldout, n_candidates, n_items = queries.heldout.lengths, queries.candidates, len(queries.track_ids)
     hits = find_hits(lists, queries.heldout, n_items)
     artists = np.where(lists >= 0, queries.artists[lists], -1)
-    values = per_playlist(hits, n_heldout, artists, cutoffs)
+    values = _in_blocks(per_playlist, hits, n_heldout, artists, cutoffs=cutoffs)
     best = ceiling(n_candidates, n_heldout, cutoffs)
     check_scores(values, best, n_heldout, cutoffs)
     return TaskResult(
         query_ids=queries.seeds.playlist_ids,
         values=values,
         totals={f"coverage@{k}": _coverage(lists[:, :k], n_items) for k in cutoffs},
-        chance=chance(n_candidates, n_heldout, cutoffs),
+        chance=_in_blocks(chance, n_candidates, n_heldout, cutoffs=cutoffs),
         ceiling=best,
         n_seeds=queries.seeds.lengths,
         n_heldout=n_heldout,
@@ -103,6 +105,17 @@ def _ranked(
         lists[rows], scores[rows], tied[rows] = block.items, block.scores, block.tied_at
         advance(len(block.items))
     return lists, scores, tied
+
+
+def _in_blocks(
+    columns_of: Callable[..., dict[str, np.ndarray]], *arrays: np.ndarray, cutoffs: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Return columns of all queries, computed for some thousand at a time: the steps between take more memory."""
+    parts = [
+        columns_of(*(each[start : start + _QUERIES_AT_ONCE] for each in arrays), cutoffs)
+        for start in range(0, len(arrays[0]), _QUERIES_AT_ONCE)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _diagnostics(
