@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from larpbench.benchmark.cells import PlannedCell, cell_state
 from larpbench.benchmark.learned import splits_read
-from larpbench.benchmark.plan import Plan, PlannedCell, cell_state
+from larpbench.benchmark.plan import Plan
 from larpbench.benchmark.similarity import SECOND_SEED, SecondEncoder
 from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test
