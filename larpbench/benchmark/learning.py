@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import progress
-from larpbench.benchmark.plan import PlannedCell
+from larpbench.benchmark.cells import PlannedCell
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import ScoreOn, ensure_trained, untrained
 from larpbench.encoders.spec import EncoderSpec

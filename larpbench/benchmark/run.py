@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from larpbench.benchmark.cells import PlannedCell, cell_state
 from larpbench.benchmark.learned import splits_read
 from larpbench.benchmark.learning import Learning, WorkerLearning, pair, train_on_workers
-from larpbench.benchmark.plan import Plan, PlannedCell, cell_state
+from larpbench.benchmark.plan import Plan
 from larpbench.benchmark.similarity import SECOND_SEED, SecondEncoder
 from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test

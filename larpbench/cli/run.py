@@ -13,7 +13,8 @@ import typer
 from larpbench.cli import options, printing
 
 if TYPE_CHECKING:
-    from larpbench.benchmark.plan import Plan, PlannedCell
+    from larpbench.benchmark.cells import PlannedCell
+    from larpbench.benchmark.plan import Plan
     from larpbench.benchmark.run import RunSummary
     from larpbench.results.sheet import Sheet
 
