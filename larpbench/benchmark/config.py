@@ -90,6 +90,7 @@ class RunConfig(BaseModel):
     budget: int = Field(6, ge=1, le=10_000, description="a whole number from 1 to 10000")
     draws: int = Field(1, ge=1, le=10_000, description="a whole number from 1 to 10000")
     limit: int | None = Field(None, ge=1, description="a whole number from 1")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="cpu or cuda")
     similarity_by: _Text | None = Field(None, description="the name of an encoder")
     allow_leaky: bool = Field(False, description="true or false")
     backend: Literal["torch", "openvino"] = Field("torch", description="torch or openvino")

@@ -43,6 +43,7 @@ def evaluate(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     similarity_by: EncoderLike | None = None,
+    device: str = "cpu",
     modality: View | None = None,
     sample_rate: int | None = None,
     cache_key: str | None = None,
@@ -75,6 +76,7 @@ def evaluate(
         budget: How many trials the tuning of a learned recommender has.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
+        device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
         modality: What callables read: ``text`` (a list of captions) or ``audio`` (an array of shape (n, samples)).
         sample_rate: Sample rate in Hz of the audio that they get.
         cache_key: Text that stands for the vectors of objects: they are stored under it and used again. Without it an
@@ -111,6 +113,7 @@ def evaluate(
         draws=draws,
         limit=limit,
         similarity_by=similarity_by,
+        device=device,
         output=temporary.path if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,

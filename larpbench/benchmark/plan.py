@@ -29,6 +29,7 @@ from larpbench.encoders.card import View
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
 from larpbench.encoders.provided import refuse_leaks
+from larpbench.encoders.run.place import default_store as default_store
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
@@ -185,6 +186,7 @@ def plan(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     limit: int | None = None,
+    device: str = "cpu",
     similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     allow_leaky: bool = False,
@@ -213,6 +215,7 @@ def plan(
             own, on which the scores rest; the others say how much depends on it.
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
+        device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
@@ -239,7 +242,7 @@ def plan(
     with storage.storage_errors(output, "use"):
         output.exists()
     unconfigured = chosen_task(task)
-    chosen = unconfigured.configured(task_options).limited(limit)
+    chosen = unconfigured.configured(task_options).limited(limit).on(device)
     load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
     requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)
@@ -290,11 +293,6 @@ def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
                 where=", ".join(sorted(folders)) or None,
                 allowed="a label of its own for each, LABEL=ENCODER, and names of their own for data sets",
             )
-
-
-def default_store() -> EmbeddingStore:
-    """Return the embedding store under the home folder."""
-    return EmbeddingStore(storage.home() / "embeddings")
 
 
 def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:

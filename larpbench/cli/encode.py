@@ -165,8 +165,8 @@ def _encode_part(store: EmbeddingStore, needs: list[Need], part: str, numbers: r
     for line in facts:
         shards = line["shards"]
         typer.echo(
-            f"{line['encoder']} ({line['split']}), part {part}: {shards['encoded']} shards encoded, "
-            f"{shards['there']} were there, {shards['other_parts']} belong to other parts: {line['folder']}"
+            f"{line['encoder']} ({line['split']}), part {part}: shards: {shards['encoded']} encoded, "
+            f"{shards['there']} there already, {shards['other_parts']} of other parts: {line['folder']}"
         )
 
 

@@ -56,6 +56,7 @@ def run(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    device: options.Device = "cpu",
     similarity_by: options.SimilarityBy = None,
     allow_leaky: options.AllowLeaky = False,
     backend: options.Backend = "torch",

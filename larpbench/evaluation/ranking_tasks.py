@@ -14,7 +14,7 @@ import numpy as np
 
 from larpbench.engine.base import Engine, Shared, current
 from larpbench.errors import ProtocolError
-from larpbench.evaluation.ranking import RankedBlock, block_rows, rank
+from larpbench.evaluation.ranking import BLOCK_ROWS, RankedBlock, rank
 
 LEAST_PRODUCTS = 2**32
 """Multiplications of a piece that are worth sending: about a tenth of a second of a core."""
@@ -39,6 +39,7 @@ def rank_in_pieces(
     masked_items: np.ndarray,
     order: np.ndarray,
     k: int,
+    device: str = "cpu",
 ) -> Iterator[RankedBlock]:
     """Rank as `rank` does, on the workers of the current engine where that is worth it.
 
@@ -49,6 +50,7 @@ def rank_in_pieces(
         masked_items: See there.
         order: See there.
         k: See there.
+        device: See there.
 
     Yields:
         Blocks in the order of the queries; a piece that was ranked elsewhere is one block.
@@ -56,26 +58,34 @@ def rank_in_pieces(
     Raises:
         ProtocolError: If the best score of a query is NaN or infinite.
     """
-    options = {"masked_offsets": masked_offsets, "masked_items": masked_items, "order": order}
+    here = functools.partial(
+        rank,
+        queries,
+        items,
+        masked_offsets=masked_offsets,
+        masked_items=masked_items,
+        order=order,
+        k=k,
+        device=device,
+    )
     engine = current()
     size = piece_rows(len(queries), len(items), queries.shape[1], engine)
     if engine.is_local or size >= len(queries):
-        yield from rank(queries, items, **options, k=k)
+        yield from here()
         return
     pieces = (_piece(queries, masked_offsets, masked_items, start, size) for start in range(0, len(queries), size))
-    ranked = functools.partial(_ranked, engine.share(items), engine.share(order), k)
+    ranked = functools.partial(_ranked, engine.share(items), engine.share(order), k, device)
     try:
         yield from engine.map(ranked, pieces)
     except ProtocolError:  # which names a row of its piece
-        yield from rank(queries, items, **options, k=k)
+        yield from here()
 
 
 def piece_rows(n_queries: int, n_items: int, dim: int, engine: Engine) -> int:
     """Return how many queries a piece has: a multiple of the rows of a block."""
-    block = block_rows(n_items)
     worth = math.ceil(LEAST_PRODUCTS / max(n_items * dim, 1))
     even = math.ceil(n_queries / (_PIECES_PER_WORKER * engine.workers))
-    return math.ceil(max(worth, even) / block) * block
+    return math.ceil(max(worth, even) / BLOCK_ROWS) * BLOCK_ROWS
 
 
 def _piece(queries: np.ndarray, masked_offsets: np.ndarray, masked_items: np.ndarray, start: int, size: int) -> _Piece:
@@ -84,7 +94,7 @@ def _piece(queries: np.ndarray, masked_offsets: np.ndarray, masked_items: np.nda
     return _Piece(start, queries[start : start + size], offsets - offsets[0], masked)
 
 
-def _ranked(items: Shared[np.ndarray], order: Shared[np.ndarray], k: int, piece: _Piece) -> RankedBlock:
+def _ranked(items: Shared[np.ndarray], order: Shared[np.ndarray], k: int, device: str, piece: _Piece) -> RankedBlock:
     import warnings
 
     with warnings.catch_warnings():
@@ -97,6 +107,7 @@ def _ranked(items: Shared[np.ndarray], order: Shared[np.ndarray], k: int, piece:
                 masked_items=piece.masked_items,
                 order=order.get(),
                 k=k,
+                device=device,
             )
         ]
     columns = ("items", "scores", "tied_at")

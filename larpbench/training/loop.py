@@ -275,9 +275,18 @@ def fit_in_memory(
     return fit.selection
 
 
-def step(optimisers: Sequence[torch.optim.Optimizer], loss: Tensor) -> Tensor:
-    """Make one update by the gradient of a loss; return the loss without its graph."""
+def step(
+    optimisers: Sequence[torch.optim.Optimizer], loss: Tensor, combine: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Make one update by the gradient of a loss; return the loss without its graph.
+
+    Args:
+        optimisers: Step together.
+        loss: 0-d.
+        combine: Called before they step; may change the gradients.
+    """
     torch.autograd.backward(loss)
+    combine()
     for optimiser in optimisers:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

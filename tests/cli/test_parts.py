@@ -16,11 +16,13 @@ from support.small_data import random_tables, split_tables
 from larpbench import load_dataset
 from larpbench.benchmark.plan import default_store
 from larpbench.encoders.names import get_encoder
+from larpbench.encoders.run import claims as claims_module
 from larpbench.encoders.run import sharing
 from larpbench.encoders.run import store as store_module
-from larpbench.encoders.run.claims import Claims
+from larpbench.encoders.run.claims import Claims, claim_of
 from larpbench.encoders.run.parts import shards_of_part
 from larpbench.errors import UsageError
+from larpbench.owners import Owner
 from larpbench.storage import home
 
 SHARDS = 8
@@ -64,7 +66,7 @@ def test_all_parts_together_are_the_whole(cli, data, parts, monkeypatch):
     assert encoded == SHARDS
     again = cli("encode", "--encoder", "tfidf", "--dataset", data, "--part", f"1/{parts}")
     mine = len(range(0, SHARDS, parts))
-    line = f"tfidf (test), part 1/{parts}: 0 shards encoded, {mine} were there, {SHARDS - mine} belong to other parts"
+    line = f"tfidf (test), part 1/{parts}: shards: 0 encoded, {mine} there already, {SHARDS - mine} of other parts"
     assert line in again.out
     in_parts = [shard.path.read_bytes()[-200:] for shard in shards_of("tfidf", data)]
     monkeypatch.setenv("LARPBENCH_HOME", str(data.parent / "other-home"))
@@ -139,6 +141,18 @@ def test_a_run_does_not_wait_longer_than_it_is_told(cli, data, tmp_path):
     done = cli(*run, "--wait", "0")
     assert done.code == 0, done.err
     assert "1 cells computed" in done.err
+    assert not list(home().rglob(".larpbench-*"))
+
+
+def test_claims_of_a_machine_that_is_gone_are_taken_over_even_without_waiting(cli, data, monkeypatch, tmp_path):
+    monkeypatch.setattr(claims_module, "BEAT_SECONDS", 0.02)
+    for shard in shards_of("tfidf", data)[2:4]:
+        file = claim_of(shard.path) / str(Owner(1, "00c0ffee", "0a1b2c3d", "node-7"))
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (time.time() - 1_000,) * 2)
+    done = cli("run", "--dataset", data, "--encoders", "tfidf", "--output", tmp_path / "results", "--wait", "0")
+    assert done.code == 0, done.err
     assert not list(home().rglob(".larpbench-*"))
 
 

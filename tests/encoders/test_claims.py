@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -23,8 +22,7 @@ from larpbench.encoders.run.shards import Shard
 from larpbench.errors import StorageError
 from larpbench.owners import Owner
 from larpbench.runtime import Cost
-from larpbench.testing.torture.shared import Workers
-from larpbench.testing.torture.shared_work import Scene
+from larpbench.testing.torture import shared
 
 BEAT, LAPSE = 0.02, 0.4
 ELSEWHERE = "00c0ffee"  # no machine of ours
@@ -70,13 +68,15 @@ def elsewhere(pid: int = 1) -> Owner:
     return Owner(pid, ELSEWHERE, "0a1b2c3d", "node-7.cluster")
 
 
-def test_eight_workers_and_kills_lose_nothing_and_change_nothing(tmp_path):
-    scene = Scene(tmp_path / "scene", shards=64, tracks=4, pause_s=0.05)
-    scene.prepare()
-    tally = Workers(scene, 8, random.Random(0)).torture(6)
-    assert tally.sound, f"{tally}\n{scene.printed.read_text()}"
-    assert (tally.kills, tally.shards) == (6, 64)
-    assert tally.recomputed <= 6 * 5  # what a worker has claimed at a time: what it encodes, and what it reads ahead
+def test_eight_workers_and_kills_lose_nothing_and_change_nothing(monkeypatch, capsys):
+    asked = {"workers": 8, "kills": 6, "shards": 64, "tracks": 4, "pause": 0.05}
+    monkeypatch.setattr(sys, "argv", ["shared", *(f"--{name}={value}" for name, value in asked.items())])
+    code, printed = shared.main(), capsys.readouterr()
+    assert code == 0, printed
+    found = {name: float(value) for name, value in map(str.split, printed.out.splitlines())}
+    assert {found[name] for name in ("lost", "different", "again", "left", "failed")} == {0}
+    assert (found["kills"], found["shards"]) == (6, 64)
+    assert found["recomputed"] <= 6 * 5  # what a worker has claimed at a time: what it encodes, and what it reads ahead
 
 
 def test_one_has_a_shard_and_others_learn_who_that_is(tmp_path):

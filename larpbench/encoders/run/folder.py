@@ -28,11 +28,16 @@ def missing_shards(spec: EncoderSpec, split: Split, shards: Sequence[Shard], cho
     """
     folder = shards[0].path.parent
     sweep(folder)
-    if not all((folder / name).is_file() for name in (_IDS, _CARD)):
+    if not all(path.is_file() for path in described(folder)):
         _describe(spec, split, folder)
     faults = {shard: shard.fault() for shard in chosen if shard.path.is_file()}
     _warn(spec, split, folder, [reason for reason in faults.values() if reason])
     return [shard for shard in chosen if faults.get(shard, "missing")]
+
+
+def described(folder: Path) -> tuple[Path, ...]:
+    """Return the files that say what the vectors in a folder are."""
+    return folder / _IDS, folder / _CARD
 
 
 def sweep(folder: Path) -> None:
@@ -42,7 +47,7 @@ def sweep(folder: Path) -> None:
     claims.sweep(folder)
 
 
-def write_text(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     """Write a text file that other machines may write, too, with the same or as good a content."""
     with storage.own_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -56,8 +61,8 @@ def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
         "split": split.name,
         "tracks": len(split.track_ids),
     }
-    write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
-    write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    _write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
+    _write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
 def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:

@@ -29,7 +29,11 @@ Take = Callable[[Job, range], bool]
 
 
 def encode_parts(
-    jobs: Sequence[Job], split: Split, clocks: Mapping[Job, SpeedClock], take: Take = lambda job, part: True
+    jobs: Sequence[Job],
+    split: Split,
+    clocks: Mapping[Job, SpeedClock],
+    take: Take = lambda job, part: True,
+    first_row: int = 0,
 ) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
     """Yield the vectors of parts of a split's tracks as they are done, checked, with what they took.
 
@@ -39,13 +43,14 @@ def encode_parts(
         split: Where the tracks are.
         clocks: Measure how fast each encoder would be alone.
         take: Leaves out parts that others are encoding.
+        first_row: Where to begin; what is before it comes at the end.
 
     Raises:
         EmbeddingError: If an encoder that is alone gives a wrong shape, or rows that are no vectors.
         DataError: If an audio file is gone, was changed or cannot be decoded.
     """
     parts = {part.start: part for job in jobs for part in job.parts}
-    ordered = [parts[start] for start in sorted(parts)]
+    ordered = [parts[start] for start in sorted(parts, key=lambda start: (start < first_row, start))]
     taken = _Taken(jobs, ordered, take)
     batches = taken.batches(batch_size(jobs[0].spec))
     if (first := next(batches, None)) is None:
@@ -72,7 +77,7 @@ def encode_parts(
             for job in those:
                 with job.guarded():
                     vectors = np.ascontiguousarray(np.concatenate(blocks[job]))
-                    _require_usable(job.spec.identity, vectors, split.track_ids[part.start : part.stop])
+                    require_usable(job.spec.identity, vectors, split.track_ids[part.start : part.stop])
                 if job.failed is None:
                     yield job, part, vectors, costs[job]
             bill, blocks = _Bill(), {job: [] for job in jobs}
@@ -166,7 +171,7 @@ def _require_shape(job: Job, vectors: np.ndarray, rows: int) -> int:
     return dim
 
 
-def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
+def require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
     """Raise if a row is no vector (protocol rule 4)."""
     finite = np.isfinite(vectors).all(axis=1)
     for what, bad in (("NaN or infinite", ~finite), ("all-zero", finite & ~vectors.any(axis=1))):

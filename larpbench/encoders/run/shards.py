@@ -55,10 +55,11 @@ class Shard:
     def write(self, vectors: np.ndarray, cost: Cost) -> None:
         """Keep its vectors, (stop - start, dim) float32, and what they took; a sound file that is there stays."""
         facts = {"belongs": self.belongs, "wall_s": repr(cost.wall_s), "cpu_s": repr(cost.cpu_s)}
-        with storage.own_file(self.path, self._publish) as temporary:
+        with storage.own_file(self.path, self.publish) as temporary:
             save_file({_TENSOR: vectors}, temporary, metadata={**facts, "sha256": _digest(facts, vectors)})
 
-    def _publish(self, temporary: Path) -> None:
+    def publish(self, temporary: Path) -> None:
+        """Put a file that has been written in place, unless a sound one is there."""
         try:
             os.link(temporary, self.path)  # which replaces nothing
         except OSError:  # something is there, or the file system has no links

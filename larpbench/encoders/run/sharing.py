@@ -17,6 +17,7 @@ from larpbench import progress
 from larpbench.encoders.run.claims import Claims, Holder
 from larpbench.encoders.run.passes import Take
 from larpbench.encoders.run.pipeline import Job
+from larpbench.encoders.run.remote import Remote
 from larpbench.encoders.run.shards import Shard
 from larpbench.errors import WaitError, named
 from larpbench.runtime import Cost
@@ -78,13 +79,16 @@ class Patience:
             look = min(1.5 * look, _LAST_LOOK_S)
 
 
-def encode_free(encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: Claims) -> dict[Job, list[Shard]]:
+def encode_free(
+    encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: Claims, remote: Remote | None
+) -> dict[Job, list[Shard]]:
     """Encode in one pass what is missing of some encoders and not claimed by others; each shard is written at once.
 
     Args:
         encode: The pass.
         shards: What is missing, in order.
         claims: Where the shards are claimed.
+        remote: The remote store, if there is one, which may have a shard by now, and gets those that are written.
 
     Returns:
         The shards that were written.
@@ -101,7 +105,7 @@ def encode_free(encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: C
         try:
             if failures or shard.is_sound() or claims.take(shard.path):
                 return False
-            if shard.is_sound():  # its owner has just finished it
+            if shard.is_sound() or (remote and remote.fetch(shard)):  # its owner has just finished it
                 claims.release(shard.path)
                 return False
         except Exception as error:  # not in the thread of a library, which may never say so
@@ -113,6 +117,8 @@ def encode_free(encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: C
         for job, part, vectors, cost in encoded:
             shard = at[job, part.start]
             shard.write(vectors, cost)
+            if remote:
+                remote.send(shard.path)
             claims.release(shard.path)
             written[job].append(shard)
     if failures:
@@ -121,7 +127,12 @@ def encode_free(encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: C
 
 
 def encode_all(
-    encode: Encode, job_of: Callable[[Sequence[Shard]], Job], missing: Sequence[Shard], patience: Patience, what: str
+    encode: Encode,
+    job_of: Callable[[Sequence[Shard]], Job],
+    missing: Sequence[Shard],
+    remote: Remote | None,
+    patience: Patience,
+    what: str,
 ) -> int:
     """Encode what is missing of one encoder, and wait for what others are encoding.
 
@@ -129,6 +140,7 @@ def encode_all(
         encode: A pass.
         job_of: Returns what is to be done in it, given the shards that are missing.
         missing: The shards that are missing, one at least.
+        remote: The remote store, if there is one.
         patience: How long to wait.
         what: Encoder and split, for messages.
 
@@ -143,7 +155,7 @@ def encode_all(
     with Claims() as claims:
         while True:
             job = job_of(missing)
-            written = {*encode_free(encode, {job: missing}, claims)[job]}
+            written = {*encode_free(encode, {job: missing}, claims, remote)[job]}
             encoded += len(written)
             missing = [shard for shard in missing if shard not in written and not shard.is_sound()]
             if not missing:

@@ -7,7 +7,7 @@ anything of an encoder without a key (`EncoderSpec.unkeyed`): its vectors stay i
 from __future__ import annotations
 
 import contextlib
-import json
+import secrets
 from collections import Counter
 from collections.abc import Container, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,23 +20,25 @@ from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.claims import Claims
-from larpbench.encoders.run.folder import missing_shards, sweep, write_text
+from larpbench.encoders.run.folder import described, missing_shards, sweep
+from larpbench.encoders.run.in_place import look_up
 from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
 from larpbench.encoders.run.passes import Take, encode_parts
 from larpbench.encoders.run.pipeline import Job
-from larpbench.encoders.run.scaling import oddities, scaled
+from larpbench.encoders.run.remote import Remote
+from larpbench.encoders.run.scaling import needed, oddities, require_tracks, scaled
 from larpbench.encoders.run.shards import Shard, StoredRows
 from larpbench.encoders.run.sharing import Patience, ShardCounts, encode_all, encode_free
-from larpbench.encoders.run.speed import SpeedClock
+from larpbench.encoders.run.speed import SpeedClock, read_speed, write_speed
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError
 from larpbench.fingerprint import digest_array
+from larpbench.mapped import empty_rows
 from larpbench.runtime import Cost
 from larpbench.vectors import permuted
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
-_SPEED = "speed.json"
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,13 @@ class EmbeddingStore:
         root: The folder of embeddings.
         checkpoints: The folder of trained encoders' weights; default beside it.
         wait: Seconds to wait in all for vectors that other processes are encoding; None: as long as these are alive.
+        remote: A remote store, of which the root holds copies.
     """
 
-    def __init__(self, root: Path, checkpoints: Path | None = None, *, wait: float | None = None) -> None:
-        self.root = root
+    def __init__(
+        self, root: Path, checkpoints: Path | None = None, *, wait: float | None = None, remote: Remote | None = None
+    ) -> None:
+        self.root, self.remote = root, remote
         self.patience = Patience(wait)
         self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
@@ -100,7 +105,7 @@ class EmbeddingStore:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
         if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
             return 0
-        return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in _needed(spec, dataset, split))
+        return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in needed(spec, dataset, split))
 
     def missing_tracks_of(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
         """Return how many tracks of a split, and of no other, have no vector yet as the encoder gives it."""
@@ -110,15 +115,13 @@ class EmbeddingStore:
     def missing_numbers(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[int]:
         """Return which shards of a split, from 0, are not there, or not what they should be by their headers."""
         shards = self._shards(spec, dataset, split, seed)
-        return [number for number, each in enumerate(shards) if not each.path.is_file() or each.misplaced()]
+        lacking = [number for number, each in enumerate(shards) if not each.path.is_file() or each.misplaced()]
+        elsewhere = self.remote.names(shards[0].path.parent) if self.remote and lacking else ()
+        return [number for number in lacking if shards[number].path.name not in elsewhere]
 
     def speed(self, spec: EncoderSpec) -> float | None:
         """Return the tracks per second of this encoder's last run here, None if it never ran."""
-        path = self.root / storage.slug(spec.card.name) / _SPEED
-        try:
-            return float(json.loads(path.read_text(encoding="utf-8"))["tracks_per_second"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return read_speed(self.root / storage.slug(spec.card.name))
 
     def encode_in_memory(
         self, spec: EncoderSpec, dataset: Dataset, split_names: Iterable[SplitName], seeds: Iterable[int]
@@ -208,7 +211,7 @@ class EmbeddingStore:
             return found
         shards = self._complete(spec, dataset, split, seed)
         # Filled shard by shard: a list of parts would take the memory twice.
-        vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
+        vectors = empty_rows(len(split.track_ids), shards[0].dim)
         wall = cpu = 0.0
         for shard in shards:
             vectors[shard.start : shard.stop], cost = shard.read()
@@ -229,7 +232,8 @@ class EmbeddingStore:
         in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
         key = self.keys.embedding(spec, dataset, split, seed)
         if key not in in_memory:
-            found = self._gathered(spec, dataset, split, seed)
+            require_tracks(dataset, split, len(split.track_ids))
+            found = look_up(spec, context, dataset, split)
             if spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
                 raise DataError(
                     f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
@@ -241,7 +245,7 @@ class EmbeddingStore:
     def _gathered(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         """Return the vectors of a split, computed and checked part by part, and stored nowhere."""
         total = len(split.track_ids)
-        _require_tracks(dataset, split, total)
+        require_tracks(dataset, split, total)
         size = AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
         parts = [range(start, min(start + size, total)) for start in range(0, total, size)]
         vectors = np.empty((0, 0), dtype=np.float32)
@@ -250,7 +254,7 @@ class EmbeddingStore:
         with contextlib.closing(self._encoded(split, [job])) as encoded:
             for _, part, block, cost in encoded:
                 if not part.start:
-                    vectors = np.empty((total, block.shape[1]), dtype=np.float32)
+                    vectors = empty_rows(total, block.shape[1])
                 vectors[part.start : part.stop] = block
                 wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
         return vectors, Cost(wall, cpu)
@@ -267,7 +271,7 @@ class EmbeddingStore:
     def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
         """Encode what is missing or cannot be trusted, and return the shards: one at least."""
         shards = self._shards(spec, dataset, split, seed)
-        _require_tracks(dataset, split, len(shards))
+        require_tracks(dataset, split, len(shards))
         self.encode_shards(spec, dataset, split, seed, range(len(shards)))
         return shards
 
@@ -299,12 +303,11 @@ class EmbeddingStore:
         chosen = [shard for number, shard in enumerate(shards) if number in numbers]
         if not chosen:
             return ShardCounts(0, 0, len(shards))
-        storage.make_folder(shards[0].path.parent)
-        missing, encoded = missing_shards(spec, split, shards, chosen), 0
+        missing, encoded = self._missing(spec, split, shards, chosen), 0
         if missing:
             job_of = partial(self._job_of, spec, dataset, split, seed, shards)
-            what = f"{spec.identity} ({split.name})"
-            encoded = encode_all(partial(self._encoded, split), job_of, missing, self.patience, what)
+            encode, what = partial(self._encoded, split), f"{spec.identity} ({split.name})"
+            encoded = encode_all(encode, job_of, missing, self.remote, self.patience, what)
             self.written[shards[0].key] += encoded
             sweep(shards[0].path.parent)
         return ShardCounts(encoded, len(chosen) - encoded, len(shards) - len(chosen))
@@ -341,8 +344,7 @@ class EmbeddingStore:
         for spec, seed in encoders:
             shards = self._shards(spec, dataset, split, seed)
             chosen = [shard for number, shard in enumerate(shards) if numbers is None or number in numbers]
-            storage.make_folder(shards[0].path.parent)
-            if missing := missing_shards(spec, split, shards, chosen):
+            if missing := self._missing(spec, split, shards, chosen):
                 try:
                     jobs[self._job_of(spec, dataset, split, seed, shards, missing)] = missing
                 except (LarpbenchError, OSError) as error:
@@ -351,10 +353,20 @@ class EmbeddingStore:
             for job in jobs:
                 job.alone = False
             with Claims() as claims:
-                done = encode_free(partial(self._encoded, split), jobs, claims)
+                done = encode_free(partial(self._encoded, split), jobs, claims, self.remote)
             self.written.update(shard.key for shards in done.values() for shard in shards)
             failed |= {job.spec.identity: job.failed for job in jobs if job.failed is not None}
         return failed
+
+    def _missing(self, spec: EncoderSpec, split: Split, shards: list[Shard], chosen: list[Shard]) -> list[Shard]:
+        """Return those of the chosen shards that neither store has."""
+        folder = storage.make_folder(shards[0].path.parent)
+        if self.remote and chosen:
+            self.remote.synchronise(chosen)
+        missing = missing_shards(spec, split, shards, chosen)
+        if self.remote and missing:
+            self.remote.send(*described(folder))
+        return missing
 
     def _job_of(
         self,
@@ -362,7 +374,7 @@ class EmbeddingStore:
         dataset: Dataset,
         split: Split,
         seed: int,
-        shards: Sequence[Shard],
+        shards: list[Shard],
         missing: Sequence[Shard],
     ) -> Job:
         lacking = {*missing}
@@ -383,20 +395,9 @@ class EmbeddingStore:
     ) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
         """Yield the vectors of parts of a split's tracks, checked, and what they took; then keep how fast it was."""
         clocks = {job: SpeedClock() for job in jobs}
-        yield from encode_parts(jobs, split, clocks, take)
+        # Without claims, processes that begin at one place would do the same work.
+        first = secrets.randbelow(len(split.track_ids)) if self.remote else 0
+        yield from encode_parts(jobs, split, clocks, take, first)
         for job, clock in clocks.items():
             if clock.tracks and not (job.spec.in_place or job.spec.unkeyed or job.failed):
-                speed = {"tracks_per_second": clock.tracks_per_second()}
-                path = self.root / storage.slug(job.spec.card.name) / _SPEED
-                write_text(path, json.dumps(speed) + "\n")
-
-
-def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:
-    if not number:
-        raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
-
-
-def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:
-    """Return what must be encoded to have the vectors of a split: itself, and what they are scaled on."""
-    reference = scaled_on(spec, dataset, split)
-    return [(dataset, split), *([reference] if reference else [])]
+                write_speed(self.root / storage.slug(job.spec.card.name), clock)

@@ -148,6 +148,8 @@ def main() -> int:
         scene = Scene(Path(folder), asked.shards, asked.tracks, asked.pause)
         scene.prepare()
         tally = Workers(scene, asked.workers, random.Random(asked.seed)).torture(asked.kills)  # noqa: S311 - no secret
+        if tally.failed:
+            print(scene.printed.read_text(encoding="utf-8")[-2_000:], file=sys.stderr)  # noqa: T201 - a script
     for each in fields(tally):
         print(f"{each.name:<12}{getattr(tally, each.name):>10.6g}")  # noqa: T201 - a script
     return 0 if tally.sound else 1
