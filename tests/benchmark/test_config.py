@@ -255,7 +255,9 @@ def test_there_is_one_list_of_options_and_one_set_of_defaults():
         flags = {name: each.default for name, each in inspect.signature(verb).parameters.items()}
         own = {"context", "config", "as_json"}
         assert set(flags) - own <= set(fields)
-        assert set(fields) - set(flags) <= ({"download", "offline", "wait", "shard_timeout"} if verb is plan_verb.plan else set())
+        assert set(fields) - set(flags) <= (
+            {"download", "offline", "wait", "shard_timeout"} if verb is plan_verb.plan else set()
+        )
         given = {name: default for name, default in flags.items() if name not in own | {"task_options"}}
         made = RunConfig(**given)
         assert {name: getattr(made, name) for name in given} == {name: fields[name] for name in given}
