@@ -182,17 +182,17 @@ def test_an_interrupted_run_leaves_no_processes_and_continues(tmp_path, end):
         *("--workers", "2", "--budget", "2"),
     ]
     process = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while time.monotonic() < deadline and process.poll() is None and not [*home.rglob("*.safetensors")]:
         time.sleep(0.05)
     process.send_signal(end)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == (130 if end == signal.SIGINT else -end), errors
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (left := _mention(temporary)):
         time.sleep(1)
     assert not left
-    again = subprocess.run(command, env=surroundings, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    again = subprocess.run(command, env=surroundings, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
     assert again.returncode == 0, again.stderr
     assert not _mention(temporary)
 
