@@ -14,8 +14,7 @@ import tempfile
 from pathlib import Path
 
 from listener_worlds import COLD, ENTRIES, LISTENERS, WARM, write_world
-from test_large_run import larpbench
-from test_service import estimate
+from test_large_run import estimate, larpbench
 
 _CONTROLS = ("popular-artist", "artist-mean")
 _RECOMMENDERS = (*_CONTROLS, "itemknn", "itemknn-log", "ridge", "clcrec", "dropoutnet", "dropoutnet-content")

@@ -24,7 +24,6 @@ import polars as pl
 from test_large_run import larpbench
 
 from larpbench.datasets.pairs import PAIR_COLUMNS, Pairs
-from larpbench.datasets.reading.packed_streams import unpacked
 from larpbench.datasets.sources.collection import CollectionOptions
 from larpbench.datasets.sources.onion import build as onion
 from larpbench.datasets.sources.onion.log import Log
@@ -80,8 +79,7 @@ def write_log(folder: Path, events: int, users: int | None = None, tracks: int =
 
 def unpack(folder: Path) -> None:
     """Read the log to its end, and do nothing with it."""
-    with (folder / LOG).open("rb") as raw:
-        stream = unpacked(raw)
+    with bz2.open(folder / LOG) as stream:
         while stream.read(1 << 20):
             pass
 

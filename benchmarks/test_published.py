@@ -7,31 +7,45 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from paired import cpu_seconds, paired_ratio
 from published_shapes import MPD_PLAYLISTS, MPD_TRACKS, write_lfm, write_slices
 
-from larpbench.datasets.sources.lfm.tables import EVENTS, find_table
+from larpbench.datasets.reading.packed_tables import find_table
+from larpbench.datasets.sources.lfm.tables import EVENTS
 from larpbench.datasets.sources.mpd.pieces import Pieces
-from larpbench.datasets.sources.mpd.slices import open_slices, parse_slice
+from larpbench.datasets.sources.mpd.slice_json import parse_slice
+from larpbench.datasets.sources.mpd.slices import open_slices
 
 Figure = Callable[[str, str, str], None]
-TARGET = "<= 1.5x"
+MPD_TARGET, LFM_TARGET, LFM_WALL = "<= 1.0x", "<= 1.2x", "<= 0.7x on two cores"
 MPD_SIZES = ("--preset", "paper", "--train-tracks", "50000")
 
 
-def build(collection: str, source: Path, output: Path, *more: str) -> tuple[float, float]:
-    """Build a data set in a process of its own and return its CPU seconds and its peak memory in MB."""
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: CPU and wall seconds, and its peak memory in MB."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+
+
+def build(collection: str, source: Path, output: Path, *more: str) -> Cost:
+    """Build a data set in a process of its own."""
     command = [sys.executable, "-m", "larpbench", "dataset", "build", collection, "--source", str(source)]
+    start = time.perf_counter()
     process = subprocess.Popen([*command, "--output", str(output), *more], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0
     peak_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
-    return usage.ru_utime + usage.ru_stime, peak_mb
+    return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - start, peak_mb)
 
 
 def read_and_parse(path: Path) -> None:
@@ -62,7 +76,7 @@ def test_reading_slices(tmp_path: Path, figure: Figure) -> None:
                 pieces.add(parse_slice(slices.read(each), each.name))
 
     ratio = paired_ratio(ours, lambda: read_and_parse(path), rounds=5)
-    figure(f"mpd slices read and kept / unzip + json.loads, {size / 1e6:.0f} MB of JSON", TARGET, ratio)
+    figure(f"mpd slices read and kept / unzip + json.loads, {size / 1e6:.0f} MB of JSON", MPD_TARGET, ratio)
 
 
 def test_reading_a_log(tmp_path: Path, figure: Figure) -> None:
@@ -70,7 +84,7 @@ def test_reading_a_log(tmp_path: Path, figure: Figure) -> None:
     table = find_table(tmp_path, EVENTS)
     assert table is not None
     ratio = paired_ratio(lambda: list(map(len, table.chunks())), lambda: unpack(table.path), rounds=5)
-    figure(f"lfm log read as a table / bz2, {size / 1e6:.0f} MB unpacked", TARGET, ratio)
+    figure(f"lfm log read as a table / bz2, {size / 1e6:.0f} MB unpacked", LFM_TARGET, ratio)
 
 
 @pytest.mark.slow
@@ -79,13 +93,13 @@ def test_growth_of_mpd(tmp_path: Path, figure: Figure) -> None:
         path = tmp_path / "mpd.zip"
         size = write_slices(path, playlists, tracks=9 * playlists)
         bare = cpu_seconds(lambda path=path: read_and_parse(path))
-        cpu_s, peak_mb = build("mpd", path, tmp_path / str(playlists), *MPD_SIZES)
-        measured = f"{cpu_s / bare:.2f}x ({cpu_s:.1f} against {bare:.1f} CPU s), peak {peak_mb:.0f} MB"
+        cost = build("mpd", path, tmp_path / str(playlists), *MPD_SIZES)
+        measured = f"{cost.cpu_s / bare:.2f}x ({cost.cpu_s:.1f} against {bare:.1f} CPU s), peak {cost.peak_mb:.0f} MB"
         figure(
             f"whole build / unzip + json.loads: mpd, {playlists:,} playlists, {size / 1e9:.1f} GB",
-            TARGET,
+            MPD_TARGET,
             measured,
-            value=cpu_s / bare,
+            value=cost.cpu_s / bare,
         )
 
 
@@ -94,9 +108,9 @@ def test_growth_of_mpd(tmp_path: Path, figure: Figure) -> None:
 def test_memory_of_mpd_at_full_counts(tmp_path: Path, figure: Figure, more: tuple[str, ...]) -> None:
     path = tmp_path / "mpd.zip"
     write_slices(path, MPD_PLAYLISTS, tracks=MPD_TRACKS, length=12)
-    cpu_s, peak_mb = build("mpd", path, tmp_path / "out", *more)
+    cost = build("mpd", path, tmp_path / "out", *more)
     name = f"mpd, {MPD_PLAYLISTS:,} playlists of 12, {MPD_TRACKS:,} tracks, {' '.join(more) or 'protocol'}"
-    figure(name, "< 2000 MB", f"{peak_mb:.0f} MB, {cpu_s:.0f} CPU s", value=peak_mb)
+    figure(name, "< 2000 MB", f"{cost.peak_mb:.0f} MB, {cost.cpu_s:.0f} CPU s", value=cost.peak_mb)
 
 
 @pytest.mark.slow
@@ -104,15 +118,15 @@ def test_growth_of_lfm(tmp_path: Path, figure: Figure) -> None:
     for events in (12_500_000, 25_000_000, 50_000_000):
         folder = tmp_path / str(events)
         size = write_lfm(folder, events, users=events // 4_000, tracks=1_000_000)
+        start = time.perf_counter()
         bare = cpu_seconds(lambda folder=folder: unpack(folder / "listening-events.tsv.bz2"))
-        cpu_s, peak_mb = build("lfm", folder, tmp_path / f"out-{events}", "--preset", "paper")
-        measured = f"{cpu_s / bare:.2f}x ({cpu_s:.1f} against {bare:.1f} CPU s), peak {peak_mb:.0f} MB"
-        figure(
-            f"whole build / bz2 of the log: lfm, {events:,} events, {size / 1e9:.1f} GB",
-            TARGET,
-            measured,
-            value=cpu_s / bare,
-        )
+        bare_wall = time.perf_counter() - start
+        cost = build("lfm", folder, tmp_path / f"out-{events}", "--preset", "paper")
+        name = f"whole build / bz2 of the log: lfm, {events:,} events, {size / 1e9:.1f} GB"
+        measured = f"{cost.cpu_s / bare:.2f}x ({cost.cpu_s:.1f} against {bare:.1f} CPU s), peak {cost.peak_mb:.0f} MB"
+        figure(name, LFM_TARGET, measured, value=cost.cpu_s / bare)
+        wall = f"{cost.wall_s / bare_wall:.2f}x ({cost.wall_s:.1f} against {bare_wall:.1f} s)"
+        figure(f"{name}, wall time", LFM_WALL, wall, value=cost.wall_s / bare_wall)
 
 
 @pytest.mark.slow

@@ -77,19 +77,15 @@ def test_clcrec_encodes_its_batch_only(benchmark: BenchmarkFixture, entries: Ent
 @pytest.mark.parametrize("batch", [256, 1_024])
 def test_a_dropoutnet_step(benchmark: BenchmarkFixture, entries: Entries, figure: Figure, batch: int) -> None:
     generator = np.random.default_rng(2)
-    sides = [
-        dropoutnet._Side(
-            generator.normal(size=(rows, FACTORS)).astype(np.float32),
-            generator.normal(size=(rows, DIM)).astype(np.float32),
-            0.2,
-        )
-        for rows in (PLAYLISTS, TRACKS)
-    ]
+    counts = PLAYLISTS, TRACKS
+    factors = [generator.normal(size=(rows, FACTORS)).astype(np.float32) for rows in counts]
+    contents = [dropoutnet.Content.of(generator.normal(size=(rows, DIM)).astype(np.float32)) for rows in counts]
+    sides = [dropoutnet.Side(*pair, 0.2) for pair in zip(factors, contents, strict=True)]
     playlists, tracks = entries.sample(batch, generator)
     inputs = [torch.randn(batch, width) for width in (FACTORS, DIM, FACTORS, DIM)]
 
     def step() -> None:
-        scores = sides[0].warm(playlists, generator) @ sides[1].warm(tracks, generator).T
+        scores = sides[0].warm(contents[0], playlists, generator) @ sides[1].warm(contents[1], tracks, generator).T
         targets = sides[0].factors(playlists) @ sides[1].factors(tracks).T
         observed = torch.from_numpy(entries.observed(playlists, tracks))
         dropoutnet.balanced_loss(scores, targets, observed).backward()

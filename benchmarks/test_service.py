@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from service_catalogue import write_catalogue
-from test_large_run import larpbench
+from test_large_run import estimate, larpbench
 
 Figure = Callable[[str, str, str], None]
 SPLITS = {"by date": ("--split-by", "release_year:2020,2022"), "by hash": ()}
-
-
-def estimate(*arguments: str | Path) -> float:
-    """Return the seconds that a plan says."""
-    command = [sys.executable, "-m", "larpbench", "plan", "--json", *map(str, arguments)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(json.loads(printed)["estimated_seconds"])
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from larpbench import storage
-from larpbench.benchmark.plan import PlannedCell, plan
+from larpbench.benchmark.cells import PlannedCell
+from larpbench.benchmark.plan import plan
 from larpbench.benchmark.run import run
 from larpbench.datasets.demo_large.build import build_demo_large
 from larpbench.datasets.demo_large.world import LargeWorldSpec

@@ -23,7 +23,8 @@ from published_shapes import MPD_LENGTH, MPD_PLAYLISTS, MPD_TRACKS, track_ids
 from larpbench.datasets.build import DatasetOptions
 from larpbench.datasets.sources.mpd import build as mpd
 from larpbench.datasets.sources.mpd.pieces import Pieces
-from larpbench.datasets.sources.mpd.slices import ParsedSlice, Slice, SliceSource
+from larpbench.datasets.sources.mpd.slice_json import Entry, ParsedSlice, Playlist
+from larpbench.datasets.sources.mpd.slices import Slice, SliceSource
 from larpbench.datasets.splits.presets import Sizes, split_rule
 
 _SLICE = 1_000
@@ -38,17 +39,19 @@ def parsed_slices(skew: float = 12.0) -> Iterator[ParsedSlice]:
         lengths = 5 + generator.exponential(MPD_LENGTH - 5, _SLICE).astype(int)
         drawn = (MPD_TRACKS * generator.random(lengths.sum()) ** skew).astype(int)
         drawn[generator.choice(len(drawn), len(fresh), replace=False)] = fresh
-        track = pl.Series("track", drawn)
-        entries = pl.DataFrame(
-            {"pid": np.repeat(np.arange(_SLICE) + number * _SLICE, lengths), "track_id": ids[drawn], "track": track}
-        ).select(
-            "pid",
-            "track_id",
+        texts = pl.DataFrame({"track_id": ids[drawn], "track": drawn}).select(
+            uri=pl.format("spotify:track:{}", "track_id"),
             title=pl.format("A song of number {}", "track"),
             artist=pl.format("Artist of number {}", pl.col("track") // 8),
             album=pl.format("The album of number {}", pl.col("track") // 3),
         )
-        yield ParsedSlice(entries, _SLICE, 0, 0, has_albums=True)
+        entries = [Entry(*row) for row in texts.iter_rows()]
+        ends = np.cumsum(lengths).tolist()
+        playlists = [
+            Playlist(pid, entries[start:stop], stop - start)
+            for pid, (start, stop) in enumerate(zip([0, *ends], ends, strict=False), number * _SLICE)
+        ]
+        yield ParsedSlice(playlists, _SLICE, 0, 0, f"slice {number}")
 
 
 def read(work: Path) -> None:
@@ -62,13 +65,12 @@ def read(work: Path) -> None:
 def build(work: Path, output: Path, *, paper: bool) -> None:
     """Build a data set of what `read` has kept."""
     slices = tuple(
-        Slice(f"mpd.slice.{first}-{first + _SLICE - 1}.json", first, first + _SLICE - 1, (0, 0))
-        for first in range(0, MPD_PLAYLISTS, _SLICE)
+        Slice(f"mpd.slice.{first}-{first + _SLICE - 1}.json", (0, 0)) for first in range(0, MPD_PLAYLISTS, _SLICE)
     )
 
     @contextmanager
     def opened(path: Path) -> Iterator[SliceSource]:
-        yield SliceSource(path, slices, None)
+        yield SliceSource(path, slices, f"{len(slices)} slices", (), None)
 
     @contextmanager
     def kept(_output: Path, _key: str) -> Iterator[Path]:

@@ -128,6 +128,14 @@ class TrainingError(LarpbenchError):
     """Training that broke down: a loss that is not finite, or no trial that worked."""
 
 
+class WaitError(LarpbenchError):
+    """Vectors that another process is encoding were not there in time."""
+
+
+class EngineError(LarpbenchError):
+    """A cluster that cannot be used, or a worker that did not do its work."""
+
+
 class StorageError(LarpbenchError):
     """A file or folder that cannot be written or read back."""
 

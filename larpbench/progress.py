@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from larpbench.streams import terminal
 
 _SECONDS_BETWEEN_LINES = 30.0
+_collected: list[list[str]] = []
+"""Where lines go instead of standard error: into the last of these."""
 
 
 @contextmanager
@@ -26,6 +28,9 @@ def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) 
     Yields:
         A function to call with the number of units just finished.
     """
+    if _collected:
+        yield lambda step: None
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -52,7 +57,20 @@ def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) 
     sys.stderr.flush()
 
 
+@contextmanager
+def collected(lines: list[str]) -> Iterator[None]:
+    """Collect what is said in the block, and show no stages: for a worker, whose process nobody looks at."""
+    _collected.append(lines)
+    try:
+        yield
+    finally:
+        _collected.pop()
+
+
 def say(line: str) -> None:
     """Write a line on standard error."""
+    if _collected:
+        _collected[-1].append(line)
+        return
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

@@ -69,9 +69,18 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+_granted: list[int] = []
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([there, *_granted])
+
+
+def use_cores(most: int) -> None:
+    """Let this process, a worker beside others on one machine, use so many cores at most."""
+    _granted[:] = [most]
 
 
 def torch_device() -> str:

@@ -3,6 +3,9 @@
 What is being written of ``NAME`` lies beside it as ``.larpbench-tmp-NAME``; meanwhile ``.larpbench-lock-NAME.lock`` is
 locked. A lock ends with its process, so whoever gets it knows that a killed process has left what lies there. Both go
 at the end.
+
+Where several processes, also on other machines, may write one file at once, each writes ``.larpbench-part-NAME.OWNER``
+and nothing is locked: locks of one machine are not seen on another on all shared disks.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,10 +27,14 @@ from filelock import BaseFileLock, FileLock
 
 from larpbench import progress
 from larpbench.errors import LarpbenchError, StorageError, UsageError, clipped, name_too_long
+from larpbench.owners import Owner
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
+OWN_PREFIX = ".larpbench-part-"
 LOCK_PREFIX, LOCK_SUFFIX = ".larpbench-lock-", ".lock"
 WORK_PREFIX = ".larpbench-work-"
+_SECONDS_UNTIL_ABANDONED = 3600.0
+"""After which a file of a process on another machine, which may have ended, is taken for a left-over."""
 _LONGEST_NAME = 200
 """Bytes of a file name that leave room for a prefix."""
 _ADVICE = {
@@ -119,6 +127,32 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically (UTF-8)."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def own_file(path: Path, publish: Callable[[Path], object] | None = None) -> Iterator[Path]:
+    """Give a temporary path that no other writer has; the file is put in place when the block ends well.
+
+    Nothing is locked, and several may write one file at once, also on other machines.
+
+    Args:
+        path: Where the file belongs.
+        publish: Puts the temporary file there; by default it replaces what is there.
+    """
+    temporary = path.with_name(f"{OWN_PREFIX}{path.name}.{Owner.new()}")
+    with storage_errors(path):
+        try:
+            temporary.touch(0o600)
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            if publish:
+                publish(temporary)
+            else:
+                temporary.replace(path)
+        finally:
+            _delete(temporary)
 
 
 @contextmanager
@@ -294,6 +328,38 @@ def sweep(folder: Path) -> None:
             free = _acquired(lock, seconds=0)
             _delete(folder / f"{TEMPORARY_PREFIX}{name}")
             _let_go(free, lock)
+    for name in found:
+        if name.startswith(OWN_PREFIX) and is_abandoned(folder / name, Owner.of_file(name), folder):
+            _delete(folder / name)
+
+
+def is_abandoned(path: Path, owner: Owner | None, folder: Path) -> bool:
+    """Return whether a file of a writer is a left-over: its process has ended here, or elsewhere, for all one can see.
+
+    Args:
+        path: The file, which the writer touches now and then.
+        owner: The writer; None if that is not known.
+        folder: Where a file may be made for a moment, to learn what time it is there.
+    """
+    if owner and owner.is_here:
+        return owner.has_ended()
+    return _seconds_since_touched(path, folder) > _SECONDS_UNTIL_ABANDONED
+
+
+def _seconds_since_touched(path: Path, folder: Path) -> float:
+    """Return the age of a file by the clock of its file system; 0 if that cannot be told."""
+    try:
+        touched = path.stat().st_mtime
+        if time.time() - touched < _SECONDS_UNTIL_ABANDONED / 2:  # no need to ask the file system
+            return 0.0
+        clock = folder / f"{OWN_PREFIX}clock.{Owner.new()}"
+        try:
+            clock.touch()
+            return clock.stat().st_mtime - touched
+        finally:
+            _delete(clock)
+    except OSError:
+        return 0.0
 
 
 def _beside(path: Path, prefix: str, suffix: str = "") -> Path:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from larpbench.mapped import empty_rows
+
 _TINY = 1e-12
 _ROWS = 8_192
 
@@ -22,9 +24,27 @@ def unit_rows(vectors: np.ndarray, double: bool = True) -> np.ndarray:
     """
     if not double:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+    inverse, (count, dim) = inverse_lengths(vectors), vectors.shape
+    unit = empty_rows(count, dim, vectors.dtype)
+    for start in range(0, count, _ROWS):
+        part = slice(start, start + _ROWS)
+        np.multiply(vectors[part], inverse[part, None], out=unit[part])
+    return unit
+
+
+def inverse_lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return what rows are multiplied by to have length 1, computed in float64; 1 for a zero row.
+
+    Args:
+        vectors: (n, dim) float32 or float64.
+
+    Returns:
+        (n,) of the same dtype.
+    """
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1.0
-    return vectors * (1.0 / lengths).astype(vectors.dtype)[:, None]
+    inverse: np.ndarray = (1.0 / lengths).astype(vectors.dtype)
+    return inverse
 
 
 class Standardiser:
@@ -70,7 +90,7 @@ class Centring:
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Return (n, dim) float32."""
-        centred = np.empty(vectors.shape, dtype=np.float32)
+        centred = empty_rows(*vectors.shape)
         for start in range(0, len(vectors), _ROWS):  # a copy of all rows in float64 may be too large
             rows = vectors[start : start + _ROWS] - self.mean
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)

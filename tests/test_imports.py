@@ -16,7 +16,7 @@ import larpbench
 PACKAGE = Path(larpbench.__file__).parent
 HEAVY = ("torch", "transformers", "sklearn", "polars", "numpy", "pydantic")
 LAYERS = [  # from below; modules at the top of the package may be used by all of them
-    ("audio", "training"),
+    ("audio", "engine", "training"),
     "datasets",
     "evaluation",
     ("encoders", "recommenders"),

@@ -26,10 +26,12 @@ from larpbench.name_lists import names
 
 if TYPE_CHECKING:
     from larpbench.benchmark.plan import Plan
+    from larpbench.engine.base import Engine
 
 _KEYS = {"dataset": "datasets", "if": "condition", "options": "task_options"}
 """Keys of the file that are not the names of `RunConfig`'s fields, and which fields they are."""
-_NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "digest"}
+_NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "wait", "digest"}
+_OF_THE_ENGINE = ("workers", "gpus_per_worker", "shard_timeout")
 _HELP = "larpbench run --help"
 
 
@@ -88,6 +90,7 @@ class RunConfig(BaseModel):
     budget: int = Field(6, ge=1, le=10_000, description="a whole number from 1 to 10000")
     draws: int = Field(1, ge=1, le=10_000, description="a whole number from 1 to 10000")
     limit: int | None = Field(None, ge=1, description="a whole number from 1")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="cpu or cuda")
     similarity_by: _Text | None = Field(None, description="the name of an encoder")
     allow_leaky: bool = Field(False, description="true or false")
     backend: Literal["torch", "openvino"] = Field("torch", description="torch or openvino")
@@ -95,6 +98,17 @@ class RunConfig(BaseModel):
     condition: Literal["missing", "stale", "always"] = Field("missing", description="missing, stale or always")
     download: bool = Field(False, description="true or false")
     offline: bool = Field(False, description="true or false")
+    wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="a number of seconds from 0"
+    )
+    engine: _Text = Field("local", description="local, ray, ray:auto or ray:HOST:PORT")
+    workers: int | None = Field(None, ge=1, le=100_000, description="a whole number from 1 to 100000")
+    gpus_per_worker: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="0, a part of 1, or a whole number"
+    )
+    shard_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="a number of seconds above 0"
+    )
     digest: str | None = None
     """sha256 of the file; None where there is none."""
 
@@ -111,6 +125,16 @@ class RunConfig(BaseModel):
         names = list(self.encoders) if self.column is None else with_column(self.encoders, self.column)
         return [named_for(name, self.backend) for name in names]
 
+    def chosen_engine(self) -> Engine:
+        """Return what computes.
+
+        Raises:
+            UsageError: If there is no such engine, or it has no such options.
+        """
+        from larpbench.engine.choice import engine_named
+
+        return engine_named(self.engine, **{name: getattr(self, name) for name in _OF_THE_ENGINE})
+
     def plans(self) -> list[Plan]:
         """Return the plan of each data set, to be run one after the other.
 
@@ -118,13 +142,21 @@ class RunConfig(BaseModel):
             LarpbenchError: What `larpbench.plan` raises.
         """
         from larpbench.benchmark.choice import chosen_task
-        from larpbench.benchmark.plan import plan
+        from larpbench.benchmark.plan import default_store, plan
+        from larpbench.encoders.run.sharing import Patience
 
         fields = type(self).model_fields
-        chosen = {name: getattr(self, name) for name in fields if name not in _NOT_IN_PLANS}
+        chosen = {
+            name: getattr(self, name) for name in fields if name not in (*_NOT_IN_PLANS, "engine", *_OF_THE_ENGINE)
+        }
         chosen |= {"encoders": self.encoder_names, "output": self.output.absolute()}
         tested = self.datasets or (chosen_task(self.task).default_dataset,)
-        return [replace(plan(_expanded(each), **chosen), config=self.digest) for each in tested]
+        patience, plans = Patience(self.wait), []
+        for each in tested:
+            store = default_store()
+            store.patience = patience
+            plans.append(replace(plan(_expanded(each), **chosen, store=store), config=self.digest))
+        return plans
 
 
 def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfig:

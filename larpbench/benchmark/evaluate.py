@@ -16,6 +16,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
 from larpbench.encoders.objects import EncoderLike
 from larpbench.encoders.precomputed.memory import are_vectors
+from larpbench.engine.base import Engine
 from larpbench.errors import EmbeddingError, LarpbenchError, MissingPartError, UsageError
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.results.removal import removal_part
@@ -42,11 +43,13 @@ def evaluate(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     similarity_by: EncoderLike | None = None,
+    device: str = "cpu",
     modality: View | None = None,
     sample_rate: int | None = None,
     cache_key: str | None = None,
     allow_leaky: bool = False,
     report: Callable[[str], None] = logger.info,
+    engine: str | Engine = "local",
 ) -> Results:
     """Test encoders on a data set and return the tables.
 
@@ -73,12 +76,15 @@ def evaluate(
         budget: How many trials the tuning of a learned recommender has.
         draws: How many draws of the test playlists' seeds and held-out tracks are scored.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
+        device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
         modality: What callables read: ``text`` (a list of captions) or ``audio`` (an array of shape (n, samples)).
         sample_rate: Sample rate in Hz of the audio that they get.
         cache_key: Text that stands for the vectors of objects: they are stored under it and used again. Without it an
             object is encoded anew, and its key is the digest of its vectors.
         allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
         report: Receives one line for each cell.
+        engine: What computes: ``local``, this process; ``ray`` or ``ray:HOST:PORT``, workers; see `larpbench.run`.
+            Objects without a `cache_key` are encoded in this process.
 
     Returns:
         The tables of the output folder for the tested data. If some encoders fail, the others are there, and a warning
@@ -107,6 +113,7 @@ def evaluate(
         draws=draws,
         limit=limit,
         similarity_by=similarity_by,
+        device=device,
         output=temporary.path if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,
@@ -115,7 +122,7 @@ def evaluate(
     )
     if not planned.cells:
         raise _refusal(planned)
-    summary = run(planned, report)
+    summary = run(planned, report, engine=engine)
     lost = {
         each.name: each.reason + (f"; next: {each.next_step}" if each.next_step else "") for each in planned.unavailable
     }

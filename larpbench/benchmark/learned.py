@@ -34,10 +34,12 @@ def scored_dim(recommender: Scorer, dim: int) -> int:
 
 
 def fit_seconds(recommender: Scorer, dataset: Dataset, seed: int, budget: int, dim: int) -> float:
-    """Return a rough time of learning for one cell: all trials for the seed that tunes, one fit for the others."""
+    """Return a rough time of learning for one cell: the trials for the seed that tunes, one fit for the others."""
     if not isinstance(recommender, LearnedRecommender):
         return recommender.seconds(dataset)
-    fits = budget if seed == TUNING_SEED else 1
+    from larpbench.recommenders.halving import work_of
+
+    fits = work_of(recommender, budget) if seed == TUNING_SEED else 1.0
     train = dataset.split("train")
     rows = len(train.track_ids) + train.entries["playlist_id"].n_unique()
     return fits * recommender.fit_seconds(train.entries.height, rows, dim)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from larpbench import storage
 from larpbench.benchmark import estimate
+from larpbench.benchmark.cells import Condition, PlannedCell, Planner
 from larpbench.benchmark.choice import (
     Unavailable,
     chosen_encoders,
@@ -21,69 +22,24 @@ from larpbench.benchmark.choice import (
     ready_recommenders,
     task_key,
 )
-from larpbench.benchmark.learned import fit_seconds, scored_dim, splits_read, tuning_key
+from larpbench.benchmark.learned import fit_seconds, scored_dim, splits_read
 from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
-from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
 from larpbench.encoders.provided import refuse_leaks
+from larpbench.encoders.run.place import default_store as default_store
 from larpbench.encoders.run.store import EmbeddingStore
-from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
-from larpbench.fingerprint import digest
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
-from larpbench.results.store import Unusable, record_path, usable_record
-from larpbench.runtime import versions
 from larpbench.streams import aside
-from larpbench.tasks.base import BoundCell, Cell, Task
+from larpbench.tasks.base import Cell, Task
 from larpbench.tasks.overlap import Removal, find_removal
 
-Condition = Literal["missing", "stale", "always"]
-CellState = Literal["done", "missing", "failed", "stale", "damaged"]
 _LIST_BYTES_PER_PLAYLIST = 600
-
-
-@dataclass(frozen=True)
-class MissingTraining:
-    """A training that has to be done first.
-
-    Attributes:
-        encoder: Identity of the encoder that is trained.
-        seed: Its seed.
-        checkpoint: Folder in which its weights will lie.
-        seconds: Rough time.
-    """
-
-    encoder: str
-    seed: int
-    checkpoint: Path
-    seconds: float
-
-
-@dataclass(frozen=True)
-class PlannedCell(BoundCell):
-    """One cell of a plan.
-
-    Attributes:
-        state: ``done``: its record is there; ``failed``: it was tried and failed; ``stale``: its record was written by
-            other versions of larpbench or its libraries; ``damaged``: its record cannot be used, and is set aside
-            before the cell is run anew; ``missing``: no record.
-        path: Where its record lies or will lie.
-        tracks_to_encode: How many of the tracks that it needs are not stored yet.
-        trainings: Checkpoints that are missing before its encoder can run, first to last.
-        tracks_per_second: Speed of its encoder: measured here, or by its card.
-        to_run: Whether a run would compute it.
-    """
-
-    state: CellState
-    path: Path
-    tracks_to_encode: int
-    trainings: tuple[MissingTraining, ...]
-    tracks_per_second: float
-    to_run: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,6 +141,7 @@ def plan(
     budget: int = DEFAULT_BUDGET,
     draws: int = 1,
     limit: int | None = None,
+    device: str = "cpu",
     similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     allow_leaky: bool = False,
@@ -213,6 +170,7 @@ def plan(
             own, on which the scores rest; the others say how much depends on it.
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
+        device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
@@ -239,7 +197,7 @@ def plan(
     with storage.storage_errors(output, "use"):
         output.exists()
     unconfigured = chosen_task(task)
-    chosen = unconfigured.configured(task_options).limited(limit)
+    chosen = unconfigured.configured(task_options).limited(limit).on(device)
     load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
     requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)
@@ -254,7 +212,7 @@ def plan(
     chosen.check_protocol(draws, removal is not None)
     second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
     keys = {"": task_key(unconfigured), **object_keys(paired_with, recommenders)}
-    planner = _Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)
+    planner = Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)
     cells: dict[Path, PlannedCell] = {}  # two names may mean one encoder
     for name, spec in specs.items():
         try:
@@ -292,110 +250,6 @@ def _require_one_encoder_a_name(cells: Iterable[PlannedCell]) -> None:
             )
 
 
-def default_store() -> EmbeddingStore:
-    """Return the embedding store under the home folder."""
-    return EmbeddingStore(storage.home() / "embeddings")
-
-
 def encoder_for(name: str, dataset: Dataset) -> EncoderSpec:
     """Return an encoder by name; one that is trained learns from `dataset` unless its name says from what."""
     return get_encoder(name).tested_on(dataset)
-
-
-@dataclass(frozen=True)
-class _Planner:
-    """What all cells of a plan share; see `Plan`."""
-
-    task: Task[Any]
-    dataset: Dataset
-    removal: Removal | None
-    budget: int
-    draws: int
-    similarity: SecondEncoder | None
-    output: Path
-    condition: Condition
-    store: EmbeddingStore
-    object_keys: Mapping[str, Sequence[str]]
-
-    def cells(self, spec: EncoderSpec, recommenders: Sequence[Scorer], seeds: int) -> Iterator[PlannedCell]:
-        """Yield the cells of one encoder."""
-        paired = [each for each in recommenders if self.task.pairs(spec, each)]
-        spec.require_possible(
-            self.dataset, list(dict.fromkeys(split for each in paired for split in splits_read(self.task, each)))
-        )
-        spec = self._encoded(spec, paired, seeds)
-        for seed in range(max(seeds, spec.least_seeds)):
-            for each in paired:
-                if seed == 0 or spec.card.stochastic or each.stochastic:
-                    yield self._cell(spec, each.seeded(seed), seed)
-
-    def _encoded(self, spec: EncoderSpec, paired: Sequence[Scorer], seeds: int) -> EncoderSpec:
-        """Return an encoder that can be keyed: objects are encoded now."""
-        splits = dict.fromkeys(split for each in paired for split in splits_read(self.task, each))
-        return self.store.encode_in_memory(spec, self.dataset, splits, range(seeds))
-
-    def _cell(self, spec: EncoderSpec, recommender: Scorer, seed: int) -> PlannedCell:
-        cell = Cell(self.task.name, self.dataset.name, spec.identity, recommender.name, seed)
-        splits = splits_read(self.task, recommender)
-        encoder_seed = seed if spec.card.stochastic else 0
-        vectors_key = self._embeddings(spec, splits, encoder_seed)
-        row = {
-            "protocol": self.task.protocol,
-            "task": [self.task.name, self.task.version, *self.object_keys[""]],
-            "dataset": self.dataset.scored_digest,
-            "encoder": spec.identity,
-            "embeddings": self._embeddings(spec, splits, 0),
-            "recommender": [
-                recommender.name,
-                recommender.version,
-                *tuning_key(recommender, self.budget),
-                *self.object_keys.get(recommender.name, ()),
-            ],
-            **({"draws": [self.draws, self.dataset.manifest.split.seed]} if self.draws > 1 else {}),
-            **({"removal": self.removal.key} if self.removal else {}),
-            **({"similarity": [self.similarity.spec.identity, self.similarity.key]} if self.similarity else {}),
-        }
-        key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
-        path = record_path(self.output, cell, key)
-        state = cell_state(path)
-        kept = {"missing": ("done", "stale"), "stale": ("done",)}.get(self.condition, ())
-        return PlannedCell(
-            cell,
-            key,
-            row_key,
-            spec,
-            recommender,
-            vectors_key,
-            state,
-            path,
-            tracks_to_encode=sum(
-                self.store.missing_tracks(spec, self.dataset, self.dataset.split(name), encoder_seed) for name in splits
-            ),
-            trainings=self._trainings(spec, encoder_seed),
-            tracks_per_second=self.store.speed(spec) or spec.card.tracks_per_second,
-            to_run=state not in kept,
-        )
-
-    def _embeddings(self, spec: EncoderSpec, splits: Sequence[SplitName], seed: int) -> str:
-        """Return the joint key of the vectors of some splits."""
-        return digest([self.store.keys.scaled(spec, self.dataset, self.dataset.split(name), seed) for name in splits])
-
-    def _trainings(self, spec: EncoderSpec, seed: int) -> tuple[MissingTraining, ...]:
-        return tuple(
-            MissingTraining(
-                each.identity, seed, self.store.checkpoint(each, seed), each.training.seconds if each.training else 0
-            )
-            for each in untrained(self.store, spec, seed)
-        )
-
-
-def cell_state(path: Path) -> CellState:
-    """Return what is there of a cell whose record would lie at a path."""
-    if not path.exists():
-        return "missing"
-    record = usable_record(path)
-    if isinstance(record, Unusable):
-        return "damaged"
-    if record.status == "failed":
-        return "failed"
-    return "done" if record.versions == versions() else "stale"

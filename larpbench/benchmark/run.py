@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from larpbench.benchmark.cells import PlannedCell, cell_state
 from larpbench.benchmark.learned import splits_read
-from larpbench.benchmark.plan import Plan, PlannedCell, cell_state
+from larpbench.benchmark.learning import Learning, WorkerLearning, pair, train_on_workers
+from larpbench.benchmark.plan import Plan
 from larpbench.benchmark.similarity import SECOND_SEED, SecondEncoder
 from larpbench.datasets.schema import SplitName
 from larpbench.datasets.splits.rules import redraw_test
+from larpbench.encoders.run.on_workers import WorkerEncoding
 from larpbench.encoders.run.seeds import train_seeds
 from larpbench.encoders.run.store import StoredEmbeddings
 from larpbench.encoders.run.together import Need, encode_together
 from larpbench.encoders.run.training import ensure_trained
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.engine.base import LOCAL, Engine, running
+from larpbench.engine.choice import engine_named
 from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, error_text
 from larpbench.evaluation.beyond.measures import ListMeasurer
 from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, Scorer, TrainData, ValidData
+from larpbench.recommenders.halving import Rung
 from larpbench.recommenders.itemknn import ITEMKNN
 from larpbench.recommenders.tuning import Fitted, Learner, Trial, Tuning, at_once
 from larpbench.results.beyond import measured_result
-from larpbench.results.record import CellRecord, DrawsPart, LayersPart, Metric, RecommenderPart, ValidationPart
+from larpbench.results.record import (
+    CellRecord,
+    DrawsPart,
+    LayersPart,
+    Metric,
+    RecommenderPart,
+    SimilarityPart,
+    ValidationPart,
+)
 from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import measured
@@ -36,8 +50,6 @@ from larpbench.tasks.layers import choose_layers, chooses
 from larpbench.tasks.validation import ValidationRecall, validation_recall
 
 logger = logging.getLogger(__name__)
-Learning = tuple[TrainData, ValidData]
-"""All that tuning and fitting receive: nothing of test."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ class RunSummary:
 
 
 @aside()
-def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
+def run(plan: Plan, report: Callable[[str], None] = logger.info, *, engine: str | Engine = "local") -> RunSummary:
     """Run the cells of a plan that are to run.
 
     A cell that fails is recorded as failed and the others go on; a file that cannot be written ends the run, with
@@ -65,14 +77,26 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
     Args:
         plan: What to run.
         report: Receives one line for each cell.
+        engine: What computes: ``local``, this process; ``ray``, workers on this machine, or on the cluster that
+            ``$RAY_ADDRESS`` names; ``ray:HOST:PORT``, a cluster; or what `larpbench.engine.choice.engine_named`
+            returns, where there is more to choose. Results are the same to the bit. A plan without a cell to run needs
+            none.
 
     Raises:
         StorageError: If results or embeddings cannot be written.
         LarpbenchError: If the second encoder fails; no cell is run.
+        MissingPartError: If the engine is not installed.
+        EngineError: If the cluster cannot be used, or is gone.
     """
+    chosen = engine_named(engine)
+    with running(chosen if plan.to_run else LOCAL) as begun:
+        return _run(plan, report, begun)
+
+
+def _run(plan: Plan, report: Callable[[str], None], engine: Engine) -> RunSummary:
     sweep(plan.output)
-    _encode_ahead(plan)
-    running = _Run(plan)
+    running = _Run(plan, engine)
+    running.encode_ahead()
     computed: list[PlannedCell] = []
     failed: list[tuple[PlannedCell, str]] = []
     kept = [planned for planned in plan.cells if not planned.to_run]
@@ -92,18 +116,6 @@ def run(plan: Plan, report: Callable[[str], None] = logger.info) -> RunSummary:
     return RunSummary(tuple(computed), tuple(kept), tuple(failed))
 
 
-def _encode_ahead(plan: Plan) -> None:
-    """Encode in as few passes as possible; which layer is the best has to be known before test is encoded."""
-    needs = [*_needs(plan)]
-    choosing = {id(need.spec): need for need in needs if chooses(need.spec)}
-    if choosing:
-        encode_together(plan.store, [each for each in needs if each.split_name != "test" or chooses(each.spec)])
-    for each in choosing.values():
-        with contextlib.suppress(LarpbenchError):  # it fails again in its own cells
-            choose_layers(plan.store, each.spec, plan.dataset, each.seed)
-    encode_together(plan.store, needs)
-
-
 def _needs(plan: Plan) -> Iterator[Need]:
     """Yield the vectors that the cells that are to run will ask for."""
     for planned in plan.to_run:
@@ -117,14 +129,42 @@ def _needs(plan: Plan) -> Iterator[Need]:
 class _Run:
     """The context of one run: the plan, its store, what has been tuned, the recorder, and the second encoder."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.store = plan, plan.store
-        self.learner = Learner(plan.budget)
+    def __init__(self, plan: Plan, engine: Engine) -> None:
+        self.plan, self.store, self.engine = plan, plan.store, engine
+        self.encoding = None if engine.is_local else WorkerEncoding(engine, plan.store)
+        self.learners: dict[str, Learner] = {}  # by encoder and recommender
+        self.learning = self._worker_learning()
         self.recorder = Recorder(plan.task, plan.dataset, plan.removal, plan.config)
-        second = plan.similarity if plan.to_run else None
         self.trained_ahead: set[int] = set()
-        self.measurer = ListMeasurer(self._vectors_of(second) if second else None)
-        self.similarity = second.part(plan.dataset, plan.store) if second else None
+        self.measurer = ListMeasurer(None)
+        self.similarity: SimilarityPart | None = None
+
+    def encode_ahead(self) -> None:
+        """Encode in as few passes as possible; which layer is the best has to be known before test is encoded."""
+        plan = self.plan
+        needs = [*_needs(plan)]
+        choosing = {id(need.spec): need for need in needs if chooses(need.spec)}
+        if choosing:
+            self._encode([each for each in needs if each.split_name != "test" or chooses(each.spec)])
+        for each in choosing.values():
+            with contextlib.suppress(LarpbenchError):  # it fails again in its own cells
+                self._require_encoded(each)
+                choose_layers(plan.store, each.spec, plan.dataset, each.seed)
+        self._encode(needs)
+        if second := plan.similarity if plan.to_run else None:
+            self.measurer = ListMeasurer(self._vectors_of(second))
+            self.similarity = second.part(plan.dataset, plan.store)
+
+    def _encode(self, needs: Sequence[Need]) -> None:
+        if self.encoding:
+            self.encoding.encode(needs)
+        else:
+            encode_together(self.store, needs)
+
+    def _require_encoded(self, *needs: Need) -> None:
+        """Raise why workers could not encode what is needed: here it would not go better."""
+        for need in needs if self.encoding else ():
+            self.encoding.require(need)  # type: ignore[union-attr]
 
     def compute(self, planned: PlannedCell) -> str | None:
         """Compute and record one cell; return the message of its failure, if any."""
@@ -147,11 +187,13 @@ class _Run:
         vectors: dict[SplitName, np.ndarray] = {name: each.vectors for name, each in stored.items()}
         fitted = self._fit(planned, vectors)
         recommender = fitted.recommender if fitted else planned.recommender
+        before = self.engine.cpu_s
         with measured() as cost:
             result = plan.task.execute(plan.tested, vectors, recommender)
             metrics = summarise(result, plan.task.metrics)
             result, beyond = measured_result(result, self.measurer)
             draws = self._score_draws(vectors, recommender, metrics)
+        cost.cpu_s += self.engine.cpu_s - before
         record = self.recorder.scored(
             planned,
             result,
@@ -178,9 +220,14 @@ class _Run:
         plan, spec = self.plan, planned.spec
         seed = seed if spec.card.stochastic else 0
         self._train_ahead(spec)
+        splits = splits_read(plan.task, planned.recommender)
+        needs = [Need(spec, plan.dataset, name, seed) for name in splits]
+        self._require_encoded(*needs)
         checkpoint = ensure_trained(self.store, spec, seed, validation_recall)
         choose_layers(self.store, spec, plan.dataset, seed)
-        splits = splits_read(plan.task, planned.recommender)
+        if self.encoding and (spec.training or spec.inputs):  # what could not be encoded before it was trained
+            self._encode(needs)
+            self._require_encoded(*needs)
         stored = {name: self.store.embed(spec, plan.dataset, name, seed) for name in splits}
         if plan.removal and "test" in stored:
             stored["test"] = replace(stored["test"], vectors=stored["test"].vectors[plan.removal.kept])
@@ -206,12 +253,17 @@ class _Run:
         if id(spec) not in self.trained_ahead:
             self.trained_ahead.add(id(spec))
             seeds = dict.fromkeys(each.cell.seed for each in self.plan.to_run if each.spec is spec)
-            train_seeds(self.store, spec, [*seeds] if spec.card.stochastic else [0], validation_recall)
+            chosen = [*seeds] if spec.card.stochastic else [0]
+            if self.encoding:
+                train_on_workers(self.engine, self.store, spec, chosen, validation_recall)
+            else:
+                train_seeds(self.store, spec, chosen, validation_recall)
 
     def _vectors_of(self, second: SecondEncoder) -> np.ndarray:
         """Return the second encoder's vectors of the tested tracks."""
         plan, spec = self.plan, second.spec
         try:
+            self._require_encoded(Need(spec, plan.dataset, "test", SECOND_SEED))
             ensure_trained(self.store, spec, SECOND_SEED, validation_recall)
             choose_layers(self.store, spec, plan.dataset, SECOND_SEED)
             vectors = self.store.embed(spec, plan.dataset, "test", SECOND_SEED).vectors
@@ -229,19 +281,46 @@ class _Run:
         kind, cell = planned.recommender, planned.cell
         if not isinstance(kind, LearnedRecommender):
             return None
-        name = f"{cell.encoder} x {cell.recommender}"
+        name = pair(cell)
+        learner = self._learner(name)
         data = self._learning(vectors)
-        if not self.learner.knows(name):
-            tuning = next(each for each in self.plan.cells if each.cell == replace(cell, seed=TUNING_SEED))
+        if not learner.knows(name):
+            tuning = self._tuning_cell(planned)
             if cell.seed == TUNING_SEED:
-                self.learner.tune(name, kind, *data)
+                learner.tune(name, kind, *data)
             elif _is_done(tuning):
-                self.learner.remember(name, _tuned_before(read_record(tuning.path).recommender))
+                learner.remember(name, _tuned_before(read_record(tuning.path).recommender))
             else:
-                self.learner.tune(name, kind, *self._learning_with_seed(planned, TUNING_SEED))
-        if (more := at_once(kind, data[0]) - 1) and not self.learner.is_fitted(name, cell.seed):
-            self.learner.fit_ahead(name, kind, {cell.seed: data} | self._later_seeds(planned, more))
-        return self.learner.fitted(name, kind, cell.seed, *data)
+                learner.tune(name, kind, *self._learning_with_seed(planned, TUNING_SEED))
+        if not learner.is_fitted(name, cell.seed):
+            if self.learning:
+                if fit := self.learning.fitted(planned, self.learners):
+                    return fit.get()
+            elif more := at_once(kind, data[0]) - 1:
+                learner.fit_ahead(name, kind, {cell.seed: data} | self._later_seeds(planned, more))
+        return learner.fitted(name, kind, cell.seed, *data)
+
+    def _learner(self, name: str) -> Learner:
+        """Return who knows, or will know, the parameters of an encoder and a recommender."""
+        if name not in self.learners:
+            self.learners[name] = self.learning.learner(name) if self.learning else Learner(self.plan.budget)
+        return self.learners[name]
+
+    def _tuning_cell(self, planned: PlannedCell) -> PlannedCell:
+        wanted = replace(planned.cell, seed=TUNING_SEED)
+        return next(each for each in self.plan.cells if each.cell == wanted)
+
+    def _worker_learning(self) -> WorkerLearning | None:
+        if self.engine.is_local:
+            return None
+        plan = self.plan
+        return WorkerLearning(
+            self.engine,
+            plan.budget,
+            plan.to_run,
+            lambda planned: _is_done(self._tuning_cell(planned)),
+            self._learning_with_seed,
+        )
 
     def _later_seeds(self, planned: PlannedCell, most: int) -> dict[int, Learning]:
         """Return what the next seeds of a cell learn from; those that cannot be encoded are left to their own cells."""
@@ -302,5 +381,14 @@ def _validation(fitted: Fitted, valid: ValidData) -> ValidationPart:
 
 
 def _tuned_before(part: RecommenderPart) -> Tuning:
-    trials = tuple(Trial(each.params, each.valid_recall, 0.0, each.failure) for each in part.trials)
+    trials = tuple(
+        Trial(
+            each.params,
+            each.valid_recall,
+            0.0,
+            each.failure,
+            tuple(Rung(rung.epoch, rung.valid_recall, 0.0, rung.failure) for rung in each.rungs),
+        )
+        for each in part.trials
+    )
     return Tuning(part.params, trials, None)

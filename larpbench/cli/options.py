@@ -94,6 +94,12 @@ SimilarityBy = Annotated[
         help="A second encoder, by whose vectors intra_list_similarity@K is measured; it is not tested.",
     ),
 ]
+Device = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option(
+        "--device", help="Where tracks are ranked. cuda is faster with many playlists; the lists are the same."
+    ),
+]
 AllowLeaky = Annotated[
     bool,
     typer.Option(
@@ -112,6 +118,50 @@ If = Annotated[
     typer.Option(
         "--if",
         help="Cells to run: missing (no result yet), stale (also results of other versions), or always (all).",
+    ),
+]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        min=0,
+        metavar="SECONDS",
+        help="How long to wait in all for vectors that other processes are encoding; 0: not at all. By default as long "
+        "as these are alive.",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="What computes: local, this process; ray, workers on this machine; ray:HOST:PORT or ray:auto, a Ray "
+        "cluster that is running. Results are the same.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=100_000, help="Workers of --engine ray; by default as many as there is room for."
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-worker",
+        min=0,
+        metavar="N",
+        help="GPUs of a worker of --engine ray, such as 0.5; by default 1 where the cluster has GPUs.",
+    ),
+]
+ShardTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--shard-timeout",
+        min=0,
+        metavar="SECONDS",
+        help="How long a worker of --engine ray may take for a shard of vectors; then another one tries, three times "
+        "at most. By default as long as it likes.",
     ),
 ]
 Option = Annotated[

@@ -24,6 +24,8 @@ larpbench plan --encoders all --recommenders all
 
 larpbench plan --dataset my-data --encoders precomputed:vectors.npz --json
 
+larpbench plan --encoders all --engine ray --workers 16
+
 larpbench plan --config bench.toml"""
 
 
@@ -39,27 +41,45 @@ def plan(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    device: options.Device = "cpu",
     similarity_by: options.SimilarityBy = None,
     allow_leaky: options.AllowLeaky = False,
     backend: options.Backend = "torch",
     output: options.Output = Path("results"),
     condition: options.If = "missing",
     task_options: options.Option = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what a run would do, without computing anything.
 
-    Prints every cell and whether it has a result, and estimates time and disk space.
+    Prints every cell and whether it has a result, and estimates time and disk space; with an engine that has workers
+    also the time by the clock.
     """
     chosen = options.chosen_run(context)  # all options above, and the file
+    computing = chosen.chosen_engine()
     plans = planned(chosen)
+    with aside():
+        count = 0 if computing.is_local else computing.expected_workers()
     if as_json:
-        made = [_as_json(plan) for plan in plans]
+        made = [_as_json(plan) | _with_workers(plan, count) for plan in plans]
         typer.echo(json.dumps(made if len(made) > 1 else made[0], indent=2, ensure_ascii=False))
     else:
         for plan in plans:
             _print(plan)
+            if found := _with_workers(plan, count):
+                shown = _duration(found["estimated_wall_seconds"]).replace("CPU hours", "hours")
+                typer.echo(f"with {count} workers of --engine {chosen.engine}: roughly {shown} by the clock")
     require_available(plans, chosen)
+
+
+def _with_workers(made: Plan, workers: int) -> dict[str, float]:
+    """Return what an engine with workers adds to the estimate; nothing if there are none."""
+    from larpbench.benchmark.wall_time import wall_seconds
+
+    return {"workers": workers, "estimated_wall_seconds": wall_seconds(made, workers)} if workers else {}
 
 
 def _print(made: Plan) -> None:

@@ -207,7 +207,7 @@ def merge(
     for name, encoders in merged.superseded.items():
         typer.echo(
             f"left out of the table {name}: results of {', '.join(encoders)}: newer results of that name were tested "
-            "on other ids, splits or playlists",
+            "on other ids, splits or playlists, or tuned by a newer version",
             err=True,
         )
     there = "; they were there already" if merged.present_before else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,8 @@ import typer
 from larpbench.cli import options, printing
 
 if TYPE_CHECKING:
-    from larpbench.benchmark.plan import Plan, PlannedCell
+    from larpbench.benchmark.cells import PlannedCell
+    from larpbench.benchmark.plan import Plan
     from larpbench.benchmark.run import RunSummary
     from larpbench.results.sheet import Sheet
 
@@ -34,6 +36,10 @@ larpbench run --encoders tfidf,precomputed:vectors.npz --similarity-by handcraft
 
 larpbench run --config bench.toml --seeds 1
 
+larpbench run --encoders tfidf --wait 600
+
+larpbench run --encoders all --recommenders all --engine ray --workers 2
+
 larpbench run --encoders tfidf --json > run.json
 
 larpbench run --task artist-similarity --dataset toy-artists --encoders random,acousticbrainz -O layers=0,2"""
@@ -51,6 +57,7 @@ def run(
     budget: options.Budget = 6,
     draws: options.Draws = 1,
     limit: options.Limit = None,
+    device: options.Device = "cpu",
     similarity_by: options.SimilarityBy = None,
     allow_leaky: options.AllowLeaky = False,
     backend: options.Backend = "torch",
@@ -60,6 +67,11 @@ def run(
     download: Annotated[
         bool, typer.Option("--download", help="Download missing weights first, as larpbench fetch does.")
     ] = False,
+    wait: options.Wait = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    shard_timeout: options.ShardTimeout = None,
     offline: Annotated[bool, typer.Option("--offline", help="Refuse all network access, also by plug-ins.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -76,6 +88,7 @@ def run(
         raise UsageError("--download needs the network, and --offline refuses it", allowed="one of them")
     if chosen.offline:
         go_offline()  # before any import that reads the environment variables
+    computing = chosen.chosen_engine()
     from larpbench.benchmark import run as runner
     from larpbench.benchmark.evaluate import tables_of
     from larpbench.cli.plan import fetch_missing, planned, print_unavailable, require_available
@@ -86,7 +99,10 @@ def run(
     plans = planned(chosen)
     print_unavailable(plans)
     require_available(plans, chosen)
-    summaries = [runner.run(plan, report=lambda line: typer.echo(line, err=True)) for plan in plans]
+    with computing if any(plan.to_run for plan in plans) else nullcontext():
+        summaries = [
+            runner.run(plan, report=lambda line: typer.echo(line, err=True), engine=computing) for plan in plans
+        ]
     tables, unusable = tables_of(plans)
     for each in unusable:
         typer.echo(f"skipped, unusable: {each}", err=True)

@@ -24,7 +24,9 @@ larpbench train larp --dataset my-data --towers musicnn-msd,minilm --seeds 3
 
 larpbench train larp --dataset my-data --towers tfidf
 
-larpbench train larp --dataset my-data --size tiny --stages wtc,ttc"""
+larpbench train larp --dataset my-data --size tiny --stages wtc,ttc
+
+accelerate launch -m larpbench train larp --dataset my-data --size paper    (one process a GPU)"""
 BASELINE_EPILOG = """Examples:
 
 larpbench train {0}
@@ -109,7 +111,8 @@ def larp(
 ) -> None:
     """Train LARP, one stage after the other.
 
-    Each stage starts from the weights of the one before. Prints the folder of each stage.
+    Each stage starts from the weights of the one before. Prints the folder of each stage. Started by accelerate launch
+    or torchrun, several processes train it together, except in size heads; a batch is shared among them.
     """
     from larpbench.encoders.larp.settings import STAGES
     from larpbench.encoders.larp.specs import larp_spec
@@ -206,6 +209,14 @@ def factors(
 
 
 def _train(spec: EncoderSpec, dataset: str, first: int, count: int) -> None:
+    """Train an encoder, by itself or with the other processes that the launcher has started."""
+    from larpbench.training.launch import joined
+
+    with joined() as ranks:
+        _train_seeds(spec, dataset, first, count, alone=ranks.count == 1)
+
+
+def _train_seeds(spec: EncoderSpec, dataset: str, first: int, count: int, alone: bool) -> None:
     """Train an encoder and the stages before it, unless that has been done; print results and folders.
 
     A seed that fails does not keep the others from being trained.
@@ -216,6 +227,7 @@ def _train(spec: EncoderSpec, dataset: str, first: int, count: int) -> None:
     from larpbench.encoders.run.training import ensure_trained
     from larpbench.errors import LarpbenchError, MissingPartError, UsageError, error_text
     from larpbench.tasks.validation import validation_recall
+    from larpbench.training.ranks import LostProcessError
 
     if spec.status().state != "ready":
         raise MissingPartError(
@@ -228,12 +240,14 @@ def _train(spec: EncoderSpec, dataset: str, first: int, count: int) -> None:
         typer.echo(f"{spec.card.name} has no random part here: one seed is all there is", err=True)
         count = 1
     store, seeds = default_store(), range(first, first + count)
-    failed = train_seeds(store, spec, seeds, validation_recall)
+    failed = train_seeds(store, spec, seeds, validation_recall) if alone else {}
     for seed in seeds:
         try:
             if seed not in failed:
                 ensure_trained(store, spec, seed, validation_recall)
                 _print_trained(store, spec, seed, f" (seed {seed})" if count > 1 else "")
+        except LostProcessError:
+            raise
         except LarpbenchError as error:
             failed[seed] = error
     trained = [seed for seed in seeds if seed not in failed]

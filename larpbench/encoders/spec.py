@@ -51,6 +51,7 @@ class Training:
         seconds: Rough time on one core, for the plan's estimate.
         one_thread: Whether it computes with one thread, as small models do: the weights are then the same to the bit on
             any number of cores, and seeds are trained side by side.
+        several_processes: Whether several processes can train it together, on a device each.
         sides: Whether one side of a model can be asked for, as in ``checkpoint:FOLDER:audio``.
         earlier: Encoders that are trained by other methods of the same name, for folders that these wrote.
         read_folder: A function ``(folder, its card, training data) -> FolderFacts`` that describes a model of this
@@ -65,6 +66,7 @@ class Training:
     weights_digest: Callable[[], str | None] = lambda: None
     seconds: float = 0.0
     one_thread: bool = False
+    several_processes: bool = False
     sides: bool = True
     earlier: tuple[EncoderSpec, ...] = ()
     read_folder: Callable[[Path, Mapping[str, Any], DatasetReference | None], FolderFacts] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from larpbench.datasets.schema import Interactions
+from larpbench.evaluation.metrics import find_hits
 
 
 def hubness(lists: np.ndarray, n_items: int) -> float:
@@ -29,20 +30,26 @@ def hubness(lists: np.ndarray, n_items: int) -> float:
     return float((centred**3).mean() / variance**1.5) if variance > 0 else 0.0
 
 
-def same_artist_share(lists: np.ndarray, chosen: np.ndarray, known: Interactions, artists: np.ndarray) -> float:
-    """Return the share of chosen list entries, such as the hits, whose artist is also that of a visible track.
+def by_known_artists(lists: np.ndarray, known: Interactions, artists: np.ndarray) -> np.ndarray:
+    """Return which list entries are by an artist of a visible track, (p, k) bool.
 
     Args:
         lists: (p, k) int rows of the candidates by rank, -1 for none.
-        chosen: (p, k) bool, the entries that count; false where `lists` is -1.
         known: Artists of the visible tracks of the same p playlists: their numbers.
         artists: (n,) int, a number for each artist.
+    """
+    span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
+    return find_hits(np.where(lists >= 0, artists[lists], -1), known, span)
+
+
+def same_artist_share(same: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the share of chosen list entries, such as the hits, whose artist is also that of a visible track.
+
+    Args:
+        same: (p, k) bool, see `by_known_artists`.
+        chosen: (p, k) bool, the entries that count.
 
     Returns:
         The share; NaN if nothing is chosen.
     """
-    span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
-    visible = np.repeat(np.arange(len(known)), known.lengths) * span + known.tracks
-    rows, _ = np.nonzero(chosen)
-    of_chosen = rows * span + artists[lists[chosen]]
-    return float(np.isin(of_chosen, visible).mean()) if len(of_chosen) else float("nan")
+    return float(same[chosen].mean()) if chosen.any() else float("nan")

@@ -1,30 +1,37 @@
-"""Exact top-K ranking by inner product, in blocks of bounded memory.
+"""Exact top-K ranking by inner product, in tiles of bounded memory.
 
 Protocol ``cold-start-v1``, rules 5 and 7: every track of the split is a candidate except the playlist's own seeds, and
 equal scores are ordered by a fixed pseudo-random order of the candidates. Sampled or approximate search would change
 the metric, so neither is offered.
 
-Selection is exact in two stages (cheaper than one pass of ``topk`` over all candidates): the columns of a score block
-are viewed as groups, the groups with the largest maxima are gathered, and the K best are taken among their members. The
-K-th largest score of a row is always inside its K best groups; only *which* of several equal scores comes first is left
-open by that, and rows where it matters are settled by the tie order.
+Scores are float32 products of 128 queries and a tile of items, on one thread of the CPU, always of the same shape for a
+number of items: a score depends neither on the other queries nor on the number of threads. What is among the best so
+far is picked out of a tile while it is in the cache (`larpbench.evaluation.best`). A GPU, or a CPU with AMX, first
+rules out nearly all items, with a proof (`larpbench.evaluation.pruning`); the others are scored in the same tiles, so
+that lists and scores are the same to the bit.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from larpbench.errors import ProtocolError
+from larpbench.evaluation.best import Best, compile_once
+from larpbench.evaluation.pruning import Pruner, require_device, worth_pruning
+from larpbench.runtime import one_thread
 
-_BLOCK_BYTES = 100 * 2**20
-_MAX_BLOCK_ROWS = 128
-_MIN_BLOCK_ROWS = 8
+BLOCK_ROWS = 128
+"""Queries that are scored at once."""
+_TILE = 1_024  # 128 x 1,024 scores are 512 kB: they stay in the second level of the cache
+_SHARING = 4  # blocks of queries that use a tile of items while it is in the cache
+_PRUNED_AT_ONCE = 64  # blocks, whose queries without a certificate are ranked again together
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,10 @@ def tie_order(candidate_ids: np.ndarray) -> np.ndarray:
     return order
 
 
-def block_rows(n_items: int) -> int:
-    """Return how many queries are scored at once: fixed by the number of items alone, so scores never depend on it."""
-    rows = _MAX_BLOCK_ROWS
-    while rows > _MIN_BLOCK_ROWS and rows * n_items * 4 > _BLOCK_BYTES:
-        rows //= 2
-    return rows
+def tile_width(n_items: int) -> int:
+    """Return how many items are scored at once: fixed by the number of items alone, so scores never depend on it."""
+    width = -(-n_items // -(-n_items // _TILE))
+    return min(n_items, -(-width // 16) * 16)
 
 
 def rank(
@@ -81,6 +86,7 @@ def rank(
     masked_items: np.ndarray,
     order: np.ndarray,
     k: int,
+    device: str = "cpu",
 ) -> Iterator[RankedBlock]:
     """Rank all items for every query by inner product and yield the top k, block by block.
 
@@ -92,86 +98,160 @@ def rank(
         masked_items: int array of item rows (the playlists' seeds).
         order: (n,) tie order, see `tie_order`.
         k: Length of the lists.
+        device: ``cpu`` or ``cuda``: where most items are ruled out, if that pays. Lists and scores are the same.
 
     Yields:
         Blocks in the order of the queries.
 
     Raises:
         ProtocolError: If the best score of a query is NaN or infinite (vectors too large for float32).
+        UsageError: If there is no such device.
     """
-    n_items, rows = len(items), block_rows(len(items))
-    width = min(k + 1, n_items)  # one more than asked for, to see whether the cut falls between equal scores
-    selector = _GroupSelector(n_items, rows, width)
-    transposed = torch.from_numpy(np.ascontiguousarray(items, dtype=np.float32)).t()
-    padded = torch.zeros(rows, queries.shape[1], dtype=torch.float32, device="cpu")
-    for start in range(0, len(queries), rows):
-        stop = min(start + rows, len(queries))
-        count = stop - start
-        padded[:count] = torch.from_numpy(np.ascontiguousarray(queries[start:stop], dtype=np.float32))
-        padded[count:] = 0.0  # the product always has the same shape: a score does not depend on its block
-        scores = selector.scores
-        torch.mm(padded, transposed, out=scores)
-        offsets = masked_offsets[start : stop + 1]
-        query_of = np.repeat(np.arange(count), np.diff(offsets))
-        scores[query_of, masked_items[offsets[0] : offsets[-1]].astype(np.int64)] = -torch.inf
-        values, columns = selector.select(count)
-        if not (values[:, 0] < torch.inf).all():  # false for NaN too: maxima propagate it
-            bad = start + int((~(values[:, 0] < torch.inf)).nonzero()[0])
-            raise ProtocolError(
-                f"the scores of query {bad} are not finite: the vectors are too large for float32 inner products",
-                next_step="scale the embeddings down, or use a recommender that normalises them (itemknn)",
-            )
-        yield _settle(start, scores, values, columns, order, k)
+    require_device(device)
+    compile_once()
+    width = min(k + 1, len(items))  # one more than asked for, to see whether the cut falls between equal scores
+    problem = _Problem(queries, items, masked_offsets, masked_items, np.array(order, dtype=np.int64), width)
+    pays = worth_pruning(len(queries), len(items), width, device)
+    pruner = Pruner(problem.vectors, width, device) if pays else None
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        start = 0
+        while start < len(queries):
+            at_once = (_PRUNED_AT_ONCE if pruner else threads * _SHARING) * BLOCK_ROWS
+            rows = np.arange(start, min(start + at_once, len(queries)))
+            if pruner:
+                best, certified = problem.best_left_in(rows, pruner, pool)
+                if 2 * certified < len(rows):
+                    pruner = None  # it does not pay for these vectors
+            else:
+                best = problem.best(problem.shares(rows, threads), pool)
+            if best.not_finite.any():
+                raise ProtocolError(
+                    f"the scores of query {start + int(best.not_finite.argmax())} are not finite: the vectors are too "
+                    "large for float32 inner products",
+                    next_step="scale the embeddings down, or use a recommender that normalises them (itemknn)",
+                )
+            yield _cut(start, best, k)
+            start += len(rows)
 
 
-class _GroupSelector:
-    """The largest scores of each row of a reused block, without an order among equal ones."""
+@dataclass(frozen=True)
+class _Lists:
+    """The best items of some queries, (rows, width), as `Best` has them."""
 
-    def __init__(self, n_items: int, rows: int, width: int) -> None:
-        self.width = width
-        # Both stages look at about as many numbers.
-        self.group_size = 2 ** max(1, round(math.log2(n_items / width) / 2))
-        self.groups = -(-n_items // self.group_size)
-        self.two_stage = self.groups > 2 * width
-        columns = self.groups * self.group_size if self.two_stage else n_items
-        self._block = torch.full((rows, columns), -torch.inf, dtype=torch.float32, device="cpu")
-        self.scores = self._block[:, :n_items]
-
-    def select(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return values (descending) and columns, each (count, width), of the first `count` rows."""
-        if not self.two_stage:
-            return torch.topk(self.scores[:count], self.width, dim=1)
-        grouped = self._block[:count].view(count, self.group_size, self.groups)
-        best_groups = torch.topk(grouped.amax(dim=1), self.width, dim=1, sorted=False).indices
-        members = grouped.gather(2, best_groups[:, None, :].expand(-1, self.group_size, -1)).view(count, -1)
-        values, places = torch.topk(members, self.width, dim=1)
-        columns = (places // self.width) * self.groups + best_groups.gather(1, places % self.width)
-        return values, columns
+    scores: np.ndarray
+    items: np.ndarray
+    not_finite: np.ndarray
 
 
-def _settle(
-    start: int, scores: torch.Tensor, values: torch.Tensor, columns: torch.Tensor, order: np.ndarray, k: int
-) -> RankedBlock:
-    """Put equal scores into the tie order and cut the lists at k."""
-    top = values.numpy()
-    items = np.where(top > -np.inf, columns.numpy(), 0)  # a masked place may be padding, which is no item
-    count, width = top.shape
-    tied = (top[:, :-1] == top[:, 1:]) & (top[:, :-1] > -np.inf)
+class _Problem:
+    """All queries and items; see `rank`."""
+
+    def __init__(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        offsets: np.ndarray,
+        masked: np.ndarray,
+        order: np.ndarray,
+        width: int,
+    ) -> None:
+        self.vectors = torch.from_numpy(np.ascontiguousarray(items, dtype=np.float32))
+        self._queries, self._offsets, self._masked = queries, offsets, masked
+        self._order, self._width = order, width
+        self._all = np.arange(len(items))
+
+    def shares(self, rows: np.ndarray, threads: int) -> list[np.ndarray]:
+        """Return whole blocks of queries for each thread."""
+        blocks = -(-len(rows) // BLOCK_ROWS)
+        share = BLOCK_ROWS * min(_SHARING, -(-blocks // threads))
+        return [rows[start : start + share] for start in range(0, len(rows), share)]
+
+    def best(self, shares: Sequence[np.ndarray], pool: ThreadPoolExecutor, left: Sequence[np.ndarray] = ()) -> _Lists:
+        """Return the best items of all shares of queries, one after the other.
+
+        Args:
+            shares: Rows of queries.
+            pool: As many threads as torch uses.
+            left: For each share, the items that are left in, ascending; none: all items.
+        """
+        alone = torch.get_num_threads() == 1
+        with nullcontext() if alone else one_thread():
+            found = [*(map if alone else pool.map)(self._share, shares, left or [self._all] * len(shares))]
+        return _joined(found)
+
+    def best_left_in(self, rows: np.ndarray, pruner: Pruner, pool: ThreadPoolExecutor) -> tuple[_Lists, int]:
+        """Return the same, after most items have been ruled out, and of how many queries that was certain."""
+        blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
+        left, certified = zip(*(self._left_in(block, pruner) for block in blocks), strict=True)
+        best = self.best(blocks, pool, left)
+        again = np.flatnonzero(~np.concatenate(certified))
+        if len(again):
+            redone = self.best(self.shares(rows[again], torch.get_num_threads()), pool)
+            for name, values in vars(redone).items():
+                getattr(best, name)[again] = values
+        return best, len(rows) - len(again)
+
+    def _left_in(self, rows: np.ndarray, pruner: Pruner) -> tuple[np.ndarray, np.ndarray]:
+        query_of, masked = self._masks(rows)
+        left, certified = pruner.candidates(self._padded(rows)[: len(rows)], query_of, masked)
+        if len(left) < (least := tile_width(len(self._all))):
+            left = np.union1d(left, self._all[:least])  # any others: a tile is never narrower
+        return left, certified
+
+    def _share(self, rows: np.ndarray, left: np.ndarray) -> _Lists:
+        """Return the best of some items, on one thread."""
+        tile = torch.empty(BLOCK_ROWS, tile_width(len(self._all)), dtype=torch.float32, device="cpu")
+        blocks = [
+            (self._padded(part), self._best(part))
+            for part in (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
+        ]
+        everything = left is self._all
+        for start in range(0, len(left), tile.shape[1]):
+            first = min(start, len(left) - tile.shape[1])  # the last tile is as wide as the others
+            columns = left[first : first + tile.shape[1]]
+            part = self.vectors[first : first + tile.shape[1]] if everything else self.vectors[columns]
+            for queries, best in blocks:
+                torch.mm(queries, part.t(), out=tile)
+                best.add(tile.numpy(), start - first, columns)
+        for _, best in blocks:
+            best.sort()
+        return _joined([_Lists(best.scores, best.items, best.not_finite) for _, best in blocks])
+
+    def _best(self, rows: np.ndarray) -> Best:
+        query_of, masked = self._masks(rows)
+        offsets = np.searchsorted(query_of, np.arange(len(rows) + 1))
+        return Best(len(rows), self._width, self._order, offsets, masked)
+
+    def _padded(self, rows: np.ndarray) -> torch.Tensor:
+        """Return the vectors of up to 128 queries and zeros: the product always has the same shape."""
+        padded = torch.zeros(BLOCK_ROWS, self._queries.shape[1], dtype=torch.float32, device="cpu")
+        padded[: len(rows)] = torch.from_numpy(np.ascontiguousarray(self._queries[rows], dtype=np.float32))
+        return padded
+
+    def _masks(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return place in `rows` and item of everything that is masked, ascending."""
+        lengths = self._offsets[rows + 1] - self._offsets[rows]
+        query_of = np.repeat(np.arange(len(rows)), lengths)
+        places = np.arange(len(query_of)) + np.repeat(self._offsets[rows] - np.cumsum(lengths) + lengths, lengths)
+        masked = self._masked[places].astype(np.int64)
+        ordered = np.lexsort((masked, query_of))
+        return query_of, masked[ordered]
+
+
+def _joined(parts: Sequence[_Lists]) -> _Lists:
+    names = vars(parts[0])
+    return _Lists(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _cut(start: int, best: _Lists, k: int) -> RankedBlock:
+    """Cut lists at k, and note the ties."""
+    count, width = best.scores.shape
     kept = min(k, width)
-    for row in np.flatnonzero(tied.any(axis=1)):
-        if tied[row, kept - 1 :].any():  # more equal scores than places left: choose among all of them
-            cut = top[row, kept - 1]
-            equal = np.flatnonzero(scores[row].numpy() == cut)
-            above = items[row, :kept][top[row, :kept] > cut]
-            wanted = kept - len(above)
-            first = equal[np.argpartition(order[equal], wanted - 1)[:wanted]]
-            items[row, :kept] = np.concatenate([above, first])
-        by_order = np.lexsort((order[items[row, :kept]], -top[row, :kept]))
-        items[row, :kept] = items[row, by_order]
-    ranked = np.full((count, k), -1, dtype=np.int64)
-    ranked[:, :kept] = np.where(top[:, :kept] > -np.inf, items[:, :kept], -1)
-    ranked_scores = np.full((count, k), -np.inf, dtype=np.float32)
-    ranked_scores[:, :kept] = top[:, :kept]
+    tied = (best.scores[:, :-1] == best.scores[:, 1:]) & (best.items[:, :-1] >= 0)
+    items = np.full((count, k), -1, dtype=np.int64)
+    scores = np.full((count, k), -np.inf, dtype=np.float32)
     tied_at = np.zeros((count, k), dtype=bool)
+    items[:, :kept], scores[:, :kept] = best.items[:, :kept], best.scores[:, :kept]
     tied_at[:, : width - 1] = tied[:, :k]
-    return RankedBlock(start, ranked, ranked_scores, tied_at)
+    return RankedBlock(start, items, scores, tied_at)

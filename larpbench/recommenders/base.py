@@ -7,8 +7,9 @@ a seed and learns from `TrainData`, watched by `ValidData`. Both can only be mad
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -23,12 +24,14 @@ from larpbench.evaluation.queries import Queries, queries_of
 if TYPE_CHECKING:
     from larpbench.training.loop import Selection
 
-TUNING_VERSION = 2
-"""Raised with every change of how trials are drawn, fitted or chosen. 2: the start of a fit is one of its epochs."""
+TUNING_VERSION = 3
+"""Raised with every change of how trials are drawn, fitted or chosen. 2: the start of a fit is one of its epochs;
+3: fits that can be continued are tuned by successive halving, the numbers of one whole fit are as before."""
 TUNING_SEED = 0
 DEFAULT_BUDGET = 6
 """Trials of a tuning."""
 T = TypeVar("T")
+Made = TypeVar("Made")
 SearchSpace = Mapping[str, tuple[float, ...]]
 """Parameter -> its values; the first of each is the default, where there is a paper the paper's own."""
 
@@ -90,8 +93,30 @@ class Recommender(Scorer):
         """Return one vector a track, (n, k) float32."""
 
 
+class _Prepared:
+    """Data of which several fits make the same things: each is made once, and goes with the data."""
+
+    _making: ClassVar[threading.RLock] = threading.RLock()
+
+    def once(self, make: Callable[[Self], Made]) -> Made:
+        """Return what a function makes of these data: all fits share it, so that none may change it.
+
+        Args:
+            make: A function of the module level, or of a class: the same object at every call.
+        """
+        with self._making:  # fits run side by side, and wait for the first one
+            things = self.__dict__.setdefault("_things", {})
+            if make not in things:
+                things[make] = make(self)
+            found: Made = things[make]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_things"}
+
+
 @dataclass(frozen=True)
-class TrainData:
+class TrainData(_Prepared):
     """All that a recommender may learn from.
 
     Attributes:
@@ -120,7 +145,7 @@ class TrainData:
 
 
 @dataclass(frozen=True)
-class ValidData:
+class ValidData(_Prepared):
     """All that selection may look at.
 
     Attributes:
@@ -155,10 +180,18 @@ class ValidData:
             recommender: Makes the vectors.
             items: Its item vectors of valid, if they are there already.
         """
+        vectors = recommender.query_vectors(self.queries.seeds, self.known)
+        return self.recall_of(vectors, recommender.item_vectors(self.embeddings) if items is None else items)
+
+    def recall_of(self, vectors: np.ndarray, items: np.ndarray) -> float:
+        """Return the same of vectors that are there already.
+
+        Args:
+            vectors: (p, k) float32, of the queries.
+            items: (n, k) float32, of the tracks of valid.
+        """
         from larpbench.evaluation.selection import recall_at  # loads torch, which lists and plans need not
 
-        vectors = recommender.query_vectors(self.queries.seeds, self.known)
-        items = recommender.item_vectors(self.embeddings) if items is None else items
         return recall_at(vectors, items, self.queries)
 
 
@@ -216,6 +249,40 @@ class LearnedRecommender(Recommender):
         Raises:
             TrainingError: If training breaks down, such as a loss that is not finite.
         """
+
+
+class ResumableRecommender(LearnedRecommender):
+    """A learned recommender whose fit can stop after any epoch, and go on later as if it had not stopped.
+
+    Tuning then gives most of the epochs to the trials that do best. `selection` holds the epochs so far. What the fit
+    needs to go on is kept in the recommender itself, and nothing of the data is.
+
+    Attributes:
+        epochs: How many a whole fit has at most.
+    """
+
+    epochs: ClassVar[int] = 20
+
+    @abstractmethod
+    def advance(self, train: TrainData, valid: ValidData, epochs: int) -> None:
+        """Train until so many epochs are done in all, from where the last call ended; the first one starts the fit.
+
+        A fit that has ended before, by patience or a collapse, does not go on.
+
+        Raises:
+            TrainingError: If training breaks down.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Take the weights of the best epoch, and give back what is needed to go on."""
+
+    def fit(self, train: TrainData, valid: ValidData) -> None:
+        """Train all epochs, and take the best one by valid."""
+        try:
+            self.advance(train, valid, self.epochs)
+        finally:
+            self.finish()
 
 
 def fitted(part: T | None, name: str) -> T:

@@ -19,7 +19,7 @@ with learned vectors z of the train playlists and tracks, and f two Linear layer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,17 +29,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from larpbench.datasets.schema import Interactions
-from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
+from larpbench.recommenders.base import SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.training import (
-    Entries,
-    fit_best,
+    GradientRecommender,
+    entries_of,
     forward_all,
     on_device,
-    one_thread_if_small,
     seeded,
     validation_of,
 )
 from larpbench.recommenders.vectors import playlist_means
+from larpbench.training.loop import Validation
 from larpbench.vectors import unit_rows
 
 HIDDEN = 256
@@ -116,7 +116,7 @@ class Batch:
         return terms / 2 + l2 * self.mean_length()
 
 
-class CLCRec(LearnedRecommender):
+class CLCRec(GradientRecommender):
     """Content encoder trained by contrast with learned vectors of playlists and tracks."""
 
     name = "clcrec"
@@ -131,36 +131,51 @@ class CLCRec(LearnedRecommender):
     fits_in_threads = True
     seconds_per_entry = 2.5e-4
     _net: ContentNet | None = None
+    _learned: tuple[nn.Embedding, nn.Embedding] | None = None
+    _generator: np.random.Generator
 
-    def fit(self, train: TrainData, valid: ValidData) -> None:
-        """Train by Adam."""
-        vectors = self._content(train.embeddings)
-        entries = Entries(train.interactions, len(vectors))
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
+        """Make the content network, the learned vectors, and their optimisers, Adam."""
+        tracks, dim = train.embeddings.shape
         with seeded(self.seed):
-            self._net = net = on_device(ContentNet(vectors.shape[1]))
-            z_p, z_s = (on_device(_identities(count)) for count in (len(train.interactions), len(vectors)))
+            self._net = net = on_device(ContentNet(dim))
+            self._learned = z_p, z_s = (
+                on_device(_identities(len(train.interactions))),
+                on_device(_identities(tracks)),
+            )
         rate = self.params["learning_rate"]
-        optimisers = [
-            torch.optim.Adam(net.parameters(), lr=rate),
+        self._generator = np.random.default_rng(self.seed)
+        return self._kept(train, net, z_p), [
+            torch.optim.Adam(net.parameters(), lr=rate, foreach=True),
             torch.optim.SparseAdam([z_p.weight, z_s.weight], lr=rate),
         ]
-        generator = np.random.default_rng(self.seed)
 
-        def epoch() -> Iterator[Tensor]:
-            for playlists, tracks in entries.batches(generator):
-                batch = Batch(
-                    z_p=z_p(on_device(playlists)),
-                    z_s=z_s(on_device(tracks)),
-                    encoded=net(on_device(vectors[tracks])),
-                    replaced=on_device(generator.random(len(tracks)) < REPLACED),
-                    held=on_device(entries.observed(playlists, tracks)),
-                    same=on_device(tracks[:, None] == tracks),
-                )
-                yield batch.loss(self.params["temperature"], self.params["l2"])
+    def _losses(self, train: TrainData) -> Iterator[Tensor]:
+        net, (z_p, z_s) = fitted(self._net, self.name), fitted(self._learned, self.name)
+        entries, vectors, generator = train.once(entries_of), train.once(self._train_content), self._generator
+        for playlists, tracks in entries.batches(generator):
+            batch = Batch(
+                z_p=z_p(on_device(playlists)),
+                z_s=z_s(on_device(tracks)),
+                encoded=net(on_device(vectors[tracks])),
+                replaced=on_device(generator.random(len(tracks)) < REPLACED),
+                held=on_device(entries.observed(playlists, tracks)),
+                same=on_device(tracks[:, None] == tracks),
+            )
+            yield batch.loss(self.params["temperature"], self.params["l2"])
 
-        kept = self._kept(train, net, z_p)
-        with one_thread_if_small(train):
-            self.selection = fit_best(self.name, kept, optimisers, epoch, lambda: validation_of(self, valid))
+    def _validate(self, train: TrainData, valid: ValidData) -> Validation:
+        return validation_of(self, valid)
+
+    def finish(self) -> None:
+        """Take the networks of the best epoch, and give back the learned vectors of train."""
+        super().finish()
+        self._learned = None
+
+    @staticmethod
+    def _train_content(train: TrainData) -> np.ndarray:
+        """Return what f is given of the train tracks, (n, dim) float32."""
+        return unit_rows(train.embeddings)
 
     def _content(self, embeddings: np.ndarray) -> np.ndarray:
         """Return what f is given of tracks, (n, dim) float32."""

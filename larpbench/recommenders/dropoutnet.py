@@ -18,27 +18,26 @@ Volkovs, Yu & Poutanen 2017, "DropoutNet: addressing cold start in recommender s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from larpbench.datasets.schema import Interactions
-from larpbench.recommenders.base import LearnedRecommender, SearchSpace, TrainData, ValidData, fitted
+from larpbench.recommenders.base import SearchSpace, TrainData, ValidData, fitted
 from larpbench.recommenders.training import (
-    Entries,
-    fit_best,
+    GradientRecommender,
+    entries_of,
     forward_all,
     on_device,
-    one_thread_if_small,
     seeded,
-    validation_of,
 )
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, Factors, train_factors
-from larpbench.training.loop import Validation
+from larpbench.training.loop import Validation, spread_of
 from larpbench.vectors import Standardiser, unit_rows
 
 HIDDEN = (512, 256, 256)
@@ -116,31 +115,65 @@ def cold_preference(preferences: Tensor) -> Tensor:
     return preferences.mean(dim=0)
 
 
+@dataclass(frozen=True, eq=False)
+class Content:
+    """The content of one side's train rows, as its tower reads it.
+
+    Attributes:
+        scale: Taken of the rows.
+        rows: (n, dim), scaled.
+    """
+
+    scale: Standardiser
+    rows: Tensor
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Self:
+        """Return the content of (n, dim) float32 rows."""
+        scale = Standardiser(rows, LARGEST)
+        return cls(scale, on_device(scale.apply(rows)))
+
+
+def contents(train: TrainData) -> tuple[Content, Content]:
+    """Return the content of the train playlists, the means of their tracks, and of the tracks."""
+    vectors = unit_rows(train.embeddings)
+    return Content.of(playlist_means(train.interactions, vectors)), Content.of(vectors)
+
+
+def unit_tracks(valid: ValidData) -> np.ndarray:
+    """Return the unit-length tracks of valid, (n, dim) float32."""
+    return unit_rows(valid.embeddings)
+
+
+def unit_means(valid: ValidData) -> np.ndarray:
+    """Return the means of the unit-length tracks that are known of each playlist of valid, (p, dim) float32."""
+    return playlist_means(valid.queries.seeds, unit_rows(valid.known))
+
+
 class Side:
     """Playlists or tracks: their tower, and how its inputs are scaled.
 
     Args:
         factors: (n, 64) WMF factors of this side's train rows.
-        content: (n, dim) float32, their content.
+        content: Their content; only its scale is kept.
         dropout: Share of the rows of a batch that lose their preferences.
     """
 
-    def __init__(self, factors: np.ndarray, content: np.ndarray, dropout: float) -> None:
-        self._scale, self._dropout = Standardiser(content, LARGEST), dropout
-        self.tower = on_device(Tower(content.shape[1]))
+    def __init__(self, factors: np.ndarray, content: Content, dropout: float) -> None:
+        self._scale, self._dropout = content.scale, dropout
+        self.tower = on_device(Tower(content.rows.shape[1]))
         self._factors = on_device(factors)
         self._preferences = on_device(Standardiser(factors, LARGEST).apply(factors))
-        self._content = on_device(self._scale.apply(content))
         self._cold = cold_preference(self._preferences)
 
     def factors(self, numbers: np.ndarray) -> Tensor:
         """Return (b, 64), the factors of train rows, unscaled."""
         return self._factors[on_device(numbers)]
 
-    def warm(self, numbers: np.ndarray, generator: np.random.Generator) -> Tensor:
+    def warm(self, content: Content, numbers: np.ndarray, generator: np.random.Generator) -> Tensor:
         """Return (b, 256) of train rows, some of them without their preferences."""
         chosen = on_device(numbers)
-        return self.tower(drop_rows(self._preferences[chosen], self._dropout, generator), self._content[chosen])
+        return self.tower(drop_rows(self._preferences[chosen], self._dropout, generator), content.rows[chosen])
 
     def cold(self, content: np.ndarray) -> np.ndarray:
         """Return (n, 256) float32 of rows of which only the content is known."""
@@ -155,23 +188,23 @@ class Side:
         both = np.concatenate([preferences, self._scale.apply(content)], axis=1)
         return forward_all(lambda rows: self.tower(rows[:, :FACTORS], rows[:, FACTORS:]), both)
 
-    def renew_statistics(self, numbers: np.ndarray, seed: int) -> None:
+    def renew_statistics(self, content: Content, numbers: np.ndarray, seed: int) -> None:
         """Take BatchNorm's averages from these train rows alone."""
         norms = [layer for layer in self.tower.modules() if isinstance(layer, nn.BatchNorm1d)]
         self.tower.train()
         for norm in norms:
             norm.momentum = 1.0
-        self.warm(numbers, np.random.default_rng(seed))
+        self.warm(content, numbers, np.random.default_rng(seed))
         for norm in norms:
             norm.momentum = BATCH_NORM_MOMENTUM
         self.tower.eval()
 
     def forget_train(self) -> None:
         """Give back the memory of the train rows."""
-        del self._factors, self._preferences, self._content
+        del self._factors, self._preferences
 
 
-class DropoutNet(LearnedRecommender):
+class DropoutNet(GradientRecommender):
     """Two towers over WMF preferences and content, with dropout of whole preference rows."""
 
     name = "dropoutnet"
@@ -187,18 +220,19 @@ class DropoutNet(LearnedRecommender):
     fits_in_threads = True
     seconds_per_entry = 7e-4
     _sides: tuple[Side, Side] | None = None
+    _generator: np.random.Generator
+    _sampled: tuple[np.ndarray, np.ndarray]
 
     @property
     def dropout(self) -> float:
         """Share of the rows of a batch that lose their preferences."""
         return self.params["dropout"]
 
-    def fit(self, train: TrainData, valid: ValidData) -> None:
-        """Factorise, then train both towers by SGD with momentum 0.9."""
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
+        """Factorise, and make both towers and their optimiser, SGD with momentum 0.9."""
         factors = train_factors(train, self.params, self.seed)
-        entries = Entries(train.interactions, len(train.embeddings))
-        self._sides = playlists, tracks = self._sides_of(train, factors)
-        towers = nn.ModuleList([playlists.tower, tracks.tower])
+        self._sides = self._sides_of(train, factors)
+        towers = nn.ModuleList([side.tower for side in self._sides])
         optimiser = torch.optim.SGD(
             towers.parameters(),
             lr=self.params["learning_rate"],
@@ -206,38 +240,47 @@ class DropoutNet(LearnedRecommender):
             weight_decay=self.params["l2"],
             fused=True,
         )
-        generator = np.random.default_rng(self.seed)
-        sampled_playlists, sampled_tracks = entries.sample(_STATISTICS_ROWS, generator)
+        self._generator = np.random.default_rng(self.seed)
+        self._sampled = train.once(entries_of).sample(_STATISTICS_ROWS, self._generator)
+        return towers, [optimiser]
 
-        def epoch() -> Iterator[Tensor]:
-            for rows, columns in entries.batches(generator):
-                scores = playlists.warm(rows, generator) @ tracks.warm(columns, generator).T
-                targets = playlists.factors(rows) @ tracks.factors(columns).T
-                yield balanced_loss(scores, targets, on_device(entries.observed(rows, columns)))
+    def _losses(self, train: TrainData) -> Iterator[Tensor]:
+        entries, generator = train.once(entries_of), self._generator
+        (playlists, tracks), (lists, songs) = fitted(self._sides, self.name), train.once(contents)
+        for rows, columns in entries.batches(generator):
+            scores = playlists.warm(lists, rows, generator) @ tracks.warm(songs, columns, generator).T
+            targets = playlists.factors(rows) @ tracks.factors(columns).T
+            yield balanced_loss(scores, targets, on_device(entries.observed(rows, columns)))
 
-        def validate() -> Validation:
-            playlists.renew_statistics(sampled_playlists, self.seed)
-            tracks.renew_statistics(sampled_tracks, self.seed)
-            return validation_of(self, valid)
+    def _validate(self, train: TrainData, valid: ValidData) -> Validation:
+        for side, content, numbers in zip(
+            fitted(self._sides, self.name), train.once(contents), self._sampled, strict=True
+        ):
+            side.renew_statistics(content, numbers, self.seed)
+        items = fitted(self._sides, self.name)[1].cold(valid.once(unit_tracks))
+        queries = self._queries(valid.queries.seeds, valid.once(unit_means))
+        return Validation(valid.recall_of(queries, items), spread_of(items))
 
-        try:
-            with one_thread_if_small(train):
-                self.selection = fit_best(self.name, towers, [optimiser], epoch, validate)
-        finally:  # a trial that diverged is kept, too
-            playlists.forget_train()
-            tracks.forget_train()
+    def finish(self) -> None:
+        """Take the towers of the best epoch, and give back the factors of train."""
+        if self._training:
+            for side in self._sides or ():
+                side.forget_train()
+        super().finish()
 
     def _sides_of(self, train: TrainData, factors: Factors) -> tuple[Side, Side]:
         """Return both sides as they are before training."""
-        vectors = unit_rows(train.embeddings)
+        playlists, tracks = train.once(contents)
         with seeded(self.seed):
-            playlists = Side(factors.playlists, playlist_means(train.interactions, vectors), self.dropout)
-            tracks = Side(factors.tracks, vectors, self.dropout)
-        return playlists, tracks
+            return Side(factors.playlists, playlists, self.dropout), Side(factors.tracks, tracks, self.dropout)
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the playlists' tower on the means of unit-length seeds (equation 28)."""
-        return fitted(self._sides, self.name)[0].cold(playlist_means(seeds, unit_rows(embeddings)))
+        return self._queries(seeds, playlist_means(seeds, unit_rows(embeddings)))
+
+    def _queries(self, seeds: Interactions, means: np.ndarray) -> np.ndarray:
+        """Return the vectors of playlists, given the means of their unit-length seeds."""
+        return fitted(self._sides, self.name)[0].cold(means)
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
         """Return (n, 256) float32: the tracks' tower on unit-length tracks (equation 28)."""

@@ -37,7 +37,7 @@ class ItemKNN(Recommender):
 
     def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
         """Return the (p, dim) float32 means of the seeds."""
-        queries = playlist_means(seeds, unit_rows(embeddings) if self.scorer == "normalised" else embeddings)
+        queries = playlist_means(seeds, embeddings, unit=self.scorer == "normalised")
         return unit_rows(queries) if self.scorer == "cosine" else queries
 
     def item_vectors(self, embeddings: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class LogItemKNN(ItemKNN):
         """
         if seeds.counts is None:
             raise ProtocolError(f"recommender {self.name!r} needs to know how often tracks were played")
-        return playlist_means(seeds, unit_rows(embeddings), np.log1p(seeds.counts))
+        return playlist_means(seeds, embeddings, np.log1p(seeds.counts), unit=True)
 
 
 ITEMKNN = ItemKNN("itemknn", "normalised", "mean of L2-normalised seeds, inner product (the default)")

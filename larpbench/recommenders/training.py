@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, overload
@@ -14,17 +15,21 @@ from torch import Tensor, nn
 
 from larpbench.datasets.schema import Interactions
 from larpbench.errors import TrainingError
-from larpbench.recommenders.base import Recommender, TrainData, ValidData
-from larpbench.training.loop import Selection, Validation, fit_in_memory, spread_of
+from larpbench.recommenders.base import Recommender, ResumableRecommender, TrainData, ValidData
+from larpbench.training.loop import InMemoryFit, Validation, spread_of
 
 Network = TypeVar("Network", bound=nn.Module)
-EPOCHS = 20
 PATIENCE = 3
 SMALLEST_BATCH = 64
 LARGEST_BATCH = 1_024
 SMALL_NUMBERS = 2**25
 SMALL_ENTRIES = 2**18
+_DIVERGED = (
+    "where a trial says this, others go on; where the fit of a seed does, more trials (--budget) may find parameters "
+    "that suit every seed"
+)
 _STEPS_AN_EPOCH = 128
+_DENSE_PAIRS = 2**24  # of so few pairs all are looked up at once, in a sixth of the time
 _ROWS_AT_ONCE = 8_192
 INTERRUPTED = threading.Event()
 """Set while a run is being ended: fits in other threads stop at their next step."""
@@ -51,6 +56,7 @@ class Entries:
         self.batch_size = int(np.clip(len(self.tracks) // _STEPS_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH))
         ones = np.ones(len(self.tracks), dtype=bool)
         self._matrix = sparse.csr_matrix((ones, self.tracks, playlists.offsets), shape=(len(playlists), n_tracks))
+        self._dense = self._matrix.toarray() if len(playlists) * n_tracks <= _DENSE_PAIRS else None
 
     def batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield playlists and tracks of one epoch, in full batches only (unless there are too few for one)."""
@@ -66,48 +72,57 @@ class Entries:
 
     def observed(self, playlists: np.ndarray, tracks: np.ndarray) -> np.ndarray:
         """Return (b, c) bool: whether the i-th playlist holds the j-th track."""
-        return self._matrix[playlists][:, tracks].toarray()
+        if self._dense is not None:
+            return self._dense[playlists[:, None], tracks]
+        found: np.ndarray = self._matrix[playlists][:, tracks].toarray()
+        return found
 
 
-def fit_best(
-    name: str,
-    kept: nn.Module,
-    optimisers: Sequence[torch.optim.Optimizer],
-    epoch: Callable[[], Iterator[Tensor]],
-    validate: Callable[[], Validation],
-) -> Selection:
-    """Train, and leave `kept` as it was after the epoch with the best score; epoch 0 is the start.
+def entries_of(train: TrainData) -> Entries:
+    """Return the entries of the train playlists."""
+    return Entries(train.interactions, len(train.embeddings))
+
+
+class GradientRecommender(ResumableRecommender):
+    """Networks that are trained epoch by epoch and selected by valid.
 
     Training ends after 20 epochs, or after 3 in a row without a better score, or if the vectors collapse.
-
-    Args:
-        name: Name of the recommender.
-        kept: The networks that are needed afterwards.
-        optimisers: Step together.
-        epoch: Yields the loss of each batch of one epoch.
-        validate: Called at the start and after each epoch, without gradients.
-
-    Raises:
-        TrainingError: If the loss is not finite.
     """
 
-    def losses() -> Iterator[Tensor]:
-        for loss in epoch():
-            if INTERRUPTED.is_set():
-                raise TrainingError("training was interrupted")
-            yield loss
+    _training: InMemoryFit | None = None
 
-    return fit_in_memory(
-        name,
-        kept,
-        optimisers,
-        losses,
-        lambda loss: validate(),
-        EPOCHS,
-        PATIENCE,
-        "where a trial says this, others go on; where the fit of a seed does, more trials (--budget) may find "
-        "parameters that suit every seed",
-    )
+    @abstractmethod
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
+        """Make the networks; return what is kept of the best epoch, and the optimisers, which step together."""
+
+    @abstractmethod
+    def _losses(self, train: TrainData) -> Iterator[Tensor]:
+        """Yield the loss of each batch of the next epoch."""
+
+    @abstractmethod
+    def _validate(self, train: TrainData, valid: ValidData) -> Validation:
+        """Validate the networks as they are, without gradients."""
+
+    def advance(self, train: TrainData, valid: ValidData, epochs: int) -> None:
+        """Train until so many epochs are done in all; see `ResumableRecommender`."""
+        with one_thread_if_small(train):
+            if self._training is None:
+                self._training = InMemoryFit(self.name, *self._begin(train), PATIENCE, _DIVERGED)
+                self.selection = self._training.selection
+
+            def losses() -> Iterator[Tensor]:
+                for loss in self._losses(train):
+                    if INTERRUPTED.is_set():
+                        raise TrainingError("training was interrupted")
+                    yield loss
+
+            self._training.advance(losses, lambda loss: self._validate(train, valid), epochs)
+
+    def finish(self) -> None:
+        """Take the weights of the best epoch; the optimisers and other weights are given back."""
+        if self._training:
+            self._training.finish()
+            self._training = None
 
 
 def validation_of(recommender: Recommender, valid: ValidData) -> Validation:

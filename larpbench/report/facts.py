@@ -78,7 +78,7 @@ def listings(records: Sequence[CellRecord]) -> list[Listing]:
     found: dict[tuple[str, str], Listing] = {}
     for record in records:
         for name, lines in _lists(record.model_dump(mode="json", exclude={"metrics", "beyond"})):
-            table = [dict(_flat(line)) for line in lines]
+            table = [dict(_flat(_numbered(line))) for line in lines]
             heads = tuple(dict.fromkeys(head for line in table for head in line))
             texts = tuple(tuple(amount(line.get(head)) for head in heads) for line in table[:_MOST_LINES])
             seed = f", seed {record.cell.seed}" if len(records) > 1 else ""
@@ -97,6 +97,14 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, obj
             yield from _flat(part, f"{before}{name}.")
         elif part not in (None, []) and not _is_list(part):
             yield f"{before}{name}", part
+
+
+def _numbered(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line in which a list of parts, such as the rungs of a trial, is a part for each number."""
+    return {
+        name: {str(number): part for number, part in enumerate(value, 1)} if _is_list(value) else value
+        for name, value in line.items()
+    }
 
 
 def _lists(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, list[Mapping[str, Any]]]]:

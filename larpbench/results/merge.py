@@ -30,7 +30,7 @@ class MergeSummary:
         present_before: Whether all of it was there, put there by the same call.
         replaced: Failed cells that another folder had without the failure.
         superseded: Data set -> encoders with results that tables leave out, since newer results were tested on other
-            ids, splits or playlists of that name.
+            ids, splits or playlists of that name, or tuned by a newer version.
         absent: Data set -> those of them that no table shows at all.
     """
 

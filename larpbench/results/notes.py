@@ -136,8 +136,13 @@ def _left_out(omissions: Omissions, nothing_else: bool) -> list[str]:
         found.append(f"{text}{names}; {_SEEN_BY}, with the reason.")
     if omissions.cells:
         found.append(f"{omissions.cells} older results of the same cells are left out; {_SEEN_BY}.")
+    gone = f", all those of {', '.join(omissions.absent)} among them" if omissions.absent else ""
+    if omissions.tuned_before:
+        found.append(
+            f"{omissions.tuned_before} older results are left out{'' if omissions.superseded else gone}: an earlier "
+            f"version of tuning chose their parameters (protocol rule 11); {_SEEN_BY}, and a run computes them anew."
+        )
     if omissions.superseded:
-        gone = f", all those of {', '.join(omissions.absent)} among them" if omissions.absent else ""
         found.append(
             f"{omissions.superseded} older results are left out{gone}: they were tested on other ids, splits or "
             f"playlists of the same name; {_SEEN_BY}."

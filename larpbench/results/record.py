@@ -126,13 +126,26 @@ class TrainingPart(_Model):
     """What the method tells: updates, what selected the best epoch, how many initial tensors matched, history."""
 
 
+class RungPart(_Model):
+    """One part of a trial: its training up to one epoch, after which the best trials go on."""
+
+    epoch: int
+    """The epoch that it has come to: that of the rung (3, 9 or 20), or an earlier one if the fit ended there."""
+    valid_recall: float | None
+    """Best recall@10 of the valid playlists so far; null if nothing could be scored."""
+    failure: str | None = None
+    """Why it failed; the trial then went no further."""
+
+
 class TrialPart(_Model):
     """One trial of tuning."""
 
     params: dict[str, float]
     valid_recall: float | None
-    """Recall@10 of the valid playlists; null if the trial failed."""
+    """Recall@10 of the valid playlists, of the best epoch up to the last rung; null if the trial failed."""
     failure: str | None
+    rungs: tuple[RungPart, ...] = Field(default=(), exclude_if=lambda rungs: not rungs)
+    """Of a fit that was continued; empty where trials are whole fits, and in records of earlier versions."""
 
 
 class ValidationPart(_Model):
@@ -170,6 +183,8 @@ class RecommenderPart(_Model):
     """Parameters that tuning chose; empty if it learns nothing."""
     budget: int | None = None
     """Trials that were asked for."""
+    tuning: int | None = Field(default=None, exclude_if=lambda version: version is None)
+    """Version of tuning (protocol rule 11); null where nothing was tuned, and in records of versions 1 and 2."""
     trials: tuple[TrialPart, ...] = ()
     """All that was tried, on valid, with seed 0; the other seeds train with what it chose."""
     valid: ValidationPart | None = Field(default=None, exclude_if=lambda part: part is None)
@@ -239,6 +254,8 @@ class Costs(_Model):
     """One fit of the recommender with the chosen parameters."""
     trial_wall_s: tuple[float, ...] = ()
     """Each trial of tuning; 0 where it was read from an earlier result."""
+    rung_wall_s: tuple[tuple[float, ...], ...] = Field(default=(), exclude_if=lambda times: not any(times))
+    """Each part of each trial that has rungs; 0 where it was read from an earlier result."""
     dim: int
     dtype: Literal["float32"] = "float32"
 

@@ -22,7 +22,7 @@ from larpbench.evaluation.metrics import MetricSpec
 from larpbench.evaluation.statistics import INTERVAL, bootstrap_interval
 from larpbench.paths import hide_folders
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import Scorer
+from larpbench.recommenders.base import TUNING_VERSION, Scorer
 from larpbench.recommenders.tuning import Fitted
 from larpbench.registry import Origin
 from larpbench.results.record import (
@@ -37,6 +37,7 @@ from larpbench.results.record import (
     FitPart,
     LayersPart,
     Metric,
+    RungPart,
     SimilarityPart,
     TrainingPart,
     TrialPart,
@@ -122,11 +123,24 @@ class Recorder:
         if fitted:
             tuned = fitted.tuning
             trials = tuple(
-                TrialPart(params=each.params, valid_recall=each.valid_recall, failure=each.failure)
+                TrialPart(
+                    params=each.params,
+                    valid_recall=each.valid_recall,
+                    failure=each.failure,
+                    rungs=tuple(
+                        RungPart(epoch=rung.epoch, valid_recall=rung.valid_recall, failure=rung.failure)
+                        for rung in each.rungs
+                    ),
+                )
                 for each in tuned.trials
             )
-            recommender |= {"params": tuned.params, "budget": budget, "trials": trials, "valid": validation}
-            costs |= {"fit_wall_s": fitted.seconds, "trial_wall_s": tuple(each.seconds for each in tuned.trials)}
+            recommender |= {"params": tuned.params, "budget": budget, "tuning": TUNING_VERSION}
+            recommender |= {"trials": trials, "valid": validation}
+            costs |= {
+                "fit_wall_s": fitted.seconds,
+                "trial_wall_s": tuple(each.seconds for each in tuned.trials),
+                "rung_wall_s": tuple(tuple(rung.seconds for rung in each.rungs) for each in tuned.trials),
+            }
         return self._record(
             cell,
             status="ok",

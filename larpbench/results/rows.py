@@ -140,13 +140,15 @@ class Omissions:
         failed: Rows without scores, since a cell of them failed.
         cells: Of the same cells, computed before from other vectors, settings or draws.
         superseded: Of data of the same name with other ids, splits or playlists.
-        absent: Encoders that have results of that kind only.
+        absent: Encoders that have results only of that kind, or of the next one.
+        tuned_before: Whose parameters an earlier version of tuning chose.
     """
 
     failed: tuple[Row, ...] = ()
     cells: int = 0
     superseded: int = 0
     absent: tuple[str, ...] = ()
+    tuned_before: int = 0
 
 
 @dataclass(frozen=True, repr=False)

@@ -218,8 +218,7 @@ def playlists_path(record: Path) -> Path:
 
 def playlists_frame(result: TaskResult) -> pl.DataFrame:
     """Return one row a counted query: sizes, every metric, the ranked track ids and their scores."""
-    listed = result.lists >= 0
-    ids = np.where(listed, result.item_ids[result.lists], "")
+    names, listed = pl.Series(result.item_ids, dtype=pl.String), result.lists >= 0
     columns: dict[str, pl.Series | np.ndarray] = {
         f"{result.query}_id": result.query_ids,
         "n_seeds": result.n_seeds,
@@ -228,16 +227,20 @@ def playlists_frame(result: TaskResult) -> pl.DataFrame:
         **result.values,
     }
     if result.heldout is not None:
-        columns["heldout"] = pl.Series(
-            [result.item_ids[each].tolist() for each in np.split(result.heldout.tracks, result.heldout.offsets[1:-1])],
-            dtype=pl.List(pl.String),
-        )
+        columns["heldout"] = _lists(names.gather(result.heldout.tracks), result.heldout.lengths)
     # A list shorter than K has fewer candidates than K: its tail is cut, not filled.
     lengths = listed.sum(axis=1)
-    offsets = np.repeat(np.arange(len(ids)), lengths)
-    flat = pl.DataFrame({"row": offsets, "id": ids[listed], "score": result.list_scores[listed]})
-    grouped = flat.group_by("row", maintain_order=True).agg("id", "score").sort("row")
-    return pl.DataFrame(columns).with_columns(ranked=grouped["id"], scores=grouped["score"])
+    columns["ranked"] = _lists(names.gather(result.lists[listed]), lengths)
+    columns["scores"] = _lists(pl.Series(result.list_scores[listed]), lengths)
+    return pl.DataFrame(columns)
+
+
+def _lists(values: pl.Series, lengths: np.ndarray) -> pl.Series:
+    """Return one list a query of values that follow each other."""
+    rows = pl.DataFrame({"row": np.repeat(np.arange(len(lengths)), lengths), "value": values})
+    grouped = rows.group_by("row", maintain_order=True).agg("value")
+    every = pl.DataFrame({"row": np.arange(len(lengths))})
+    return every.join(grouped, on="row", how="left", maintain_order="left")["value"].fill_null([])
 
 
 def read_playlist_values(record: Path, columns: Sequence[str]) -> np.ndarray:

@@ -19,6 +19,7 @@ from larpbench.results.notes import facts, footnotes, split_rule
 from larpbench.results.record import CellRecord
 from larpbench.results.rows import FEW_HITS, Omissions, Row, Score, Table, descriptive_metrics, task_of
 from larpbench.results.store import read_records
+from larpbench.results.tuned import Found, by_tuning, earlier_tuning
 from larpbench.results.view import USUAL, View
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,14 @@ def read_tables(output: Path, view: View = USUAL, everything: bool = False) -> l
 
 
 def superseded_records(found: Sequence[tuple[Path, CellRecord]]) -> list[CellRecord]:
-    """Return the records that `read_tables` leaves out, since newer ones were tested on other data of that name."""
+    """Return the records that `read_tables` leaves out: of other data of that name, or tuned by an earlier version."""
     newest = {name: tested_group(record) for name, record in _newest_of_each(found).items()}
-    return [record for _, record in found if tested_group(record) != newest[_name(record)]]
+    shown: dict[tuple[str, str, str], list[Found]] = defaultdict(list)
+    for path, record in found:
+        if tested_group(record) == newest[_name(record)]:
+            shown[_name(record)].append((path, record))
+    current = {path for pairs in shown.values() for path, _ in by_tuning(pairs)[0]}
+    return [record for path, record in found if path not in current]
 
 
 def superseded_paths(found: Sequence[tuple[Path, CellRecord]]) -> set[Path]:
@@ -96,19 +102,24 @@ def tables_beside(
     for path, record in found:
         if _name(record) == _name(tested):
             groups[tested_group(record)].append((path, record))
-    same = groups.pop(tested_group(tested))
+    same, tuned_before = by_tuning(groups.pop(tested_group(tested)))
     if not everything:
-        return build_tables(same, [record for pairs in groups.values() for _, record in pairs], view)
+        superseded = [record for pairs in groups.values() for _, record in pairs]
+        return build_tables(same, superseded, view, tuned_before=[record for _, record in tuned_before])
     tables = build_tables(same, (), view, everything)
+    if tuned_before:
+        tables.extend(_marked(each, "") for each in build_tables(tuned_before, (), view, everything))
     for pairs in sorted(groups.values(), key=lambda pairs: max(record.created for _, record in pairs), reverse=True):
-        tables.extend(_marked(table) for table in build_tables(pairs, (), view, everything))
+        first = pairs[0][1]
+        data = f"data set fingerprint {first.dataset.fingerprint[:12]}, protocol {first.protocol}"
+        for part in filter(None, by_tuning(pairs)):
+            tables.extend(_marked(table, data) for table in build_tables(part, (), view, everything))
     return tables
 
 
-def _marked(table: Table) -> Table:
-    """Return a table of superseded results, named so."""
-    first = table.records[0]
-    text = f"superseded: data set fingerprint {first.dataset.fingerprint[:12]}, protocol {first.protocol}"
+def _marked(table: Table, data: str) -> Table:
+    """Return a table of superseded results, named so: by their data, and by their tuning if that is an earlier one."""
+    text = f"superseded: {', '.join(part for part in (data, earlier_tuning(table.records)) if part)}"
     return replace(table, variant=", ".join(part for part in (table.variant, text) if part))
 
 
@@ -127,6 +138,7 @@ def build_tables(
     superseded: Sequence[CellRecord] = (),
     view: View = USUAL,
     everything: bool = False,
+    tuned_before: Sequence[CellRecord] = (),
 ) -> list[Table]:
     """Return the tables of some records of one `tested_group`, each with its path: one a removal (rule 13).
 
@@ -138,6 +150,7 @@ def build_tables(
         superseded: Those of the same name that were tested on other ids, splits or playlists: to be counted.
         view: How the tables are shown.
         everything: Whether rows that failed, and older experiments, have rows, too.
+        tuned_before: Those that an earlier version of tuning chose the parameters of: to be counted.
 
     Raises:
         UsageError: If the records do not hold the metrics of the view.
@@ -150,7 +163,7 @@ def build_tables(
     }
     older = sum(len(pairs) for rows in by_removal.values() for _, *others in rows for pairs in others)
     encoders = {record.cell.encoder for _, record in found}
-    absent = tuple(sorted({record.cell.encoder for record in superseded} - encoders))
+    absent = tuple(sorted({record.cell.encoder for record in (*superseded, *tuned_before)} - encoders))
     tables = []
     for experiments in by_removal.values():
         rows = [_row(newest) for newest, *_ in experiments]
@@ -160,7 +173,8 @@ def build_tables(
         else:
             failed = tuple(row for row in rows if row.failure is not None)
             scored = [row for row in rows if row.failure is None]
-            tables.append(_table(scored, view, Omissions(failed, older, len(superseded), absent)))
+            omissions = Omissions(failed, older, len(superseded), absent, len(tuned_before))
+            tables.append(_table(scored, view, omissions))
     return tables
 
 

@@ -181,6 +181,7 @@ class Task(ABC, Generic[M]):
         Options: What may be chosen of it.
         options: What was chosen.
         limit: Of each split, only so many queries are read, for a smoke run; None: all.
+        device: Where most tracks are ruled out of a ranking, as torch names it; results do not depend on it.
         query: What is asked about, in the singular.
         item: What is ranked, in the singular.
         ranks_tracks: Whether what is ranked are the tracks of the test split, so that a second encoder can tell how
@@ -203,6 +204,7 @@ class Task(ABC, Generic[M]):
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     options: TaskOptions = TaskOptions()
     limit: int | None = None
+    device: str = "cpu"
     query: ClassVar[str] = "playlist"
     item: ClassVar[str] = "track"
     ranks_tracks: ClassVar[bool] = False
@@ -259,6 +261,21 @@ class Task(ABC, Generic[M]):
         task = copy.copy(self)
         task.limit = limit
         return task._named()
+
+    def on(self, device: str) -> Self:
+        """Return the task with its rankings on a device.
+
+        Raises:
+            UsageError: If there is no such device.
+        """
+        if device == self.device:
+            return self
+        from larpbench.evaluation.pruning import require_device  # loads torch
+
+        require_device(device)
+        task = copy.copy(self)
+        task.device = device
+        return task
 
     def _named(self) -> Self:
         """Give the protocol its full name."""

@@ -11,7 +11,14 @@ import numpy as np
 from larpbench.datasets.schema import Dataset, Interactions, Split
 from larpbench.errors import named
 from larpbench.evaluation.queries import Queries, queries_of
-from larpbench.recommenders.base import DEFAULT_BUDGET, LearnedRecommender, Recommender, TrainData, ValidData
+from larpbench.recommenders.base import (
+    DEFAULT_BUDGET,
+    LearnedRecommender,
+    Recommender,
+    ResumableRecommender,
+    TrainData,
+    ValidData,
+)
 from larpbench.testing.checks import (
     Caution,
     Check,
@@ -149,6 +156,23 @@ def _parameters(it: _Subject) -> None:
         raise Caution(
             f"the result does not depend on {named(unused)}", "read self.params in fit, or leave the parameter out"
         )
+
+
+def _parts(it: _Subject) -> None:
+    from larpbench.recommenders.halving import FIRST, resumes
+
+    built = it.learned.built({}, _SEED)
+    if not isinstance(built, ResumableRecommender) or not resumes(built):
+        raise Skip("its fits are whole")
+    for epochs in (1, FIRST, built.epochs):
+        built.advance(*it.data(), epochs)
+    built.finish()
+    for one, other in zip(it.whole, it.vectors(built), strict=True):
+        if not np.array_equal(one, other):
+            raise Failure(
+                f"a fit in parts differs from one at once by up to {difference(one, other):.2g}",
+                "keep weights, optimisers and generators from one call of advance to the next; finish takes the best",
+            )
 
 
 def _fit_inputs(it: _Subject) -> None:
@@ -299,6 +323,7 @@ _CHECKS: dict[str, Callable[[_Subject], None]] = {
     "global state": _global_state,
     "same seed, same fit": _same_seed,
     "other seeds": _other_seed,
+    "a fit in parts": _parts,
     "parameters are used": _parameters,
     "fit leaves all else alone": _fit_inputs,
     "planted communities": _planted,

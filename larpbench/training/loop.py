@@ -164,6 +164,93 @@ def spread_of(vectors: np.ndarray) -> float:
     return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
 
 
+class InMemoryFit:
+    """A training whose best weights fit into memory: it can stop after any epoch, and go on as if it had not.
+
+    Args:
+        name: Name of the model, for progress and messages.
+        model: Trained in place.
+        optimisers: Step together.
+        patience: Epochs without a better score before training ends; None: no early stopping and no selection, the
+            last epoch counts.
+        next_step: Advice where the loss is not finite, or the vectors collapse.
+
+    Attributes:
+        selection: The scores of the epochs so far, and why training ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        optimisers: Sequence[torch.optim.Optimizer],
+        patience: int | None,
+        next_step: str,
+    ) -> None:
+        self.selection = Selection()
+        self._name, self._model, self._optimisers = name, model, optimisers
+        self._patience, self._next_step = patience, next_step
+        self._best: dict[str, Tensor] | None = None
+
+    def advance(
+        self, losses: Callable[[], Iterable[Tensor]], validate: Callable[[float | None], Validation], epochs: int
+    ) -> None:
+        """Train until so many epochs are done in all, or training ends; the start is epoch 0.
+
+        Args:
+            losses: Yields the loss of each batch of one epoch.
+            validate: Given the mean loss of the epoch (None: of the start), validates the model; called without
+                gradients, in eval mode.
+            epochs: Number of epochs, those of earlier calls included.
+
+        Raises:
+            TrainingError: If the mean loss of an epoch is not finite.
+        """
+        selection, model, mean = self.selection, self._model, None
+        if selection.ended in ("patience", "collapse"):
+            return
+        selection.ended = None
+
+        def train(epoch: int) -> None:
+            nonlocal mean
+            model.train()
+            steps = [step(self._optimisers, loss) for loss in losses()]
+            mean = float(torch.stack(steps).mean())
+            if not math.isfinite(mean):
+                raise TrainingError(
+                    f"the loss of {self._name} is not finite in epoch {epoch}: training has diverged",
+                    next_step=self._next_step,
+                )
+
+        def measure(epoch: int) -> Validation:
+            model.eval()
+            with torch.no_grad():
+                found = validate(mean)
+            return found if self._patience is not None else Validation(found.score)  # nothing ends what is not selected
+
+        def keep_best() -> None:
+            if self._patience is not None:
+                self._best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+        with progress.stage(self._name, max(epochs - selection.epochs, 0), "epochs", brief=True) as show:
+            run_epochs(
+                selection,
+                epochs,
+                self._patience or 0,
+                train,
+                measure,
+                keep_best,
+                lambda: show(min(selection.epochs, 1)),
+            )
+        warn_of_collapse(self._name, selection, self._next_step)
+
+    def finish(self) -> None:
+        """Leave the model in eval mode with the weights of the best epoch: the start's, if no epoch is better."""
+        if self._best is not None:
+            self._model.load_state_dict(self._best)
+        self._model.eval()
+
+
 def fit_in_memory(
     name: str,
     model: nn.Module,
@@ -174,21 +261,7 @@ def fit_in_memory(
     patience: int | None,
     next_step: str,
 ) -> Selection:
-    """Train a model whose best weights fit into memory, and leave it in eval mode with the weights of the best epoch.
-
-    The start is epoch 0: if no epoch is better, its weights are kept.
-
-    Args:
-        name: Name of the model, for progress and messages.
-        model: Trained in place.
-        optimisers: Step together.
-        losses: Yields the loss of each batch of one epoch.
-        validate: Given the mean loss of the epoch (None: of the start), validates the model; called without gradients,
-            in eval mode.
-        epochs: Maximum number of epochs.
-        patience: Epochs without a better score before training ends; None: no early stopping and no selection, the
-            last epoch counts.
-        next_step: Advice where the loss is not finite, or the vectors collapse.
+    """Train a model from the start to the end; see `InMemoryFit` for the arguments.
 
     Returns:
         The scores of the epochs, and the best of them.
@@ -196,45 +269,24 @@ def fit_in_memory(
     Raises:
         TrainingError: If the mean loss of an epoch is not finite.
     """
-    selection = Selection()
-    kept: dict[str, Tensor] | None = None
-    mean: float | None = None
-
-    def train(epoch: int) -> None:
-        nonlocal mean
-        model.train()
-        steps = [step(optimisers, loss) for loss in losses()]
-        mean = float(torch.stack(steps).mean())
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"the loss of {name} is not finite in epoch {epoch}: training has diverged", next_step=next_step
-            )
-
-    def measure(epoch: int) -> Validation:
-        model.eval()
-        with torch.no_grad():
-            found = validate(mean)
-        return found if patience is not None else Validation(found.score)  # nothing ends what is not selected
-
-    def keep_best() -> None:
-        nonlocal kept
-        if patience is not None:
-            kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-    with progress.stage(name, epochs, "epochs", brief=True) as advance:
-        run_epochs(
-            selection, epochs, patience or 0, train, measure, keep_best, lambda: advance(min(selection.epochs, 1))
-        )
-    if kept is not None:
-        model.load_state_dict(kept)
-    model.eval()
-    warn_of_collapse(name, selection, next_step)
-    return selection
+    fit = InMemoryFit(name, model, optimisers, patience, next_step)
+    fit.advance(losses, validate, epochs)
+    fit.finish()
+    return fit.selection
 
 
-def step(optimisers: Sequence[torch.optim.Optimizer], loss: Tensor) -> Tensor:
-    """Make one update by the gradient of a loss; return the loss without its graph."""
+def step(
+    optimisers: Sequence[torch.optim.Optimizer], loss: Tensor, combine: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Make one update by the gradient of a loss; return the loss without its graph.
+
+    Args:
+        optimisers: Step together.
+        loss: 0-d.
+        combine: Called before they step; may change the gradients.
+    """
     torch.autograd.backward(loss)
+    combine()
     for optimiser in optimisers:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

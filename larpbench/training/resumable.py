@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import safe_open
+from torch import Tensor
 
 from larpbench import progress, storage
 from larpbench.errors import TrainingError
@@ -34,6 +35,8 @@ def fit(
 ) -> TrainedModel[Model]:
     """Train to the end, or resume a training that was killed.
 
+    Of several processes the leading one writes and scores; the others wait for it.
+
     Args:
         trainer: What to train.
         workdir: Holds the state, the log and the best weights.
@@ -50,7 +53,9 @@ def fit(
     Raises:
         TrainingError: If the loss or the vectors are no longer numbers; the best weights so far are kept.
     """
-    storage.sweep(workdir)
+    ranks = trainer.ranks
+    if ranks.leads:
+        storage.sweep(workdir)
     _restore(trainer, workdir / _STATE)
     saved, logged = time.monotonic(), 0
 
@@ -61,11 +66,17 @@ def fit(
                 f"the vectors of {trainer.label} are not finite after update {trainer.progress.update}",
                 next_step="train with a lower learning rate",
             )
-        return {"recall@10": score(vectors), "spread": spread_of(vectors)}
+        return ranks.agreed({"recall@10": score(vectors), "spread": spread_of(vectors)} if ranks.leads else {})
+
+    def keep_best(model: Model) -> None:
+        if ranks.leads:
+            save(best, model)
 
     def checkpoint() -> None:
         """Write the log after an epoch, and the state unless that has just been done."""
         nonlocal saved, logged
+        if not ranks.leads:
+            return
         history = trainer.progress.history
         if len(history) > logged:
             storage.write_text(workdir / LOG, log_text(history))
@@ -78,11 +89,12 @@ def fit(
     best = workdir / _BEST
     try:
         with progress.stage(title, trainer.updates, "updates", trainer.progress.update) as advance:
-            trainer.run(evaluate, lambda model: save(best, model), checkpoint, advance)
+            trainer.run(evaluate, keep_best, checkpoint, advance)
     except TrainingError as error:
         if trainer.progress.best_epoch:
             error.where = f"the best weights so far are kept in {best} (encoder checkpoint:{best})"
         raise
+    ranks.agreed(None)  # the best weights are written
     done = trainer.progress
     warn_of_collapse(
         title.removeprefix("train "),
@@ -108,11 +120,23 @@ def log_text(history: list[dict[str, Any]]) -> str:
 
 
 def _restore(trainer: Trainer[Model], path: Path) -> None:
-    """Continue from a saved state, if there is one."""
-    if path.is_file():
-        tensors = read_tensors(path, next_step="delete it; the training starts anew")
-        with safe_open(path, framework="pt") as archive:
-            saved: Mapping[str, Any] = json.loads(archive.metadata()["progress"])
-        if saved.keys() != {each.name for each in dataclasses.fields(Progress)}:
-            return  # of a version that did not validate the start: the training starts anew
-        trainer.restore(tensors, Progress(**saved))
+    """Continue from a saved state, if there is one; all ranks from what the leading one has."""
+    ranks = trainer.ranks
+    found = _saved(path) if ranks.leads else None
+    if ranks.count > 1:
+        tensors, progress = found or (trainer.tensors(), dataclasses.asdict(trainer.progress))
+        found = ranks.copied(tensors), ranks.agreed(progress)
+    if found:
+        trainer.restore(found[0], Progress(**found[1]))
+
+
+def _saved(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return a saved state, if there is one."""
+    if not path.is_file():
+        return None
+    tensors = read_tensors(path, next_step="delete it; the training starts anew")
+    with safe_open(path, framework="pt") as archive:
+        saved: dict[str, Any] = json.loads(archive.metadata()["progress"])
+    if saved.keys() != {each.name for each in dataclasses.fields(Progress)}:
+        return None  # of a version that did not validate the start: the training starts anew
+    return tensors, saved

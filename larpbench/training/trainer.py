@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from larpbench.errors import TrainingError
+from larpbench.errors import TrainingError, UsageError
 from larpbench.runtime import gains_from_bfloat16
 from larpbench.training.loop import Model, Selection, Validation, run_epochs, step
+from larpbench.training.ranks import current
 from larpbench.training.settings import LoopSettings
 
 
@@ -46,6 +47,12 @@ class Trainer(nn.Module, ABC, Generic[Model]):
         seed: Drives everything random.
         device: Where to compute.
         label: Name of what is trained, for messages: such as ``stage wtc``.
+
+    Attributes:
+        ranks: The processes that train it together. All have the same batches, losses and weights.
+
+    Raises:
+        UsageError: If there are more processes than anchors in a batch.
     """
 
     def __init__(
@@ -53,6 +60,12 @@ class Trainer(nn.Module, ABC, Generic[Model]):
     ) -> None:
         super().__init__()
         self.loop, self.seed, self.device, self.label = settings, seed, device, label
+        self.ranks = current()
+        if self.ranks.count > settings.batch:
+            raise UsageError(
+                f"{self.ranks.count} processes share batches of {settings.batch} in {label}",
+                allowed=f"at most {settings.batch} processes",
+            )
         self.mixed_precision = settings.precision == "bfloat16" and gains_from_bfloat16(device)
         self.model = model.to(device)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
@@ -195,7 +208,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
 
     def _update(self, anchors: np.ndarray) -> dict[str, float]:
         draw = np.random.default_rng([self.seed, 1, self.progress.update])
-        torch.manual_seed(int(draw.integers(2**62)))
+        self.ranks.seed(int(draw.integers(2**62)))
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate(self.progress.update)
         self.train()
@@ -207,7 +220,7 @@ class Trainer(nn.Module, ABC, Generic[Model]):
                 f"the loss of {self.label} is {float(total.detach())} at update {self.progress.update}",
                 next_step="train with a lower learning rate",
             )
-        step([self.optimiser], total)
+        step([self.optimiser], total, lambda: self.ranks.average(self.model.parameters()))
         self.after_update()
         return {name: float(value.detach()) for name, value in terms.items()}
 

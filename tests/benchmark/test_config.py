@@ -178,8 +178,8 @@ def test_network_and_smoke_runs_are_read_from_the_file_too(here, cli):
 
 
 KEYS = (
-    "allowed: allow_leaky, backend, budget, column, dataset, datasets, download, draws, encoders, if, limit, offline, "
-    "options, output"
+    "allowed: allow_leaky, backend, budget, column, dataset, datasets, download, draws, encoders, engine, "
+    "gpus_per_worker, if, limit, offline, options, output"
 )
 
 
@@ -255,7 +255,9 @@ def test_there_is_one_list_of_options_and_one_set_of_defaults():
         flags = {name: each.default for name, each in inspect.signature(verb).parameters.items()}
         own = {"context", "config", "as_json"}
         assert set(flags) - own <= set(fields)
-        assert set(fields) - set(flags) <= ({"download", "offline"} if verb is plan_verb.plan else set())
+        assert set(fields) - set(flags) <= (
+            {"download", "offline", "wait", "shard_timeout"} if verb is plan_verb.plan else set()
+        )
         given = {name: default for name, default in flags.items() if name not in own | {"task_options"}}
         made = RunConfig(**given)
         assert {name: getattr(made, name) for name in given} == {name: fields[name] for name in given}

@@ -82,8 +82,8 @@ def test_vectors_in_several_files_are_those_of_one(small, tmp_path):
     from larpbench.encoders.precomputed.opening import open_vectors, place_of, size_and_dim
 
     vectors = shards(small, tmp_path / "v")
-    take = open_vectors(place_of(str(tmp_path / "v"))).load()
+    source = open_vectors(place_of(str(tmp_path / "v")))
     for rows in (np.arange(len(vectors)), np.array([60, 3, 71, 3, 30]), np.array([], dtype=np.int64)):
-        assert np.array_equal(take(rows), vectors[rows])
+        assert np.array_equal(source.rows(rows), vectors[rows])
     size, dim = size_and_dim(str(tmp_path / "v"))
     assert (size, dim) == (sum(each.stat().st_size for each in (tmp_path / "v").iterdir()), 5)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from support.planted_world import planted
 
+from larpbench.recommenders.base import TUNING_VERSION
 from larpbench.recommenders.tuning import Learner
 
 LEARNED = ("clcrec", "dropoutnet", "dropoutnet-content", "ridge")
@@ -76,6 +77,15 @@ def test_all_recommenders_run_and_the_record_tells_how_they_were_tuned(cli, worl
         assert 0 < valid["chance"] < valid["frozen"] < 1
         assert valid["best"] >= (valid["start"] if steps else 0)
         assert seed or valid["best"] == best["valid_recall"]
+        assert part["tuning"] == TUNING_VERSION
+        rungs = [len(trial.get("rungs", ())) for trial in part["trials"]]
+        assert sorted(rungs) == ([2, 3] if steps else [0, 0])
+        assert [len(times) for times in costs.get("rung_wall_s", [[], []])] == rungs
+        for trial, seconds in zip(part["trials"], costs["trial_wall_s"], strict=True):
+            assert seconds > 0
+            for rung in trial.get("rungs", ()):
+                assert 0 < rung["epoch"] <= 20
+                assert rung["valid_recall"] <= trial["valid_recall"]
         assert [valid[each] is not None for each in ("start", "best_epoch", "ended")] == [steps] * 3
         assert costs["fit_wall_s"] > 0
         recall = {metric["name"]: metric for metric in record["metrics"]}["recall@10"]
@@ -90,16 +100,21 @@ def test_all_recommenders_run_and_the_record_tells_how_they_were_tuned(cli, worl
 
 
 def test_a_run_that_goes_on_takes_the_tuning_from_the_record(cli, world, tmp_path):
-    assert run(cli, *world, tmp_path / "r", "--recommenders", "ridge").code == 0
-    before = records(tmp_path / "r")["ridge", 1]
-    for path in (tmp_path / "r").glob(f"*/*/*/ridge/{before['key']}*"):
-        path.unlink()
-    again = run(cli, *world, tmp_path / "r", "--recommenders", "ridge")
+    both = "ridge,clcrec"
+    assert run(cli, *world, tmp_path / "r", "--recommenders", both).code == 0
+    found = records(tmp_path / "r")
+    for name in ("ridge", "clcrec"):
+        for path in (tmp_path / "r").glob(f"*/*/*/{name}/{found[name, 1]['key']}*"):
+            path.unlink()
+    again = run(cli, *world, tmp_path / "r", "--recommenders", both)
     assert again.code == 0
-    assert "tune ridge" not in again.err
-    after = records(tmp_path / "r")["ridge", 1]
-    for name in ("metrics", "recommender", "key"):
-        assert after[name] == before[name]
+    assert "tune" not in again.err
+    after = records(tmp_path / "r")
+    for name in ("ridge", "clcrec"):
+        for part in ("metrics", "recommender", "key"):
+            assert after[name, 1][part] == found[name, 1][part]
+        assert not any(after[name, 1]["costs"]["trial_wall_s"])
+    before = found["ridge", 1]
     shutil.rmtree(tmp_path / "r")
     alone = run(cli, *world, tmp_path / "r", "--recommenders", "ridge", "--if", "always")
     assert alone.err.count("tune ridge") == 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import bz2
 import datetime
-import gzip
-import io
 import json
 import os
 import random
@@ -22,7 +20,6 @@ from support.published_data import artist_of, lfm_events, lfm_tables, track_id, 
 from support.sounds import write_tone
 
 from larpbench.datasets.reading.log_times import Clock
-from larpbench.datasets.reading.packed_streams import unpacked
 from larpbench.datasets.sources.lfm import log as lfm_log
 from larpbench.datasets.sources.lfm.log import UserSample
 from larpbench.datasets.splits.builder import contiguous
@@ -346,13 +343,3 @@ def test_a_date_in_any_zone_is_the_same_second(moments, minutes, between, fracti
     assert clock.seconds(pl.Series(written)).to_list() == moments
     assert clock.seconds(pl.Series([str(moments[0]), "2013-01-27", "1/2/2013 10:00", ""])).null_count() == 4
     assert (clock.unreadable, clock.outside) == (4, 0)
-
-
-@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.sampled_from([bz2, gzip]), st.integers(1, 400))
-def test_all_streams_of_a_packed_file_are_read(parts, packing, size):
-    stream = unpacked(io.BytesIO(b"".join(packing.compress(part) for part in parts)))
-    found = b""
-    while piece := stream.read(size):
-        assert len(piece) <= size
-        found += piece
-    assert found == b"".join(parts)

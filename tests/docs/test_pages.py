@@ -43,6 +43,7 @@ PARSED = (
     r"convert larp |run .*checkpoint:my-larp",  # tests/encoders/larp/test_convert.py has such a checkpoint
     r".*--download",
     r"run --encoders all",
+    r".*--engine ray",  # tests/engine start clusters
 )
 SIZES = {
     "mpd": ("--train-tracks", "150", "--valid-playlists", "10", "--test-playlists", "10", "--min-length", "5"),

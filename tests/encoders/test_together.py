@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +23,7 @@ from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
 from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.store import EmbeddingStore
-from larpbench.encoders.run.together import Need, _passes, encode_together
+from larpbench.encoders.run.together import Need, encode_together, passes
 from larpbench.encoders.shuffled import shuffle
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.weights.finder import Weights
@@ -226,5 +227,46 @@ def test_weights_that_are_too_large_together_are_not_in_memory_together(data, de
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     needs = [Need(each, data, "test", 0) for each in (large("a", "m"), large("b"), large("c", "m"), large("d"))]
-    passes = [[need.spec.identity for need in group] for group in _passes(EmbeddingStore(tmp_path / "e"), needs)]
-    assert passes == [["a", "c"]]  # one model; the others would be alone
+    groups = [[need.spec.identity for need in group] for group in passes(EmbeddingStore(tmp_path / "e"), needs)]
+    assert [group for group in groups if len(group) > 1] == [["a", "c"]]  # one model; the others are alone
+
+
+def test_two_that_share_passes_at_once_share_the_shards_too(data, tmp_path, monkeypatch):
+    """Each in a store object of its own, as two processes have; what one encodes is left out by the other."""
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)
+    encoded: Counter[tuple[str, str]] = Counter()
+
+    class Counting(Level):
+        def __init__(self, name: str, factor: float) -> None:
+            super().__init__(factor)
+            self.name = name
+
+        def encode(self, batch):
+            encoded.update((self.name, track_id) for track_id in batch.track_ids)
+            time.sleep(0.02)
+            return super().encode(batch)
+
+    made = [spec("one", Counting("one", 1.0)), spec("two", Counting("two", 2.0))]
+    root, failures = tmp_path / "e", []
+
+    def work():
+        try:
+            store = EmbeddingStore(root)
+            ahead(store, data, *made)
+            for each in made:
+                store.embed(each, data, "test", 0)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(encoded) == 2 * len(data.split("test").track_ids)
+    assert set(encoded.values()) == {1}
+    for each, plain in zip(made, (spec("one", Level()), spec("two", Level(2.0))), strict=True):
+        found = EmbeddingStore(root).embed(each, data, "test", 0).vectors
+        np.testing.assert_array_equal(found, alone(tmp_path / each.identity, plain, data).vectors)
+    assert not list(root.rglob(".larpbench-*"))

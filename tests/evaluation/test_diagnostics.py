@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from larpbench.datasets.schema import Interactions
-from larpbench.evaluation.diagnostics import hubness, same_artist_share
+from larpbench.evaluation.diagnostics import by_known_artists, hubness, same_artist_share
 
 
 def test_hubness_is_the_skewness_of_how_often_tracks_are_listed():
@@ -30,7 +30,9 @@ def test_the_share_of_hits_by_artists_of_the_seeds():
     lists = np.array([[1, 2, 4], [2, 6, -1]])  # artists 7, 8, 9 and 8, 7
     listed = lists >= 0
     known = seeds.renumbered(artists)
-    assert same_artist_share(lists, listed, known, artists) == pytest.approx(3 / 5)
+    same = by_known_artists(lists, known, artists)
+    assert same.tolist() == [[True, False, True], [True, False, False]]
+    assert same_artist_share(same, listed) == pytest.approx(3 / 5)
     hits = np.array([[True, True, False], [True, False, False]])
-    assert same_artist_share(lists, hits, known, artists) == pytest.approx(2 / 3)
-    assert np.isnan(same_artist_share(lists, np.zeros_like(hits), known, artists))
+    assert same_artist_share(same, hits) == pytest.approx(2 / 3)
+    assert np.isnan(same_artist_share(same, np.zeros_like(hits)))

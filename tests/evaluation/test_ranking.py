@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,34 @@ def test_a_batch_of_1_7_or_1000_gives_the_same_scores_to_the_bit(n_items, dim):
         parts = [ranked(queries[s : s + batch], items, [[]] * batch, ids) for s in starts]
         for index, expected in enumerate(whole):
             np.testing.assert_array_equal(np.concatenate([part[index] for part in parts]), expected[:42])
+
+
+def test_several_threads_give_the_same_to_the_bit():
+    generator = np.random.default_rng(4)
+    items, queries = (generator.normal(size=(count, 32)).astype(np.float32) for count in (3_000, 1_300))
+    masks = [generator.permutation(3_000)[:9] for _ in queries]
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            found.append(ranked(queries, items, masks, [f"t{i}" for i in range(3_000)]))
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize("k", [1, 40, 500, 2_999, 3_000, 4_000])
+def test_ascending_scores_of_which_every_one_is_better_than_all_before(k):
+    items = np.arange(3_000, dtype=np.float32)[:, None]
+    queries = np.array([[1.0], [-1.0], [0.0]], dtype=np.float32)
+    ids = [f"t{number}" for number in range(3_000)]
+    lists, scores, tied = ranked(queries, items, [[2_999], [], []], ids, k)
+    np.testing.assert_array_equal(lists, brute_force(queries, items, [[2_999], [], []], ids, k))
+    assert (np.diff(scores[0, : min(k, 2_999)]) == -1).all()
+    assert not tied[:2].any()
+    assert tied[2, : min(k, 2_999)].all()
 
 
 def test_equal_items_have_equal_scores_wherever_they_stand():

@@ -18,9 +18,15 @@ def side(dropout, seed=0):
     """One side with the same tower and data for every dropout."""
     generator = np.random.default_rng(seed)
     factors = generator.normal(1, 2, size=(90, 64)).astype(np.float32)
-    content = generator.normal(size=(90, 12)).astype(np.float32)
     with seeded(0):
-        return module.Side(factors, content, dropout)
+        return module.Side(factors, content_of(generator), dropout)
+
+
+def content_of(generator):
+    return module.Content.of(generator.normal(size=(90, 12)).astype(np.float32))
+
+
+CONTENT = [content_of(np.random.default_rng(100 + seed)) for seed in (0, 1)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,7 +50,7 @@ def test_the_loss_changes_with_dropout():
     numbers = np.arange(64)
     losses = {}
     for dropout in (0.0, 0.2, 0.5, 0.8, 1.0):
-        scores = [side(dropout, seed).warm(numbers, np.random.default_rng(1)) for seed in (0, 1)]
+        scores = [side(dropout, seed).warm(CONTENT[seed], numbers, np.random.default_rng(1)) for seed in (0, 1)]
         observed = torch.eye(64, dtype=torch.bool)
         losses[dropout] = balanced_loss(scores[0] @ scores[1].T, observed.float(), observed).item()
     assert len(set(losses.values())) == len(losses)
@@ -55,7 +61,7 @@ def test_with_dropout_1_preferences_do_not_matter_and_otherwise_they_do():
     for dropout, equal in ((1.0, True), (0.2, False)):
         one, other = side(dropout), side(dropout)
         other._preferences = other._preferences[torch.randperm(90)]
-        outputs = [each.warm(numbers, np.random.default_rng(1)) for each in (one, other)]
+        outputs = [each.warm(CONTENT[0], numbers, np.random.default_rng(1)) for each in (one, other)]
         assert torch.equal(*outputs) is equal
 
 
@@ -98,10 +104,10 @@ def test_observed_pairs_weigh_as_much_as_all_others():
 def test_statistics_are_those_of_the_sample_and_training_keeps_its_momentum():
     each = side(0.2)
     for _ in range(3):
-        each.warm(np.arange(30), np.random.default_rng(0))
-    each.renew_statistics(np.arange(90), seed=1)
+        each.warm(CONTENT[0], np.arange(30), np.random.default_rng(0))
+    each.renew_statistics(CONTENT[0], np.arange(90), seed=1)
     first, norm = each.tower.layers[0], each.tower.layers[1]
-    rows = torch.cat([drop_rows(each._preferences, 0.2, np.random.default_rng(1)), each._content], dim=1)
+    rows = torch.cat([drop_rows(each._preferences, 0.2, np.random.default_rng(1)), CONTENT[0].rows], dim=1)
     torch.testing.assert_close(norm.running_mean, first(rows).mean(dim=0), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(norm.running_var, first(rows).var(dim=0), atol=1e-6, rtol=1e-4)
     assert norm.momentum == 0.01
@@ -120,4 +126,4 @@ def test_after_the_fit_nothing_of_train_is_kept():
     recommender.fit(world.train, world.valid)
     for each in recommender._sides:
         assert not hasattr(each, "_preferences")
-        assert not hasattr(each, "_content")
+        assert not hasattr(each, "_factors")

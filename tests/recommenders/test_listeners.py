@@ -26,7 +26,7 @@ KINDS = [ListenerRidge, ListenerDropoutNet, ListenerContentTowers, ListenerCLCRe
 def few_epochs():
     """So many are enough here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("larpbench.recommenders.training.EPOCHS", 6)
+        patch.setattr("larpbench.recommenders.training.GradientRecommender.epochs", 6)
         yield
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.base import LearnedRecommender, Recommender
+from larpbench.recommenders.base import LearnedRecommender, Recommender, ResumableRecommender
 from larpbench.recommenders.tuning import draw
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.testing import check_recommender
+from larpbench.training.loop import Selection
 
 
 def unit(vectors):
@@ -55,6 +56,38 @@ class NoParameters(Centred):
         self.mean, self.sign = train.embeddings.mean(axis=0), 1.0 + self.seed + np.arange(train.embeddings.shape[1])
 
 
+class Steps(ResumableRecommender):
+    """Vectors whose dimensions are scaled at random, a little more in each epoch; right."""
+
+    name, version, summary = "steps", 1, "cosine of scaled vectors"
+
+    def begin(self, train):
+        self.generator, self.scale = np.random.default_rng(self.seed), np.ones(train.embeddings.shape[1])
+        self.selection = Selection([0.0])
+
+    def advance(self, train, valid, epochs):
+        if self.selection is None:
+            self.begin(train)
+        while self.selection.epochs < epochs:
+            self.scale += self.generator.random(len(self.scale))
+            self.selection.scores.append(self.selection.epochs / 20)
+
+    def finish(self):
+        self.generator = None
+
+    def query_vectors(self, seeds, embeddings):
+        return playlist_means(seeds, self.item_vectors(embeddings))
+
+    def item_vectors(self, embeddings):
+        return unit((embeddings * self.scale).astype(np.float32))
+
+
+def forgetful_advance(self, train, valid, epochs):
+    if self.selection is not None:
+        self.generator = np.random.default_rng(self.seed)
+    Steps.advance(self, train, valid, epochs)
+
+
 def changed(base, **methods):
     """Return a recommender with other methods or attributes."""
     return type("Wrong", (base,), methods)()
@@ -69,7 +102,7 @@ def test_built_in_recommenders_conform(name):
     assert [each for each in check_recommender(RECOMMENDERS.get(name)) if each.outcome in ("fail", "warning")] == []
 
 
-@pytest.mark.parametrize("kind", [Means, Centred, NoParameters])
+@pytest.mark.parametrize("kind", [Means, Centred, NoParameters, Steps])
 def test_a_right_recommender_conforms(kind):
     assert [each for each in check_recommender(kind()) if each.outcome in ("fail", "warning")] == []
 
@@ -167,6 +200,7 @@ WRONG = {  # what is wrong -> recommender, the check that finds it, its outcome,
     "unseeded": (changed(Centred, fit=unseeded_fit), "same seed, same fit", "fail", "two fits with the same seed"),
     "one seed only": (changed(Centred, fit=fit_of_one_seed), "other seeds", "warning", "the same vectors"),
     "runs once": (changed(Centred, stochastic=False), "other seeds", "fail", "different vectors"),
+    "forgetful": (changed(Steps, advance=forgetful_advance), "a fit in parts", "fail", "in parts differs"),
     "unused": (changed(Centred, fit=fit_of_defaults), "parameters are used", "warning", "'share'"),
     "seeds others": (changed(Centred, fit=seeding_fit), "fit leaves all else alone", "fail", "numpy's random numbers"),
     "scales": (changed(Centred, fit=scaling_fit), "fit leaves all else alone", "fail", "the train embeddings"),

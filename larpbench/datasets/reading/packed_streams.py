@@ -5,11 +5,17 @@ from __future__ import annotations
 import bz2
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Protocol
 
-UNPACKING_ERRORS = (EOFError, OSError, ValueError, zlib.error)
+from larpbench.runtime import cores
+
+UNPACKING_ERRORS = (EOFError, OSError, RuntimeError, ValueError, zlib.error)
 """What reading raises where a file is damaged or cut off."""
 _PACKED_BYTES = 1 << 20
+_MOST_THREADS = 8  # more would wait for what reads the text
 
 
 class Readable(Protocol):
@@ -19,17 +25,86 @@ class Readable(Protocol):
         """Return at most so many bytes, none at the end."""
 
 
-def unpacked(raw: IO[bytes]) -> Readable:
-    """Return the content of a file, which may be in bz2 or gzip, of one stream or several.
+class Unpacked(Readable, Protocol):
+    """The content of a file, and how much of the file it took."""
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file have been unpacked so far."""
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Unpacked]:
+    """Open the content of a file, which may be in bz2 or gzip, of one stream or several.
+
+    bz2 is unpacked by several threads, which end with the block.
 
     Args:
-        raw: The file, opened at its beginning.
+        path: The file.
     """
-    first = raw.read(3)
-    raw.seek(0)
-    if first == b"BZh":
-        return _Bz2Streams(raw)
-    return gzip.GzipFile(fileobj=raw) if first.startswith(b"\x1f\x8b") else raw
+    with path.open("rb") as raw:
+        first = raw.read(3)
+        raw.seek(0)
+        if first == b"BZh":
+            with _blocks(raw) as blocks:
+                yield blocks
+        else:
+            yield _Plain(gzip.GzipFile(fileobj=raw) if first.startswith(b"\x1f\x8b") else raw, raw)
+
+
+class _Plain:
+    """A reader that moves on in its file as it reads."""
+
+    def __init__(self, stream: Readable, raw: IO[bytes]) -> None:
+        self.read = stream.read
+        self._raw = raw
+
+    @property
+    def position(self) -> int:
+        return self._raw.tell()
+
+
+@contextmanager
+def _blocks(raw: IO[bytes]) -> Iterator[Unpacked]:
+    import rapidgzip
+
+    with rapidgzip.IndexedBzip2File(raw, parallelization=min(max(cores(), 2), _MOST_THREADS)) as blocks:
+        yield _Bz2Blocks(blocks, raw)
+
+
+class _Bz2Blocks:
+    """The blocks of a bz2 file, several at a time.
+
+    The parallel reader takes what is no stream, behind the first one, as the end of the file. Whatever it has left is
+    read by `_Bz2Streams`, which takes nothing for the end but the end.
+    """
+
+    def __init__(self, blocks: _ParallelReader, raw: IO[bytes]) -> None:
+        self._blocks, self._raw = blocks, raw
+        self._rest: _Bz2Streams | None = None
+
+    @property
+    def position(self) -> int:
+        return self._raw.tell() if self._rest is not None else -(-self._blocks.tell_compressed() // 8)
+
+    def read(self, size: int) -> bytes:
+        if self._rest is None:
+            part = self._blocks.read(size)
+            if part or not size:
+                return part
+            end = self.position
+            self._blocks.close()
+            self._raw.seek(end)
+            self._rest = _Bz2Streams(self._raw)
+        return self._rest.read(size)
+
+
+class _ParallelReader(Readable, Protocol):
+    def tell_compressed(self) -> int:
+        """Return the place in the file, in bits."""
+
+    def close(self) -> None:
+        """End the threads."""
 
 
 class _Bz2Streams:
@@ -40,7 +115,7 @@ class _Bz2Streams:
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
-        self._stream = bz2.BZ2Decompressor()
+        self._stream: bz2.BZ2Decompressor | None = None
 
     def read(self, size: int) -> bytes:
         parts = []
@@ -54,8 +129,8 @@ class _Bz2Streams:
         part = b""
         while not part:
             packed = b""
-            if self._stream.eof:
-                packed = self._stream.unused_data or self._raw.read(_PACKED_BYTES)
+            if self._stream is None or self._stream.eof:
+                packed = (self._stream and self._stream.unused_data) or self._raw.read(_PACKED_BYTES)
                 if not packed:
                     return b""
                 self._stream = bz2.BZ2Decompressor()

@@ -95,10 +95,10 @@ class Table:
         with (
             progress.stage(f"read {self.path.name}", self.path.stat().st_size // _MB, "MB") as advance,
             storage_errors(self.path, "read"),
-            self.path.open("rb") as raw,
+            unpacked(self.path) as stream,
         ):
             done, header = 0, self.header
-            for piece in whole_lines(unpacked(raw), self.path):
+            for piece in whole_lines(stream, self.path):
                 text = piece.partition(b"\n")[2] if header else piece
                 header = False
                 if text.strip():
@@ -113,8 +113,8 @@ class Table:
                         truncate_ragged_lines=True,
                         encoding="utf8-lossy",
                     ).select(list(self.places))
-                advance(raw.tell() // _MB - done)
-                done = raw.tell() // _MB
+                advance(stream.position // _MB - done)
+                done = stream.position // _MB
 
 
 def as_wide(text: bytes, width: int) -> bytes:
@@ -189,8 +189,8 @@ def _without_packing(name: str) -> str:
 
 def _looked_at(path: Path, layout: Layout) -> Table:
     """Find out which column is which, and say so where it is not as documented."""
-    with storage_errors(path, "read"), path.open("rb") as raw:
-        sample = next(whole_lines(unpacked(raw), path, _SAMPLE_BYTES), b"")
+    with storage_errors(path, "read"), unpacked(path) as stream:
+        sample = next(whole_lines(stream, path, _SAMPLE_BYTES), b"")
     rows = [line.split("\t") for line in sample.decode("utf-8-sig", "replace").splitlines()[: _SAMPLE_ROWS + 1]]
     if not rows:
         raise _wrong(path, layout, "it is empty")
@@ -248,7 +248,7 @@ def whole_lines(stream: Readable, path: Path, size: int = CHUNK_BYTES) -> Iterat
             break
         end = piece.rfind(b"\n") + 1
         if end:
-            yield rest + piece[:end]
+            yield b"".join((rest, memoryview(piece)[:end]))  # one copy
             rest = piece[end:]
         else:
             rest += piece

@@ -22,6 +22,7 @@ from larpbench.encoders.towers.initial_weights import (
 from larpbench.encoders.towers.inputs import TwoTowers
 from larpbench.encoders.weights.finder import checkpoint_folder, weight_files
 from larpbench.errors import DataError, MissingPartError, named
+from larpbench.training.ranks import ALONE
 
 _TEXT_MODEL = "text.roberta."
 _LEARNT_SCALE = "logit_scale_a"  # the logarithm of 1 / temperature
@@ -38,6 +39,7 @@ class RobertaTower(nn.Module):
     Attributes:
         width: Length of the vectors.
         chunk: Captions whose activations are in memory at once; None for all of a batch.
+        ranks: The processes that share the rows of a batch.
     """
 
     def __init__(self, settings: RobertaSettings) -> None:
@@ -46,6 +48,7 @@ class RobertaTower(nn.Module):
         super().__init__()
         self.width = settings.hidden
         self.chunk: int | None = None
+        self.ranks = ALONE
         config = ClapTextConfig(
             vocab_size=settings.vocabulary,
             hidden_size=settings.hidden,
@@ -71,7 +74,7 @@ class RobertaTower(nn.Module):
             input_ids: (n, tokens) int64, padded.
             attention_mask: (n, tokens), 1 where there is a token and 0 where padding is.
         """
-        return in_chunks(self._encode, self.chunk, input_ids, attention_mask)
+        return in_chunks(self._encode, self.chunk, input_ids, attention_mask, ranks=self.ranks)
 
     def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return self.roberta(input_ids=input_ids, attention_mask=attention_mask).pooler_output

@@ -135,6 +135,7 @@ def baseline_spec(
         reads_captions=clap,
         weights_digest=partial(_initial_digest, made),
         seconds=kind.seconds[size],
+        several_processes=clap,
         read_folder=_read_clap if clap else _read_cnn,
     )
     return EncoderSpec(

@@ -114,7 +114,7 @@ class ClapTrainer(Trainer[Clap]):
         self, name: str, model: Clap, settings: ClapTraining, tracks: TrackInputs, seed: int, device: str = "cpu"
     ) -> None:
         super().__init__(model, settings, np.arange(len(tracks)), seed, device, name)
-        self.model.audio.chunk = self.model.text.chunk = settings.chunk
+        self.model.share_rows(settings.chunk, self.ranks)
         self.tracks = tracks
 
     def log_fields(self) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from larpbench.encoders.larp.fusion import AttentionFusion, MeanFusion
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
-from larpbench.encoders.towers.audio_tower import AudioTower
+from larpbench.encoders.towers.audio_tower import AudioTower, in_chunks
 from larpbench.encoders.towers.inputs import TwoTowers
 from larpbench.encoders.towers.settings import BertSettings
 from larpbench.encoders.towers.text_tower import TextTower
 from larpbench.encoders.towers.tokens import Tokenizer, load_tokenizer
 from larpbench.encoders.towers.training import load_model
+from larpbench.training.ranks import ALONE
 
 
 class HeadTower(nn.Module):
@@ -28,6 +29,7 @@ class HeadTower(nn.Module):
         super().__init__()
         self.width = settings.hidden
         self.chunk: int | None = None
+        self.ranks = ALONE
         self.layers = nn.Sequential(
             nn.Linear(settings.inputs, settings.hidden),
             nn.GELU(),
@@ -40,7 +42,7 @@ class HeadTower(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return (n, hidden) for (n, inputs) float32; rows are scaled to length sqrt(inputs) first."""
         length = embeddings.shape[1] ** 0.5
-        return self.layers(functional.normalize(embeddings, dim=1) * length)
+        return in_chunks(self.layers, None, functional.normalize(embeddings, dim=1) * length, ranks=self.ranks)
 
 
 class Larp(TwoTowers):

@@ -172,6 +172,7 @@ def _over_towers(
         weights_digest=partial(two_towers.initial_digest, made),
         seconds=_SECONDS[size] if before else 1.0,
         one_thread=bool(inputs),
+        several_processes=True,
         read_folder=two_towers.read_larp,
     )
     return EncoderSpec(card, factory=two_towers.build_larp, inputs=inputs, training=training)

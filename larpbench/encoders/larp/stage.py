@@ -45,7 +45,7 @@ class StageTrainer(Trainer[Larp]):
         anchors = np.arange(len(tracks)) if settings.stage == "wtc" else graph.paired_tracks
         super().__init__(model, settings, anchors, seed, device, f"stage {settings.stage}")
         self.settings, self.tracks, self.graph = settings, tracks, graph
-        self.model.audio.chunk = self.model.text.chunk = settings.chunk
+        self.model.share_rows(settings.chunk, self.ranks)
         self.momentum = MomentumCopy(model, settings.momentum)
         rows = settings.batch if settings.stage == "wtc" else 2 * settings.batch
         dim = model.settings.dim

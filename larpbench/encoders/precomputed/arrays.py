@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +17,15 @@ import polars as pl
 
 from larpbench.datasets.reading.larp_release import read_object_array
 from larpbench.encoders.precomputed.source import (
+    BLOCK_BYTES,
     ID_NAMES,
     VECTOR_NAMES,
+    Blocks,
     Source,
-    Take,
+    at_once,
     id_name,
     ids_of_array,
+    in_parts,
     is_real,
     listed,
 )
@@ -43,12 +49,14 @@ class Array:
         kind: The name of its type.
         real: Whether it holds real numbers.
         read: Returns it, mapped from disk where that is possible; bfloat16, which numpy lacks, as float32.
+        blocks: Reads it in parts, where it cannot be mapped as it is.
     """
 
     shape: tuple[int, ...]
     kind: str
     real: bool
     read: Callable[[], np.ndarray]
+    blocks: Blocks | None = None
 
 
 def source_of(arrays: Mapping[str, Array], column: str | None, ids_beside: Callable[[], pl.Series]) -> Source:
@@ -76,7 +84,7 @@ def source_of(arrays: Mapping[str, Array], column: str | None, ids_beside: Calla
     vectors = arrays[chosen]
     name = id_name(list(arrays))
     ids = ids_of_array(arrays[name].read()) if name else ids_beside()
-    return Source(ids, vectors.shape, vectors.kind, vectors.real, lambda: _take_of(vectors.read()))
+    return Source(ids, vectors.shape, vectors.kind, vectors.real, vectors.blocks or at_once(vectors.read))
 
 
 def _one_for_each(arrays: Mapping[str, Array]) -> Source:
@@ -92,18 +100,14 @@ def _one_for_each(arrays: Mapping[str, Array]) -> Source:
     odd = next((array for array in every if not array.real), every[0])
     ids = pl.Series("ids", list(arrays), dtype=pl.String)
 
-    def take(rows: np.ndarray) -> np.ndarray:
-        return np.stack([every[row].read().reshape(dim) for row in rows.tolist()])
+    def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        yield from ((row, every[row].read().reshape(1, dim)) for row in np.unique(rows).tolist())
 
-    return Source(ids, (len(every), dim), odd.kind, odd.real, lambda: take)
+    return Source(ids, (len(every), dim), odd.kind, odd.real, blocks)
 
 
 def _vector_length(array: Array) -> int | None:
     return array.shape[-1] if array.shape and math.prod(array.shape[:-1]) == 1 else None
-
-
-def _take_of(vectors: np.ndarray) -> Take:
-    return lambda rows: vectors[rows]
 
 
 def npy(path: Path) -> dict[str, Array]:
@@ -135,10 +139,23 @@ def ids_of_npy(path: Path) -> pl.Series:
 
 def _npy_array(path: Path) -> Array:
     with path.open("rb") as stream:
-        shape, dtype = _npy_header(stream)
+        shape, by_columns, dtype = _npy_header(stream)
+        offset, size = stream.tell(), os.fstat(stream.fileno()).st_size
     if dtype.hasobject:
         raise ValueError(_REMEDY)
-    return Array(shape, str(dtype), is_real(dtype), lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    row_bytes = dtype.itemsize * math.prod(shape[1:])
+    if size < offset + math.prod(shape[:1]) * row_bytes:
+        raise ValueError(f"it is cut off: an array of shape {shape} does not fit into its {size} bytes")
+
+    def read(start: int, stop: int) -> np.ndarray:
+        count = (stop - start) * math.prod(shape[1:])
+        found = np.fromfile(path, dtype, count, offset=offset + start * row_bytes)
+        if len(found) < count:
+            raise ValueError("it has become shorter while it was read")
+        return found.reshape(-1, *shape[1:])
+
+    blocks = None if by_columns or not row_bytes else in_parts(read, row_bytes)
+    return Array(shape, str(dtype), is_real(dtype), lambda: np.load(path, mmap_mode="r", allow_pickle=False), blocks)
 
 
 def npz(path: Path) -> dict[str, Array]:
@@ -148,11 +165,13 @@ def npz(path: Path) -> dict[str, Array]:
         for member in archive.namelist():
             if member.endswith(".npy"):
                 with archive.open(member) as stream:
-                    shape, dtype = _npy_header(stream)
+                    shape, by_columns, dtype = _npy_header(stream)
                 name = member.removesuffix(".npy")
                 if dtype.hasobject and name not in ID_NAMES:
                     raise ValueError(_REMEDY)
-                found[name] = Array(shape, str(dtype), is_real(dtype), _member(path, member, dtype.hasobject))
+                blocks = None if by_columns or dtype.hasobject else _member_blocks(path, member)
+                read = _member(path, member, dtype.hasobject)
+                found[name] = Array(shape, str(dtype), is_real(dtype), read, blocks)
     return found
 
 
@@ -166,17 +185,33 @@ def _member(path: Path, member: str, is_object: bool) -> Callable[[], np.ndarray
     return read
 
 
-def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def _member_blocks(path: Path, member: str) -> Blocks:
+    """Return the blocks of an array in an archive, which is read from end to end: only then its checksum is."""
+
+    def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+            shape, _, dtype = _npy_header(stream)
+            width = math.prod(shape[1:])
+            most = max(1, BLOCK_BYTES // max(width * dtype.itemsize, 1))
+            for start in range(0, shape[0], most):
+                block = np.frombuffer(stream.read(min(most, shape[0] - start) * width * dtype.itemsize), dtype)
+                yield start, block.reshape(-1, width)
+            stream.read()
+
+    return blocks
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     major, _ = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    return shape, dtype
+    shape, by_columns, dtype = read(stream)
+    return shape, by_columns, dtype
 
 
 def _read_ids(stream: IO[bytes], path: Path) -> np.ndarray:
     """Return an array that may be one of Python's text objects, which numpy would unpickle."""
     start = stream.tell()
-    _, dtype = _npy_header(stream)
+    *_, dtype = _npy_header(stream)
     if not dtype.hasobject:
         stream.seek(start)
         return np.lib.format.read_array(stream, allow_pickle=False)
@@ -203,18 +238,25 @@ def safetensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             part = archive.get_slice(name)
             kind = _SAFETENSORS_KINDS.get(part.get_dtype())
             real = kind is not None or part.get_dtype() == "BF16"
-            found[name] = Array(tuple(part.get_shape()), kind or str(part.get_dtype()), real, _tensor(path, name))
+            found[name] = _tensor_array(_mapped(path, name), tuple(part.get_shape()), kind or part.get_dtype(), real)
         return found, archive.metadata() or {}
 
 
-def _tensor(path: Path, name: str) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
+def _mapped(path: Path, name: str) -> Callable[[], torch.Tensor]:
+    @functools.cache
+    def read() -> torch.Tensor:
         from safetensors import safe_open
 
         with safe_open(path, framework="pt") as archive:  # it maps the file; numpy's reader copies, without bfloat16
-            return _numpy_of(archive.get_tensor(name))
+            tensor: torch.Tensor = archive.get_tensor(name)
+            return tensor
 
     return read
+
+
+def _tensor_array(tensor: Callable[[], torch.Tensor], shape: tuple[int, ...], kind: str, real: bool) -> Array:
+    blocks = in_parts(lambda start, stop: _numpy_of(tensor()[start:stop]), 4 * math.prod(shape[1:])) if shape else None
+    return Array(shape, kind, real, lambda: _numpy_of(tensor()), blocks)
 
 
 def hdf5(path: Path) -> dict[str, Array]:
@@ -232,18 +274,17 @@ def hdf5(path: Path) -> dict[str, Array]:
             next_step="pip install 'larpbench[hdf5]'",
         ) from error
 
-    def reader(name: str) -> Callable[[], np.ndarray]:
-        def read() -> np.ndarray:
-            with h5py.File(path, "r") as archive:
-                return np.asarray(archive[name][...])
-
-        return read
+    def read(name: str, rows: slice | EllipsisType = ...) -> np.ndarray:
+        with h5py.File(path, "r") as archive:
+            return np.asarray(archive[name][rows])
 
     found: dict[str, Array] = {}
 
     def visit(name: str, part: object) -> None:
         if isinstance(part, h5py.Dataset):
-            found[name] = Array(part.shape or (), str(part.dtype), is_real(part.dtype), reader(name))
+            shape, row_bytes = part.shape or (), part.dtype.itemsize * math.prod((part.shape or ())[1:])
+            blocks = in_parts(lambda start, stop: read(name, slice(start, stop)), row_bytes) if shape else None
+            found[name] = Array(shape, str(part.dtype), is_real(part.dtype), lambda: read(name), blocks)
 
     with h5py.File(path, "r") as archive:
         archive.visititems(visit)
@@ -282,7 +323,7 @@ def _torch_array(name: str, value: Any) -> Array:  # noqa: ANN401 - whatever the
         tensor = value.detach()
         real = tensor.is_floating_point() or (not tensor.is_complex() and tensor.dtype != torch.bool)
         kind = str(tensor.dtype).removeprefix("torch.")
-        return Array(tuple(tensor.shape), kind, real, lambda: _numpy_of(tensor))
+        return _tensor_array(lambda: tensor, tuple(tensor.shape), kind, real)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Array((len(value),), type(value).__name__, False, lambda: np.array(value, dtype=object))
     raise ValueError(f"its {name!r} is a {type(value).__name__}, not a tensor or a list of ids")

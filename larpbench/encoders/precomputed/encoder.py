@@ -13,7 +13,7 @@ from larpbench import progress
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.precomputed.matching import IdIndex
-from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of
+from larpbench.encoders.precomputed.opening import Place, files_of, open_vectors, place_of, reading
 from larpbench.encoders.precomputed.source import Source
 from larpbench.errors import DataError, EmbeddingError, named, printable
 from larpbench.fingerprint import digest, digest_file
@@ -37,34 +37,41 @@ class VectorTable:
     def __init__(self, source: Source, where: str) -> None:
         self._where = where
         self._index = IdIndex(source.ids)
-        self._take = source.load()
+        self._source = source
 
     @classmethod
     def of_file(cls, place: Path | Place) -> Self:
-        """Return the vectors of a file.
+        """Return the vectors of a file, to be read once and looked up batch by batch.
 
         Raises:
             DataError: If it cannot be read, or its ids and vectors do not fit together.
         """
         place = place if isinstance(place, Place) else Place(place, None)
-        return cls(open_vectors(place), str(place.path))
+        return cls(open_vectors(place).in_memory(), str(place.path))
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, dim) float32.
+        """Return `lookup` of a batch."""
+        return self.lookup(batch.track_ids)
+
+    def lookup(self, track_ids: np.ndarray) -> np.ndarray:
+        """Return the vectors of tracks, (n, dim) float32.
+
+        Args:
+            track_ids: (n,) str.
 
         Raises:
             EmbeddingError: If a track has no vector, naming the ids.
+            DataError: If the vectors cannot be read.
         """
-        rows = self._rows(batch.track_ids)
+        rows = self._rows(track_ids)
         if (rows < 0).any():
             raise EmbeddingError(
-                _absent(self._index, batch.track_ids, rows),
+                _absent(self._index, track_ids, rows),
                 where=self._where,
                 allowed=_ALLOWED,
                 next_step=_NEXT,
             )
-        with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
-            return self._take(rows).astype(np.float32)
+        return reading(Path(self._where), lambda: self._source.rows(rows))
 
     def _rows(self, track_ids: np.ndarray) -> np.ndarray:
         return self._index.exact(track_ids)
@@ -86,8 +93,9 @@ class LenientVectorTable(VectorTable):
 
 
 def build_precomputed(context: EncodeContext, argument: str | None) -> Encoder:
-    """Return the vectors of the file named after the colon."""
-    return LenientVectorTable.of_file(place_of(argument or ""))
+    """Return the vectors of the file named after the colon, which are read where they are looked up."""
+    place = place_of(argument or "")
+    return LenientVectorTable(open_vectors(place), str(place.path))
 
 
 def check_precomputed(argument: str | None, dataset: Dataset, splits: Sequence[SplitName]) -> None:
@@ -111,8 +119,9 @@ def require_vectors(source: Source, where: str, dataset: Dataset, splits: Sequen
     for name in splits:
         track_ids = dataset.split(name).track_ids
         rows = index.exact(track_ids)
-        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if (rows < 0).any() else None
-        if not ambiguity:
+        absent = (rows < 0).any()
+        ambiguity = index.ambiguity(dataset.tracks["track_id"]) if absent else None
+        if absent and not ambiguity:
             rows = np.where(rows < 0, index.by_last_part(track_ids), rows)
         if (rows < 0).any():
             why = f"; by the last part of the ids they cannot be found, since {ambiguity}" if ambiguity else ""

@@ -11,6 +11,8 @@ from larpbench.datasets.track_ids import last_parts
 from larpbench.errors import clipped, named
 
 _SHOWN = 3
+_MANY = 10_000
+"""So many ids at once are joined as tables, which takes less time and memory than to look them up one by one."""
 
 
 class IdIndex:
@@ -22,11 +24,22 @@ class IdIndex:
 
     def __init__(self, ids: pl.Series) -> None:
         self._ids = ids
-        self._rows = _rows(ids)
 
     def exact(self, track_ids: np.ndarray) -> np.ndarray:
         """Return the rows of ids as they stand, (n,) int64, -1 for none."""
+        if len(track_ids) > _MANY:
+            return self._joined(track_ids)
         return np.array([self._rows.get(each, -1) for each in track_ids.tolist()], dtype=np.int64)
+
+    def _joined(self, track_ids: np.ndarray) -> np.ndarray:
+        asked = pl.DataFrame({"id": pl.Series(track_ids, dtype=pl.String)})
+        numbered = self._ids.to_frame("id").with_row_index("row")
+        found = asked.join(numbered, on="id", how="left", maintain_order="left")["row"]
+        return found.cast(pl.Int64).fill_null(-1).to_numpy()
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return _rows(self._ids)
 
     def by_last_part(self, track_ids: np.ndarray) -> np.ndarray:
         """Return the rows of ids by their last part, (n,) int64, -1 for none or where the file's are ambiguous."""

@@ -15,7 +15,7 @@ from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.precomputed import tables
 from larpbench.encoders.precomputed.encoder import LenientVectorTable, require_vectors
-from larpbench.encoders.precomputed.source import Source, checked, ids_of_array, is_real
+from larpbench.encoders.precomputed.source import Source, at_once, checked, ids_of_array, is_real
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, clipped, printable
 from larpbench.registry import Origin
@@ -100,7 +100,7 @@ def _source(value: Any) -> Source:  # noqa: ANN401 - whatever `are_vectors` take
     ids, rows = (list(value), list(value.values())) if isinstance(value, Mapping) else value
     array = _array(rows)
     ids = ids if is_array(ids) else list(ids)
-    return Source(ids_of_array(ids), array.shape, array.dtype.name, is_real(array.dtype), lambda: array.__getitem__)
+    return Source(ids_of_array(ids), array.shape, array.dtype.name, is_real(array.dtype), at_once(lambda: array))
 
 
 def _of_pandas(frame: Any) -> pl.DataFrame:  # noqa: ANN401 - pandas may not be installed
@@ -144,11 +144,9 @@ def _is_pandas(value: object) -> bool:
 
 def _digest(source: Source) -> str:
     """Return the sha256 of ids and vectors, in order."""
-    take, hasher = source.load(), hashlib.sha256()
+    hasher = hashlib.sha256()
     hasher.update("\x1f".join(source.ids.to_list()).encode())
     rows = max(1, _DIGEST_BYTES // (4 * source.shape[1]))
     for start in range(0, source.shape[0], rows):
-        with np.errstate(over="ignore"):
-            block = take(np.arange(start, min(start + rows, source.shape[0]))).astype(np.float32)
-        hasher.update(np.ascontiguousarray(block).tobytes())
+        hasher.update(source.rows(np.arange(start, min(start + rows, source.shape[0]))).data)
     return hasher.hexdigest()

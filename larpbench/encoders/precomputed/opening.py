@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
 from larpbench.encoders.precomputed import arrays, tables
 from larpbench.encoders.precomputed.beside import ids_beside, read_ids
-from larpbench.encoders.precomputed.source import Source, Take, checked, ids_of_array
+from larpbench.encoders.precomputed.source import Source, checked, ids_of_array
 from larpbench.errors import DataError, LarpbenchError, clipped, printable
 from larpbench.storage import storage_errors
 
@@ -138,11 +139,12 @@ def open_vectors(place: Place) -> Source:
     source = checked(reading(place.path, lambda: _open(place)), str(place.path))
     _dims[place] = source.shape[1]
 
-    def load() -> Take:
-        take = reading(place.path, source.load)
-        return lambda rows: reading(place.path, lambda: take(rows))
+    def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        found = source.blocks(rows)
+        while (block := reading(place.path, lambda: next(found, None))) is not None:
+            yield block
 
-    return replace(source, load=load)
+    return replace(source, blocks=blocks)
 
 
 def reading(path: Path, read: Callable[[], T], what: str = "the vectors") -> T:

@@ -1,22 +1,29 @@
-"""What every format is read into: ids, the shape of the vectors, and a way to take rows of them."""
+"""What every format is read into: ids, the shape of the vectors, and a way to read rows of them, block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import polars as pl
 
 from larpbench.errors import DataError, clipped, named
+from larpbench.mapped import empty_rows
 
 ID_NAMES = ("track_id", "track_ids", "id", "ids", "uri", "uris", "track_uri", "item_id", "__index_level_0__")
 """Columns and arrays that hold ids; where several are there, the first of these. The last is the index of pandas."""
 VECTOR_NAMES = ("embedding", "embeddings", "vector", "vectors", "embed", "features")
 """Columns and arrays that hold vectors."""
 
-Take = Callable[[np.ndarray], np.ndarray]
-"""Given (n,) int64 rows, returns their vectors, (n, dim) of any real type."""
+Blocks = Callable[[np.ndarray], Iterator[tuple[int, np.ndarray]]]
+"""Given (n,) int64 ascending rows, yields blocks of vectors, in the order of the file, that hold all of them: each with
+its first row, (m, dim) of any real type."""
+BLOCK_BYTES = 1 << 24
+"""Rough size of a block of what is read in parts."""
+_GAP_BYTES = 1 << 15
+"""What is not worth being left out between two rows."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,71 @@ class Source:
         shape: Of all vectors together: (rows, dim) if they are what they should be.
         kind: The name of their type.
         real: Whether that is one of real numbers.
-        load: Reads what must be read to take rows.
+        blocks: Reads rows.
     """
 
     ids: pl.Series
     shape: tuple[int, ...]
     kind: str
     real: bool
-    load: Callable[[], Take]
+    blocks: Blocks
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return some vectors, (n, dim) float32, in memory if they are few (`empty_rows`).
+
+        Args:
+            rows: (n,) int64, in any order.
+
+        Raises:
+            ValueError: If there are fewer rows than the header says.
+        """
+        taken = empty_rows(len(rows), self.shape[1])
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        done = 0
+        for start, block in self.blocks(ascending):
+            low, high = np.searchsorted(ascending, [start, start + len(block)])
+            with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
+                taken[order[low:high]] = block[ascending[low:high] - start]
+            done += int(high - low)
+        if done < len(rows):
+            raise ValueError(f"only {done} of {len(rows)} vectors are there")
+        return taken
+
+    def in_memory(self) -> Self:
+        """Return the same vectors, read once and kept, for those who read them in many small parts."""
+        return replace(self, blocks=at_once(lambda: self.rows(np.arange(self.shape[0]))))
+
+
+def at_once(read: Callable[[], np.ndarray]) -> Blocks:
+    """Return the blocks of vectors that are in memory, or mapped: all in one; they are read when first asked for."""
+    known: list[np.ndarray] = []
+
+    def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        if not known:
+            known.append(read())
+        yield 0, known[0]
+
+    return blocks
+
+
+def in_parts(read: Callable[[int, int], np.ndarray], row_bytes: int) -> Blocks:
+    """Return the blocks of vectors of which any part can be read: only what is wanted, and small gaps, are.
+
+    Args:
+        read: Returns the vectors from a row to before another.
+        row_bytes: Size of one vector; the larger, the smaller the gaps and the blocks.
+    """
+
+    def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        most, gap = (max(1, size // max(row_bytes, 1)) for size in (BLOCK_BYTES, _GAP_BYTES))
+        for part in np.split(rows, np.flatnonzero(np.diff(rows) > gap) + 1):
+            if len(part):
+                stop = int(part[-1]) + 1
+                for start in range(int(part[0]), stop, most):
+                    yield start, read(start, min(start + most, stop))
+
+    return blocks
 
 
 def checked(source: Source, where: str) -> Source:

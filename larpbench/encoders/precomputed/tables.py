@@ -6,20 +6,29 @@ import csv
 import functools
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from larpbench.encoders.precomputed.source import ID_NAMES, VECTOR_NAMES, Source, Take, id_name, listed, text_ids
+from larpbench.encoders.precomputed.source import (
+    ID_NAMES,
+    VECTOR_NAMES,
+    Source,
+    id_name,
+    listed,
+    text_ids,
+)
 from larpbench.errors import clipped
-from larpbench.table_files import read_csv, scan_parquet
+from larpbench.table_files import parquet_pieces, read_csv, scan_parquet
 
 _HEADER_BYTES = 1 << 20
-_MOST_PARTS = 64
-"""A column in more parts is put together, which takes its size in memory once more."""
+_ROWS = 16_384
+"""Rows of a Parquet file that are decoded at once."""
+Pieces = Iterator[tuple[int, pl.DataFrame]]
+"""Parts of a table in order, each with its first row."""
 
 
 def parquet(paths: Sequence[Path], column: str | None) -> Source:
@@ -29,13 +38,28 @@ def parquet(paths: Sequence[Path], column: str | None) -> Source:
         ValueError: If there are none, or it is unclear which they are.
     """
     stamps = tuple((str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
-    return _source(scan_parquet(paths), _facts_of_files(stamps, column))
+    facts = _facts_of_files(stamps, column)
+
+    def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        needed = facts.rows[rows]
+
+        def wanted(start: int, stop: int) -> bool:
+            low, high = np.searchsorted(needed, [start, stop])
+            return bool(low < high)
+
+        return _blocks(parquet_pieces(paths, [facts.vectors], _ROWS, wanted), facts)
+
+    return Source(facts.ids, (len(facts.ids), facts.dim), facts.kind, True, blocks)
 
 
 @functools.lru_cache(maxsize=4)
 def _facts_of_files(files: tuple[tuple[str, int, int], ...], column: str | None) -> _Facts:
     """Return the facts of Parquet files, remembered while sizes and times stay: a plan asks several times."""
-    return _facts(scan_parquet([Path(path) for path, _, _ in files]), column)
+    paths = [Path(path) for path, _, _ in files]
+    schema = scan_parquet(paths).collect_schema()
+    ids, vectors = require_id(list(schema)), _vector_column(schema, column)
+    kind = _kind_of_numbers(vectors, schema[vectors])
+    return _facts((frame for _, frame in parquet_pieces(paths, [ids, vectors], _ROWS)), ids, vectors, kind)
 
 
 def separated(path: Path, column: str | None) -> Source:
@@ -68,7 +92,7 @@ def of_frame(frame: pl.DataFrame, column: str | None = None) -> Source:
             frame = frame.with_columns(_numbers(chosen))
         elif frame.schema[chosen].is_numeric():
             frame = frame.with_columns(pl.concat_list(pl.col(chosen).cast(pl.Float64)))
-        return _of_table(frame.lazy(), chosen)
+        return _of_table(frame, chosen)
     if column is not None:
         raise ValueError(f"it has no column {column!r}, but {listed(header)}")
     others = [each for each in header if each != name]
@@ -85,7 +109,7 @@ def of_frame(frame: pl.DataFrame, column: str | None = None) -> Source:
             "vectors in one column of lists (PATH#COLUMN)"
         )
     vectors = pl.concat_list([pl.col(each).cast(pl.Float64) for each in others]).alias("embedding")
-    return _of_table(frame.select(name, vectors).lazy(), "embedding")
+    return _of_table(frame.select(name, vectors), "embedding")
 
 
 def _strays(columns: Sequence[str]) -> list[str]:
@@ -101,33 +125,26 @@ def _strays(columns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*more_ids, *beside]))
 
 
-def _of_table(table: pl.LazyFrame, column: str | None) -> Source:
-    return _source(table, _facts(table, column))
+def _of_table(table: pl.DataFrame, column: str | None) -> Source:
+    ids, vectors = require_id(table.columns), _vector_column(table.schema, column)
+    facts = _facts([table], ids, vectors, _kind_of_numbers(vectors, table.schema[vectors]))
+    return Source(
+        facts.ids, (len(facts.ids), facts.dim), facts.kind, True, lambda rows: _blocks(iter([(0, table)]), facts)
+    )
 
 
-def _source(table: pl.LazyFrame, facts: _Facts) -> Source:
-    def load() -> Take:
-        every = table.select(facts.vectors.alias("vectors")).collect().to_series()
-        parts = (every if every.n_chunks() <= _MOST_PARTS else every.rechunk()).get_chunks()
-        rows_of = facts.present.arg_true().to_numpy()
-        return lambda rows: _rows(parts, rows_of[rows], facts.dim)
-
-    return Source(facts.ids, (len(facts.ids), facts.dim), facts.kind, True, load)
-
-
-def _rows(parts: Sequence[pl.Series], rows: np.ndarray, dim: int) -> np.ndarray:
-    """Return (n, dim) rows of a column that lies in parts: polars takes 100 times as long for them all at once."""
-    starts = np.cumsum([0, *(len(part) for part in parts)])
-    part_of = np.searchsorted(starts, rows, side="right") - 1
-    order = np.argsort(part_of, kind="stable")
-    found = [
-        parts[part].gather(rows[order][part_of[order] == part] - starts[part]).explode().to_numpy()
-        for part in np.unique(part_of)
-    ]
-    vectors = np.concatenate(found).reshape(len(rows), dim) if found else np.empty((0, dim), dtype=np.float32)
-    taken = np.empty_like(vectors)
-    taken[order] = vectors
-    return taken
+def _blocks(pieces: Pieces, facts: _Facts) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the vectors of pieces of a table; rows without one are not counted."""
+    for first, frame in pieces:
+        low, high = np.searchsorted(facts.rows, [first, first + frame.height])
+        here = facts.rows[low:high] - first
+        vectors = _stored(frame[facts.vectors])
+        start = int(low)
+        for part in vectors.get_chunks():
+            count = int(np.searchsorted(here, len(part)))
+            part = part if count == len(part) else part.gather(here[:count])
+            yield start, part.explode().to_numpy().reshape(count, facts.dim)
+            start, here = start + count, here[count:] - len(part)
 
 
 @dataclass(frozen=True)
@@ -135,40 +152,49 @@ class _Facts:
     """What a table says of its vectors, without them.
 
     Attributes:
-        vectors: The column.
+        vectors: The name of their column.
         kind: Type of their numbers.
         ids: Their ids.
-        present: For each row whether it has a vector.
+        rows: (n,) int64, the rows of the table that have a vector.
         dim: Their length.
     """
 
-    vectors: pl.Expr
+    vectors: str
     kind: str
     ids: pl.Series
-    present: pl.Series
+    rows: np.ndarray
     dim: int
 
 
-def _facts(table: pl.LazyFrame, column: str | None) -> _Facts:
-    schema = table.collect_schema()
-    ids_in = require_id(list(schema))
-    name = _vector_column(schema, column)
-    vectors = pl.col(name)
-    kind = schema[name]
-    if storage := _storage(kind):
-        vectors, kind = vectors.ext.storage(), storage
-    inner = kind.inner if isinstance(kind, pl.List | pl.Array) else None
-    if inner is None or not inner.is_numeric():
-        raise ValueError(f"its column {name!r} is of type {clipped(str(kind), 100)}, not of lists of numbers")
-    width = pl.when(vectors.is_not_null()).then(kind.size) if isinstance(kind, pl.Array) else vectors.list.len()
-    facts = table.select(pl.col(ids_in), width.fill_null(0).alias("width")).collect()
+def _facts(frames: Iterable[pl.DataFrame], ids: str, column: str, kind: str) -> _Facts:
+    """Return the facts of a table, of which one part after the other is looked at."""
+    parts = []
+    for frame in frames:
+        vectors = _stored(frame[column])
+        if isinstance(vectors.dtype, pl.Array):
+            widths = vectors.is_not_null().cast(pl.UInt32) * vectors.dtype.size
+        else:
+            widths = vectors.list.len().fill_null(0)
+        parts.append(pl.DataFrame([frame[ids], widths.alias("width")]))
+    facts = pl.concat(parts) if parts else pl.DataFrame(schema={ids: pl.String, "width": pl.UInt32})
     present = facts["width"] > 0  # an empty list, or none, is a missing vector
     lengths = facts["width"].filter(present).unique().sort().to_list()
     if len(lengths) > 1:
-        raise ValueError(f"its vectors have different lengths: {lengths[:5]} (column {name!r})")
-    return _Facts(
-        vectors, str(inner), text_ids(facts[ids_in].filter(present)), present, int(lengths[0]) if lengths else 0
-    )
+        raise ValueError(f"its vectors have different lengths: {lengths[:5]} (column {column!r})")
+    rows = present.arg_true().to_numpy().astype(np.int64)
+    return _Facts(column, kind, text_ids(facts[ids].filter(present)), rows, int(lengths[0]) if lengths else 0)
+
+
+def _kind_of_numbers(name: str, kind: pl.DataType) -> str:
+    kind = _storage(kind) or kind
+    inner = kind.inner if isinstance(kind, pl.List | pl.Array) else None
+    if inner is None or not inner.is_numeric():
+        raise ValueError(f"its column {name!r} is of type {clipped(str(kind), 100)}, not of lists of numbers")
+    return str(inner)
+
+
+def _stored(vectors: pl.Series) -> pl.Series:
+    return vectors.ext.storage() if _storage(vectors.dtype) else vectors
 
 
 def _vector_column(schema: pl.Schema, column: str | None) -> str:

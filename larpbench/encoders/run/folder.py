@@ -9,6 +9,7 @@ from pathlib import Path
 
 from larpbench import progress, storage
 from larpbench.datasets.schema import Split
+from larpbench.encoders.run import claims
 from larpbench.encoders.run.shards import Shard
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import clipped, printable
@@ -16,16 +17,40 @@ from larpbench.errors import clipped, printable
 _IDS, _CARD = "ids.json", "card.json"
 
 
-def missing_shards(spec: EncoderSpec, split: Split, shards: Sequence[Shard]) -> list[Shard]:
-    """Return the shards that are missing or cannot be trusted; the caller has the lock of their folder."""
+def missing_shards(spec: EncoderSpec, split: Split, shards: Sequence[Shard], chosen: Sequence[Shard]) -> list[Shard]:
+    """Return those of the chosen shards that are missing or cannot be trusted; what killed processes left is deleted.
+
+    Args:
+        spec: The encoder.
+        split: Its tracks.
+        shards: All shards of the split.
+        chosen: Those that are looked at.
+    """
     folder = shards[0].path.parent
-    storage.sweep(folder.parent)
-    storage.sweep(folder)
-    if not all((folder / name).is_file() for name in (_IDS, _CARD)):
+    sweep(folder)
+    if not all(path.is_file() for path in described(folder)):
         _describe(spec, split, folder)
-    faults = {shard: shard.fault() for shard in shards if shard.path.is_file()}
+    faults = {shard: shard.fault() for shard in chosen if shard.path.is_file()}
     _warn(spec, split, folder, [reason for reason in faults.values() if reason])
-    return [shard for shard in shards if faults.get(shard, "missing")]
+    return [shard for shard in chosen if faults.get(shard, "missing")]
+
+
+def described(folder: Path) -> tuple[Path, ...]:
+    """Return the files that say what the vectors in a folder are."""
+    return folder / _IDS, folder / _CARD
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes have left in a folder of vectors, and in the one above."""
+    for each in (folder.parent, folder):
+        storage.sweep(each)
+    claims.sweep(folder)
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a text file that other machines may write, too, with the same or as good a content."""
+    with storage.own_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
@@ -36,8 +61,8 @@ def _describe(spec: EncoderSpec, split: Split, folder: Path) -> None:
         "split": split.name,
         "tracks": len(split.track_ids),
     }
-    storage.write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
-    storage.write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    _write_text(folder / _IDS, json.dumps(split.track_ids.tolist(), ensure_ascii=False) + "\n")
+    _write_text(folder / _CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
 def _warn(spec: EncoderSpec, split: Split, folder: Path, reasons: list[str]) -> None:

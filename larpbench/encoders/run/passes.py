@@ -7,8 +7,10 @@ share of the time in which all of them wait for the decoding. Encoders that shar
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,8 +24,16 @@ from larpbench.runtime import Cost
 _NAMED = 3
 
 
+Take = Callable[[Job, range], bool]
+"""Whether a part that an encoder lacks is to be encoded here; asked when its turn comes, maybe by another thread."""
+
+
 def encode_parts(
-    jobs: Sequence[Job], split: Split, clocks: Mapping[Job, SpeedClock]
+    jobs: Sequence[Job],
+    split: Split,
+    clocks: Mapping[Job, SpeedClock],
+    take: Take = lambda job, part: True,
+    first_row: int = 0,
 ) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
     """Yield the vectors of parts of a split's tracks as they are done, checked, with what they took.
 
@@ -32,25 +42,23 @@ def encode_parts(
             overlap. One that fails among others ends alone, and says so in `Job.failed`.
         split: Where the tracks are.
         clocks: Measure how fast each encoder would be alone.
+        take: Leaves out parts that others are encoding.
+        first_row: Where to begin; what is before it comes at the end.
 
     Raises:
         EmbeddingError: If an encoder that is alone gives a wrong shape, or rows that are no vectors.
         DataError: If an audio file is gone, was changed or cannot be decoded.
     """
-    size = batch_size(jobs[0].spec)
     parts = {part.start: part for job in jobs for part in job.parts}
-    wanted = {start: [job for job in jobs if any(part.start == start for part in job.parts)] for start in parts}
-    ordered = [parts[start] for start in sorted(parts)]
-    batches = [
-        (slice(first, min(first + size, part.stop)), wanted[part.start])
-        for part in ordered
-        for first in range(part.start, part.stop, size)
-    ]
-    part_of = {rows.start: part for part in ordered for rows, _ in batches if part.start <= rows.start < part.stop}
+    ordered = [parts[start] for start in sorted(parts, key=lambda start: (start < first_row, start))]
+    taken = _Taken(jobs, ordered, take)
+    batches = taken.batches(batch_size(jobs[0].spec))
+    if (first := next(batches, None)) is None:
+        return
     total, todo = len(split.track_ids), sum(map(len, ordered))
     with (
         progress.stage(f"encode {_shown(jobs)} ({split.name})", total, "tracks", total - todo) as advance,
-        contextlib.closing(encode_tracks(jobs, split, batches)) as encoded,
+        contextlib.closing(encode_tracks(jobs, split, itertools.chain([first], batches))) as encoded,
     ):
         bill, blocks = _Bill(), {job: list[np.ndarray]() for job in jobs}
         for batch in encoded:
@@ -60,19 +68,44 @@ def encode_parts(
                 with job.guarded():
                     job.dim = _require_shape(job, vectors, rows)
                     blocks[job].append(vectors)
-            advance(rows)
-            part = part_of[batch.rows.start]
+            advance(rows + taken.left_out())
+            part, wanted = taken.part_at[batch.rows.start]
             if batch.rows.stop < part.stop:
                 continue
-            those = [job for job in wanted[part.start] if job.failed is None]
+            those = [job for job in wanted if job.failed is None]
             costs = bill.shared_out(those)
             for job in those:
                 with job.guarded():
                     vectors = np.ascontiguousarray(np.concatenate(blocks[job]))
-                    _require_usable(job.spec.identity, vectors, split.track_ids[part.start : part.stop])
+                    require_usable(job.spec.identity, vectors, split.track_ids[part.start : part.stop])
                 if job.failed is None:
                     yield job, part, vectors, costs[job]
             bill, blocks = _Bill(), {job: [] for job in jobs}
+
+
+class _Taken:
+    """The parts of a pass whose turn has come, and who encodes them."""
+
+    def __init__(self, jobs: Sequence[Job], parts: Sequence[range], take: Take) -> None:
+        self._parts, self._take = parts, take
+        lacking = {job: {part.start for part in job.parts} for job in jobs}
+        self._lacking = {part.start: [job for job in jobs if part.start in lacking[job]] for part in parts}
+        self._left_out: deque[int] = deque()
+        self.part_at: dict[int, tuple[range, Sequence[Job]]] = {}  # by the first row of a batch
+
+    def batches(self, size: int) -> Iterator[tuple[slice, Sequence[Job]]]:
+        """Yield the rows of batches, which begin anew in each part, and who encodes them."""
+        for part in self._parts:
+            those = [job for job in self._lacking[part.start] if job.failed is None and self._take(job, part)]
+            if not those:
+                self._left_out.append(len(part))
+            for first in range(part.start, part.stop, size) if those else ():
+                self.part_at[first] = part, those
+                yield slice(first, min(first + size, part.stop)), those
+
+    def left_out(self) -> int:
+        """Return how many tracks have been left out since the last call."""
+        return sum(self._left_out.popleft() for _ in range(len(self._left_out)))
 
 
 class _Bill:
@@ -138,7 +171,7 @@ def _require_shape(job: Job, vectors: np.ndarray, rows: int) -> int:
     return dim
 
 
-def _require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
+def require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> None:
     """Raise if a row is no vector (protocol rule 4)."""
     finite = np.isfinite(vectors).all(axis=1)
     for what, bad in (("NaN or infinite", ~finite), ("all-zero", finite & ~vectors.any(axis=1))):

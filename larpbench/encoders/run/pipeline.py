@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +122,7 @@ def batch_size(spec: EncoderSpec) -> int:
 
 
 def encode_tracks(
-    jobs: Sequence[Job], split: Split, batches: Sequence[tuple[slice, Sequence[Job]]]
+    jobs: Sequence[Job], split: Split, batches: Iterable[tuple[slice, Sequence[Job]]]
 ) -> Generator[EncodedBatch]:
     """Encode batches of a split's tracks, in order; each file is decoded once, whatever the number of encoders.
 
@@ -131,7 +131,8 @@ def encode_tracks(
     Args:
         jobs: Encoders of one sample rate and one batch size, all with processes or all without.
         split: Where the tracks are.
-        batches: Rows of the split's tracks, and who is to encode them.
+        batches: Rows of the split's tracks, and who is to encode them; they are asked for when their turn comes, maybe
+            by another thread.
 
     Raises:
         DataError: If an audio file is gone, was changed since the data set was built, or cannot be decoded.
@@ -139,9 +140,12 @@ def encode_tracks(
     """
     compiled.use_cache()
     card, workers, seconds = jobs[0].spec.card, cores(), _clip_seconds(split)
+    batches = iter(batches)
+    first_two = list(itertools.islice(batches, 2))
+    batches = itertools.chain(first_two, batches)
     wanted = ((rows, [job for job in those if job.failed is None]) for rows, those in batches)
     requests = ((_request(those[0].spec, split, rows), those) for rows, those in wanted if those)
-    if card.process_per_core and workers > 1 and len(batches) > 1:
+    if card.process_per_core and workers > 1 and len(first_two) > 1:
         yield from _in_processes(jobs, requests, seconds, workers)
         return
     with contextlib.ExitStack() as first:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,22 @@ class Shard:
         return digest([self.key, self.start, self.stop])
 
     def write(self, vectors: np.ndarray, cost: Cost) -> None:
-        """Keep its vectors, (stop - start, dim) float32, and what they took."""
+        """Keep its vectors, (stop - start, dim) float32, and what they took; a sound file that is there stays."""
         facts = {"belongs": self.belongs, "wall_s": repr(cost.wall_s), "cpu_s": repr(cost.cpu_s)}
-        with storage.atomic_file(self.path) as temporary:
+        with storage.own_file(self.path, self.publish) as temporary:
             save_file({_TENSOR: vectors}, temporary, metadata={**facts, "sha256": _digest(facts, vectors)})
+
+    def publish(self, temporary: Path) -> None:
+        """Put a file that has been written in place, unless a sound one is there."""
+        try:
+            os.link(temporary, self.path)  # which replaces nothing
+        except OSError:  # something is there, or the file system has no links
+            if not self.is_sound():
+                temporary.replace(self.path)
+
+    def is_sound(self) -> bool:
+        """Return whether its file is there and can be trusted."""
+        return self.fault() is None
 
     def read(self) -> tuple[np.ndarray, Cost]:
         """Return its vectors and what they took; only after `fault` has returned None."""
@@ -93,6 +106,26 @@ class Shard:
         except OSError as error:
             return f"damaged: {error}"
         return _fault(self, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+class StoredRows:
+    """Rows of a split's vectors, read from their shards on demand: for vectors too large for memory.
+
+    Args:
+        shards: In order, all of one length but for the last.
+    """
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self._shards = [shard.rows() for shard in shards]
+        self._size, self._total = len(shards[0]), shards[-1].stop
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return (n, dim) float32 for (n,) int64."""
+        parts = [self._shards[row // self._size][row % self._size] for row in rows.tolist()]
+        return np.stack(parts)
 
 
 @functools.lru_cache(maxsize=1 << 16)

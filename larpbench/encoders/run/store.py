@@ -7,9 +7,11 @@ anything of an encoder without a key (`EncoderSpec.unkeyed`): its vectors stay i
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Generator, Iterable, Sequence
+import secrets
+from collections import Counter
+from collections.abc import Container, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +19,26 @@ import numpy as np
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
-from larpbench.encoders.run.folder import missing_shards
+from larpbench.encoders.run.claims import Claims
+from larpbench.encoders.run.folder import described, missing_shards, sweep
+from larpbench.encoders.run.in_place import look_up
 from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
-from larpbench.encoders.run.passes import encode_parts
+from larpbench.encoders.run.passes import Take, encode_parts
 from larpbench.encoders.run.pipeline import Job
-from larpbench.encoders.run.shards import Shard
-from larpbench.encoders.run.speed import SpeedClock
+from larpbench.encoders.run.remote import Remote
+from larpbench.encoders.run.scaling import needed, oddities, require_tracks, scaled
+from larpbench.encoders.run.shards import Shard, StoredRows
+from larpbench.encoders.run.sharing import Patience, ShardCounts, encode_all, encode_free
+from larpbench.encoders.run.speed import SpeedClock, read_speed, write_speed
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError
 from larpbench.fingerprint import digest_array
+from larpbench.mapped import empty_rows
 from larpbench.runtime import Cost
-from larpbench.vectors import Centring, Standardiser, permuted
+from larpbench.vectors import permuted
 
 TEXT_SHARD = 4_096
 AUDIO_SHARD = 256
-_SPEED = "speed.json"
-_StoredJob = tuple[Job, dict[int, Shard]]
 
 
 @dataclass(frozen=True)
@@ -52,39 +58,25 @@ class StoredEmbeddings:
     warnings: tuple[str, ...]
 
 
-class StoredRows:
-    """Rows of a split's vectors, read from their shards on demand: for vectors too large for memory.
-
-    Args:
-        shards: In order, all of one length but for the last.
-    """
-
-    def __init__(self, shards: list[Shard]) -> None:
-        self._shards = [shard.rows() for shard in shards]
-        self._size, self._total = len(shards[0]), shards[-1].stop
-
-    def __len__(self) -> int:
-        return self._total
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Return (n, dim) float32 for (n,) int64."""
-        parts = [self._shards[row // self._size][row % self._size] for row in rows.tolist()]
-        return np.stack(parts)
-
-
 class EmbeddingStore:
     """Embeddings under a folder, by key.
 
     Args:
         root: The folder of embeddings.
         checkpoints: The folder of trained encoders' weights; default beside it.
+        wait: Seconds to wait in all for vectors that other processes are encoding; None: as long as these are alive.
+        remote: A remote store, of which the root holds copies.
     """
 
-    def __init__(self, root: Path, checkpoints: Path | None = None) -> None:
-        self.root = root
+    def __init__(
+        self, root: Path, checkpoints: Path | None = None, *, wait: float | None = None, remote: Remote | None = None
+    ) -> None:
+        self.root, self.remote = root, remote
+        self.patience = Patience(wait)
         self.keys = Keys()
         self.checkpoints = checkpoints or root.parent / "checkpoints"
         self.best_layers: dict[str, int] = {}  # by the key of the choice
+        self.written: Counter[str] = Counter()  # shards that this object has encoded, by the key of the embeddings
         self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
         self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
         self._keyed: list[tuple[object, EncoderSpec]] = []
@@ -113,20 +105,23 @@ class EmbeddingStore:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
         if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
             return 0
-        return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in _needed(spec, dataset, split))
+        return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in needed(spec, dataset, split))
 
     def missing_tracks_of(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
         """Return how many tracks of a split, and of no other, have no vector yet as the encoder gives it."""
         shards = self._shards(spec, dataset, split, seed)
-        return sum(len(shard) for shard in shards if not shard.path.is_file() or shard.misplaced())
+        return sum(len(shards[number]) for number in self.missing_numbers(spec, dataset, split, seed))
+
+    def missing_numbers(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[int]:
+        """Return which shards of a split, from 0, are not there, or not what they should be by their headers."""
+        shards = self._shards(spec, dataset, split, seed)
+        lacking = [number for number, each in enumerate(shards) if not each.path.is_file() or each.misplaced()]
+        elsewhere = self.remote.names(shards[0].path.parent) if self.remote and lacking else ()
+        return [number for number in lacking if shards[number].path.name not in elsewhere]
 
     def speed(self, spec: EncoderSpec) -> float | None:
         """Return the tracks per second of this encoder's last run here, None if it never ran."""
-        path = self.root / storage.slug(spec.card.name) / _SPEED
-        try:
-            return float(json.loads(path.read_text(encoding="utf-8"))["tracks_per_second"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return read_speed(self.root / storage.slug(spec.card.name))
 
     def encode_in_memory(
         self, spec: EncoderSpec, dataset: Dataset, split_names: Iterable[SplitName], seeds: Iterable[int]
@@ -190,7 +185,7 @@ class EmbeddingStore:
             spec.require_train_tracks(dataset)
         key = self.keys.scaled(spec, dataset, split, seed)
         vectors, cost = self._raw(spec, dataset, split, seed)
-        warnings = _oddities(vectors)
+        warnings = oddities(vectors)
         if spec.scales_on_train:
             reference = vectors
             if scale := scaled_on(spec, dataset, split):
@@ -198,7 +193,7 @@ class EmbeddingStore:
                 cost = Cost(cost.wall_s + train_cost.wall_s, cost.cpu_s + train_cost.cpu_s)
             elif split.name != "train" and spec.card.standardised:
                 warnings += ("standardised on the tested tracks themselves, since there are no train tracks",)
-            vectors = _scaled(spec, vectors, reference)
+            vectors = scaled(spec, vectors, reference)
         return StoredEmbeddings(vectors, key, cost, warnings)
 
     def rows(self, spec: EncoderSpec, dataset: Dataset, split_name: SplitName, seed: int) -> Rows:
@@ -216,7 +211,7 @@ class EmbeddingStore:
             return found
         shards = self._complete(spec, dataset, split, seed)
         # Filled shard by shard: a list of parts would take the memory twice.
-        vectors = np.empty((len(split.track_ids), shards[0].dim), dtype=np.float32)
+        vectors = empty_rows(len(split.track_ids), shards[0].dim)
         wall = cpu = 0.0
         for shard in shards:
             vectors[shard.start : shard.stop], cost = shard.read()
@@ -237,7 +232,8 @@ class EmbeddingStore:
         in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
         key = self.keys.embedding(spec, dataset, split, seed)
         if key not in in_memory:
-            found = self._gathered(spec, dataset, split, seed)
+            require_tracks(dataset, split, len(split.track_ids))
+            found = look_up(spec, context, dataset, split)
             if spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
                 raise DataError(
                     f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
@@ -249,16 +245,16 @@ class EmbeddingStore:
     def _gathered(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         """Return the vectors of a split, computed and checked part by part, and stored nowhere."""
         total = len(split.track_ids)
-        _require_tracks(dataset, split, total)
+        require_tracks(dataset, split, total)
         size = AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
         parts = [range(start, min(start + size, total)) for start in range(0, total, size)]
         vectors = np.empty((0, 0), dtype=np.float32)
         wall = cpu = 0.0
         job = self._job(spec, dataset, split, seed, parts, spec.card.dim)
-        with contextlib.closing(self._encoded([job], split)) as encoded:
+        with contextlib.closing(self._encoded(split, [job])) as encoded:
             for _, part, block, cost in encoded:
                 if not part.start:
-                    vectors = np.empty((total, block.shape[1]), dtype=np.float32)
+                    vectors = empty_rows(total, block.shape[1])
                 vectors[part.start : part.stop] = block
                 wall, cpu = wall + cost.wall_s, cpu + cost.cpu_s
         return vectors, Cost(wall, cpu)
@@ -275,26 +271,66 @@ class EmbeddingStore:
     def _complete(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[Shard]:
         """Encode what is missing or cannot be trusted, and return the shards: one at least."""
         shards = self._shards(spec, dataset, split, seed)
-        _require_tracks(dataset, split, len(shards))
-        folder = storage.make_folder(shards[0].path.parent)
-        with storage.locked(folder):
-            if missing := missing_shards(spec, split, shards):
-                self._write([self._job_of(spec, dataset, split, seed, shards, missing)], split)
+        require_tracks(dataset, split, len(shards))
+        self.encode_shards(spec, dataset, split, seed, range(len(shards)))
         return shards
 
+    def encode_shards(
+        self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, numbers: Container[int]
+    ) -> ShardCounts:
+        """Encode those shards of a split that are missing or cannot be trusted, and wait for those that others encode.
+
+        Any number of processes and machines may do so at once: each shard is encoded by one of them, unless that one
+        dies, and the vectors are the same to the bit whoever encodes which.
+
+        Args:
+            spec: An encoder whose vectors are stored: neither `in_place` nor `unkeyed`, nor a choice among others.
+            dataset: The data set.
+            split: Its split.
+            seed: The seed.
+            numbers: Which shards: the first is 0.
+
+        Returns:
+            How many were encoded here, were there or came from others, and do not belong to `numbers`.
+
+        Raises:
+            EmbeddingError: If the encoder gives no usable vectors.
+            DataError: If an audio file is gone or was changed.
+            StorageError: If the store cannot be written or read.
+            WaitError: If others take longer than the store waits.
+        """
+        shards = self._shards(spec, dataset, split, seed)
+        chosen = [shard for number, shard in enumerate(shards) if number in numbers]
+        if not chosen:
+            return ShardCounts(0, 0, len(shards))
+        missing, encoded = self._missing(spec, split, shards, chosen), 0
+        if missing:
+            job_of = partial(self._job_of, spec, dataset, split, seed, shards)
+            encode, what = partial(self._encoded, split), f"{spec.identity} ({split.name})"
+            encoded = encode_all(encode, job_of, missing, self.remote, self.patience, what)
+            self.written[shards[0].key] += encoded
+            sweep(shards[0].path.parent)
+        return ShardCounts(encoded, len(chosen) - encoded, len(shards) - len(chosen))
+
     def encode_together(
-        self, encoders: Sequence[tuple[EncoderSpec, int]], dataset: Dataset, split: Split
+        self,
+        encoders: Sequence[tuple[EncoderSpec, int]],
+        dataset: Dataset,
+        split: Split,
+        numbers: Container[int] | None = None,
     ) -> dict[str, BaseException]:
         """Encode what is missing of several encoders in one pass over a split's tracks: each file is decoded once.
 
         Vectors, keys and files are those that each encoder alone would have; after a kill, only what is missing of each
-        is encoded. Where fewer than two lack anything, nothing happens.
+        is encoded. What other processes are encoding is left to them. Where fewer than two lack anything, nothing
+        happens.
 
         Args:
             encoders: Encoders, each with its seed, that can share a pass: of one sample rate, without inputs, and all
                 with processes or all without.
             dataset: The data set.
             split: Its split.
+            numbers: Which shards; None: all.
 
         Returns:
             Identity -> why an encoder failed; the others have gone on.
@@ -303,25 +339,34 @@ class EmbeddingStore:
             DataError: If an audio file is gone, was changed or cannot be decoded.
             StorageError: If the store cannot be written or read.
         """
-        wanted = [(self._shards(spec, dataset, split, seed), spec, seed) for spec, seed in encoders]
-        order = {spec.identity: number for number, (spec, _) in enumerate(encoders)}
-        jobs: list[_StoredJob] = []
+        jobs: dict[Job, list[Shard]] = {}
         failed: dict[str, BaseException] = {}
-        with contextlib.ExitStack() as locks:
-            for shards, spec, seed in sorted(wanted, key=lambda each: each[0][0].path):  # all processes in one order
-                locks.enter_context(storage.locked(storage.make_folder(shards[0].path.parent)))
-                if missing := missing_shards(spec, split, shards):
-                    try:
-                        jobs.append(self._job_of(spec, dataset, split, seed, shards, missing))
-                    except (LarpbenchError, OSError) as error:
-                        failed[spec.identity] = error
-            jobs.sort(key=lambda each: order[each[0].spec.identity])
-            if len(jobs) > 1:
-                for job, _ in jobs:
-                    job.alone = False
-                self._write(jobs, split)
-                failed |= {job.spec.identity: job.failed for job, _ in jobs if job.failed is not None}
+        for spec, seed in encoders:
+            shards = self._shards(spec, dataset, split, seed)
+            chosen = [shard for number, shard in enumerate(shards) if numbers is None or number in numbers]
+            if missing := self._missing(spec, split, shards, chosen):
+                try:
+                    jobs[self._job_of(spec, dataset, split, seed, shards, missing)] = missing
+                except (LarpbenchError, OSError) as error:
+                    failed[spec.identity] = error
+        if len(jobs) > 1:
+            for job in jobs:
+                job.alone = False
+            with Claims() as claims:
+                done = encode_free(partial(self._encoded, split), jobs, claims, self.remote)
+            self.written.update(shard.key for shards in done.values() for shard in shards)
+            failed |= {job.spec.identity: job.failed for job in jobs if job.failed is not None}
         return failed
+
+    def _missing(self, spec: EncoderSpec, split: Split, shards: list[Shard], chosen: list[Shard]) -> list[Shard]:
+        """Return those of the chosen shards that neither store has."""
+        folder = storage.make_folder(shards[0].path.parent)
+        if self.remote and chosen:
+            self.remote.synchronise(chosen)
+        missing = missing_shards(spec, split, shards, chosen)
+        if self.remote and missing:
+            self.remote.send(*described(folder))
+        return missing
 
     def _job_of(
         self,
@@ -329,13 +374,13 @@ class EmbeddingStore:
         dataset: Dataset,
         split: Split,
         seed: int,
-        shards: Sequence[Shard],
+        shards: list[Shard],
         missing: Sequence[Shard],
-    ) -> _StoredJob:
-        sound = next((shard for shard in shards if shard not in missing), None)
+    ) -> Job:
+        lacking = {*missing}
+        sound = next((shard for shard in shards if shard not in lacking and shard.is_sound()), None)
         parts = [range(shard.start, shard.stop) for shard in missing]
-        job = self._job(spec, dataset, split, seed, parts, sound.dim if sound else spec.card.dim)
-        return job, {shard.start: shard for shard in missing}
+        return self._job(spec, dataset, split, seed, parts, sound.dim if sound else spec.card.dim)
 
     def _job(
         self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int, parts: Sequence[range], dim: int | None
@@ -345,45 +390,14 @@ class EmbeddingStore:
         inputs = tuple(self.embed(each, dataset, split.name, seed).vectors for each in spec.inputs)
         return Job(spec, self.context(spec, dataset, seed), spec.source or dataset, parts, inputs, dim)
 
-    def _write(self, jobs: Sequence[_StoredJob], split: Split) -> None:
-        """Encode parts in one pass, each written as soon as it is done."""
-        shards = dict(jobs)
-        with contextlib.closing(self._encoded([*shards], split)) as encoded:
-            for job, part, vectors, cost in encoded:
-                shards[job][part.start].write(vectors, cost)
-
-    def _encoded(self, jobs: Sequence[Job], split: Split) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
+    def _encoded(
+        self, split: Split, jobs: Sequence[Job], take: Take = lambda job, part: True
+    ) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
         """Yield the vectors of parts of a split's tracks, checked, and what they took; then keep how fast it was."""
         clocks = {job: SpeedClock() for job in jobs}
-        yield from encode_parts(jobs, split, clocks)
+        # Without claims, processes that begin at one place would do the same work.
+        first = secrets.randbelow(len(split.track_ids)) if self.remote else 0
+        yield from encode_parts(jobs, split, clocks, take, first)
         for job, clock in clocks.items():
-            if not (job.spec.in_place or job.spec.unkeyed or job.failed):
-                speed = {"tracks_per_second": clock.tracks_per_second()}
-                path = self.root / storage.slug(job.spec.card.name) / _SPEED
-                storage.write_text(path, json.dumps(speed) + "\n")
-
-
-def _require_tracks(dataset: Dataset, split: Split, number: int) -> None:
-    if not number:
-        raise DataError(f"the {split.name} split of {dataset.name!r} has no tracks")
-
-
-def _needed(spec: EncoderSpec, dataset: Dataset, split: Split) -> list[tuple[Dataset, Split]]:
-    """Return what must be encoded to have the vectors of a split: itself, and what they are scaled on."""
-    reference = scaled_on(spec, dataset, split)
-    return [(dataset, split), *([reference] if reference else [])]
-
-
-def _scaled(spec: EncoderSpec, vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return vectors in the scale of the reference: standardised, then centred, as the spec has it."""
-    if spec.card.standardised:
-        scale = Standardiser(reference)
-        reference = scale.apply(reference) if spec.centred else reference
-        vectors = scale.apply(vectors)
-    return Centring(reference).apply(vectors) if spec.centred else vectors
-
-
-def _oddities(vectors: np.ndarray) -> tuple[str, ...]:
-    if len(vectors) > 1 and (vectors == vectors[0]).all():
-        return ("all embeddings are equal: every score is a tie",)
-    return ()
+            if clock.tracks and not (job.spec.in_place or job.spec.unkeyed or job.failed):
+                write_speed(self.root / storage.slug(job.spec.card.name), clock)

@@ -7,7 +7,7 @@ all not; encoders that share a model do so too, whatever they read. What fails i
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from larpbench.datasets.schema import Dataset, Split, SplitName
@@ -40,7 +40,7 @@ class Need:
     seed: int
 
 
-def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
+def encode_together(store: EmbeddingStore, needs: Iterable[Need], numbers: Container[int] | None = None) -> None:
     """Encode ahead what several encoders lack and can share a pass for; the store then has it.
 
     Nothing is raised for an encoder that fails, or a file that cannot be read: whoever asks the store for these vectors
@@ -49,15 +49,18 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
     Args:
         store: Where embeddings are kept.
         needs: What will be asked for.
+        numbers: Which shards, from 0; None: all.
 
     Raises:
         StorageError: If the store cannot be written or read.
     """
-    for members in _passes(store, needs):
+    for members in passes(store, needs):
+        if len(members) == 1:  # it is encoded when it is asked for
+            continue
         encoders = [(each.spec, each.seed) for each in members]
         dataset, split = members[0].dataset, members[0].dataset.split(members[0].split_name)
         try:
-            failed = store.encode_together(encoders, dataset, split)
+            failed = store.encode_together(encoders, dataset, split, numbers)
         except (StorageError, KeyboardInterrupt):
             raise
         except Exception:  # such as a file that is gone
@@ -67,39 +70,51 @@ def encode_together(store: EmbeddingStore, needs: Iterable[Need]) -> None:
             logger.debug("%s failed in a pass over %s: %s", name, split.name, error)
 
 
-def _passes(store: EmbeddingStore, needs: Iterable[Need]) -> Iterator[list[Need]]:
-    """Yield the encoders of each pass: two at least, with as much weight as memory should hold."""
+def passes(store: EmbeddingStore, needs: Iterable[Need]) -> Iterator[list[Need]]:
+    """Yield the encoders of each pass that has something to encode, with as much weight as memory should hold.
+
+    What is not stored, or made of other vectors, is in none of them. What fails here does so again in its own cells.
+
+    Args:
+        store: Where embeddings are kept.
+        needs: What will be asked for.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
     groups: dict[object, dict[str, Need]] = {}
     for need in needs:
         try:
-            for each in _encoded_for(store, need):
+            for each in encoded_for(store, need):
                 split = each.dataset.split(each.split_name)
-                if (shared := _shared(each.spec, split)) and store.missing_tracks_of(*_place(each)):
+                if _is_stored(each.spec) and store.missing_tracks_of(*_place(each)):
                     key = store.keys.embedding(each.spec, each.dataset, split, each.seed)
-                    groups.setdefault(shared, {}).setdefault(key, each)
+                    groups.setdefault(_shared(each.spec, split) or key, {}).setdefault(key, each)
         except StorageError:
             raise
         except Exception:  # it fails in its own cell
             logger.debug("%s cannot be encoded ahead", need.spec.identity, exc_info=True)
     for group in groups.values():
-        yield from (members for members in _within_memory(list(group.values())) if len(members) > 1)
+        yield from _within_memory(list(group.values()))
 
 
 def _place(need: Need) -> tuple[EncoderSpec, Dataset, Split, int]:
     return need.spec, need.dataset, need.dataset.split(need.split_name), need.seed
 
 
+def _is_stored(spec: EncoderSpec) -> bool:
+    return not (spec.inputs or spec.in_place or spec.unkeyed)
+
+
 def _shared(spec: EncoderSpec, split: Split) -> object:
     """Return what encoders that can share a pass over a split have in common; None if it shares none."""
-    if spec.inputs or spec.in_place or spec.unkeyed:
-        return None
     tracks = (split.name, split.ids_digest, split.text_digest, split.audio.digest if split.audio else None)
     if spec.reads_audio and split.audio:
         return (tracks, spec.card.sample_rate, spec.card.process_per_core)
     return (tracks, spec.model) if spec.model else None
 
 
-def _encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
+def encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
     """Yield what is encoded to have what is needed: itself, what it is made of, and what it is trained on."""
     spec, seed = need.spec, need.seed
     if spec.choice:
@@ -110,12 +125,12 @@ def _encoded_for(store: EmbeddingStore, need: Need) -> Iterator[Need]:
             yield Need(spec.inputs[known], dataset, need.split_name, seed)
         return
     for part in spec.inputs:
-        yield from _encoded_for(store, Need(part, need.dataset, need.split_name, spec.seed_of_inputs(seed)))
+        yield from encoded_for(store, Need(part, need.dataset, need.split_name, spec.seed_of_inputs(seed)))
     missing = untrained(store, spec, seed)
     for training, source in ((each.training, each.source) for each in missing):
         for part in training.inputs if training and source else ():
             for name in _TRAINED_ON:
-                yield from _encoded_for(store, Need(part, source or need.dataset, name, seed))
+                yield from encoded_for(store, Need(part, source or need.dataset, name, seed))
     if not spec.inputs and not missing:
         yield need
         if scale := scaled_on(spec, need.dataset, need.dataset.split(need.split_name)):

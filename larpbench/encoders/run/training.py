@@ -15,7 +15,7 @@ from larpbench.encoders.combined import side_by_side
 from larpbench.encoders.encoder import FitContext, Rows, TrainableEncoder, ValidationScore
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec, Training
-from larpbench.errors import EmbeddingError, LarpbenchError
+from larpbench.errors import EmbeddingError, LarpbenchError, StorageError, UsageError
 from larpbench.runtime import measured, one_thread, torch_device
 
 ScoreOn = Callable[[Split], ValidationScore]
@@ -34,6 +34,8 @@ def untrained(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> list[Encod
 def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on: ScoreOn) -> Path | None:
     """Train an encoder, and what it goes on from, unless that has been done; return its checkpoint.
 
+    Several processes train together where `larpbench.training.launch.joined` says so; the leading one writes.
+
     Args:
         store: Where embeddings and checkpoints are kept.
         spec: The encoder, bound to the data set that it learns from.
@@ -45,25 +47,45 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
 
     Raises:
         DataError: If the data set has no train or valid playlists.
-        StorageError: If the checkpoint cannot be written.
+        StorageError: If the checkpoint cannot be written, or not all processes see its folder.
+        TrainingError: If training breaks down, or another process that trains with this one has ended.
+        UsageError: If several processes cannot train it.
     """
     training, source = spec.training, spec.source
     for part in spec.inputs if spec.combined else ():
         ensure_trained(store, part, spec.seed_of_inputs(seed) if part.card.stochastic else 0, score_on)
     if training is None or source is None:
         return None
+    from larpbench.training.ranks import current
+
+    ranks = current()
     folder = store.checkpoint(spec, seed)
     workdir = folder.parent / f".{folder.name}.work"
-    if (folder / CARD).is_file():
-        storage.sweep(folder.parent)  # what a process has left that was killed when it had just saved
-        shutil.rmtree(workdir, ignore_errors=True)
+    if ranks.agreed(ranks.leads and (folder / CARD).is_file()):
+        if ranks.leads:
+            storage.sweep(folder.parent)  # what a process has left that was killed when it had just saved
+            shutil.rmtree(workdir, ignore_errors=True)
         return folder
+    if ranks.count > 1 and not training.several_processes:
+        raise UsageError(
+            f"{spec.identity} is trained by one process, and this is one of {ranks.count}",
+            allowed="towers: larp in the sizes paper, tiny and heads-plain, and clap-ft",
+            next_step="run the command without accelerate launch or torchrun",
+        )
     spec.require_possible(source, ())  # before hours of other towers
     start = ensure_trained(store, training.start, seed, score_on) if training.start else None
-    with storage.locked(folder):
-        if (folder / CARD).is_file():  # another process was faster
+    with storage.locked(folder) if ranks.leads else nullcontext():
+        if ranks.agreed(ranks.leads and (folder / CARD).is_file()):  # another process was faster
             return folder
-        storage.make_folder(workdir)
+        if ranks.leads:
+            storage.make_folder(workdir)
+        ranks.agreed(None)
+        if not workdir.is_dir():
+            raise StorageError(
+                "this process does not see the folder that the leading one has made",
+                where=str(workdir),
+                next_step="let all processes have one $LARPBENCH_HOME, on a disk that their machines share",
+            )
         encoder = spec.build(store.context(spec, source, seed))
         if not isinstance(encoder, TrainableEncoder):
             raise EmbeddingError(f"the spec of {spec.identity!r} says that it is trained, but it cannot be")
@@ -91,12 +113,16 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
         with one_thread() if training.one_thread else nullcontext(), measured() as cost:
             summary = encoder.fit(source.split("train"), source.split("valid"), context)
         card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
-        if isinstance(found := summary.get("valid", {}), Mapping) and "frozen" not in found:
-            card["valid"] = {**_compared_with(store, spec, source, seed, context.score), **found}
-        with storage.atomic_folder(folder) as temporary:
-            encoder.save(temporary)
-            write_card(temporary, card)
-        shutil.rmtree(workdir, ignore_errors=True)
+        if ranks.count > 1:
+            card["processes"] = ranks.count
+        if ranks.leads:
+            if isinstance(found := summary.get("valid", {}), Mapping) and "frozen" not in found:
+                card["valid"] = {**_compared_with(store, spec, source, seed, context.score), **found}
+            with storage.atomic_folder(folder) as temporary:
+                encoder.save(temporary)
+                write_card(temporary, card)
+            shutil.rmtree(workdir, ignore_errors=True)
+        ranks.agreed(None)  # what goes on from it reads it
     return folder
 
 

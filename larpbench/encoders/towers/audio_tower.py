@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from larpbench.encoders.towers.front_end import SpecAugment
 from larpbench.encoders.towers.settings import SwinSettings
 from larpbench.errors import EmbeddingError, UsageError
+from larpbench.training.ranks import ALONE, Ranks
 
 PATCH = 4
 """Side and stride of the square patches, in pixels of the image."""
@@ -19,8 +21,8 @@ _INITIAL_STD = 0.02
 _LEAST_VARIANCE = 1e-3  # dB squared: a band that is silent everywhere
 
 
-def in_chunks(run: Callable[..., Tensor], chunk: int | None, *inputs: Tensor) -> Tensor:
-    """Return ``run(*inputs)``, computed `chunk` rows at a time.
+def in_chunks(run: Callable[..., Tensor], chunk: int | None, *inputs: Tensor, ranks: Ranks = ALONE) -> Tensor:
+    """Return ``run(*inputs)``, computed `chunk` rows at a time, and a part of the rows by each of several processes.
 
     With gradients on, each chunk's activations are dropped and computed again on the way back, with the same random
     draws: those of only one chunk are in memory at once.
@@ -29,7 +31,10 @@ def in_chunks(run: Callable[..., Tensor], chunk: int | None, *inputs: Tensor) ->
         run: Treats rows independently.
         chunk: Rows at once; None for all, without recomputation.
         *inputs: (n, ...) each.
+        ranks: The processes.
     """
+    if ranks.count > 1:
+        return ranks.by_rows(partial(in_chunks, run, chunk), inputs, whole_draws=chunk is None)
     if chunk is None:
         return run(*inputs)
     parts = zip(*(torch.split(each, chunk) for each in inputs), strict=True)
@@ -51,6 +56,7 @@ class AudioTower(nn.Module):
     Attributes:
         width: Length of the vectors.
         chunk: Spectrograms whose activations are in memory at once; None for all of a batch.
+        ranks: The processes that share the rows of a batch.
 
     Raises:
         UsageError: If the shape is impossible.
@@ -64,6 +70,7 @@ class AudioTower(nn.Module):
         self.settings = settings
         self.width = settings.width * 2 ** (len(settings.depths) - 1)
         self.chunk: int | None = None
+        self.ranks = ALONE
         self.longest = settings.spec_size * (settings.spec_size // settings.mel.n_mels)
         """Frames that fit into the image."""
         self.norm = nn.BatchNorm2d(settings.mel.n_mels)
@@ -107,7 +114,7 @@ class AudioTower(nn.Module):
                 next_step="cut longer clips into windows first",
             )
         normalised = self.norm(log_mels.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
-        return in_chunks(self._encode, self.chunk, self.augment(normalised))
+        return in_chunks(self._encode, self.chunk, self.augment(normalised), ranks=self.ranks)
 
     def set_statistics(self, mean: Tensor, variance: Tensor) -> None:
         """Set what the normalisation of the mel bands uses in eval mode, (n_mels,) each; it moves on in train mode."""

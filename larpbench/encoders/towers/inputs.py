@@ -16,6 +16,7 @@ from larpbench.encoders.towers.losses import Features
 from larpbench.encoders.towers.settings import MelSettings
 from larpbench.encoders.towers.tokens import Tokenizer
 from larpbench.errors import DataError
+from larpbench.training.ranks import Ranks
 
 EVALUATED_AT_ONCE = 64
 _ROWS_AT_ONCE = 256
@@ -134,6 +135,11 @@ class TwoTowers(nn.Module):
     text: Any
     audio_projection: nn.Module
     text_projection: nn.Module
+
+    def share_rows(self, chunk: int | None, ranks: Ranks) -> None:
+        """Let both towers compute so many rows at once, and the processes share the rows of every batch."""
+        for tower in (self.audio, self.text):
+            tower.chunk, tower.ranks = chunk, ranks
 
     def audio_features(self, *inputs: Tensor) -> Tensor:
         """Return (n, dim) float32 rows of length 1: the audio side of tracks."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from larpbench.encoders.towers.audio_tower import in_chunks
 from larpbench.encoders.towers.settings import BertSettings
 from larpbench.errors import UsageError
+from larpbench.training.ranks import ALONE
 
 
 class TextTower(nn.Module):
@@ -20,6 +21,7 @@ class TextTower(nn.Module):
     Attributes:
         width: Length of the vectors.
         chunk: Captions whose activations are in memory at once; None for all of a batch.
+        ranks: The processes that share the rows of a batch.
 
     Raises:
         UsageError: If the shape is impossible.
@@ -42,6 +44,7 @@ class TextTower(nn.Module):
         self.settings = settings
         self.width = settings.hidden
         self.chunk: int | None = None
+        self.ranks = ALONE
         config = BertConfig(
             vocab_size=settings.vocabulary,
             hidden_size=settings.hidden,
@@ -62,7 +65,7 @@ class TextTower(nn.Module):
             input_ids: (n, tokens) int64, padded.
             attention_mask: (n, tokens), 1 where there is a token and 0 where padding is.
         """
-        return in_chunks(self._encode, self.chunk, input_ids, attention_mask)
+        return in_chunks(self._encode, self.chunk, input_ids, attention_mask, ranks=self.ranks)
 
     def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[:, 0]

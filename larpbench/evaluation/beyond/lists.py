@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from larpbench.datasets.schema import Interactions
+from larpbench.evaluation.diagnostics import by_known_artists
 
 _BLOCK_NUMBERS = 4_000_000
 
@@ -74,12 +75,8 @@ def new_artist_share(lists: np.ndarray, known: Interactions, artists: np.ndarray
     Returns:
         (p,) float64 in [0, 1].
     """
-    span = int(max(artists.max(), known.tracks.max(initial=0))) + 1
-    visible = np.repeat(np.arange(len(known)), known.lengths) * span + known.tracks
     listed = lists >= 0
-    rows, _ = np.nonzero(listed)
-    new = np.zeros(lists.shape, dtype=bool)
-    new[listed] = np.isin(rows * span + artists[lists[listed]], visible, invert=True)
+    new = listed & ~by_known_artists(lists, known, artists)
     return new.sum(axis=1) / listed.sum(axis=1)
 
 

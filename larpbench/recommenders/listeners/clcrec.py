@@ -8,14 +8,22 @@ settings are those of `larpbench.recommenders.clcrec`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from torch import nn
 
 from larpbench.datasets.schema import Interactions
-from larpbench.recommenders.base import TrainData, ValidData, fitted
+from larpbench.recommenders.base import TrainData, fitted
 from larpbench.recommenders.clcrec import CLCRec, ContentNet
 from larpbench.recommenders.listeners.data import KnownListeners
 from larpbench.vectors import unit_rows
+
+
+def centre(train: TrainData) -> np.ndarray:
+    """Return the mean of the unit-length train tracks, (dim,) float64."""
+    return unit_rows(train.embeddings).mean(axis=0, dtype=np.float64)
 
 
 class ListenerCLCRec(CLCRec):
@@ -26,10 +34,13 @@ class ListenerCLCRec(CLCRec):
     _vectors: nn.Embedding | None = None
     _places: KnownListeners | None = None
 
-    def fit(self, train: TrainData, valid: ValidData) -> None:
-        """Train by Adam."""
-        self._centre = unit_rows(train.embeddings).mean(axis=0, dtype=np.float64)
-        super().fit(train, valid)
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
+        self._centre = train.once(centre)
+        return super()._begin(train)
+
+    @staticmethod
+    def _train_content(train: TrainData) -> np.ndarray:
+        return (unit_rows(train.embeddings) - train.once(centre)).astype(np.float32)
 
     def _content(self, embeddings: np.ndarray) -> np.ndarray:
         return (unit_rows(embeddings) - fitted(self._centre, self.name)).astype(np.float32)

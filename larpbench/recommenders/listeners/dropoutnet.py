@@ -12,12 +12,11 @@ import numpy as np
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import SearchSpace, TrainData, fitted
-from larpbench.recommenders.dropoutnet import LARGEST, DropoutNet, Side
+from larpbench.recommenders.dropoutnet import LARGEST, DropoutNet, Side, contents
 from larpbench.recommenders.listeners.data import KnownListeners
 from larpbench.recommenders.training import seeded
-from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import Factors, factor_seconds
-from larpbench.vectors import Standardiser, unit_rows
+from larpbench.vectors import Standardiser
 
 
 class ListenerDropoutNet(DropoutNet):
@@ -33,20 +32,19 @@ class ListenerDropoutNet(DropoutNet):
 
     def _sides_of(self, train: TrainData, factors: Factors) -> tuple[Side, Side]:
         """Return both sides as they are before training, and keep the listeners' preferences."""
-        vectors = unit_rows(train.embeddings)
+        profiles, songs = train.once(contents)
         with seeded(self.seed):
-            listeners = Side(factors.playlists, playlist_means(train.interactions, vectors), dropout=0.0)
-            tracks = Side(factors.tracks, vectors, self.dropout)
+            listeners = Side(factors.playlists, profiles, dropout=0.0)
+            tracks = Side(factors.tracks, songs, self.dropout)
         if self.dropout == 1:
             tracks.forget_preferences()
         preferences = Standardiser(factors.playlists, LARGEST).apply(factors.playlists)
         self._listeners = KnownListeners(train.interactions, preferences)
         return listeners, tracks
 
-    def query_vectors(self, seeds: Interactions, embeddings: np.ndarray) -> np.ndarray:
+    def _queries(self, seeds: Interactions, means: np.ndarray) -> np.ndarray:
         """Return (p, 256) float32: the listeners' tower on their preferences and the means of their profiles."""
-        preferences = fitted(self._listeners, self.name).of(seeds)
-        return fitted(self._sides, self.name)[0].known(preferences, playlist_means(seeds, unit_rows(embeddings)))
+        return fitted(self._sides, self.name)[0].known(fitted(self._listeners, self.name).of(seeds), means)
 
 
 class ListenerContentTowers(ListenerDropoutNet):

@@ -113,7 +113,7 @@ class ColdTracksTask(Task[Recommender]):
         queries = listener_queries(dataset.split("train"), dataset.split("test"))
         vectors = recommender.query_vectors(queries.seeds, embeddings["train"])
         items = recommender.item_vectors(embeddings["test"])
-        return score_lists(dataset, queries, vectors, items, COLD_CUTOFFS, recommender.name, self.query)
+        return score_lists(dataset, queries, vectors, items, COLD_CUTOFFS, recommender.name, self.query, self.device)
 
 
 def _usable(name: str, spec: EncoderSpec | MissingPartError) -> EncoderSpec | MissingPartError:

@@ -34,7 +34,7 @@ class ContinuationTask(Task[Recommender]):
         queries = queries_of(dataset.split("test"))
         vectors = recommender.query_vectors(queries.seeds, embeddings["test"])
         items = recommender.item_vectors(embeddings["test"])
-        return score_lists(dataset, queries, vectors, items, CUTOFFS, recommender.name)
+        return score_lists(dataset, queries, vectors, items, CUTOFFS, recommender.name, device=self.device)
 
 
 CONTINUATION = ContinuationTask()

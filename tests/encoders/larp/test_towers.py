@@ -100,7 +100,7 @@ def test_recomputation_repeats_the_random_draws(side):
 
 
 def gradients_without_recomputation(tower, inputs):
-    def run_parts(run, chunk, *given):
+    def run_parts(run, chunk, *given, ranks):
         return torch.cat([run(*part) for part in zip(*(torch.split(each, chunk) for each in given), strict=True)])
 
     with pytest.MonkeyPatch.context() as patch:

@@ -78,7 +78,9 @@ class UserSample:
         lengths, kept = [], []
         for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
             mine = tracks[start:stop]
-            kept.append(mine[np.lexsort((mine, times[start:stop]))] if self._timed else np.unique(mine))
+            if self._timed:  # by time, and tracks of one second by their numbers
+                mine = np.sort(times[start:stop].astype(np.uint64) << 32 | mine).astype(np.uint32)
+            kept.append(mine if self._timed else np.unique(mine))
             lengths.append(len(kept[-1]))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         names = pl.Series(ids).cast(pl.String)

@@ -16,7 +16,8 @@ from larpbench.datasets.files import already_built
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
 from larpbench.datasets.schema import Manifest
 from larpbench.datasets.sources.mpd.pieces import Pieces
-from larpbench.datasets.sources.mpd.slices import SliceSource, open_slices, parse_slice, unzipped
+from larpbench.datasets.sources.mpd.slice_json import parse_slice
+from larpbench.datasets.sources.mpd.slices import SliceSource, open_slices, unzipped
 from larpbench.datasets.splits.drawing import draw
 from larpbench.errors import DataError, named
 from larpbench.fingerprint import digest
@@ -73,7 +74,7 @@ def build_mpd(source: Path, options: DatasetOptions, output: Path, challenge: Pa
     with open_slices(source) as slices:
         key = digest(["mpd 2", [asdict(each) for each in slices.slices], _stamp(challenge)])
         recipe = options.recipe(key)
-        with storage.work_folder(output, key) as work:
+        with storage.work_folder(output, digest(["pieces 2", key])) as work:
             if (done := already_built(output, recipe, options.rule)) is not None:
                 return done
             raw, n_challenge = _raw_dataset(slices, challenge, work)

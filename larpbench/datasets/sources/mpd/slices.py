@@ -1,8 +1,7 @@
-"""The Million Playlist Dataset's files: slices of playlists in JSON, in a zip, in a folder, or one alone."""
+"""The Million Playlist Dataset's files: slices of playlists, in a zip, in a folder, or one alone."""
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import itertools
 import re
@@ -13,19 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
-from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError, clipped, named, printable
 from larpbench.storage import storage_errors
-from larpbench.table_files import TABLE_ERRORS, read_json
 
 _NAME = re.compile(r"mpd\.slice\.(\d+)-(\d+)\.json(?:\.gz)?")
 _SOURCES = "spotify_million_playlist_dataset.zip, its unpacked folder, or one slice (.json, .json.gz)"
 _GZIP = b"\x1f\x8b"
 _ENCRYPTED = 0x1  # the flag of a member of a zip
-_TRACK = pl.Struct(dict.fromkeys(("track_uri", "track_name", "artist_name", "album_name"), pl.String()))
-_PLAYLIST = pl.Struct({"pid": pl.String(), "num_tracks": pl.String(), "tracks": pl.List(_TRACK)})
 
 
 @dataclass(frozen=True)
@@ -76,25 +69,6 @@ class SliceSource:
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise _bad_zip(self.path, f"{each.name}: {error}") from error
         return unzipped(data, where)
-
-
-@dataclass(frozen=True)
-class ParsedSlice:
-    """The content of a slice.
-
-    Attributes:
-        entries: Columns ``pid`` (Int64), ``track_id``, ``title``, ``artist``, ``album``, in the order of the playlists.
-        playlists: How many there are.
-        contradicting: How many of them have another number of tracks than ``num_tracks`` says.
-        without_id: Entries that name no track, or playlists without a number; they are not in `entries`.
-        has_albums: Whether any entry has an album.
-    """
-
-    entries: pl.DataFrame
-    playlists: int
-    contradicting: int
-    without_id: int
-    has_albums: bool
 
 
 @contextmanager
@@ -155,55 +129,6 @@ def unzipped(data: bytes, where: str) -> bytes:
         raise DataError(
             f"the gzipped file is damaged or cut off: {error}", where=where, next_step="get it anew"
         ) from error
-
-
-def parse_slice(data: bytes, where: str) -> ParsedSlice:
-    """Parse a slice, or the challenge set. Albums and positions may lack, as they do in reduced copies.
-
-    Args:
-        data: JSON.
-        where: Its name, for messages.
-
-    Raises:
-        DataError: If it is no JSON, or none of that kind, or has two playlists of the same number.
-    """
-    allowed = '{"playlists": [{"pid", "tracks": [{"track_uri", "track_name", "artist_name"}]}]}'
-    try:
-        whole = read_json(data.removeprefix(codecs.BOM_UTF8), schema={"playlists": pl.List(_PLAYLIST)})
-        playlists = whole.explode("playlists").drop_nulls().unnest("playlists")
-    except TABLE_ERRORS as error:
-        reason = clipped(str(error).partition("\n")[0].partition(".  Try")[0])
-        raise DataError(f"the file is no slice of playlists: {reason}", where=where, allowed=allowed) from error
-    pids = playlists["pid"].drop_nulls()
-    if pids.n_unique() < len(pids):
-        twice = named(pids.filter(pids.is_duplicated()).unique().sort())
-        raise DataError(f"playlists are there twice: pid {twice}", where=where, allowed="each pid once")
-    listed = playlists["tracks"].list.len().fill_null(0)
-    stated = playlists["num_tracks"].cast(pl.Int64, strict=False)
-    entries = (
-        playlists.select(pl.col("pid").cast(pl.Int64, strict=False), "tracks")
-        .explode("tracks")
-        .drop_nulls("tracks")
-        .unnest("tracks")
-        .select(
-            "pid",
-            "track_uri",
-            pl.col("track_name").alias("title"),
-            pl.col("artist_name").alias("artist"),
-            pl.col("album_name").alias("album"),
-        )
-    )
-    entries = entries.with_columns(track_id=ids_of_uris(entries["track_uri"])).drop("track_uri")
-    usable = entries.drop_nulls(["pid", "track_id"]).select("pid", "track_id", "title", "artist", "album")
-    if usable.is_empty() or usable.height in (usable["title"].null_count(), usable["artist"].null_count()):
-        raise DataError("no playlist of the file has tracks with id, name and artist", where=where, allowed=allowed)
-    return ParsedSlice(
-        usable,
-        playlists.height,
-        int((stated != listed).sum()),
-        entries.height - usable.height,
-        usable["album"].null_count() < usable.height,
-    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -96,8 +96,8 @@ def stage_features(files: dict[str, Path], track_ids: pl.Series, staged: Path, l
 
 def _dim(path: Path) -> int:
     """Return the length of the vectors, by the header."""
-    with storage_errors(path, "read"), path.open("rb") as raw:
-        first = next(whole_lines(unpacked(raw), path, _HEADER_BYTES), b"").partition(b"\n")[0]
+    with storage_errors(path, "read"), unpacked(path) as stream:
+        first = next(whole_lines(stream, path, _HEADER_BYTES), b"").partition(b"\n")[0]
     header = first.decode("utf-8-sig", "replace").rstrip("\r").split("\t")
     if header[0].strip().lower() not in ("id", "track_id") or len(header) < 2:
         raise DataError(
@@ -114,10 +114,10 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
     with (
         progress.stage(f"read {path.name}", path.stat().st_size // _MB, "MB") as advance,
         storage_errors(path, "read"),
-        path.open("rb") as raw,
+        unpacked(path) as stream,
     ):
         done, header = 0, True
-        for piece in whole_lines(unpacked(raw), path, _PIECE_BYTES):
+        for piece in whole_lines(stream, path, _PIECE_BYTES):
             text = piece.partition(b"\n")[2] if header else piece
             header = False
             if text.strip():
@@ -131,8 +131,8 @@ def _pieces(path: Path, dim: int) -> Iterator[pl.DataFrame]:
                     truncate_ragged_lines=True,
                     encoding="utf8-lossy",
                 )
-            advance(raw.tell() // _MB - done)
-            done = raw.tell() // _MB
+            advance(stream.position // _MB - done)
+            done = stream.position // _MB
 
 
 def _without_wide_rows(text: bytes, dim: int) -> bytes:

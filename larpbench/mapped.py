@@ -1,0 +1,44 @@
+"""Arrays of rows that may be too large for memory: the system keeps them in a file, and takes them out of memory again.
+
+The file lies in the home folder and has no name there: it goes with the last array that uses it, and with a process
+that is killed.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import tempfile
+
+import numpy as np
+
+from larpbench import storage
+
+LARGEST_IN_MEMORY = 1 << 25
+"""Bytes from which on an array is a mapped file."""
+_CHUNK_BYTES = 1 << 24
+
+
+def empty_rows(rows: int, dim: int, dtype: np.dtype | type = np.float32) -> np.ndarray:
+    """Return a (rows, dim) array to be filled: in memory if it is small, else in a file that is mapped.
+
+    Raises:
+        StorageError: If the home folder cannot be written, or has no room for it.
+    """
+    size = rows * dim * np.dtype(dtype).itemsize
+    if size < LARGEST_IN_MEMORY:
+        return np.empty((rows, dim), dtype=dtype)
+    folder = storage.make_folder(storage.home())
+    with storage.storage_errors(folder), tempfile.TemporaryFile(dir=folder, prefix=storage.TEMPORARY_PREFIX) as file:
+        _reserve(file.fileno(), size)
+        return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).reshape(rows, dim)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Give a file its room on the disk now: a mapped file without it ends the process that writes."""
+    if sys.platform == "linux":
+        os.posix_fallocate(file, 0, size)
+        return
+    for start in range(0, size, _CHUNK_BYTES):
+        os.write(file, bytes(min(_CHUNK_BYTES, size - start)))

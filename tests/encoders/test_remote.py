@@ -1,0 +1,204 @@
+"""A store at an fsspec URL: shards are put there, and read through local copies whose digests are checked."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import threading
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from larpbench import load_dataset
+from larpbench.encoders.names import get_encoder
+from larpbench.encoders.run import store as store_module
+from larpbench.encoders.run.place import default_store
+from larpbench.encoders.run.remote import Remote
+from larpbench.encoders.run.store import EmbeddingStore
+from larpbench.errors import MissingPartError, StorageError, UsageError
+from larpbench.storage import home
+
+URL = "memory://bucket/embeddings"
+
+
+@pytest.fixture(autouse=True)
+def bucket(monkeypatch):
+    monkeypatch.setattr(store_module, "TEXT_SHARD", 16)
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", URL)
+    return fsspec.filesystem("memory")
+
+
+@pytest.fixture
+def data(small):
+    return load_dataset(small.folder / "small")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """The rows that were encoded."""
+    rows = []
+    real = store_module.encode_parts
+
+    def counted(*arguments):
+        for job, part, vectors, cost in real(*arguments):
+            rows.append(part.start)
+            yield job, part, vectors, cost
+
+    monkeypatch.setattr(store_module, "encode_parts", counted)
+    return rows
+
+
+def remote_shards(bucket):
+    return sorted(path for path in bucket.find("/bucket/embeddings") if path.endswith(".safetensors"))
+
+
+def another_machine(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path_factory.mktemp("machine")))
+
+
+def vectors(data, store=None):
+    return (store or default_store()).embed(get_encoder("tfidf"), data, "test", 0).vectors
+
+
+def test_another_machine_reads_what_one_has_encoded(data, bucket, encoded, monkeypatch, tmp_path_factory):
+    first = vectors(data)
+    assert len(encoded) == len(remote_shards(bucket)) == 8
+    described = {path.rpartition("/")[2]: bucket.cat_file(path) for path in bucket.find("/bucket") if "json" in path}
+    assert len(json.loads(described["ids.json"])) == 120
+    assert "card.json" in described
+    another_machine(monkeypatch, tmp_path_factory)
+    store = default_store()
+    assert store.missing_tracks(get_encoder("tfidf"), data, data.split("test"), 0) == 0
+    np.testing.assert_array_equal(vectors(data, store), first)
+    assert len(encoded) == 8
+    assert len(list(home().glob("embeddings/*/*/*.safetensors"))) == 8  # the copies
+    monkeypatch.delenv("LARPBENCH_EMBEDDINGS")
+    np.testing.assert_array_equal(vectors(data), first)
+    assert len(encoded) == 8
+
+
+def test_only_what_is_missing_is_encoded_and_what_is_only_here_is_sent(
+    data, bucket, encoded, monkeypatch, tmp_path_factory
+):
+    monkeypatch.delenv("LARPBENCH_EMBEDDINGS")
+    whole = vectors(data)
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", URL)
+    vectors(data)
+    assert len(remote_shards(bucket)) == 8  # a kill may have come before the PUT
+    for path in remote_shards(bucket)[2:5]:
+        bucket.rm_file(path)
+    encoded.clear()
+    another_machine(monkeypatch, tmp_path_factory)
+    np.testing.assert_array_equal(vectors(data), whole)
+    assert sorted(encoded) == [32, 48, 64]
+    assert len(remote_shards(bucket)) == 8
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_a_damaged_remote_shard_is_encoded_anew_and_replaced(
+    data, bucket, encoded, monkeypatch, tmp_path_factory, capsys, damage
+):
+    whole = vectors(data)
+    path = remote_shards(bucket)[1]
+    bucket.pipe_file(path, bucket.cat_file(remote_shards(bucket)[2]) if damage is None else damage)
+    encoded.clear()
+    another_machine(monkeypatch, tmp_path_factory)
+    np.testing.assert_array_equal(vectors(data), whole)
+    assert encoded == [16]
+    assert "cannot be trusted, and is encoded anew" in capsys.readouterr().err
+    another_machine(monkeypatch, tmp_path_factory)
+    vectors(data)
+    assert encoded == [16]
+    assert not list(home().rglob(".larpbench-*"))
+
+
+def test_machines_that_encode_at_once_come_to_the_same(data, bucket, tmp_path):
+    """Without claims between them: some shards may be encoded twice, and none is lost or different."""
+    found = {}
+
+    def work(number):
+        root = tmp_path / f"machine-{number}"
+        found[number] = vectors(data, EmbeddingStore(root, remote=Remote(URL, root)))
+
+    machines = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for each in machines:
+        each.start()
+    for each in machines:
+        each.join()
+    alone = vectors(data, EmbeddingStore(tmp_path / "alone"))
+    assert len(found) == 4
+    for each in found.values():
+        np.testing.assert_array_equal(each, alone)
+    assert len(remote_shards(bucket)) == 8
+
+
+def test_a_file_system_of_fsspec_on_disk_serves_too(data, tmp_path, encoded):
+    for name in ("one", "two"):
+        root = tmp_path / name
+        store = EmbeddingStore(root, remote=Remote(f"file://{tmp_path}/bucket", root))
+        vectors(data, store)
+    assert len(encoded) == 8
+    assert len(list(tmp_path.glob("bucket/*/*/*.safetensors"))) == 8
+
+
+@pytest.mark.parametrize("address", ["{folder}/elsewhere", "file://{folder}/elsewhere"])
+def test_a_folder_is_a_root_like_any_other(data, monkeypatch, tmp_path, address):
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", address.format(folder=tmp_path))
+    store = default_store()
+    vectors(data, store)
+    assert len(list(tmp_path.glob("elsewhere/*/*/*.safetensors"))) == 8
+    assert (store.remote, store.checkpoints) == (None, home() / "checkpoints")
+
+
+def test_parts_and_a_run_use_it(cli, small, bucket, monkeypatch, tmp_path, tmp_path_factory):
+    data = small.folder / "small"
+    for part in ("1/2", "2/2"):
+        another_machine(monkeypatch, tmp_path_factory)
+        done = cli("encode", "--encoder", "tfidf", "--dataset", data, "--part", part)
+        assert done.code == 0, done.err
+        assert "shards: 4 encoded, 0 there already" in done.out
+    another_machine(monkeypatch, tmp_path_factory)
+    ran = cli("run", "--dataset", data, "--encoders", "tfidf", "--output", tmp_path / "results")
+    assert ran.code == 0, ran.err
+    assert "encode tfidf" not in ran.err
+
+
+def test_a_store_that_fails_is_an_error_that_says_what_to_do(data, bucket, monkeypatch, cli, small):
+    def refuse(*_, **__):
+        raise PermissionError("403 forbidden")
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse)
+    with pytest.raises(StorageError, match=r"(?s)cannot write the remote store.*403 forbidden.*memory://bucket"):
+        vectors(data)
+    monkeypatch.setattr(MemoryFileSystem, "ls", refuse)
+    failed = cli("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
+    assert failed.code == 1
+    assert "cannot read the remote store of embeddings" in failed.err
+    assert "LARPBENCH_EMBEDDINGS" in failed.err
+
+
+def test_an_address_that_nothing_serves_is_refused(monkeypatch, cli, small):
+    encode = ("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", "nope://bucket")
+    with pytest.raises(UsageError, match=r"(?s)nope.*a folder, or an address that fsspec knows"):
+        default_store()
+    assert cli(*encode).code == 2
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.partition(".")[0] in ("fsspec", "s3fs"):
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *arguments, **options)
+
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", "s3://bucket/prefix")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingPartError, match=r"(?s)fsspec, which is not installed.*larpbench\[fsspec\]"):
+        default_store()
+    monkeypatch.setattr(builtins, "__import__", real)
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (_ for _ in ()).throw(ImportError("Install s3fs")))
+    with pytest.raises(MissingPartError, match=r"(?s)Install s3fs.*pip install s3fs"):
+        default_store()
