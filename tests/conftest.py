@@ -56,6 +56,26 @@ def _commands_made_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _chance_drawn_once() -> Iterator[None]:
+    """Draw the random lists behind a chance value once for all tests whose playlists are the same."""
+    from larpbench.evaluation.beyond import measures
+
+    found: dict[tuple[object, ...], dict[tuple[str, int], float]] = {}
+    draw = measures.expected_gini
+
+    def expected_gini(groupings, masked, cutoffs):  # type: ignore[no-untyped-def]
+        of = [(name, groups.dtype.str, groups.tobytes()) for name, groups in groupings.items()]
+        key = (*of, masked.tracks.tobytes(), masked.offsets.tobytes(), *cutoffs)
+        if key not in found:
+            found[key] = draw(groupings, masked, cutoffs)
+        return dict(found[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "expected_gini", expected_gini)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_power_cuts() -> Iterator[None]:
     """Spare the waits for the disk: what tests write need not outlive the machine."""
     with pytest.MonkeyPatch.context() as patch:

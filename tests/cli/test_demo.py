@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from support import forked
 
 from larpbench import load_results
 from larpbench.datasets.check import check_dataset
@@ -21,11 +23,12 @@ ROOT = Path(__file__).parent.parent.parent
 QUALITY = [f"{name}@{k}" for name in ("recall", "ndcg") for k in (10, 20, 40)]
 
 
-@pytest.fixture
-def run(cli, with_demo, tmp_path):
-    outcome = cli("run", "--output", tmp_path / "results")
+@pytest.fixture(scope="module")
+def run(demo_home, tmp_path_factory):
+    results = tmp_path_factory.mktemp("bare-run") / "results"
+    outcome = forked.run("run", "--output", results, env={**os.environ, "LARPBENCH_HOME": str(demo_home)})
     assert outcome.code == 0, outcome.err
-    return outcome, tmp_path / "results"
+    return outcome, results
 
 
 def test_a_bare_run_gives_a_table_that_can_be_believed(cli, run):

@@ -45,12 +45,14 @@ def content(output: Path) -> dict[str, bytes | str]:
     return found
 
 
-@pytest.fixture
-def data(cli, tmp_path):
-    tables = random_tables(tmp_path / "t", tracks=2_000, playlists=200, dim=8)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("interrupted")
+    tables = random_tables(folder / "t", tracks=2_000, playlists=200, dim=8)
     build = ("dataset", "build", "csv", "--tracks", tables.tracks, "--playlists", tables.playlists)
-    assert cli(*build, "--output", tmp_path / "data").code == 0
-    return tmp_path / "data"
+    built = forked.run(*build, "--output", folder / "data")
+    assert built.code == 0, built.err
+    return folder / "data"
 
 
 def test_results_after_kills_equal_those_of_an_uninterrupted_run(data, tmp_path, monkeypatch):
@@ -113,13 +115,14 @@ def test_ctrl_c_keeps_what_is_finished(data, tmp_path):
 
 @pytest.mark.parametrize("size", [500, 100_000])  # as a full disk, without one
 def test_a_disk_that_is_full_ends_the_run_with_everything_finished_in_place(data, tmp_path, size):
-    stopped = forked.run(*arguments(data, tmp_path / "r"), file_size=size)
+    run = arguments(data, tmp_path / "r", seeds=1)
+    stopped = forked.run(*run, file_size=size)
     assert stopped.code == 1
     assert "error: cannot write: File too large" in stopped.err
     assert "Traceback" not in stopped.err
     for path in (tmp_path / "r").glob("*/*/*/*/*.json"):
         json.loads(path.read_text())
-    again = forked.run(*arguments(data, tmp_path / "r"))
+    again = forked.run(*run)
     assert again.code == 0, again.err
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ from support.small_graphs import random_graph, small_toy
 from support.small_larp import small_recipe
 
 from larpbench.datasets.artists.toy import GENERATOR_VERSION
+from larpbench.datasets.demo_listeners.world import ListenerWorldSpec
 from larpbench.encoders.adapters.hf_audio.reference import write_hubert
 from larpbench.encoders.larp import specs
 from larpbench.encoders.run import pipeline
@@ -62,6 +64,8 @@ def library(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch, tmp_path):
     monkeypatch.setattr(specs, "recipe", small_recipe)
+    small_world = partial(ListenerWorldSpec, artists=300, listeners=100)
+    monkeypatch.setattr("larpbench.datasets.demo_listeners.build.ListenerWorldSpec", small_world)
     shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -109,10 +109,13 @@ class CommandLine:
         paths += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
         self._environment = {**os.environ, "LARPBENCH_HOME": str(folder / "home"), "PYTHONPATH": os.pathsep.join(paths)}
 
-    def __call__(self, *arguments: str | Path) -> forked.Outcome:
-        """Call ``larpbench`` with these arguments."""
+    def __call__(self, *arguments: str | Path, probes: bool = False) -> forked.Outcome:
+        """Call ``larpbench`` with these arguments; with `probes`, plug-ins are first imported in other processes.
+
+        An environment of its own always does that, and test_plugin_code.py.
+        """
         if self._python == sys.executable:
-            return forked.run(*arguments, cwd=self.folder, env=self._environment)
+            return forked.run(*arguments, cwd=self.folder, env=self._environment, probes=probes)
         return self.python("-m", "larpbench", *map(str, arguments))
 
     def python(self, *arguments: str) -> forked.Outcome:

@@ -68,7 +68,7 @@ def test_useless_content_gives_chance(name):
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_the_same_seed_gives_the_same_vectors_to_the_bit(name):
-    small = planted(tracks=120, playlists=80)
+    small = planted(tracks=60, playlists=30)
     first, again, other = (vectors(fitted(name, small, seed), small) for seed in (3, 3, 4))
     for one, two, three in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_vectors_to_the_bit(name):
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_scaled_embeddings_rank_the_same(name):
-    small = planted(tracks=120, playlists=80)
+    small = planted(tracks=60, playlists=30)
     large = (
         TrainData(small.train.split, small.train.embeddings * 64),
         ValidData(small.valid.split, small.valid.embeddings * 64),

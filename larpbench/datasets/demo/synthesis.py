@@ -152,10 +152,11 @@ def _tones(control: dict[str, int], step: int, weights: np.ndarray) -> np.ndarra
     pitch = 100 * np.arange(12)[:, None] + ratio_cents(_PARTIALS)
     coloured = plain * amplitude(_colour(control, pitch)) // UNIT
     classes = np.flatnonzero(weights.any(axis=0))
-    waves = np.zeros((12, PERIOD), dtype=np.int64)
+    heard = np.zeros((len(classes), PERIOD), dtype=np.int64)
     for number, wave in enumerate(partials(_PARTIALS)):
-        waves[classes] += coloured[classes, number, None] * wave
-    waves //= UNIT
+        heard += coloured[classes, number, None] * wave
+    waves = np.zeros((12, PERIOD), dtype=np.int64)
+    waves[classes] = heard // UNIT
     since = np.arange(step)
     attack = int(between(SAMPLE_RATE * 3 // 1000, SAMPLE_RATE * 150 // 1000)[control["attack"]])
     decay = int(between(SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 1500 // 1000)[control["sustain"]])

@@ -188,9 +188,10 @@ def _phrases(
 @cache
 def _logs() -> np.ndarray:
     """Return the logarithms of frequencies that fall as those of a language: a power law that bends at rank 1500."""
+    ln = cache(Decimal.ln)  # most numbers are met twice, and one at every rank
 
     def log(rank: Decimal) -> Decimal:
-        return 2 - (rank + 3).ln() - ((rank + 1500).ln() - Decimal(1500).ln()) * Decimal("0.25")
+        return 2 - ln(rank + 3) - (ln(rank + 1500) - ln(Decimal(1500))) * Decimal("0.25")
 
     return table(log, range(WORDS))
 
