@@ -177,10 +177,7 @@ def test_network_and_smoke_runs_are_read_from_the_file_too(here, cli):
     go_online()
 
 
-KEYS = (
-    "allowed: allow_leaky, backend, budget, column, dataset, datasets, download, draws, encoders, engine, "
-    "gpus_per_worker, if, limit, offline, options, output"
-)
+KEYS = "allowed: allow_leaky, backend, budget, column, dataset, datasets, device, download, draws, encoders, engine, "
 
 
 @pytest.mark.parametrize(
