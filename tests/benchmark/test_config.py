@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import shutil
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -271,3 +272,10 @@ def test_the_engine_of_the_command_line_takes_the_place_of_workers_too(cli, with
     done = cli("plan", "--config", file, "--engine", "local")
     assert done.code == 0, done.err
     assert "by the clock" not in done.out
+
+
+def test_the_page_lists_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+    keys = {name: name.replace("_", "-") for name in RunConfig.model_fields if name != "digest"}
+    keys |= {"condition": "if", "task_options": "[options]"}
+    assert [key for key in keys.values() if f"`{key}`" not in page] == []
