@@ -25,7 +25,7 @@ import torch
 from larpbench.errors import ProtocolError
 from larpbench.evaluation.best import Best, compile_once
 from larpbench.evaluation.pruning import Pruner, require_device, worth_pruning
-from larpbench.runtime import one_thread
+from larpbench.runtime import ieee_products, one_thread
 
 BLOCK_ROWS = 128
 """Queries that are scored at once."""
@@ -176,7 +176,7 @@ class _Problem:
             left: For each share, the items that are left in, ascending; none: all items.
         """
         alone = torch.get_num_threads() == 1
-        with nullcontext() if alone else one_thread():
+        with ieee_products(), nullcontext() if alone else one_thread():
             found = [*(map if alone else pool.map)(self._share, shares, left or [self._all] * len(shares))]
         return _joined(found)
 
