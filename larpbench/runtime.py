@@ -8,7 +8,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -103,6 +103,47 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def ieee_products() -> Iterator[None]:
+    """Multiply float32 as float32, and add bfloat16 products in it, whatever the user has chosen for his own work.
+
+    He may have chosen TF32, or bfloat16 on CPUs with AMX.
+    """
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    reduced, restore = matmul.allow_bf16_reduced_precision_reduction, _float32_as_float32()
+    matmul.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        restore()
+        matmul.allow_bf16_reduced_precision_reduction = reduced
+
+
+def _float32_as_float32() -> Callable[[], None]:
+    """Let float32 products be computed in float32; return what takes that back."""
+    import torch
+
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # chosen by the names of torch 2.9, which do not go with the older ones
+        places = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        chosen = [(each, each.fp32_precision) for each in places]
+        for place, _ in chosen:
+            place.fp32_precision = "ieee"
+
+        def restore() -> None:
+            for place, precision in chosen:
+                place.fp32_precision = precision
+
+        return restore
+    if before == "highest":
+        return lambda: None
+    torch.set_float32_matmul_precision("highest")
+    return functools.partial(torch.set_float32_matmul_precision, before)
 
 
 def gains_from_bfloat16(device: str) -> bool:

@@ -164,7 +164,8 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
 
     Args:
         path: The file.
-        changes: Field -> value in place of the file's; task options take the place of those of the same name.
+        changes: Field -> value in place of the file's; task options take the place of those of the same name. With
+            ``local`` as the engine, the file's options of workers do not count.
 
     Raises:
         UsageError: If there is no such file, it is no TOML, or holds an unknown key or a value that makes no sense.
@@ -173,6 +174,8 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
     try:
         raw = _content(path)
         values = _fields(_parsed(raw))
+        if changes and changes.get("engine") == "local":  # which has none of these options
+            values = {name: value for name, value in values.items() if name not in _OF_THE_ENGINE}
         changed = {**values, **(changes or {})}
         if changes and "task_options" in changes and isinstance(values.get("task_options"), dict):
             changed["task_options"] = {**values["task_options"], **changes["task_options"]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from larpbench.encoders.names import get_encoder, parse_variant, split_ending
+from larpbench.encoders.names import EncoderName, get_encoder, parse_name, parse_variant, split_ending, split_label
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import LarpbenchError, UsageError
 
@@ -44,6 +44,8 @@ def on_backend(spec: EncoderSpec, backend: str | None) -> EncoderSpec:
 def named_for(name: str, backend: str) -> str:
     """Return the name of an encoder computed by a backend; the same if it has no such variant.
 
+    Of a combination each part is that has one, also in parentheses.
+
     Args:
         name: As on the command line, perhaps with a label.
         backend: One of `BACKENDS`.
@@ -55,11 +57,30 @@ def named_for(name: str, backend: str) -> str:
         raise UsageError(f"there is no backend {backend!r}", allowed=", ".join(BACKENDS))
     if backend != OPENVINO or name in ("all", "default"):
         return name
+    label, whole = split_label(name)
     try:
-        get_encoder(f"{name}:{OPENVINO}")
-    except LarpbenchError:
+        found = "+".join(map(_by_openvino, parse_name(whole)))
+    except LarpbenchError:  # whoever asks for the encoder meets it
         return name
-    return f"{name}:{OPENVINO}"
+    return found if label is None else f"{label}={found}"
+
+
+def _by_openvino(part: EncoderName) -> str:
+    """Return the name of a part of a combination computed by OpenVINO; the same if it has no such variant."""
+    weight, times, name = part.written.partition("*") if part.weight is not None else ("", "", part.written)
+    before, group, inside = name.partition(":(")
+    if group and inside.endswith(")"):
+        return f"{weight}{times}{before}:({named_for(inside[:-1], OPENVINO)})"
+    try:
+        found = get_encoder(f"{name}:{OPENVINO}")
+    except LarpbenchError:
+        return part.written
+    return f"{part.written}:{OPENVINO}" if _needs_openvino(found) else part.written
+
+
+def _needs_openvino(spec: EncoderSpec) -> bool:
+    """Return whether OpenVINO computes it; the word may be the end of a file's name, or of a model's, instead."""
+    return OPENVINO in spec.requires or any(map(_needs_openvino, spec.inputs))
 
 
 def in_bfloat16(argument: str | None) -> bool:

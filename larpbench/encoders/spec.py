@@ -281,7 +281,7 @@ class EncoderSpec:
             return Status("incompatible", alone, "; ".join(reasons))
         if self.weights and not self.weights.found():
             facts = f"{self.weights.name}, {self.weights.size_text}, {self.weights.licence}"
-            return Status("missing-weights", f"larpbench fetch {self.identity}", facts)
+            return Status("missing-weights", f"larpbench fetch {self.name}", facts)
         needed = [*self.inputs, *(self.training.inputs if self.training else ())]
         unready = (each.status() for each in needed)
         return next((status for status in unready if status.state != "ready"), Status("ready"))

@@ -39,6 +39,8 @@ def engine_named(
         if given:
             raise UsageError(f"{', '.join(given)} beside an engine", allowed="options of the engine itself")
         return name
+    if not isinstance(name, str):
+        raise UsageError(f"the engine is {clipped(repr(name), 80)}", allowed=f"{ALLOWED}, or an engine")
     kind, colon, address = name.partition(":")
     if kind not in ("local", _RAY) or (colon and (kind != _RAY or not _ADDRESS.fullmatch(address))):
         raise UsageError(f"no engine {clipped(name)!r}", allowed=ALLOWED)
@@ -47,8 +49,8 @@ def engine_named(
             shown = ", ".join(f"--{option.replace('_', '-')}" for option in given)
             raise UsageError(f"{shown} without an engine that has workers", allowed="with --engine ray")
         return LOCAL
-    if workers is not None and not 1 <= workers <= MOST_WORKERS:
-        raise UsageError(f"the number of workers is {workers}", allowed=f"1 to {MOST_WORKERS}")
+    if workers is not None and not (isinstance(workers, int) and 1 <= workers <= MOST_WORKERS):
+        raise UsageError(f"the number of workers is {workers!r}", allowed=f"1 to {MOST_WORKERS}")
     if gpus_per_worker is not None and not (math.isfinite(gpus_per_worker) and gpus_per_worker >= 0):
         raise UsageError(f"a worker has {gpus_per_worker} GPUs", allowed="0, a part of 1, or a whole number")
     if gpus_per_worker is not None and gpus_per_worker > 1 and gpus_per_worker % 1:

@@ -21,7 +21,7 @@ from larpbench.errors import EngineError, StorageError, clipped, printable
 
 RETRIES = 3
 START_SECONDS = 300.0
-"""How long to wait for the first worker."""
+"""How long to wait for a worker where there is none."""
 _LOOK_SECONDS = 0.5
 _LOW_ON_MEMORY = "running low on memory"
 
@@ -86,20 +86,21 @@ class Actors:
         """
         kinds = [self._ray.put(start) for start in starts]
         self._queue.extend(_Work(number, kind, item) for number, (kind, item) in enumerate(items))
-        began = time.monotonic()
+        seen = time.monotonic()  # a worker, or the beginning
         while self._queue or any(actor.work for actor in self._actors):
             self._hire()
             for actor in self._actors:
                 if actor.ready and actor.work is None:
                     self._give(actor, kinds)
-            if not any(actor.ready for actor in self._actors) and time.monotonic() - began > START_SECONDS:
+            if any(actor.ready for actor in self._actors):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > START_SECONDS:
                 raise EngineError(
                     f"no worker has started within {START_SECONDS:.0f} s: the cluster has no room",
                     next_step="ray status    (or fewer --workers, or run without --engine)",
                 )
-            for actor in self._done():
-                if outcome := self._settled(actor):
-                    began = time.monotonic()
+            for actor, is_late in self._done():
+                if outcome := self._settled(actor, is_late):
                     yield outcome
 
     def end(self) -> None:
@@ -126,12 +127,13 @@ class Actors:
         actor.work, actor.kind, actor.began = work, work.kind, time.monotonic()
         actor.call = actor.handle.take.remote(work.kind, [kinds[work.kind]], work.item)
 
-    def _done(self) -> list[_Actor]:
-        """Wait a little, and return the actors that have something to say."""
+    def _done(self) -> list[tuple[_Actor, bool]]:
+        """Wait a little; return the actors that have something to say, and, as late, those that took too long."""
         calls = {actor.call: actor for actor in self._actors if actor.call is not None}
         if not calls:
             return []
-        ready, _ = self._ray.wait([*calls], num_returns=1, timeout=_LOOK_SECONDS)
+        self._ray.wait([*calls], num_returns=1, timeout=_LOOK_SECONDS)
+        ready, _ = self._ray.wait([*calls], num_returns=len(calls), timeout=0)  # what is done is not late
         late = [
             actor
             for call, actor in calls.items()
@@ -139,15 +141,13 @@ class Actors:
         ]
         for actor in late:
             self._kill(actor)
-        return [*(calls[call] for call in ready), *late]
+        return [*((calls[call], False) for call in ready), *((actor, True) for actor in late)]
 
-    def _settled(self, actor: _Actor) -> Outcome[Answer] | None:
+    def _settled(self, actor: _Actor, is_late: bool) -> Outcome[Answer] | None:
         """Take what an actor has to say: an outcome, if it has ended a piece of work."""
         work, actor.work = actor.work, None
         call, actor.call = actor.call, None
-        reason = ""
-        if work and self._seconds and time.monotonic() - actor.began > self._seconds:
-            reason = f"it took more than {self._seconds:g} s"
+        reason = f"it took more than {self._seconds:g} s" if is_late else ""
         try:
             answer = self._ray.get(call) if not reason else None
         except self._ray.exceptions.RayTaskError as error:  # what it got or gave cannot be sent

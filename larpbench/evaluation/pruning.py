@@ -25,8 +25,6 @@ always, in tiles of the same shape, so that lists and scores are equal to the bi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +32,7 @@ import torch
 from torch import Tensor
 
 from larpbench.errors import UsageError
-from larpbench.runtime import gains_from_bfloat16
+from larpbench.runtime import gains_from_bfloat16, ieee_products
 
 _GROUP = 64
 _LEAST_ITEMS = 2**16  # with fewer, what is left in of all queries of a block is no small part
@@ -150,7 +148,7 @@ class Pruner:
         places = np.searchsorted(masked[by_item], np.arange(tiles + 1) * width)
         low = queries.to(self._dtype).to(self._device)
         maxima = []
-        with _ieee_products():
+        with ieee_products():
             for number, scores in enumerate(self._scores):
                 part = self._items[number * width : (number + 1) * width].t()
                 if part.shape[1] == width:
@@ -191,17 +189,3 @@ def _rounded_down(values: Tensor, dtype: torch.dtype) -> Tensor:
     nearest = values.to(dtype)
     lower = torch.nextafter(nearest, torch.full_like(nearest, -torch.inf))
     return torch.where(nearest.double() > values, lower, nearest)
-
-
-@contextmanager
-def _ieee_products() -> Iterator[None]:
-    """Multiply without TF32, and add bfloat16 products in float32, whatever the user has chosen for his own work."""
-    precision, reduced = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
-    before = reduced.allow_bf16_reduced_precision_reduction
-    torch.set_float32_matmul_precision("highest")
-    reduced.allow_bf16_reduced_precision_reduction = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        reduced.allow_bf16_reduced_precision_reduction = before

@@ -25,7 +25,7 @@ import torch
 from larpbench.errors import ProtocolError
 from larpbench.evaluation.best import Best, compile_once
 from larpbench.evaluation.pruning import Pruner, require_device, worth_pruning
-from larpbench.runtime import one_thread
+from larpbench.runtime import ieee_products, one_thread
 
 BLOCK_ROWS = 128
 """Queries that are scored at once."""
@@ -74,8 +74,8 @@ def tie_order(candidate_ids: np.ndarray) -> np.ndarray:
 
 def tile_width(n_items: int) -> int:
     """Return how many items are scored at once: fixed by the number of items alone, so scores never depend on it."""
-    width = -(-n_items // -(-n_items // _TILE))
-    return min(n_items, -(-width // 16) * 16)
+    tiles = max(-(-n_items // _TILE), 1)
+    return max(min(n_items, -(-n_items // tiles // 16) * 16), 1)
 
 
 def rank(
@@ -176,7 +176,7 @@ class _Problem:
             left: For each share, the items that are left in, ascending; none: all items.
         """
         alone = torch.get_num_threads() == 1
-        with nullcontext() if alone else one_thread():
+        with ieee_products(), nullcontext() if alone else one_thread():
             found = [*(map if alone else pool.map)(self._share, shares, left or [self._all] * len(shares))]
         return _joined(found)
 
@@ -253,5 +253,5 @@ def _cut(start: int, best: _Lists, k: int) -> RankedBlock:
     scores = np.full((count, k), -np.inf, dtype=np.float32)
     tied_at = np.zeros((count, k), dtype=bool)
     items[:, :kept], scores[:, :kept] = best.items[:, :kept], best.scores[:, :kept]
-    tied_at[:, : width - 1] = tied[:, :k]
+    tied_at[:, : tied.shape[1]] = tied[:, :k]
     return RankedBlock(start, items, scores, tied_at)

@@ -91,9 +91,13 @@ def compare_encoders(tables: Sequence[Table], first: str, second: str, where: st
     names = sorted({row.encoder for table in tables for row in (*table.rows, *table.omissions.failed)})
     one, other = _identity(first, names), _identity(second, names)
     for table in tables:
-        rows = {(row.encoder, row.recommender): row for row in table.rows if row.encoder in (one, other)}
-        for row in table.omissions.failed:
-            if row.encoder in (one, other):
+        rows = {}
+        for row in (*table.rows, *table.omissions.failed):
+            if row.encoder not in (one, other) or row.superseded:
+                continue
+            if row.failure is None:
+                rows[row.encoder, row.recommender] = row
+            else:
                 logger.warning(
                     "not compared: %s x %s on %s: %s", row.encoder, row.recommender, table.tested, row.failure
                 )

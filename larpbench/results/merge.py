@@ -154,7 +154,7 @@ def _refuse_other_keys(found: Sequence[dict[Path, CellRecord]]) -> None:
                     first = next(path for key, path in one.items() if key not in other)
                     second = next(path for key, path in other.items() if key not in one)
                     raise UsageError(
-                        f"the same cell {cell} has two keys: it was computed from other data, weights or settings: "
-                        f"{first} and {second}",
+                        f"the same cell {cell} has two keys: it was computed from other data, weights or settings, or "
+                        f"tuned by another version: {first} and {second}",
                         next_step="delete the results that are not wanted, or keep the folders apart",
                     )

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import shutil
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -259,3 +260,22 @@ def test_there_is_one_list_of_options_and_one_set_of_defaults():
         made = RunConfig(**given)
         assert {name: getattr(made, name) for name in given} == {name: fields[name] for name in given}
     assert set(_KEYS.values()) <= set(fields)
+
+
+def test_the_engine_of_the_command_line_takes_the_place_of_workers_too(cli, with_demo, tmp_path):
+    file = tmp_path / "bench.toml"
+    file.write_text('encoders = ["tfidf"]\nengine = "ray"\nworkers = 3\nshard-timeout = 60\n')
+    assert read_config(file).chosen_engine().shard_timeout == 60
+    assert read_config(file, {"engine": "local"}).chosen_engine().is_local
+    with pytest.raises(UsageError, match="--workers without an engine"):
+        read_config(file, {"engine": "local", "workers": 2}).chosen_engine()
+    done = cli("plan", "--config", file, "--engine", "local")
+    assert done.code == 0, done.err
+    assert "by the clock" not in done.out
+
+
+def test_the_page_lists_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+    keys = {name: name.replace("_", "-") for name in RunConfig.model_fields if name != "digest"}
+    keys |= {"condition": "if", "task_options": "[options]"}
+    assert [key for key in keys.values() if f"`{key}`" not in page] == []

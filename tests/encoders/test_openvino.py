@@ -71,6 +71,20 @@ def test_names(monkeypatch):
     assert precision.named_for("clap-pt:audio", "torch") == "clap-pt:audio"
     for without in ("tfidf", "clap-pt:text", "htsat:openvino", "all", "no-such-encoder", "random"):
         assert precision.named_for(without, "openvino") == without
+    for whole, expected in {
+        "htsat+tfidf": "htsat:openvino+tfidf",
+        "tfidf+0.5*htsat": "tfidf+0.5*htsat:openvino",
+        "htsat+clap-pt:audio": "htsat:openvino+clap-pt:audio:openvino",
+        "both=htsat:bf16+tfidf": "both=htsat:bf16:openvino+tfidf",
+        "centred:htsat": "centred:htsat:openvino",
+        "2*centred:(htsat+tfidf)+clap-pt:audio": "2*centred:(htsat:openvino+tfidf)+clap-pt:audio:openvino",
+        "precomputed:a+b.npz": "precomputed:a+b.npz",
+        "mine=precomputed:vectors.npz#x": "mine=precomputed:vectors.npz#x",
+        "text:maker/of-models": "text:maker/of-models",
+        "hf-audio:maker/of-models+htsat": "hf-audio:maker/of-models+htsat:openvino",
+        "htsat+": "htsat+",
+    }.items():
+        assert precision.named_for(whole, "openvino") == expected
     with pytest.raises(UsageError, match="no backend 'onnx'"):
         precision.named_for("htsat", "onnx")
     spec = get_encoder("htsat:openvino")
@@ -83,6 +97,7 @@ def test_names(monkeypatch):
 def test_without_the_package_the_status_says_what_to_install(monkeypatch):
     monkeypatch.setattr("larpbench.packages.importable", lambda name: name != "openvino")
     assert get_encoder("htsat").status().state == "missing-weights"
+    assert get_encoder("mine=htsat").status().next_step == "larpbench fetch htsat"
     status = get_encoder("htsat:openvino").status()
     assert (status.state, status.next_step) == ("missing-package", "pip install 'larpbench[openvino]'")
 

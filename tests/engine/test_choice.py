@@ -37,11 +37,17 @@ def test_what_is_no_engine(name):
 
 @pytest.mark.parametrize(
     "options",
-    [{"workers": 0}, {"gpus_per_worker": -1}, {"gpus_per_worker": 1.5}, {"shard_timeout": 0}],
+    [{"workers": 0}, {"workers": 2.5}, {"gpus_per_worker": -1}, {"gpus_per_worker": 1.5}, {"shard_timeout": 0}],
 )
 def test_numbers_that_make_no_sense(options):
     with pytest.raises(UsageError):
         engine_named("ray", **options)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["ray"]])
+def test_what_is_not_even_a_name(name):
+    with pytest.raises(UsageError, match="the engine is"):
+        engine_named(name)
 
 
 def test_options_need_workers():

@@ -13,6 +13,7 @@ from larpbench.benchmark.plan import plan
 from larpbench.errors import ProtocolError, UsageError
 from larpbench.evaluation import pruning, ranking
 from larpbench.evaluation.pruning import Pruner
+from larpbench.runtime import ieee_products
 
 KINDS = ("gaussian", "clusters", "grid", "near ties", "halfway", "duplicates", "large", "small", "zeros", "one large")
 
@@ -191,17 +192,42 @@ def test_scores_that_are_not_finite_are_refused_as_ever(pruned):
             lists_of(queries, items, *rest, 5)
 
 
-def test_the_precision_that_a_user_has_chosen_for_his_own_work_is_not_used_and_stays():
+def test_the_precision_that_a_user_has_chosen_for_his_own_work_is_not_used_and_stays(monkeypatch):
+    seen, add = [], ranking.Best.add
+
+    def watched(*arguments):
+        seen.append(torch.get_float32_matmul_precision())
+        add(*arguments)
+
+    monkeypatch.setattr(ranking.Best, "add", watched)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        with pruning._ieee_products():
+        with ieee_products():
             assert torch.get_float32_matmul_precision() == "highest"
             assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
         assert torch.get_float32_matmul_precision() == "medium"
         assert torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        ones, none = np.ones((3, 2), dtype=np.float32), np.empty(0, dtype=np.int64)
+        lists_of(ones, ones, np.zeros(4, dtype=np.int64), none, np.arange(3), 2)
+        assert seen == ["highest"]
+        assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9")
+def test_so_it_is_if_he_has_chosen_it_by_newer_names():
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        with ieee_products():
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_it_is_chosen_where_it_pays_and_nowhere_else(monkeypatch):

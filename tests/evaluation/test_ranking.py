@@ -129,3 +129,11 @@ def test_scores_that_overflow_are_refused():
         ranked(huge[:2], huge, [[], []], [f"t{i}" for i in range(60)])
     with pytest.raises(ProtocolError, match="not finite"):
         ranked(huge[:2] * np.array([1, -1, 1, -1], dtype=np.float32), huge, [[], []], [f"t{i}" for i in range(60)])
+
+
+def test_without_items_the_lists_are_empty():
+    queries, nothing = np.ones((3, 2), dtype=np.float32), np.empty((0, 2), dtype=np.float32)
+    items, scores, tied = ranked(queries, nothing, [[]] * 3, [], k=4)
+    assert items.tolist() == [[-1] * 4] * 3
+    assert (scores == -np.inf).all()
+    assert not tied.any()

@@ -101,6 +101,24 @@ def test_they_are_listed_as_superseded_and_merged_as_they_are(cli, results, tmp_
     assert rows(load_results(tmp_path / "both")[0]) == rows(load_results(results)[0])
 
 
+def test_two_versions_of_one_cell_are_not_merged(cli, results, tmp_path):
+    anew = tmp_path / "anew"
+    shutil.copytree(results, anew)
+    tuned(anew, ["a"], TUNING_VERSION)
+    for path in [*anew.glob("*/*/a/ridge/*.json")]:
+        record = json.loads(path.read_text())
+        key = f"{record['key'][:-1]}{'0' if record['key'][-1] != '0' else '1'}"
+        record |= {"key": key, "playlists_file": f"{key}.playlists.parquet"}
+        path.with_suffix(".playlists.parquet").rename(path.with_name(record["playlists_file"]))
+        path.with_name(f"{key}.json").write_text(json.dumps(record))
+        path.unlink()
+    assert len(load_results(anew)[0].rows) == 8
+    done = cli("results", "merge", results, anew, "--output", tmp_path / "both")
+    assert done.code == 2
+    assert "or tuned by another version" in done.err
+    assert not (tmp_path / "both").exists()
+
+
 def test_a_record_without_rungs_is_written_as_before(results):
     for path in results.glob("*/*/a/ridge/*.json"):
         written = CellRecord.model_validate_json(path.read_text()).model_dump(mode="json")

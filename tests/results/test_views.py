@@ -145,6 +145,10 @@ def test_failed_rows_are_counted_and_stand_in_the_table_on_request(cli, tmp_path
     assert "b with itemknn failed: no vector" in everything
     assert "Left out" not in everything
     assert [row.encoder for row in load_results(results)[0].rows] == ["a", "random"]
+    whole = load_results(results, everything=True)
+    assert len(whole.compare("a", "random").lines) == len(whole[0].columns)
+    with pytest.raises(UsageError, match="no results on one data set"):
+        whole.compare("a", "b")
 
 
 @pytest.mark.parametrize("kind", ["md", "csv", "latex", "html", "json"])
@@ -176,6 +180,12 @@ def test_superseded_rows_stand_beside_the_newest_on_request(cli, results):
         assert new.scores == old.scores
         assert new.group == old.group
     assert "b (superseded, of 2025-01-01T00:00) (2 seeds)" in cli("table", results, "--all").out
+    expected = load_results(results).compare("a", "b").lines
+    whole = load_results(results, everything=True)
+    for _, old in pairs:
+        for path in old.files:
+            path.with_suffix(".playlists.parquet").unlink()  # no list of an older result is read
+    assert whole.compare("a", "b").lines == expected
 
 
 def test_superseded_data_has_tables_of_its_own_on_request(cli, results, tmp_path):
