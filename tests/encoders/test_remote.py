@@ -181,6 +181,16 @@ def test_a_store_that_fails_is_an_error_that_says_what_to_do(data, bucket, monke
     assert "LARPBENCH_EMBEDDINGS" in failed.err
 
 
+@pytest.mark.parametrize("address", ["s3:/bucket/prefix", "://bucket", "file:/somewhere", "://"])
+def test_an_address_with_a_typing_error_is_no_folder(cli, small, monkeypatch, tmp_path, address):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", address)
+    refused = cli("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
+    assert refused.code == 2
+    assert "such as s3://bucket/prefix" in refused.err
+    assert not list(tmp_path.glob("*:*"))
+
+
 def test_an_address_that_nothing_serves_is_refused(monkeypatch, cli, small):
     encode = ("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
     monkeypatch.setenv("LARPBENCH_EMBEDDINGS", "nope://bucket")
@@ -201,4 +211,7 @@ def test_an_address_that_nothing_serves_is_refused(monkeypatch, cli, small):
     monkeypatch.setattr(builtins, "__import__", real)
     monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (_ for _ in ()).throw(ImportError("Install s3fs")))
     with pytest.raises(MissingPartError, match=r"(?s)Install s3fs.*pip install s3fs"):
+        default_store()
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", "sftp://host/folder")
+    with pytest.raises(MissingPartError, match=r"(?s)Install s3fs.*install what serves sftp://"):
         default_store()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from larpbench import storage
@@ -26,8 +27,13 @@ def default_store() -> EmbeddingStore:
     home, chosen = storage.home(), os.environ.get(EMBEDDINGS, "")
     if not chosen:
         return EmbeddingStore(home / "embeddings")
-    if "://" in chosen and not chosen.startswith(_LOCAL):
+    if re.match(r"[^/]+://", chosen) and not chosen.startswith(_LOCAL):
         return EmbeddingStore(home / "embeddings", remote=Remote(chosen, home / "embeddings"))
+    if re.match(r":|[A-Za-z][A-Za-z0-9+.-]+:/", chosen.removeprefix(_LOCAL)):
+        raise UsageError(
+            f"{EMBEDDINGS} is {clipped(chosen)!r}: an address with a slash too few, or without a kind",
+            allowed="a folder, or an address that fsspec knows, such as s3://bucket/prefix",
+        )
     try:
         folder = Path(chosen.removeprefix(_LOCAL)).expanduser()
     except RuntimeError as error:
