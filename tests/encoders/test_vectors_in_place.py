@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import subprocess
 import sys
@@ -89,6 +90,19 @@ def test_no_room_for_a_mapped_file_is_an_error(tmp_path, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(tmp_path / "home") in str(refused.value)
+
+
+def test_where_the_home_folder_cannot_be_written_arrays_are_in_memory(tmp_path, monkeypatch):
+    """Root may write everywhere, so the refusal is made up."""
+    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 1)
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(mapped.tempfile, "TemporaryFile", refused)
+    rows = mapped.empty_rows(3, 2)
+    rows[:] = 1.0
+    assert (rows.shape, rows.dtype, rows.base) == ((3, 2), np.float32, None)
 
 
 def test_a_file_that_is_cut_off_is_refused(vectors, tmp_path):
