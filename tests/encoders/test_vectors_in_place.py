@@ -70,6 +70,22 @@ def test_both_readers_of_parquet_give_the_same_pieces(vectors, tmp_path, reader)
     assert "t00130" in [each for _, frame in some for each in frame["track_id"]]
 
 
+@pytest.mark.parametrize("missing", [range(5), range(0, 300, 7), [63, 64, 130]])
+@pytest.mark.parametrize("nothing", [None, []])
+def test_missing_vectors_shift_no_others(vectors, tmp_path, monkeypatch, missing, nothing):
+    """A table in several chunks, of a file with many row groups or of frames put together, with rows left out."""
+    monkeypatch.setattr(table_files.importlib.util, "find_spec", lambda name: None)  # no pyarrow
+    cells = [nothing if row in set(missing) else cell for row, cell in enumerate(vectors.tolist())]
+    table = pl.DataFrame({"track_id": IDS, "embedding": pl.Series(cells, dtype=pl.List(pl.Float32))})
+    table.write_parquet(tmp_path / "gaps.parquet", row_group_size=64)
+    there = np.setdiff1d(np.arange(len(IDS)), missing)
+    in_chunks = pl.concat([table[:64], table[64:100], table[100:]], rechunk=False)
+    for found in (open_vectors(Place(tmp_path / "gaps.parquet", None)), tables.of_frame(in_chunks)):
+        assert found.ids.to_list() == [IDS[row] for row in there]
+        np.testing.assert_array_equal(found.rows(np.arange(len(there))), vectors[there])
+        np.testing.assert_array_equal(found.rows(np.array([70, 3])), vectors[there[[70, 3]]])
+
+
 def test_an_array_in_a_mapped_file_holds_what_one_in_memory_does(tmp_path, monkeypatch):
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "home"))
     rows = np.random.default_rng(0).normal(size=(9_000, 7)).astype(np.float32)
