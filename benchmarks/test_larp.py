@@ -14,7 +14,8 @@ from paired import cpu_seconds, paired_ratio
 
 from larpbench.datasets.schema import Interactions
 from larpbench.encoders.larp.model import Larp
-from larpbench.encoders.larp.settings import ModelSettings, TrainingSettings, recipe
+from larpbench.encoders.larp.recipes import recipe
+from larpbench.encoders.larp.settings import Recipe, TrainingSettings
 from larpbench.encoders.larp.stage import StageTrainer
 from larpbench.encoders.towers.inputs import TrackInputs
 from larpbench.encoders.towers.sampling import PlaylistGraph
@@ -47,7 +48,7 @@ def random_playlists(n_tracks: int, n_playlists: int, length: int, seed: int = 0
 def trainer(size: str, stage: str, batch: int, **settings) -> StageTrainer:
     made = recipe(size, stage)
     torch.manual_seed(0)
-    model = Larp(ModelSettings(audio=made.audio, text=made.text, fusion=made.fusion))
+    model = Larp(Recipe(audio=made.audio, text=made.text, fusion=made.fusion, training=None))
     mel, n, rows = made.audio.mel, 400, 2 * batch
     ids, mask = torch.randint(5, 1_000, (rows, TOKENS)), torch.ones(rows, TOKENS, dtype=torch.int64)
     frames = 1 + round(mel.window_s * mel.sample_rate) // mel.hop
