@@ -20,8 +20,8 @@ from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.schema import Interactions
 from larpbench.datasets.sources.csv import build_csv
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.precomputed import source, tables
-from larpbench.encoders.precomputed.opening import Place, open_vectors
+from larpbench.encoders.precomputed import opening, source, tables
+from larpbench.encoders.precomputed.opening import Place, open_vectors, size_and_dim
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.errors import DataError, StorageError
 from larpbench.recommenders.vectors import playlist_means
@@ -84,6 +84,19 @@ def test_missing_vectors_shift_no_others(vectors, tmp_path, monkeypatch, missing
         assert found.ids.to_list() == [IDS[row] for row in there]
         np.testing.assert_array_equal(found.rows(np.arange(len(there))), vectors[there])
         np.testing.assert_array_equal(found.rows(np.array([70, 3])), vectors[there[[70, 3]]])
+
+
+def test_a_plan_looks_at_the_size_of_a_folder_once(tmp_path, monkeypatch):
+    for name in IDS[:3]:
+        np.save(tmp_path / f"{name}.npy", np.ones(4, dtype=np.float32))
+    looked = []
+    real = opening.files_of
+    monkeypatch.setattr(opening, "files_of", lambda path: looked.append(path) or real(path))
+    assert [size_and_dim(str(tmp_path)) for _ in range(3)] == [(3 * (128 + 16), 4)] * 3
+    assert len(looked) == 2  # to open it, and for its size
+    np.save(tmp_path / "more.npy", np.ones(4, dtype=np.float32))
+    open_vectors(Place(tmp_path, None))  # as the next plan does
+    assert size_and_dim(str(tmp_path)) == (4 * (128 + 16), 4)
 
 
 def test_an_array_in_a_mapped_file_holds_what_one_in_memory_does(tmp_path, monkeypatch):
