@@ -1,11 +1,13 @@
 """Arrays of rows that may be too large for memory: the system keeps them in a file, and takes them out of memory again.
 
 The file lies in the home folder and has no name there: it goes with the last array that uses it, and with a process
-that is killed.
+that is killed. Where nobody may write in the home folder, arrays are in memory: a store that others have filled can be
+read.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import sys
@@ -18,21 +20,29 @@ from larpbench import storage
 LARGEST_IN_MEMORY = 1 << 25
 """Bytes from which on an array is a mapped file."""
 _CHUNK_BYTES = 1 << 24
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def empty_rows(rows: int, dim: int, dtype: np.dtype | type = np.float32) -> np.ndarray:
     """Return a (rows, dim) array to be filled: in memory if it is small, else in a file that is mapped.
 
     Raises:
-        StorageError: If the home folder cannot be written, or has no room for it.
+        StorageError: If the home folder has no room for it, or cannot be made.
     """
     size = rows * dim * np.dtype(dtype).itemsize
     if size < LARGEST_IN_MEMORY:
         return np.empty((rows, dim), dtype=dtype)
     folder = storage.make_folder(storage.home())
-    with storage.storage_errors(folder), tempfile.TemporaryFile(dir=folder, prefix=storage.TEMPORARY_PREFIX) as file:
-        _reserve(file.fileno(), size)
-        return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).reshape(rows, dim)
+    with storage.storage_errors(folder):
+        try:
+            file = tempfile.TemporaryFile(dir=folder, prefix=storage.TEMPORARY_PREFIX)  # noqa: SIM115 - closed below
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
+            return np.empty((rows, dim), dtype=dtype)
+        with file:
+            _reserve(file.fileno(), size)
+            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).reshape(rows, dim)
 
 
 def _reserve(file: int, size: int) -> None:

@@ -68,9 +68,13 @@ def describe(
 
 def speed_text(spec: EncoderSpec) -> str:
     """Return how fast an encoder is: measured here if it ever ran, else as its card estimates."""
-    from larpbench.benchmark.plan import default_store
+    from larpbench.encoders.run.place import local_store
+    from larpbench.errors import UsageError
 
-    measured = default_store().speed(spec)
+    try:
+        measured = local_store().speed(spec)
+    except UsageError:  # what uses the store says that there is none
+        measured = None
     speed = measured or spec.card.tracks_per_second
     shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
     return f"{shown} tracks/s {'measured here' if measured else 'estimated'}"

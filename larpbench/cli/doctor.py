@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ def doctor(as_json: options.Json = False) -> None:
     from larpbench import storage
     from larpbench.datasets.catalogue import DATASETS
     from larpbench.encoders.names import ENCODERS
-    from larpbench.errors import StorageError
+    from larpbench.encoders.run.place import default_store
+    from larpbench.encoders.run.remote import EMBEDDINGS
+    from larpbench.errors import LarpbenchError, StorageError
     from larpbench.packages import broken, how_to_mend
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.runtime import machine, versions
@@ -53,7 +56,13 @@ def doctor(as_json: options.Json = False) -> None:
         free = shutil.disk_usage(home).free
     except StorageError as error:
         problems.append(f"the home folder cannot be written: {error.what} ({home}); set LARPBENCH_HOME")
-    facts = {**versions(), **machine(), "home": str(home), "free_gib": None if free is None else round(free / 2**30, 1)}
+    place = os.environ.get(EMBEDDINGS) or str(home / "embeddings")
+    try:
+        default_store()
+    except LarpbenchError as error:
+        problems.append(f"there is no place for embeddings: {error.what} (${EMBEDDINGS})")
+    gib = None if free is None else round(free / 2**30, 1)
+    facts = {**versions(), **machine(), "home": str(home), "free_gib": gib, "embeddings": place}
     if as_json:
         typer.echo(json.dumps({**facts, "problems": problems}, indent=2))
     else:

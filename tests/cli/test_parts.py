@@ -21,7 +21,7 @@ from larpbench.encoders.run import sharing
 from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.claims import Claims, claim_of
 from larpbench.encoders.run.parts import shards_of_part
-from larpbench.errors import UsageError
+from larpbench.errors import UsageError, WaitError
 from larpbench.owners import Owner
 from larpbench.storage import home
 
@@ -142,6 +142,38 @@ def test_a_run_does_not_wait_longer_than_it_is_told(cli, data, tmp_path):
     assert done.code == 0, done.err
     assert "1 cells computed" in done.err
     assert not list(home().rglob(".larpbench-*"))
+
+
+def test_what_is_waited_for_one_shard_counts_for_the_next(data, monkeypatch):
+    """`--wait` is in all: shards that come one after the other must not begin it anew."""
+    dataset, held = load_dataset(str(data)), [shards_of("tfidf", data)[number].path for number in (3, 5)]
+    held[0].parent.mkdir(parents=True)
+    store = default_store()
+    store.patience = sharing.Patience(5.0)
+    with Claims() as other:
+        clock = Clock({3.0: lambda: other.release(held[0])})
+        monkeypatch.setattr(sharing, "time", clock)
+        for each in held:
+            other.take(each)
+        with pytest.raises(WaitError, match=r"1 shard of .*shard-000005"):
+            store.embed(get_encoder("tfidf"), dataset, "test", 0)
+    assert held[0].exists()
+    assert 5.0 <= clock.now < 7.5
+
+
+class Clock:
+    """Time that passes while one sleeps, and what happens then."""
+
+    def __init__(self, events):
+        self.now, self.events = 0.0, events
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        for when in [each for each in self.events if each <= self.now]:
+            self.events.pop(when)()
 
 
 def test_claims_of_a_machine_that_is_gone_are_taken_over_even_without_waiting(cli, data, monkeypatch, tmp_path):

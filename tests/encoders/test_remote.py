@@ -181,6 +181,28 @@ def test_a_store_that_fails_is_an_error_that_says_what_to_do(data, bucket, monke
     assert "LARPBENCH_EMBEDDINGS" in failed.err
 
 
+@pytest.mark.parametrize("address", ["s3:/bucket/prefix", "://bucket", "file:/somewhere", "://", "file://"])
+def test_an_address_with_a_typing_error_is_no_folder(cli, small, monkeypatch, tmp_path, address):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", address)
+    refused = cli("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
+    assert refused.code == 2
+    assert "such as s3://bucket/prefix" in refused.err
+    assert not [each for each in tmp_path.iterdir() if ":" in each.name or each.name == "tfidf"]
+
+
+@pytest.mark.parametrize("address", ["nope://bucket", "s3:/bucket"])
+def test_what_needs_no_store_works_without_one_and_doctor_names_the_problem(cli, monkeypatch, address):
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", address)
+    assert cli("list", "encoders").code == 0
+    assert cli("describe", "encoder", "tfidf").code == 0
+    ill = cli("doctor")
+    assert ill.code == 3
+    assert f"embeddings     {address}" in ill.out
+    assert "PROBLEM  there is no place for embeddings" in ill.out
+    assert "LARPBENCH_EMBEDDINGS" in ill.out
+
+
 def test_an_address_that_nothing_serves_is_refused(monkeypatch, cli, small):
     encode = ("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
     monkeypatch.setenv("LARPBENCH_EMBEDDINGS", "nope://bucket")
@@ -201,4 +223,7 @@ def test_an_address_that_nothing_serves_is_refused(monkeypatch, cli, small):
     monkeypatch.setattr(builtins, "__import__", real)
     monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (_ for _ in ()).throw(ImportError("Install s3fs")))
     with pytest.raises(MissingPartError, match=r"(?s)Install s3fs.*pip install s3fs"):
+        default_store()
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", "sftp://host/folder")
+    with pytest.raises(MissingPartError, match=r"(?s)Install s3fs.*install what serves sftp://"):
         default_store()

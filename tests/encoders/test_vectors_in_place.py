@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.schema import Interactions
 from larpbench.datasets.sources.csv import build_csv
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.precomputed import source, tables
-from larpbench.encoders.precomputed.opening import Place, open_vectors
+from larpbench.encoders.precomputed import opening, source, tables
+from larpbench.encoders.precomputed.opening import Place, open_vectors, size_and_dim
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.errors import DataError, StorageError
 from larpbench.recommenders.vectors import playlist_means
@@ -69,6 +70,35 @@ def test_both_readers_of_parquet_give_the_same_pieces(vectors, tmp_path, reader)
     assert "t00130" in [each for _, frame in some for each in frame["track_id"]]
 
 
+@pytest.mark.parametrize("missing", [range(5), range(0, 300, 7), [63, 64, 130]])
+@pytest.mark.parametrize("nothing", [None, []])
+def test_missing_vectors_shift_no_others(vectors, tmp_path, monkeypatch, missing, nothing):
+    """A table in several chunks, of a file with many row groups or of frames put together, with rows left out."""
+    monkeypatch.setattr(table_files.importlib.util, "find_spec", lambda name: None)  # no pyarrow
+    cells = [nothing if row in set(missing) else cell for row, cell in enumerate(vectors.tolist())]
+    table = pl.DataFrame({"track_id": IDS, "embedding": pl.Series(cells, dtype=pl.List(pl.Float32))})
+    table.write_parquet(tmp_path / "gaps.parquet", row_group_size=64)
+    there = np.setdiff1d(np.arange(len(IDS)), missing)
+    in_chunks = pl.concat([table[:64], table[64:100], table[100:]], rechunk=False)
+    for found in (open_vectors(Place(tmp_path / "gaps.parquet", None)), tables.of_frame(in_chunks)):
+        assert found.ids.to_list() == [IDS[row] for row in there]
+        np.testing.assert_array_equal(found.rows(np.arange(len(there))), vectors[there])
+        np.testing.assert_array_equal(found.rows(np.array([70, 3])), vectors[there[[70, 3]]])
+
+
+def test_a_plan_looks_at_the_size_of_a_folder_once(tmp_path, monkeypatch):
+    for name in IDS[:3]:
+        np.save(tmp_path / f"{name}.npy", np.ones(4, dtype=np.float32))
+    looked = []
+    real = opening.files_of
+    monkeypatch.setattr(opening, "files_of", lambda path: looked.append(path) or real(path))
+    assert [size_and_dim(str(tmp_path)) for _ in range(3)] == [(3 * (128 + 16), 4)] * 3
+    assert len(looked) == 2  # to open it, and for its size
+    np.save(tmp_path / "more.npy", np.ones(4, dtype=np.float32))
+    open_vectors(Place(tmp_path, None))  # as the next plan does
+    assert size_and_dim(str(tmp_path)) == (4 * (128 + 16), 4)
+
+
 def test_an_array_in_a_mapped_file_holds_what_one_in_memory_does(tmp_path, monkeypatch):
     monkeypatch.setenv("LARPBENCH_HOME", str(tmp_path / "home"))
     rows = np.random.default_rng(0).normal(size=(9_000, 7)).astype(np.float32)
@@ -89,6 +119,19 @@ def test_no_room_for_a_mapped_file_is_an_error(tmp_path, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(tmp_path / "home") in str(refused.value)
+
+
+def test_where_the_home_folder_cannot_be_written_arrays_are_in_memory(tmp_path, monkeypatch):
+    """Root may write everywhere, so the refusal is made up."""
+    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 1)
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(mapped.tempfile, "TemporaryFile", refused)
+    rows = mapped.empty_rows(3, 2)
+    rows[:] = 1.0
+    assert (rows.shape, rows.dtype, rows.base) == ((3, 2), np.float32, None)
 
 
 def test_a_file_that_is_cut_off_is_refused(vectors, tmp_path):

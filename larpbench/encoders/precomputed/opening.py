@@ -114,6 +114,7 @@ def _names_in(folder: Path, ends: tuple[str, ...], aside: tuple[str, ...]) -> It
 
 
 _dims: dict[Place, int] = {}
+_sizes: dict[Place, int] = {}  # a folder may hold a million files, and a plan asks for each of its cells
 
 
 def size_and_dim(argument: str) -> tuple[int, int]:
@@ -125,7 +126,9 @@ def size_and_dim(argument: str) -> tuple[int, int]:
     place = place_of(argument)
     if place not in _dims:
         open_vectors(place)
-    return sum(each.stat().st_size for each in files_of(place.path)), _dims[place]
+    if place not in _sizes:
+        _sizes[place] = sum(each.stat().st_size for each in files_of(place.path))
+    return _sizes[place], _dims[place]
 
 
 def open_vectors(place: Place) -> Source:
@@ -138,6 +141,7 @@ def open_vectors(place: Place) -> Source:
     """
     source = checked(reading(place.path, lambda: _open(place)), str(place.path))
     _dims[place] = source.shape[1]
+    _sizes.pop(place, None)
 
     def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         found = source.blocks(rows)

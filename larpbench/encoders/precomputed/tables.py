@@ -140,11 +140,11 @@ def _blocks(pieces: Pieces, facts: _Facts) -> Iterator[tuple[int, np.ndarray]]:
         here = facts.rows[low:high] - first
         vectors = _stored(frame[facts.vectors])
         start = int(low)
-        for part in vectors.get_chunks():
-            count = int(np.searchsorted(here, len(part)))
-            part = part if count == len(part) else part.gather(here[:count])
+        for chunk in vectors.get_chunks():
+            count = int(np.searchsorted(here, len(chunk)))
+            part = chunk if count == len(chunk) else chunk.gather(here[:count])
             yield start, part.explode().to_numpy().reshape(count, facts.dim)
-            start, here = start + count, here[count:] - len(part)
+            start, here = start + count, here[count:] - len(chunk)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from larpbench import storage
@@ -23,13 +24,33 @@ def default_store() -> EmbeddingStore:
         UsageError: If it is neither.
         MissingPartError: If the package that serves it is not installed.
     """
-    home, chosen = storage.home(), os.environ.get(EMBEDDINGS, "")
+    folder, url = _chosen()
+    return EmbeddingStore(folder, storage.home() / "checkpoints", remote=Remote(url, folder) if url else None)
+
+
+def local_store() -> EmbeddingStore:
+    """Return the store on this machine alone, for what no other place has to be asked for.
+
+    Raises:
+        UsageError: If ``$LARPBENCH_EMBEDDINGS`` is neither a folder nor an address.
+    """
+    return EmbeddingStore(_chosen()[0], storage.home() / "checkpoints")
+
+
+def _chosen() -> tuple[Path, str | None]:
+    """Return the local folder, and the address of the remote store if there is one."""
+    home, chosen = storage.home() / "embeddings", os.environ.get(EMBEDDINGS, "")
     if not chosen:
-        return EmbeddingStore(home / "embeddings")
-    if "://" in chosen and not chosen.startswith(_LOCAL):
-        return EmbeddingStore(home / "embeddings", remote=Remote(chosen, home / "embeddings"))
+        return home, None
+    if re.match(r"[^/]+://", chosen) and not chosen.startswith(_LOCAL):
+        return home, chosen
+    folder = chosen.removeprefix(_LOCAL)
+    if not folder or re.match(r":|[A-Za-z][A-Za-z0-9+.-]+:/", folder):
+        raise UsageError(
+            f"{EMBEDDINGS} is {clipped(chosen)!r}: neither a folder nor an address",
+            allowed="a folder, or an address that fsspec knows, such as s3://bucket/prefix",
+        )
     try:
-        folder = Path(chosen.removeprefix(_LOCAL)).expanduser()
+        return Path(folder).expanduser(), None
     except RuntimeError as error:
         raise UsageError(f"{EMBEDDINGS} is {clipped(chosen)!r}: there is no such user", allowed="a folder") from error
-    return EmbeddingStore(folder, home / "checkpoints")

@@ -166,7 +166,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         raise MissingPartError(
             f"embeddings in {clipped(url)}: {clipped(str(error))}",
             where=f"${EMBEDDINGS}",
-            next_step=f"pip install {_PACKAGES.get(kind, f'a package for {kind}://')}",
+            next_step=f"pip install {_PACKAGES[kind]}" if kind in _PACKAGES else f"install what serves {kind}://",
         ) from error
     except Exception as error:
         raise UsageError(

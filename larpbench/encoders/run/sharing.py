@@ -61,6 +61,7 @@ class Patience:
             WaitError: If that takes too long.
         """
         look, began, said = _FIRST_LOOK_S, time.monotonic(), -_SECONDS_BETWEEN_MESSAGES
+        before = self._waited
         while True:
             held: dict[Shard, Holder] = {}
             for shard in missing:
@@ -68,9 +69,9 @@ class Patience:
                     return
                 held[shard] = holder
             waited = time.monotonic() - began
-            over = self.seconds is not None and self._waited + waited >= self.seconds
+            self._waited = before + waited
+            over = self.seconds is not None and self._waited >= self.seconds
             if over and not any(each.doubtful for each in held.values()):
-                self._waited += waited
                 raise _too_long(held, what)
             if not over and waited - said >= _SECONDS_BETWEEN_MESSAGES:
                 said = waited

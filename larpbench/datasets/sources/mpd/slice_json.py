@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -108,7 +109,7 @@ def parse_slice(data: bytes, where: str) -> ParsedSlice:
         return _parse_any(data, where)
     pids = [each.pid for each in playlists]
     if len(set(pids)) < len(pids):
-        raise _twice([str(pid) for pid in sorted({pid for pid in pids if pids.count(pid) > 1})], where)
+        raise _twice([str(pid) for pid, count in sorted(Counter(pids).items()) if count > 1], where)
     contradicting = sum(each.num_tracks is not None and each.num_tracks != len(each.tracks) for each in playlists)
     return ParsedSlice(playlists, len(playlists), contradicting, 0, where)
 
