@@ -5,10 +5,8 @@ from __future__ import annotations
 import bz2
 import datetime
 import json
-import os
 import random
 import signal
-import time
 
 import numpy as np
 import polars as pl
@@ -291,23 +289,23 @@ def test_a_run_has_no_gap_and_as_many_tracks_as_asked_for():
     assert starts == set(range(7))
 
 
-def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(cli, tmp_path, copy):
-    assert build(cli, copy, tmp_path / "whole").code == 0
-    command = ("dataset", "build", "lfm", "--source", copy, "--output", tmp_path / "killed", *SIZES)
-    for name in ("", "history.json", "texts.parquet"):
-        process = forked.start(*command)
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(f".larpbench-work-killed-*/{name}")) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.communicate().code == -signal.SIGKILL
-        assert not (tmp_path / "killed").exists()
-    done = forked.run(*command)
+def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(tmp_path, copy):
+    place = tmp_path / "place"
+    place.mkdir()
+    command = ("dataset", "build", "lfm", "--source", copy, *SIZES, "--output")
+    assert forked.run(*command, place / "whole", watched=place).code == 0
+    changes = int((tmp_path / "place.changes").read_text())
+    for moment in (2, changes // 4, changes // 2):
+        cut = forked.run(*command, place / "killed", watched=place, kill_at=moment)
+        assert cut.code == -signal.SIGKILL
+        assert not (place / "killed").exists()
+    assert list(place.glob(".larpbench-work-killed-*/history.json"))
+    done = forked.run(*command, place / "killed")
     assert done.code == 0, done.err
     assert "read listening-events" not in done.err
     names = {"name": "", "recipe": ""}
-    assert manifest(tmp_path / "killed") | names == manifest(tmp_path / "whole") | names
-    assert not list(tmp_path.glob(".larpbench-work-*"))
+    assert manifest(place / "killed") | names == manifest(place / "whole") | names
+    assert not list(place.glob(".larpbench-work-*"))
 
 
 def test_bz2_of_several_streams_is_read_to_its_end(cli, tmp_path, copy):
