@@ -295,11 +295,12 @@ def test_after_kills_the_same_command_gives_what_an_uninterrupted_one_does(tmp_p
     command = ("dataset", "build", "lfm", "--source", copy, *SIZES, "--output")
     assert forked.run(*command, place / "whole", watched=place).code == 0
     changes = int((tmp_path / "place.changes").read_text())
-    for moment in (2, changes // 4, changes // 2):
+    for moment in (2, *range(changes // 4, changes, 3)):
         cut = forked.run(*command, place / "killed", watched=place, kill_at=moment)
         assert cut.code == -signal.SIGKILL
         assert not (place / "killed").exists()
-    assert list(place.glob(".larpbench-work-killed-*/history.json"))
+        if list(place.glob(".larpbench-work-killed-*/history.json")):
+            break
     done = forked.run(*command, place / "killed")
     assert done.code == 0, done.err
     assert "read listening-events" not in done.err
