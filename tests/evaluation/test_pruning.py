@@ -203,8 +203,9 @@ def test_the_precision_that_a_user_has_chosen_for_his_own_work_is_not_used_and_s
 
     monkeypatch.setattr(ranking.Best, "add", watched)
     before, matmul = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
-    monkeypatch.setattr(matmul, "allow_bf16_reduced_precision_reduction", True)
+    reduced = matmul.allow_bf16_reduced_precision_reduction
     try:
+        matmul.allow_bf16_reduced_precision_reduction = True
         torch.set_float32_matmul_precision("medium")
         with ieee_products():
             assert torch.get_float32_matmul_precision() == "highest"
@@ -217,6 +218,7 @@ def test_the_precision_that_a_user_has_chosen_for_his_own_work_is_not_used_and_s
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+        matmul.allow_bf16_reduced_precision_reduction = reduced
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9")
