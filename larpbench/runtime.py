@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -105,22 +106,50 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class _IeeeBlocks:
+    """How many blocks of `ieee_products` are open in this process, and what takes back what the first has changed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.blocks = 0
+        self.restore: Callable[[], None] = lambda: None
+
+
+_IEEE = _IeeeBlocks()
+
+
 @contextmanager
 def ieee_products() -> Iterator[None]:
     """Multiply float32 as float32, and add bfloat16 products in it, whatever the user has chosen for his own work.
 
     He may have chosen TF32, or bfloat16 on CPUs with AMX.
     """
+    with _IEEE.lock:  # what is chosen is the process's: the last thread takes back what the first has changed
+        if not _IEEE.blocks:
+            _IEEE.restore = _exact_products()
+        _IEEE.blocks += 1
+    try:
+        yield
+    finally:
+        with _IEEE.lock:
+            _IEEE.blocks -= 1
+            if not _IEEE.blocks:
+                _IEEE.restore()
+
+
+def _exact_products() -> Callable[[], None]:
+    """Let products be computed as `ieee_products` says; return what takes that back."""
     import torch
 
     matmul = torch.backends.cuda.matmul
     reduced, restore = matmul.allow_bf16_reduced_precision_reduction, _float32_as_float32()
     matmul.allow_bf16_reduced_precision_reduction = False
-    try:
-        yield
-    finally:
+
+    def both() -> None:
         restore()
         matmul.allow_bf16_reduced_precision_reduction = reduced
+
+    return both
 
 
 def _float32_as_float32() -> Callable[[], None]:

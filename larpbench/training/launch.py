@@ -24,7 +24,9 @@ PATIENCE = timedelta(minutes=30)
 INSTALL = "pip install 'larpbench[distributed]'"
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _ERROR_KEY = "larpbench-error"
+_READ_KEY = "larpbench-error-read"
 _SECONDS_FOR_THE_LEADER = 5.0
+_SECONDS_FOR_THE_OTHERS = 2.0  # in which they read that the leading process has told of the error
 
 
 def started(environment: Mapping[str, str] = os.environ) -> int:
@@ -182,6 +184,9 @@ def _publish(ranks: Ranks, error: BaseException, before: tuple[TextIO, TextIO]) 
         store = _get_default_store()
         if ranks.leads:
             store.set(_ERROR_KEY, type(error).__name__)
+            deadline = time.monotonic() + _SECONDS_FOR_THE_OTHERS  # the store goes with this process
+            while store.add(_READ_KEY, 0) < ranks.count - 1 and time.monotonic() < deadline:
+                time.sleep(0.05)
             return
         # A leader that is lost has told of its error before, if it could.
         seconds = 0.0 if isinstance(error, LostProcessError) else _SECONDS_FOR_THE_LEADER
@@ -191,6 +196,7 @@ def _publish(ranks: Ranks, error: BaseException, before: tuple[TextIO, TextIO]) 
                 break
             time.sleep(0.05)
         else:
+            store.add(_READ_KEY, 1)
             return
     if not ranks.leads:
         sys.stdout, sys.stderr = before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -200,20 +202,23 @@ def test_the_precision_that_a_user_has_chosen_for_his_own_work_is_not_used_and_s
         add(*arguments)
 
     monkeypatch.setattr(ranking.Best, "add", watched)
-    before = torch.get_float32_matmul_precision()
+    before, matmul = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
+    reduced = matmul.allow_bf16_reduced_precision_reduction
     try:
+        matmul.allow_bf16_reduced_precision_reduction = True
         torch.set_float32_matmul_precision("medium")
         with ieee_products():
             assert torch.get_float32_matmul_precision() == "highest"
-            assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+            assert not matmul.allow_bf16_reduced_precision_reduction
         assert torch.get_float32_matmul_precision() == "medium"
-        assert torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        assert matmul.allow_bf16_reduced_precision_reduction
         ones, none = np.ones((3, 2), dtype=np.float32), np.empty(0, dtype=np.int64)
         lists_of(ones, ones, np.zeros(4, dtype=np.int64), none, np.arange(3), 2)
         assert seen == ["highest"]
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+        matmul.allow_bf16_reduced_precision_reduction = reduced
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9")
@@ -256,3 +261,27 @@ def test_results_do_not_depend_on_the_device(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     cells = [plan(data, encoders="random", device=name, output=tmp_path / "results").cells for name in ("cpu", "cuda")]
     assert [cell.key for cell in cells[0]] == [cell.key for cell in cells[1]]
+
+
+def test_blocks_of_several_threads_give_back_what_was_chosen():
+    matmul = torch.backends.cuda.matmul
+    before, inside, leave = matmul.allow_bf16_reduced_precision_reduction, threading.Event(), threading.Event()
+
+    def other():
+        with ieee_products():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    try:
+        matmul.allow_bf16_reduced_precision_reduction = True
+        with ieee_products():
+            thread.start()
+            assert inside.wait(10)
+        assert not matmul.allow_bf16_reduced_precision_reduction  # the other thread still multiplies
+        leave.set()
+        thread.join()
+        assert matmul.allow_bf16_reduced_precision_reduction
+    finally:
+        leave.set()
+        matmul.allow_bf16_reduced_precision_reduction = before
