@@ -72,7 +72,9 @@ def test_training(figure: Figure, tmp_path: Path) -> None:
             "train": make_views(draw, centres, styles["train"]),
             "valid": make_views(draw, centres, styles["valid"]),
         },
-        score=ValidationRecall(Queries(ids, np.arange(VALID_TRACKS), seeds, heldout, {})),
+        score=ValidationRecall(
+            Queries(ids, np.arange(VALID_TRACKS), seeds, heldout, {}, seeds, np.arange(VALID_TRACKS))
+        ),
     )
     train: Any = SimpleNamespace(interactions=lambda: playlists, track_ids=np.arange(TRACKS))
     facts: dict[str, Any] = {}

@@ -27,6 +27,7 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.encoders.towers.hub_models import Place, load_model
 
 CLIPS = 16
+IN_FILES = 64  # several batches: what runs ahead of the first cannot be hidden
 RATE = 48_000
 ROUNDS = 3
 
@@ -58,13 +59,15 @@ def batches() -> list[TrackBatch]:
 
 
 @torch.inference_mode()
-def bare_forward(weights: Path, dtype: torch.dtype) -> Callable[[], object]:
+def bare_forward(weights: Path, dtype: torch.dtype, count: int = CLIPS) -> Callable[[], object]:
     """The model alone on spectrograms that lie ready."""
     from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor
 
     front_end = ClapFrontEnd(ClapFeatureExtractor.from_pretrained(weights))
-    model = load_model(ClapAudioModelWithProjection, weights, Place("cpu", dtype)).audio_model
-    mels = front_end(torch.from_numpy(clips(CLIPS, 10.0, RATE))).flatten(0, 1).to(dtype)
+    model = load_model(
+        ClapAudioModelWithProjection, weights, Place("cpu", dtype), unused=("text_*", "logit_scale_*")
+    ).audio_model
+    mels = front_end(torch.from_numpy(clips(count, 10.0, RATE))).flatten(0, 1).to(dtype)
 
     @torch.inference_mode()
     def run() -> object:
@@ -97,7 +100,9 @@ def test_bfloat16_against_float32(weights: Path, figure: Callable[[str, str, str
     figure("htsat: bare forward in float32 / in bfloat16", "none", forward)
 
 
-@pytest.mark.parametrize(("name", "target"), [("htsat:openvino", ">= 2"), ("htsat:bf16:openvino", ">= 5 with AMX")])
+@pytest.mark.parametrize(
+    ("name", "target"), [("htsat:openvino", ">= 2"), ("htsat:bf16:openvino", "none: >= 5 with AMX")]
+)
 def test_openvino_against_torch(name: str, target: str, weights: Path, figure: Callable[[str, str, str], None]) -> None:
     pytest.importorskip("openvino")
     eager, compiled = (of(each, weights).build(EncodeContext(0, weights)) for each in ("htsat", name))
@@ -118,14 +123,14 @@ def test_pipeline_against_the_bare_forward(
 ) -> None:
     """Wall clock, from files to stored vectors: run it on a quiet machine."""
     (tmp_path / "audio").mkdir()
-    for number, clip in enumerate(clips(CLIPS, 10.0, RATE)):
+    for number, clip in enumerate(clips(IN_FILES, 10.0, RATE)):
         soundfile.write(tmp_path / "audio" / f"{number:03d}.flac", clip, RATE)
     (tmp_path / "lists").mkdir()
-    names = [f"{number:03d}" for number in range(CLIPS)]
+    names = [f"{number:03d}" for number in range(IN_FILES)]
     (tmp_path / "lists" / "all.m3u").write_text("".join(f"../audio/{each}.flac\n" for each in names))
     options = BuildOptions(name="library", source="benchmark", licence="none", train_fraction=0, min_length=2)
     data = build_folder(tmp_path / "audio", tmp_path / "lists", options, AudioPolicy(), tmp_path / "data")
-    forward = bare_forward(weights, torch.bfloat16 if name.endswith("bf16") else torch.float32)
+    forward = bare_forward(weights, torch.bfloat16 if name.endswith("bf16") else torch.float32, IN_FILES)
     spec, ratios = of(name, weights), []
     encoder = spec.build(EncodeContext(0, weights))
     spec = replace(spec, factory=lambda context, argument: encoder)  # the start is no part of the throughput
