@@ -139,10 +139,10 @@ def kept(path: Path = RESULTS) -> tuple[list[Figure], list[Curve]]:
 
 def table(figures: Iterable[Figure]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a table, headings first."""
-    yield ("figure", "peer", "measured", "target", "met", "machine")
+    yield ("figure", "peer", "measured", "target", "met", "machine", "date")
     words = {True: "yes", False: "no", None: "-"}
     for each in figures:
-        yield each.name, each.peer or "-", each.measured, each.target, words[each.met], each.machine
+        yield each.name, each.peer or "-", each.measured, each.target, words[each.met], each.machine, each.date or "earlier"
 
 
 def _of(kind: type, entries: Iterable[dict[str, object]]) -> Iterator[dict[str, object]]:
