@@ -142,7 +142,8 @@ def table(figures: Iterable[Figure]) -> Iterator[tuple[str, ...]]:
     yield ("figure", "peer", "measured", "target", "met", "machine", "date")
     words = {True: "yes", False: "no", None: "-"}
     for each in figures:
-        yield each.name, each.peer or "-", each.measured, each.target, words[each.met], each.machine, each.date or "earlier"
+        day = each.date or "earlier"
+        yield each.name, each.peer or "-", each.measured, each.target, words[each.met], each.machine, day
 
 
 def _of(kind: type, entries: Iterable[dict[str, object]]) -> Iterator[dict[str, object]]:
