@@ -7,6 +7,7 @@ Where the original code can be installed, it also runs on the real weights, besi
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,3 +126,25 @@ def write_tokenizer(folder: Path, start: str = "<s>", end: str = "</s>") -> int:
     )
     fast.save_pretrained(folder)
     return len(vocabulary)
+
+
+def write_xlm_r(folder: Path, width: int, layers: int, inner: int) -> Any:  # noqa: ANN401 - as above
+    """Write configuration and tokenizer of a small XLM-R, as they lie beside checkpoints; return the configuration."""
+    from transformers import XLMRobertaConfig
+
+    config = XLMRobertaConfig(
+        vocab_size=write_tokenizer(folder),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=inner,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        pad_token_id=0,
+    )
+    config.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    named = {"sep_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}  # the older one's name
+    settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | named), encoding="utf-8")
+    return config

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from larpbench import storage
 from larpbench.encoders.weights.revisions import require_unchanged
@@ -54,6 +54,13 @@ class WeightFile:
     url: str
     size: int | None = None
     sha256: str | None = None
+
+    @classmethod
+    def of_hub(
+        cls, repo: str, revision: str, name: str, folder: str = "", size: int | None = None, sha256: str | None = None
+    ) -> Self:
+        """Return a file of a repository of the Hugging Face hub at a commit, kept in a folder that ends in a slash."""
+        return cls(f"{folder}{name}", f"https://huggingface.co/{repo}/resolve/{revision}/{name}", size, sha256)
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,6 @@ def build_clamp3(context: EncodeContext, argument: str | None) -> Encoder:
     return load_clamp3(context.weights_folder, audio=argument != "text", text=argument != "audio")
 
 
-def _of_hub(
-    repo: str, revision: str, name: str, folder: str = "", size: int | None = None, sha256: str | None = None
-) -> WeightFile:
-    return WeightFile(f"{folder}{name}", f"https://huggingface.co/{repo}/resolve/{revision}/{name}", size, sha256)
-
-
 CLAMP3 = EncoderSpec(
     EncoderCard(
         name="clamp3",
@@ -88,17 +82,20 @@ CLAMP3 = EncoderSpec(
         size=2_957_700_000,
         revision=_REVISION,
         files=(
-            _of_hub(
+            WeightFile.of_hub(
                 "sander-wood/clamp3",
                 _REVISION,
                 CHECKPOINT,
                 size=2_571_027_658,
                 sha256="5033f868e3977be3945ee416b5a1718d5589a173c7ba8982231d8c94a6441d80",
             ),
-            *(_of_hub(*_MERT, each, f"{MERT_FOLDER}/") for each in ("config.json", "preprocessor_config.json")),
-            _of_hub(*_MERT, "pytorch_model.bin", f"{MERT_FOLDER}/", 377_552_987),
             *(
-                _of_hub(*_TEXT, each, f"{TEXT_FOLDER}/")
+                WeightFile.of_hub(*_MERT, each, f"{MERT_FOLDER}/")
+                for each in ("config.json", "preprocessor_config.json")
+            ),
+            WeightFile.of_hub(*_MERT, "pytorch_model.bin", f"{MERT_FOLDER}/", 377_552_987),
+            *(
+                WeightFile.of_hub(*_TEXT, each, f"{TEXT_FOLDER}/")
                 for each in ("config.json", "tokenizer.json", "tokenizer_config.json")
             ),
         ),

@@ -19,7 +19,7 @@ import numpy as np
 
 from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE, TEXT_FOLDER
 from larpbench.encoders.encoder import TrackBatch
-from larpbench.encoders.reference import Reference, seeded, write_tokenizer
+from larpbench.encoders.reference import Reference, seeded, write_xlm_r
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,26 +63,12 @@ _OLD_NAMES = {"parametrizations.weight.original0": "weight_g", "parametrizations
 def write_checkpoint(folder: Path) -> None:
     """Write the checkpoint with all its parts, MERT, and configuration and tokenizer of XLM-R."""
     import torch
-    from transformers import BertConfig, BertModel, HubertConfig, HubertModel, XLMRobertaConfig, XLMRobertaModel
+    from transformers import BertConfig, BertModel, HubertConfig, HubertModel, XLMRobertaModel
 
     beside, mert = folder / TEXT_FOLDER, folder / MERT_FOLDER
     for each in (beside, mert):
         each.mkdir()
-    text = XLMRobertaConfig(
-        vocab_size=write_tokenizer(beside),
-        hidden_size=_WIDTH,
-        num_hidden_layers=_LAYERS,
-        num_attention_heads=4,
-        intermediate_size=_INNER,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-        pad_token_id=0,
-    )
-    text.save_pretrained(beside)
-    settings = beside / "tokenizer_config.json"
-    named = {"sep_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}  # the older one's name
-    settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | named), encoding="utf-8")
+    text = write_xlm_r(beside, _WIDTH, _LAYERS, _INNER)
     parts = {
         "text_model": XLMRobertaModel(text),
         "text_proj": torch.nn.Linear(_WIDTH, _DIM),

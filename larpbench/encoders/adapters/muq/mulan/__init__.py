@@ -45,12 +45,6 @@ def build_mulan(context: EncodeContext, argument: str | None) -> Encoder:
     return load_mulan(context.weights_folder, audio=argument != "text", text=argument != "audio")
 
 
-def _of_hub(
-    repo: str, revision: str, name: str, folder: str = "", size: int | None = None, sha256: str | None = None
-) -> WeightFile:
-    return WeightFile(f"{folder}{name}", f"https://huggingface.co/{repo}/resolve/{revision}/{name}", size, sha256)
-
-
 MUQ_MULAN = EncoderSpec(
     EncoderCard(
         name="muq-mulan",
@@ -88,21 +82,21 @@ MUQ_MULAN = EncoderSpec(
         size=2_663_100_000,
         revision=_OWN[1],
         files=(
-            _of_hub(*_OWN, CONFIG),
-            _of_hub(
+            WeightFile.of_hub(*_OWN, CONFIG),
+            WeightFile.of_hub(
                 *_OWN,
                 WEIGHTS,
                 size=2_653_954_401,
                 sha256="d42ae3f7cb9b66759ee0089ddc70e2f28b130c2d8ba621457358272d32dd0444",
             ),
-            _of_hub(
+            WeightFile.of_hub(
                 *_MUQ,
                 CONFIG,
                 f"{MUQ_FOLDER}/",
                 3_133,
                 "237335ee27d8fb951ce778701a12a79e06c51ae636dd786f97e45f51ce532543",
             ),
-            *(_of_hub(*_TEXT, each, f"{TEXT_FOLDER}/") for each in TEXT_FILES),
+            *(WeightFile.of_hub(*_TEXT, each, f"{TEXT_FOLDER}/") for each in TEXT_FILES),
         ),
     ),
 )

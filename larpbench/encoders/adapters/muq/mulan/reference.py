@@ -17,7 +17,7 @@ import numpy as np
 from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, TEXT_FOLDER, WEIGHTS
 from larpbench.encoders.adapters.muq.reference import write_muq
 from larpbench.encoders.encoder import TrackBatch
-from larpbench.encoders.reference import Reference, seeded, write_tokenizer
+from larpbench.encoders.reference import Reference, seeded, write_xlm_r
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def write_checkpoint(folder: Path) -> None:
     """Write the checkpoint with all its parts, MuQ's configuration, and configuration and tokenizer of XLM-R."""
     import torch
     from safetensors.torch import load_file
-    from transformers import XLMRobertaConfig, XLMRobertaModel
+    from transformers import XLMRobertaModel
 
     from larpbench.encoders.adapters.muq.mulan.transformer import Sizes, Transformer
 
@@ -60,21 +60,7 @@ def write_checkpoint(folder: Path) -> None:
     write_muq(muq)
     state = {f"mulan.audio.model.{name}": each for name, each in load_file(muq / "model.safetensors").items()}
     (muq / "model.safetensors").unlink()
-    text = XLMRobertaConfig(
-        vocab_size=write_tokenizer(beside),
-        hidden_size=_WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=96,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-        pad_token_id=0,
-    )
-    text.save_pretrained(beside)
-    settings = beside / "tokenizer_config.json"
-    named = {"sep_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}  # the older one's name
-    settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | named), encoding="utf-8")
+    text = write_xlm_r(beside, _WIDTH, 2, 96)
     sizes = {each: _CONFIG["text_transformer"][each] for each in ("dim", "tf_depth", "heads", "dim_head", "ff_mult")}
     parts = {
         "audio.aggregator": torch.nn.Conv1d(25, 1, 1),
