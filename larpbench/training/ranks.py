@@ -57,7 +57,7 @@ class Ranks:
         return slice(self.index * total // self.count, (self.index + 1) * total // self.count)
 
     def agreed(self, value: Value) -> Value:
-        """Return what the leading rank has as `value`, which JSON must be able to hold; others wait for it."""
+        """Return what the leading rank has as `value`, which JSON must be able to hold; every rank waits for all."""
         return value
 
     def copied(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -111,6 +111,7 @@ class JoinedRanks(Ranks):
             empty = torch.empty(int(length), dtype=torch.uint8)
             content = (torch.frombuffer(bytearray(text), dtype=torch.uint8) if self.leads else empty).to(self._device)
             torch.distributed.broadcast(content, 0)
+            torch.distributed.all_reduce(length)  # the leading rank would not wait for those that it tells
         return json.loads(content.cpu().numpy().tobytes())
 
     def copied(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Trainings by several processes, each launched by accelerate: this file is also the script that launches them.
 
-It is a process of its own, in which nothing has computed a gradient: only then can it be forked. What each rank found
-is in ``FOLDER/NAME-COUNT-RANK.npz``.
+It is a process of its own, in which nothing has computed a gradient or a table: only then can it be forked. In FOLDER
+is a data set, ``one``; what each rank found comes to lie there in ``NAME-COUNT-RANK.npz``.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ import numpy as np
 import torch
 from accelerate import PartialState, debug_launcher
 from support.small_larp import AUDIO
+from support.toy_training import Toy, toy, train
 
 from larpbench import storage
+from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Interactions
+from larpbench.encoders.checkpoint_folder import read_card
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings, TrainingSettings
 from larpbench.encoders.larp.stage import StageTrainer
+from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.towers.inputs import MelInputs, TrackInputs, VectorInputs, embed
 from larpbench.encoders.towers.sampling import PlaylistGraph
 from larpbench.encoders.towers.settings import BertSettings
 from larpbench.encoders.towers.training import load_model, save_model
 from larpbench.training import resumable
 from larpbench.training.launch import joined
-from larpbench.training.ranks import LostProcessError
+from larpbench.training.ranks import LostProcessError, current
 
 TRACKS, DIM, BATCH = 30, 12, 7
 """A batch of 7 is shared unevenly by 2 and by 3; a pair batch has 14 rows."""
@@ -157,6 +161,30 @@ def broken_off(case: str, workdir: Path) -> dict[str, np.ndarray]:
     raise AssertionError("nothing was noticed")
 
 
+class Late(Toy):
+    """Its second process reads the working folder long after the first, and comes late to the end."""
+
+    def fit(self, train, valid, context):
+        ranks, best = current(), context.workdir / "best"
+        if ranks.leads:
+            best.write_text("weights")
+        ranks.agreed(None)
+        time.sleep(0.4 * ranks.index)
+        return super().fit(train, valid, context) | {"read": best.read_text()}
+
+
+def trained_late(folder: Path) -> dict[str, np.ndarray]:
+    """Train on the data set in a folder with a process that is late; return what each sees at the end."""
+    spec = toy(factory=Late, several_processes=True).learning_from(load_dataset(str(folder / "one")))
+    late = folder / "late"
+    folder = train(EmbeddingStore(folder / "home"), spec)
+    time.sleep(0.4 * current().index)
+    if not current().leads:
+        late.touch()
+    current().agreed(None)
+    return {"read": np.array(read_card(folder)["read"]), "waited": np.array(late.exists())}
+
+
 def on_each(folder: Path, name: str, count: int, job: Callable[[], dict[str, np.ndarray]]) -> None:
     """Run a job on so many ranks, and write what each finds."""
 
@@ -182,6 +210,7 @@ def main(folder: Path) -> None:
         on_each(folder, "updates", count, lambda: {
             f"{case}/{name}": value for case in CASES for name, value in update(case).items()
         })  # fmt: skip
+    on_each(folder, "late", 2, partial(trained_late, folder))
     for name in ("whole", "cut", "death"):
         (folder / name).mkdir()
     on_each(folder, "whole", 2, partial(fitted, "heads", folder / "whole"))

@@ -28,6 +28,7 @@ NO_GRADIENT = "self.key.bias"
 def found(tmp_path_factory):
     """What the ranks of all launches found: ``found("whole", 2, 0)``."""
     folder = tmp_path_factory.mktemp("ranks")
+    build_split_tables(folder / "one")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
         [sys.executable, ranked.__file__, str(folder)], capture_output=True, text=True, env=environment
@@ -91,6 +92,11 @@ def test_when_a_process_dies_the_others_say_so_and_any_number_goes_on(found):
     assert str(death["said"]).startswith("another process of this training has ended")
     assert "the same command continues from the last saved state" in str(death["said"])
     require_close(found("revived", 1, 0), found("whole", 2, 0), 1e-5)
+
+
+def test_the_leading_process_waits_for_a_late_one_before_it_removes_what_both_read(found):
+    assert [str(found("late", 2, rank)["read"]) for rank in range(2)] == ["weights", "weights"]
+    assert [bool(found("late", 2, rank)["waited"]) for rank in range(2)] == [True, True]
 
 
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(2, 5), slice(0, 5)])

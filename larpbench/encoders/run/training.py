@@ -115,6 +115,7 @@ def ensure_trained(store: EmbeddingStore, spec: EncoderSpec, seed: int, score_on
         card = {**card, "wall_s": cost.wall_s, "cpu_s": cost.cpu_s, **summary}
         if ranks.count > 1:
             card["processes"] = ranks.count
+        ranks.agreed(None)  # all have read what they need of the working folder, which goes
         if ranks.leads:
             if isinstance(found := summary.get("valid", {}), Mapping) and "frozen" not in found:
                 card["valid"] = {**_compared_with(store, spec, source, seed, context.score), **found}
