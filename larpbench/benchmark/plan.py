@@ -36,7 +36,8 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.streams import aside
-from larpbench.tasks.base import Cell, Task
+from larpbench.tasks.base import Task
+from larpbench.tasks.cells import Cell
 from larpbench.tasks.overlap import Removal, find_removal
 
 _LIST_BYTES_PER_PLAYLIST = 600
