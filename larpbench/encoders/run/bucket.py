@@ -166,7 +166,8 @@ class Bucket:
         """
         from fsspec import AbstractFileSystem
 
-        if type(self._files).pipe_file is AbstractFileSystem.pipe_file:  # which looks first, and then writes
+        by_default = AbstractFileSystem.pipe_file  # which looks first, and then writes
+        if getattr(self._files.pipe_file, "__func__", None) is by_default:
             return "it cannot create an object exclusively"
         probe = f"{PROBE_PREFIX}{Owner.new()}"
         path = self.address(probe)
