@@ -25,7 +25,7 @@ def server(monkeypatch):
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    running = moto.ThreadedMotoServer(port=0, verbose=False)
+    running = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     running.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*running.get_host_and_port()))
     import s3fs

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from larpbench import progress
-from larpbench.errors import LarpbenchError, MissingPartError, StorageError, UsageError, clipped, error_text
+from larpbench.errors import LarpbenchError, MissingPartError, StorageError, UsageError, clipped, error_text, printable
 from larpbench.owners import Owner
 
 EMBEDDINGS = "LARPBENCH_EMBEDDINGS"
@@ -23,6 +23,7 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _ANSWERS = (FileNotFoundError, FileExistsError)
 _FINAL = (PermissionError, IsADirectoryError, NotADirectoryError, NotImplementedError, TypeError, ValueError)
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+_ALLOWED = "a folder, or an address that fsspec knows, such as s3://bucket/prefix"
 
 T = TypeVar("T")
 
@@ -248,8 +249,10 @@ def _file_system(url: str) -> tuple[Any, str]:
         ) from error
     except Exception as error:
         raise UsageError(
-            f"embeddings in {clipped(url)}: {clipped(str(error))}",
+            f"embeddings in {clipped(url)}: {clipped(printable(str(error)))}",
             where=f"${EMBEDDINGS}",
-            allowed="a folder, or an address that fsspec knows, such as s3://bucket/prefix",
+            allowed=_ALLOWED,
         ) from error
+    if kind in _PACKAGES and not root.partition("/")[0]:
+        raise UsageError(f"embeddings in {clipped(url)}: no bucket is named", where=f"${EMBEDDINGS}", allowed=_ALLOWED)
     return files, root
