@@ -241,6 +241,27 @@ def test_a_store_that_has_never_answered_is_not_waited_for(data, monkeypatch, no
     assert not no_pauses
 
 
+@pytest.mark.parametrize("error", [PermissionError("403"), OSError("Forbidden: 403"), NotImplementedError("read only")])
+def test_a_store_that_refuses_writing_is_not_waited_for_and_nothing_is_encoded(
+    data, bucket, encoded, monkeypatch, no_pauses, error
+):
+    vectors(data)
+    bucket.rm_file(remote_shards(bucket)[0])
+    encoded.clear()
+    monkeypatch.setenv("LARPBENCH_HOME", str(home() / "another"))
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse)
+    for path in bucket.find("/bucket"):
+        if path.endswith(".json"):
+            bucket.rm_file(path)
+    with pytest.raises(StorageError, match="cannot write the remote store of embeddings"):
+        vectors(data)
+    assert encoded == no_pauses == []
+
+
 def test_what_a_kill_left_before_the_put_is_sent_and_not_encoded_again(data, bucket, encoded, monkeypatch):
     """Another process on this machine has stored a shard here, and was killed before it was in the bucket."""
     whole = vectors(data)

@@ -1,6 +1,6 @@
 """Objects under an ``fsspec`` URL: what the store of embeddings in the cloud is made of.
 
-A store that has answered once and then does not is asked again for a minute: networks come back.
+A store that could be read or written, and then cannot, is tried again for a minute: networks come back.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Bucket:
         self.url = url
         self._files, root = _file_system(url)
         self._root = root.rstrip("/")
-        self._answered = False
+        self._answered: set[str] = set()  # what it has been able to do: to read, to write
         self._clock: float | None = None  # what time it is there, less the seconds of this process's clock
 
     def address(self, name: str) -> str:
@@ -197,12 +197,12 @@ class Bucket:
 
     def _ask(self, verb: str, question: Callable[[], T], tries: int | None = None) -> T:
         """Return an answer; raise FileNotFoundError and FileExistsError as they come, and StorageError for the rest."""
-        pauses = (_PAUSES if self._answered else ())[: None if tries is None else tries - 1]
+        pauses = (_PAUSES if verb in self._answered else ())[: None if tries is None else tries - 1]
         for pause in (*pauses, None):
             try:
                 answer = question()
             except _ANSWERS:
-                self._answered = True
+                self._answered.add(verb)
                 raise
             except LarpbenchError:
                 raise
@@ -215,7 +215,7 @@ class Bucket:
                 )
                 time.sleep(pause)
             else:
-                self._answered = True
+                self._answered.add(verb)
                 return answer
         raise AssertionError("the last try has no pause")
 
