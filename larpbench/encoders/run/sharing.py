@@ -15,9 +15,9 @@ import numpy as np
 
 from larpbench import progress
 from larpbench.encoders.run.claims import Claims
+from larpbench.encoders.run.jobs import Job
 from larpbench.encoders.run.keeping import Holder
 from larpbench.encoders.run.passes import Take
-from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.remote import Remote
 from larpbench.encoders.run.remote_claims import RemoteClaims
 from larpbench.encoders.run.shards import Shard
