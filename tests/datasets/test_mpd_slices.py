@@ -113,7 +113,7 @@ def test_both_ways_of_decoding_keep_the_same(tmp_path_factory, slices, shortest)
             kept.append(str(error))
             continue
         resumed = Pieces(pieces._folder)
-        assert (len(resumed), resumed._numbers) == (len(pieces), pieces._numbers)
+        assert len(resumed) == len(pieces)
         ids, offsets, tracks, last = pieces.playlists(last_apart=True)
         table = pieces.tracks()
         assert table["track_id"].is_unique().all()
