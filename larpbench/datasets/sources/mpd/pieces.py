@@ -77,7 +77,7 @@ class Pieces:
         place = len(self)
         path = self._path("tracks.parquet", place)
         with atomic_file(path) as temporary, storage_errors(path):
-            table.write_parquet(temporary)
+            table.write_parquet(temporary, compression="lz4", statistics=False)  # read once more, and deleted
         path = self._path("npz", place)
         kept = by_pid[sizes[by_pid] > 0]
         tracks = numbers[_runs(np.cumsum(sizes)[kept] - sizes[kept], sizes[kept])].astype(np.uint32)
