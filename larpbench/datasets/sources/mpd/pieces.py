@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.raw_dataset import clean_texts
-from larpbench.datasets.sources.mpd.addresses import NO_TRACK, Addresses, addresses_of, first_places, ids_of
+from larpbench.datasets.sources.mpd.addresses import NO_TRACK, Addresses, addresses_of, first_places
 from larpbench.datasets.sources.mpd.slice_json import Entry, ParsedSlice
+from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.storage import atomic_file, storage_errors, write_text
 from larpbench.table_files import read_parquet
 
@@ -145,7 +146,7 @@ def _track_table(uris: pl.Series, entries: list[Entry]) -> pl.DataFrame:
     return clean_texts(
         pl.DataFrame(
             {
-                "track_id": ids_of(uris),
+                "track_id": ids_of_uris(uris),
                 "title": pl.Series([entry.track_name for entry in entries], dtype=pl.String),
                 "artist": pl.Series([entry.artist_name for entry in entries], dtype=pl.String),
                 "album": pl.Series([entry.album_name for entry in entries], dtype=pl.String),
