@@ -21,11 +21,11 @@ _Cell = str | int | float | bool | None
 
 
 class Entry(msgspec.Struct, gc=False):
-    """A track of a playlist."""
+    """A track of a playlist; fields in the order of the published files, in which they are found faster."""
 
+    artist_name: str | None = None
     track_uri: str | None = None
     track_name: str | None = None
-    artist_name: str | None = None
     album_name: str | None = None
 
 
