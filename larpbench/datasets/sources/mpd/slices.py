@@ -46,7 +46,7 @@ class SliceSource:
         words: What they are, for people.
         missing: First and last playlist of each gap between two slices, by their names.
         archive: The open zip; None for a folder.
-        content: Where slices are read into, one after another: a new place of 33 MB for each costs as much as unpacking.
+        content: Where slices are read, one after another: new memory for each costs half as much as unpacking.
     """
 
     path: Path
