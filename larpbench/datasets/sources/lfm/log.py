@@ -54,9 +54,11 @@ class UserSample:
             tracks: (n,) uint32.
             times: (n,) uint32 seconds; none where they are not known.
         """
-        found, place = np.unique(users, return_inverse=True)
+        begins = np.flatnonzero(np.diff(users, prepend=users[:1] - 1))  # of runs: most logs are in the order of users
+        found, place = np.unique(users[begins], return_inverse=True)
         codes = np.array([self._codes.setdefault(user, len(self._codes)) for user in found.tolist()], dtype=np.int32)
-        for column, part in zip(self._columns, (codes[place], tracks, times), strict=True):
+        repeated = np.repeat(codes[place], np.diff(begins, append=len(users)))
+        for column, part in zip(self._columns, (repeated, tracks, times), strict=True):
             column.append(part)
         self._rows += len(users)
         if self._rows > 1.25 * self._rows_after_pruning + _ROWS_BEFORE_PRUNING:
@@ -120,9 +122,9 @@ def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
     """
     if not len(places):
         return 0
-    order = np.lexsort((places, tracks))
-    tracks, places = tracks[order], places[order]
+    both = np.sort(tracks.astype(np.uint64) << 32 | places.astype(np.uint64))  # both are below 2**32
+    tracks = (both >> 32).astype(np.uint32)
     first = np.ones(len(tracks), dtype=bool)
     first[1:] = tracks[1:] != tracks[:-1]
-    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that no user before has played
+    new = np.bincount(both[first].astype(np.uint32), minlength=int(places.max()) + 1)  # what no user before has played
     return min(int(np.searchsorted(np.cumsum(new), count)) + 1, len(new))
