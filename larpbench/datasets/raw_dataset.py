@@ -104,8 +104,10 @@ class RawPlaylists:
         """Return the playlists without some tracks, with rows of a track table that lacks them too.
 
         Args:
-            usable: (n,) bool, for each row of the track table.
+            usable: (n,) bool, for each row of the track table. If all are usable, nothing is copied.
         """
+        if usable.all():
+            return self
         row = (np.cumsum(usable) - 1).astype(np.uint32)
         lengths = np.empty(len(self), dtype=np.int64)
         parts = [np.empty(0, dtype=np.uint32)]

@@ -92,7 +92,7 @@ class _KnownTracks:
             self._after[self.numbers] = self._first + np.uint32(1)
 
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which of LFM's numbers are known, (m,) bool, and the rows of these, of several for one track the first.
+        """Return which of LFM's numbers are known, (m,) bool, and their rows: of several for one track the first.
 
         Args:
             numbers: (m,) uint32.

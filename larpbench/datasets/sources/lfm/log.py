@@ -77,16 +77,18 @@ class UserSample:
         order = np.argsort(rank, kind="stable")
         ends = np.cumsum(np.bincount(rank, minlength=len(ids)))
         tracks, times = (np.concatenate(column)[order] for column in self._columns[1:])
-        lengths, kept = [], []
+        offsets = [0]
         for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
             mine = tracks[start:stop]
             if self._timed:  # by time, and tracks of one second by their numbers
                 mine = np.sort(times[start:stop].astype(np.uint64) << 32 | mine).astype(np.uint32)
-            kept.append(mine if self._timed else np.unique(mine))
-            lengths.append(len(kept[-1]))
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            else:
+                mine = np.unique(mine)
+            offsets.append(offsets[-1] + len(mine))
+            tracks[offsets[-2] : offsets[-1]] = mine  # what was there has been read
         names = pl.Series(ids).cast(pl.String)
-        return RawPlaylists(names, offsets, np.concatenate(kept), "timed" if self._timed else "unknown")
+        kept = tracks[: offsets[-1]]
+        return RawPlaylists(names, np.array(offsets, dtype=np.int64), kept, "timed" if self._timed else "unknown")
 
     def _ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (u,) int64 the users with rows, in their order, and (n,) int32 the place of each row's user there."""
