@@ -19,6 +19,7 @@ from support.sounds import write_tone
 
 from larpbench.datasets.reading.log_times import Clock
 from larpbench.datasets.sources.lfm import log as lfm_log
+from larpbench.datasets.sources.lfm.history import KnownTracks
 from larpbench.datasets.sources.lfm.log import UserSample
 from larpbench.datasets.splits.builder import contiguous
 
@@ -254,6 +255,16 @@ def test_audio_and_artists(cli, tmp_path, copy):
     refused = build(cli, copy, tmp_path / "never", "--audio", tmp_path / "other")
     assert refused.code == 2
     assert "no track has both a Spotify id and an audio file" in refused.err
+
+
+@pytest.mark.parametrize("far", [0, 2**32 - 1])
+def test_known_tracks_are_found_by_any_of_their_numbers(far):
+    """Whether the numbers are close together, or one of them is far from the others."""
+    numbers = pl.Series([2, 3, 5, 8, *([far] if far else [])], dtype=pl.Int64)
+    known = KnownTracks(numbers, pl.Series(["a", "b", "a", "c", *(["d"] if far else [])]))
+    is_known, rows = known.rows(np.array([8, 5, 4, 3, 2, 0, 9, 2**32 - 1], dtype=np.uint32))
+    assert is_known.tolist() == [True, True, False, True, True, False, False, bool(far)]
+    assert rows.tolist() == [3, 0, 1, 0, *([4] if far else [])]
 
 
 def test_a_user_that_was_dropped_early_is_never_needed(monkeypatch):

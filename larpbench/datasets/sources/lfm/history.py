@@ -73,7 +73,7 @@ class ListeningHistory:
     left_out: dict[str, int]
 
 
-class _KnownTracks:
+class KnownTracks:
     """The tracks that count.
 
     Args:
@@ -212,7 +212,7 @@ def _read_log(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Lis
     return _numbered(playlists, known, left_out)
 
 
-def _numbered(playlists: RawPlaylists, known: _KnownTracks | None, left_out: dict[str, int]) -> ListeningHistory:
+def _numbered(playlists: RawPlaylists, known: KnownTracks | None, left_out: dict[str, int]) -> ListeningHistory:
     """Put rows of a table of just those tracks that occur in place of LFM's numbers, or of rows of all tracks."""
     present = np.zeros(int(playlists.tracks.max()) + 1, dtype=bool)
     for _, _, block in playlists.blocks():
@@ -226,7 +226,7 @@ def _numbered(playlists: RawPlaylists, known: _KnownTracks | None, left_out: dic
     return ListeningHistory(playlists, tracks, left_out)
 
 
-def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _KnownTracks | None:
+def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> KnownTracks | None:
     """Return the tracks that have a Spotify id, if the copy has those, and a file, if there is audio; None for all."""
     if uris is None:
         if audio is None:
@@ -250,7 +250,7 @@ def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> _KnownTracks 
             allowed="files named by the ids that spotify-uris.tsv.bz2 has" if audio is not None else "track_id, uri",
         )
     names = _first_of_each(names, "track_id")
-    return _KnownTracks(names["track_id"], names["id"])
+    return KnownTracks(names["track_id"], names["id"])
 
 
 def _rows_of(table: Table, column: str, wanted: pl.Series) -> pl.DataFrame:
