@@ -182,6 +182,17 @@ def test_rows_that_make_no_sense_are_counted(cli, tmp_path):
     assert left_out["tracks without a title"] == 1
 
 
+def test_a_row_with_a_number_far_from_all_others_takes_no_memory_for_those_between(cli, tmp_path):
+    tables = {name: text for name, text in lfm_tables().items() if name != "spotify-uris.tsv"}
+    built = build(cli, write_lfm(tmp_path / "LFM-2b", tables), tmp_path / "a")
+    assert built.code == 0, built.err
+    tables["listening-events.tsv"] += f"1\t{2**32 - 1}\t2\t2020-02-01 08:00:00\n"
+    built = build(cli, write_lfm(tmp_path / "LFM-2b", tables), tmp_path / "b")
+    assert built.code == 0, built.err
+    assert manifest(tmp_path / "b")["left_out"]["tracks without a title"] == 1
+    assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+
+
 def test_files_that_are_missing_damaged_or_of_another_kind(cli, tmp_path):
     tables = lfm_tables()
     cases = {

@@ -214,11 +214,17 @@ def _read_log(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Lis
 
 def _numbered(playlists: RawPlaylists, known: KnownTracks | None, left_out: dict[str, int]) -> ListeningHistory:
     """Put rows of a table of just those tracks that occur in place of LFM's numbers, or of rows of all tracks."""
-    present = np.zeros(int(playlists.tracks.max()) + 1, dtype=bool)
-    for _, _, block in playlists.blocks():
-        present[block] = True
-    playlists.renumber(np.cumsum(present, dtype=np.uint32) - np.uint32(1))
-    rows = np.flatnonzero(present).astype(np.uint32)
+    last = int(playlists.tracks.max())
+    if last < _SPARSE * len(playlists.tracks):
+        present = np.zeros(last + 1, dtype=bool)
+        for _, _, block in playlists.blocks():
+            present[block] = True
+        rows = np.flatnonzero(present).astype(np.uint32)
+        playlists.renumber(np.cumsum(present, dtype=np.uint32) - np.uint32(1))
+    else:
+        rows = np.unique(playlists.tracks)
+        for _, _, block in playlists.blocks():
+            block[:] = np.searchsorted(rows, block)
     if known is None:
         tracks = pl.DataFrame({"track": rows}).with_columns(track_id=pl.col("track").cast(pl.String))
     else:
