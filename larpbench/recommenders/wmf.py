@@ -11,6 +11,7 @@ LARP's own code descends a gradient instead, on one sampled negative an entry; t
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -100,6 +101,17 @@ def train_factors(train: TrainData, params: dict[str, float], seed: int) -> Fact
         train.once(_digest), len(train.interactions), len(train.embeddings), params["wmf_l2"], params["wmf_alpha"], seed
     )
     return _remembered.of(problem, lambda: _factors(problem, train.interactions))
+
+
+def kept_factors(rows: int) -> int:
+    """Return how many factorisations of so many playlists and tracks are remembered."""
+    return max(_LEAST_REMEMBERED, _REMEMBERED_BYTES // (rows * FACTORS * 4))
+
+
+def different_factors(fits: int) -> float:
+    """Return how many factorisations so many fits of one seed need, as their parameters are drawn from `WMF_SPACE`."""
+    pairs = math.prod(len(values) for values in WMF_SPACE.values())
+    return pairs * (1 - (1 - 1 / pairs) ** fits)
 
 
 def factor_seconds(entries: int, rows: int) -> float:
