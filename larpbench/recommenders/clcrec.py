@@ -30,7 +30,6 @@ from torch.nn.functional import cross_entropy, normalize
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import SearchSpace, TrainData, ValidData, fitted
-from larpbench.recommenders.optimisers import Adam, SparseAdam
 from larpbench.recommenders.training import (
     GradientRecommender,
     entries_of,
@@ -40,7 +39,7 @@ from larpbench.recommenders.training import (
     validation_of,
 )
 from larpbench.recommenders.vectors import playlist_means
-from larpbench.training.loop import Optimiser, Validation
+from larpbench.training.loop import Validation
 from larpbench.vectors import unit_rows
 
 HIDDEN = 256
@@ -135,7 +134,7 @@ class CLCRec(GradientRecommender):
     _learned: tuple[nn.Embedding, nn.Embedding] | None = None
     _generator: np.random.Generator
 
-    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[Optimiser]]:
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
         """Make the content network, the learned vectors, and their optimisers, Adam."""
         tracks, dim = train.embeddings.shape
         with seeded(self.seed):
@@ -147,8 +146,8 @@ class CLCRec(GradientRecommender):
         rate = self.params["learning_rate"]
         self._generator = np.random.default_rng(self.seed)
         return self._kept(train, net, z_p), [
-            Adam(net.parameters(), rate),
-            SparseAdam([z_p.weight, z_s.weight], rate),
+            torch.optim.Adam(net.parameters(), lr=rate, foreach=True),
+            torch.optim.SparseAdam([z_p.weight, z_s.weight], lr=rate),
         ]
 
     def _losses(self, train: TrainData) -> Iterator[Tensor]:

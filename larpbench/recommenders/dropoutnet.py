@@ -30,7 +30,6 @@ from torch.nn.functional import batch_norm, linear
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import SearchSpace, TrainData, ValidData, fitted
-from larpbench.recommenders.optimisers import SGD
 from larpbench.recommenders.training import (
     GradientRecommender,
     entries_of,
@@ -40,7 +39,7 @@ from larpbench.recommenders.training import (
 )
 from larpbench.recommenders.vectors import playlist_means
 from larpbench.recommenders.wmf import FACTORS, WMF_SPACE, Factors, train_factors
-from larpbench.training.loop import Optimiser, Validation, spread_of
+from larpbench.training.loop import Validation, spread_of
 from larpbench.vectors import Standardiser, unit_rows
 
 HIDDEN = (512, 256, 256)
@@ -242,12 +241,18 @@ class DropoutNet(GradientRecommender):
         """Share of the rows of a batch that lose their preferences."""
         return self.params["dropout"]
 
-    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[Optimiser]]:
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
         """Factorise, and make both towers and their optimiser, SGD with momentum 0.9."""
         factors = train_factors(train, self.params, self.seed)
         self._sides = self._sides_of(train, factors)
         towers = nn.ModuleList([side.tower for side in self._sides])
-        optimiser = SGD(towers.parameters(), self.params["learning_rate"], MOMENTUM, self.params["l2"])
+        optimiser = torch.optim.SGD(
+            towers.parameters(),
+            lr=self.params["learning_rate"],
+            momentum=MOMENTUM,
+            weight_decay=self.params["l2"],
+            fused=True,
+        )
         self._generator = np.random.default_rng(self.seed)
         self._sampled = train.once(entries_of).sample(_STATISTICS_ROWS, self._generator)
         return towers, [optimiser]

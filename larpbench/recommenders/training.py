@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from larpbench.datasets.schema import Interactions
 from larpbench.errors import TrainingError
 from larpbench.recommenders.base import Recommender, ResumableRecommender, TrainData, ValidData
-from larpbench.training.loop import InMemoryFit, Optimiser, Validation, spread_of
+from larpbench.training.loop import InMemoryFit, Validation, spread_of
 
 Network = TypeVar("Network", bound=nn.Module)
 PATIENCE = 3
@@ -92,7 +92,7 @@ class GradientRecommender(ResumableRecommender):
     _training: InMemoryFit | None = None
 
     @abstractmethod
-    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[Optimiser]]:
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
         """Make the networks; return what is kept of the best epoch, and the optimisers, which step together."""
 
     @abstractmethod
@@ -155,9 +155,7 @@ def on_device(thing: np.ndarray | nn.Module) -> Tensor | nn.Module:
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's initial weights inside the block, and leave its generator as it was. One thread at a time."""
     with _GENERATOR, torch.random.fork_rng():
-        torch.default_generator.manual_seed(
-            seed
-        )  # the CPU's, where weights are made; torch's function loads its compiler
+        torch.manual_seed(seed)
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -164,16 +164,6 @@ def spread_of(vectors: np.ndarray) -> float:
     return float(1 - np.square(unit_rows(vectors, double=False).mean(axis=0, dtype=np.float64)).sum())
 
 
-class Optimiser(Protocol):
-    """What updates the parameters of a model by their gradients; those of torch do."""
-
-    def step(self) -> object:
-        """Update them."""
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Give back the gradients."""
-
-
 class InMemoryFit:
     """A training whose best weights fit into memory: it can stop after any epoch, and go on as if it had not.
 
@@ -193,7 +183,7 @@ class InMemoryFit:
         self,
         name: str,
         model: nn.Module,
-        optimisers: Sequence[Optimiser],
+        optimisers: Sequence[torch.optim.Optimizer],
         patience: int | None,
         next_step: str,
     ) -> None:
@@ -264,7 +254,7 @@ class InMemoryFit:
 def fit_in_memory(
     name: str,
     model: nn.Module,
-    optimisers: Sequence[Optimiser],
+    optimisers: Sequence[torch.optim.Optimizer],
     losses: Callable[[], Iterable[Tensor]],
     validate: Callable[[float | None], Validation],
     epochs: int,
@@ -285,7 +275,9 @@ def fit_in_memory(
     return fit.selection
 
 
-def step(optimisers: Sequence[Optimiser], loss: Tensor, combine: Callable[[], None] = lambda: None) -> Tensor:
+def step(
+    optimisers: Sequence[torch.optim.Optimizer], loss: Tensor, combine: Callable[[], None] = lambda: None
+) -> Tensor:
     """Make one update by the gradient of a loss; return the loss without its graph.
 
     Args:

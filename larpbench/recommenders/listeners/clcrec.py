@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import nn
 
 from larpbench.datasets.schema import Interactions
 from larpbench.recommenders.base import TrainData, fitted
 from larpbench.recommenders.clcrec import CLCRec, ContentNet
 from larpbench.recommenders.listeners.data import KnownListeners
-from larpbench.training.loop import Optimiser
 from larpbench.vectors import unit_rows
 
 
@@ -34,7 +34,7 @@ class ListenerCLCRec(CLCRec):
     _vectors: nn.Embedding | None = None
     _places: KnownListeners | None = None
 
-    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[Optimiser]]:
+    def _begin(self, train: TrainData) -> tuple[nn.Module, Sequence[torch.optim.Optimizer]]:
         self._centre = train.once(centre)
         return super()._begin(train)
 
