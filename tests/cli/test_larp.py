@@ -351,7 +351,7 @@ class TestWhatCannotBeTrained:
     def test_validation_playlists_of_one_track(self, cli, tmp_path, towers):
         data = build_split_tables(tmp_path / "one", lengths=(1, 1))
         refused = cli("train", "larp", "--dataset", data.folder, *PLAIN, "--towers", towers)
-        assert refused.code == 1
+        assert refused.code == 2
         assert "no playlist of the valid split has both a seed and a held-out track" in refused.err
 
     @pytest.mark.parametrize(

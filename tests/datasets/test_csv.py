@@ -140,12 +140,14 @@ def test_playlists_of_one_track_are_kept_but_not_counted(cli, tmp_path):
     assert "1 playlists counted (left out: 1 no seed)" in run.out
 
 
-def test_a_data_set_where_no_playlist_counts_fails_the_cell(cli, tmp_path):
+def test_a_data_set_where_no_playlist_counts_is_refused_before_anything_is_encoded(cli, tmp_path, home):
     rows = "playlist_id,track_id,split\none,000,test\n"
     assert build(cli, tmp_path, TRACKS, rows).code == 0
-    run = cli("run", "--dataset", tmp_path / "out", "--encoders", "tfidf", "--output", tmp_path / "results")
-    assert run.code == 1
-    assert "no playlist of the test split has both a seed and a held-out track" in run.err
+    for verb in ("plan", "run"):
+        refused = cli(verb, "--dataset", tmp_path / "out", "--encoders", "tfidf", "--output", tmp_path / "results")
+        assert refused.code == 2
+        assert "no playlist of the test split has both a seed and a held-out track" in refused.err
+    assert not list(home.rglob("*.safetensors"))
 
 
 def test_building_twice_is_fine_and_building_over_something_else_is_not(cli, tmp_path):

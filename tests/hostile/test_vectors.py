@@ -258,6 +258,17 @@ def test_a_stray_column_of_numbers_is_no_part_of_the_vectors(cli, small, tmp_pat
     assert f"'{stray}' seem to be no part of the vectors" in refused.err
 
 
+@pytest.mark.parametrize("name", ["x/nowhere.npz", "mine-precomputed:nowhere.npz"])
+def test_a_named_file_that_is_not_there_ends_the_run_however_it_is_written(cli, small, tmp_path, name):
+    output = ("--output", tmp_path / "r")
+    for encoders in (f"random,{name}", name):
+        for verb in ("plan", "run"):
+            refused = cli(verb, "--dataset", small.folder / "small", "--encoders", encoders, *output)
+            assert refused.code == 2
+            assert "1 of those named cannot run" in refused.err
+    assert not list(tmp_path.glob("r/**/*.json"))
+
+
 def test_decimal_commas_and_two_sets_of_ids_are_refused(cli, small, tmp_path):
     ids = np.array([f"t{number:05d}" for number in range(120)])
     rows = "".join(f"{each};[0,5 -1,25]\n" for each in ids)

@@ -246,6 +246,15 @@ def test_another_data_set_than_was_tested_is_refused(cli, world, tmp_path):
         slice_tables(world / "results", "seeds", tmp_path)
 
 
+def test_a_table_without_scores_is_named_and_left_out(world, capsys):
+    (table,) = load_results(world / "results")
+    failed = replace(table, rows=(), records=())
+    assert len(slice_tables([failed, table], "all", world / "data")) == 1
+    assert "the table has no scores" in capsys.readouterr().err
+    with pytest.raises(DataError, match="the table has no scores"):
+        slice_tables([failed], "all", world / "data")
+
+
 def test_a_data_set_that_was_moved_or_got_a_column_is_the_same(world, tmp_path):
     shutil.copytree(world / "data", tmp_path / "moved")
     path = tmp_path / "moved" / "tracks.parquet"
