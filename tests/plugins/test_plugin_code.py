@@ -121,15 +121,34 @@ def test_what_leaves_is_told_whoever_asks(site, line, small):
     assert [each for each in problems if "'crashes'" in each and "SIGSEGV" in each]
 
 
-def test_an_import_that_hangs_is_ended(site, monkeypatch):
-    install(site, "hangs", HANGS)
-    install(site, "raises", "raise SystemExit(3)")
+def test_plugins_are_tried_together_and_only_what_ends_a_process_is_at_fault(site, monkeypatch):
+    sources = {
+        "raises": "raise SystemExit(3)",
+        "quits": QUITS,
+        "hangs": HANGS,
+        "prints": "print('Timeout (', flush=True)",
+        "quits_after_prints": "import os, sys\nif 'prints_module' in sys.modules: os._exit(4)",
+        "crashes": CRASHES,
+    }
+    for name, source in sources.items():
+        install(site, name, source)
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr(packages, "IMPORT_SECONDS", 1.0)
-    group = "larpbench.encoders"
-    assert "more than 1 s" in str(packages.import_ends(metadata.EntryPoint("hangs", "hangs_module:SPEC", group)))
-    monkeypatch.setattr(packages, "IMPORT_SECONDS", 50.0)
-    assert packages.import_ends(metadata.EntryPoint("raises", "raises_module:SPEC", group)) is None
+    started = []
+    run = packages.subprocess.run
+    monkeypatch.setattr(packages.subprocess, "run", lambda *a, **options: started.append(a) or run(*a, **options))
+    entries = {name: metadata.EntryPoint(name, f"{name}_module", "larpbench.encoders") for name in sources}
+    found = packages.import_endings([*entries.values()])
+    said = {name: found[entry] for name, entry in entries.items()}
+    assert said["raises"] is said["prints"] is said["quits_after_prints"] is None
+    assert "exit code 0" in str(said["quits"])
+    assert "SIGSEGV" in str(said["crashes"])
+    assert said["hangs"] == "takes more than 1 s"
+    assert len(started) == 6  # one that ends a process is tried again as the first, unless it was
+    started.clear()
+    sound = [entries["raises"], entries["prints"]]
+    assert packages.import_endings(sound) == dict.fromkeys(sound)
+    assert len(started) == 1
 
 
 def test_what_a_plugin_prints_spoils_no_answer(site, line, small):

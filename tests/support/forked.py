@@ -214,7 +214,7 @@ def _call(asked: dict[str, Any], out: int, err: int, reply: int) -> None:
     if changes:
         sys.addaudithook(changes)
     if not asked["probes"]:
-        importlib.import_module("larpbench.registry").import_ends = lambda entry: None
+        importlib.import_module("larpbench.registry").import_endings = dict.fromkeys
     code: object = 1
     try:
         importlib.import_module("larpbench.cli").main()
