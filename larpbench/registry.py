@@ -254,23 +254,24 @@ def _changed() -> tuple[tuple[str, int], ...]:
 
 @functools.cache
 def _plugins_of(group: str, changed: tuple[tuple[str, int], ...]) -> Mapping[str, list[Origin]]:
-    """Read the metadata of all distributions, once as long as no folder on the path changes."""
     found: dict[str, set[Origin]] = {}
-    for entry in _entry_points(group):
+    for entry in _entry_points(changed).select(group=group):
         found.setdefault(entry.name, set()).add(_origin_of(entry))
     return {name: sorted(origins, key=str) for name, origins in found.items()}
 
 
-def _entry_points(group: str) -> list[metadata.EntryPoint]:
+@functools.cache
+def _entry_points(changed: tuple[tuple[str, int], ...]) -> Any:  # noqa: ANN401 - the class depends on Python's version
+    """Read the metadata of all distributions, once as long as no folder on the path changes."""
     try:
-        return list(metadata.entry_points(group=group))
+        return metadata.entry_points()
     except Exception:  # some distribution's metadata make no sense: leave out that one
-        found: dict[tuple[str, str], metadata.EntryPoint] = {}
+        found: dict[tuple[str, str, str], metadata.EntryPoint] = {}
         for distribution in metadata.distributions():
             with contextlib.suppress(Exception):
-                for entry in distribution.entry_points.select(group=group):
-                    found.setdefault((distribution.name, entry.name), entry)
-        return list(found.values())
+                for entry in distribution.entry_points:
+                    found.setdefault((distribution.name, entry.group, entry.name), entry)
+        return metadata.EntryPoints(found.values())
 
 
 def _origin_of(entry: metadata.EntryPoint) -> Origin:
