@@ -15,8 +15,8 @@ import numpy as np
 
 from larpbench import progress
 from larpbench.encoders.run.claims import Claims, Holder
+from larpbench.encoders.run.jobs import Job
 from larpbench.encoders.run.passes import Take
-from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.remote import Remote
 from larpbench.encoders.run.shards import Shard
 from larpbench.errors import WaitError, named

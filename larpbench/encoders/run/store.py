@@ -22,9 +22,9 @@ from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.claims import Claims
 from larpbench.encoders.run.folder import described, missing_shards, sweep
 from larpbench.encoders.run.in_place import look_up
+from larpbench.encoders.run.jobs import Job
 from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
 from larpbench.encoders.run.passes import Take, encode_parts
-from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.remote import Remote
 from larpbench.encoders.run.scaling import needed, oddities, require_tracks, scaled
 from larpbench.encoders.run.shards import Shard, StoredRows
