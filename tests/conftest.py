@@ -164,19 +164,31 @@ def with_demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _small(tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """What `small` copies: each build takes longer than many a test."""
+def cli_once(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """Call the command line in this process for what several tests read, with a home of its own."""
     import typer.main
 
     from larpbench.cli import app
 
+    home = tmp_path_factory.mktemp("home-of-many")
+
+    def call(*arguments: str | Path) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setenv("LARPBENCH_HOME", str(home))
+            code = typer.main.get_command(app).main([*map(str, arguments)], standalone_mode=False)
+        return Outcome(code or 0, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def _small(cli_once: Cli, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What `small` copies: each build takes longer than many a test."""
     tables = random_tables(tmp_path_factory.mktemp("small") / "tables")
-    files = ("--tracks", str(tables.tracks), "--playlists", str(tables.playlists))
-    build = ("dataset", "build", "csv", *files, "--output", str(tables.folder / "small"))
-    out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        patch.setenv("LARPBENCH_HOME", str(tmp_path_factory.mktemp("home")))
-        typer.main.get_command(app).main(build, standalone_mode=False)
+    files = ("--tracks", tables.tracks, "--playlists", tables.playlists)
+    built = cli_once("dataset", "build", "csv", *files, "--output", tables.folder / "small")
+    assert built.code == 0, built.err
     return tables
 
 
