@@ -137,9 +137,8 @@ def _built_once(output: Path, options: str, build: Callable[[Path], None]) -> Da
     if output.exists():
         build(output)
         return read_dataset(output)
-    made = _made_folder() / str(len(_MADE))
-    made = _MADE.setdefault((output.name, options), made)
-    if not made.exists():
+    made = _MADE.setdefault((output.name, options), _made_folder() / str(len(_MADE)))
+    if not (made / output.name).exists():
         build(made / output.name)
     for name in (output.name, f"{output.name}-tables"):
         shutil.copytree(made / name, output.with_name(name), dirs_exist_ok=True)
@@ -147,16 +146,13 @@ def _built_once(output: Path, options: str, build: Callable[[Path], None]) -> Da
 
 
 _MADE: dict[tuple[str, str], Path] = {}
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @functools.cache
 def _made_folder() -> Path:
-    kept = tempfile.TemporaryDirectory(prefix="larpbench-tests-data-")
-    _KEPT.append(kept)  # removed when the process ends
-    return Path(kept.name)
-
-
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+    _KEPT.append(tempfile.TemporaryDirectory(prefix="larpbench-tests-data-"))  # removed when the process ends
+    return Path(_KEPT[0].name)
 
 
 def write_library(folder: Path, tracks: int = HEARD_TRACKS) -> Path:
