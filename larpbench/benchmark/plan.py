@@ -189,6 +189,7 @@ def plan(
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
         MissingPartError: If the second encoder cannot run here.
+        DataError: If the data set has nothing to ask.
         ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
@@ -207,6 +208,7 @@ def plan(
     scorers = chosen_recommenders(chosen, recommenders)
     named_encoders = chosen_encoders(chosen, requested, load, recommenders, backend)
     tested = load()
+    chosen.require_queries(tested)
     specs, unavailable = ready_encoders(named_encoders, tested)
     if not allow_leaky:
         refuse_leaks(specs.values(), tested)

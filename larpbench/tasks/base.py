@@ -309,6 +309,16 @@ class Task(ABC, Generic[M]):
             UsageError: If the task cannot do that.
         """
 
+    def require_queries(self, dataset: Dataset) -> None:
+        """Check, before anything is encoded for it, that a data set has something to ask.
+
+        Args:
+            dataset: What `view` has returned.
+
+        Raises:
+            DataError: If no query could be scored.
+        """
+
     def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return name -> encoder, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
 
