@@ -93,6 +93,18 @@ def _no_power_cuts() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_by_one(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where tests call librosa themselves, too, one process at a time fills numba's cache."""
+    if "librosa" not in vars(request.module):
+        yield
+        return
+    from larpbench.compiled import first_use
+
+    with first_use("tests that call librosa"):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of its own for every test."""
