@@ -10,14 +10,14 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Four logical CPUs, little memory, no dashboard; its folder is short, since sockets have short names."""
+def cluster(request):
+    """Four logical CPUs or the module's CPUS, little memory, no dashboard; its folder is short, as names of sockets."""
     ray = pytest.importorskip("ray")
     folder = tempfile.mkdtemp(prefix="lb-ray-")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
-            num_cpus=4,
+            num_cpus=getattr(request.module, "CPUS", 4),
             object_store_memory=100 * 2**20,
             include_dashboard=False,
             _temp_dir=folder,

@@ -11,6 +11,8 @@ import larpbench
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.evaluation import ranking_tasks
 
+CPUS = 2  # as many workers, each of which imports torch
+
 
 def test_a_run_on_workers_gives_the_same_records(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(ranking_tasks, "LEAST_PRODUCTS", 1)  # also rankings this small are sent

@@ -157,20 +157,24 @@ def _tones(control: dict[str, int], step: int, weights: np.ndarray) -> np.ndarra
         heard += coloured[classes, number, None] * wave
     waves = np.zeros((12, PERIOD), dtype=np.int64)
     waves[classes] = heard // UNIT
+    positions = oscillators(CLIP_SAMPLES)
     since = np.arange(step)
     attack = int(between(SAMPLE_RATE * 3 // 1000, SAMPLE_RATE * 150 // 1000)[control["attack"]])
     decay = int(between(SAMPLE_RATE * 60 // 1000, SAMPLE_RATE * 1500 // 1000)[control["sustain"]])
     rise = np.minimum(since, attack) * UNIT // attack
     fresh = rise * fade(since, decay) // UNIT
     stale = (UNIT - rise) * int(fade(np.array([step]), decay)[0]) // UNIT
-    tones = np.empty(CLIP_SAMPLES, dtype=np.int64)
+    tones = np.zeros(CLIP_SAMPLES, dtype=np.int64)
     before = np.zeros_like(weights[0])
     for now, begin in zip(weights, range(0, CLIP_SAMPLES, step), strict=True):
-        sounding = np.flatnonzero(now + before)
-        positions = oscillators(CLIP_SAMPLES)[sounding, begin : begin + step]
-        length = positions.shape[1]
-        envelopes = now[sounding, None] * fresh[:length] + before[sounding, None] * stale[:length]
-        tones[begin : begin + step] = (envelopes * waves[sounding[:, None], positions] >> 20).sum(axis=0)
+        sounding = tones[begin : begin + step]
+        rising, falling = fresh[: len(sounding)], stale[: len(sounding)]
+        for pitch_class in np.flatnonzero(now + before).tolist():  # one wave at a time stays in the cache
+            sound = now[pitch_class] * rising
+            sound += before[pitch_class] * falling
+            sound *= waves[pitch_class].take(positions[pitch_class, begin : begin + step])
+            sound >>= 20
+            sounding += sound
         before = now
     # The tones have a loudness of their own before the equaliser, whose effect on the tonic stands for that on all.
     effect = UNIT * math.isqrt(int((coloured[0] * coloured[0]).sum())) // math.isqrt(int((plain * plain).sum()))
