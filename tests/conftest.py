@@ -7,9 +7,9 @@ import gc
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import hypothesis
@@ -17,12 +17,17 @@ import pytest
 from support.small_data import Tables, random_tables
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process a core, not threads that wait in turn
-# One for all homes that tests make: librosa's inner loops are compiled once.
-_COMPILED = tempfile.TemporaryDirectory(prefix="larpbench-tests-numba-")
-os.environ.setdefault("NUMBA_CACHE_DIR", _COMPILED.name)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more threads, the waiting ones leave it a core
 # A busy machine is slow now and then, which is no fault of an example.
 hypothesis.settings.register_profile("larpbench", deadline=None)
 hypothesis.settings.load_profile("larpbench")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what numba compiles, half a minute of librosa's inner loops: for all homes that tests make, and all runs."""
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        of = "-".join(version(package) for package in ("numba", "llvmlite", "numpy", "librosa"))
+        os.environ["NUMBA_CACHE_DIR"] = str(config.rootpath / ".pytest_cache" / "d" / f"numba-{of}")
 
 
 @pytest.hookimpl(trylast=True)
