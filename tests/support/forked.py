@@ -151,6 +151,7 @@ def _server() -> socket.socket:
 def _serve(connection: socket.socket) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    importlib.import_module("larpbench.evaluation.best").compile_once()
     os.fsync = lambda descriptor: None  # as in tests/conftest.py
     typer.main.get_command = functools.cache(typer.main.get_command)  # as there
     typer.main.get_command(importlib.import_module("larpbench.cli").app)
