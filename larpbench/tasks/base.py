@@ -333,7 +333,9 @@ class Task(ABC, Generic[M]):
             UnknownNameError: If there is no such encoder.
         """
         found: dict[str, EncoderSpec | MissingPartError] = {}
-        for name in self.expanded(names):
+        expanded = self.expanded(names)
+        ENCODERS.probe(name.partition(":")[0] for name in expanded)
+        for name in expanded:
             try:
                 found[name] = get_encoder(name)
             except MissingPartError as error:  # a plug-in that breaks
@@ -350,7 +352,9 @@ class Task(ABC, Generic[M]):
         """
         lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
         found: dict[str, Scorer | MissingPartError] = {}
-        for name in dict.fromkeys(each for given in names for each in lists.get(given, [given])):
+        listed = dict.fromkeys(each for given in names for each in lists.get(given, [given]))
+        RECOMMENDERS.probe(listed)
+        for name in listed:
             try:
                 found[name] = RECOMMENDERS.get(name)
             except MissingPartError as error:
@@ -392,6 +396,7 @@ class Task(ABC, Generic[M]):
 
 
 def _all_encoders() -> list[str]:
+    ENCODERS.probe(ENCODERS.names())
     return [name for name in ENCODERS.names() if not _is_left_out(name)]
 
 
