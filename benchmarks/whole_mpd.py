@@ -40,10 +40,10 @@ def parsed_slices(skew: float = 12.0) -> Iterator[ParsedSlice]:
         drawn = (MPD_TRACKS * generator.random(lengths.sum()) ** skew).astype(int)
         drawn[generator.choice(len(drawn), len(fresh), replace=False)] = fresh
         texts = pl.DataFrame({"track_id": ids[drawn], "track": drawn}).select(
-            uri=pl.format("spotify:track:{}", "track_id"),
-            title=pl.format("A song of number {}", "track"),
-            artist=pl.format("Artist of number {}", pl.col("track") // 8),
-            album=pl.format("The album of number {}", pl.col("track") // 3),
+            artist_name=pl.format("Artist of number {}", pl.col("track") // 8),
+            track_uri=pl.format("spotify:track:{}", "track_id"),
+            track_name=pl.format("A song of number {}", "track"),
+            album_name=pl.format("The album of number {}", pl.col("track") // 3),
         )
         entries = [Entry(*row) for row in texts.iter_rows()]
         ends = np.cumsum(lengths).tolist()

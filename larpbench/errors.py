@@ -51,10 +51,13 @@ def _restored(kind: type[LarpbenchError], args: tuple[object, ...], state: dict[
 
 
 def error_text(error: BaseException) -> str:
-    """Return what to say of an error that nobody raised on purpose: its kind, its text, and the line of code."""
+    """Return what to say of an error that nobody raised on purpose: its kind, its text, and the line of code.
+
+    Further lines of its text are indented, so that they do not look like messages of their own.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return printable(f"{type(error).__name__}: {error}{place}")
+    return printable(f"{type(error).__name__}: {error}{place}").replace("\n", "\n  ")
 
 
 def schema_fault(error: ValidationError) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 
 from larpbench.offline import is_offline
@@ -18,19 +20,23 @@ BESIDE_TORCH = ("torchvision", "torchaudio")
 
 IMPORT_SECONDS = 60.0
 """How long the import of a plug-in may take."""
+_START_SECONDS = 60.0
 _PROBE = """
-import contextlib, os, sys
+import contextlib, faulthandler, json, os, sys
 from importlib import metadata
-name, value, group, survived, offline = sys.argv[1:]
+survived, seconds, offline, *entries = sys.argv[1:]
 answer = os.dup(1)
 if offline:
     from larpbench.offline import go_offline
     go_offline()
-with contextlib.suppress(BaseException):
-    metadata.EntryPoint(name, value, group).load()
-os.write(answer, survived.encode())
+for entry in entries:
+    faulthandler.dump_traceback_later(float(seconds), exit=True, file=answer)
+    with contextlib.suppress(BaseException):
+        metadata.EntryPoint(*json.loads(entry)).load()
+    os.write(answer, survived.encode())
 os._exit(0)
 """
+_TOO_LONG = b"Timeout ("  # what faulthandler writes before it ends the process
 
 
 def importable(module: str) -> bool:
@@ -75,38 +81,46 @@ def broken(modules: tuple[str, ...] = BESIDE_TORCH) -> dict[str, str]:
     return found
 
 
-def import_ends(entry: metadata.EntryPoint) -> str | None:
-    """Return how importing an entry point ends the process that does it, None if it does not: it may still raise.
+def import_endings(entries: Sequence[metadata.EntryPoint]) -> dict[metadata.EntryPoint, str | None]:
+    """Return how importing each entry point ends the process that does it, None if it does not: it may still raise.
 
-    It is imported in a process of its own, since it may hang, crash or leave by ``os._exit``.
+    They are imported in a process of their own, since one may hang, crash or leave by ``os._exit``: all in one process,
+    and the rest in another where one ends it. That one counts as at fault only if it also ends a process as the first.
     """
-    survived = secrets.token_hex(8)  # whatever it prints itself
-    command = [
-        sys.executable,
-        "-P",
-        "-c",
-        _PROBE,
-        entry.name,
-        entry.value,
-        entry.group,
-        survived,
-        "offline" * is_offline(),
-    ]
+    found: dict[metadata.EntryPoint, str | None] = {}
+    waiting = list(entries)
+    while waiting:
+        survived, how = _import_in_turn(waiting)
+        found |= dict.fromkeys(waiting[:survived])
+        if survived == 0:
+            found[waiting[0]] = how
+        waiting = waiting[survived or 1 :]
+    return found
+
+
+def _import_in_turn(entries: Sequence[metadata.EntryPoint]) -> tuple[int, str]:
+    """Import entry points in a process; return how many it survived, and how it ended."""
+    survived = secrets.token_hex(8)  # whatever they print themselves
+    listed = [json.dumps([entry.name, entry.value, entry.group]) for entry in entries]
+    command = [sys.executable, "-P", "-c", _PROBE, survived, str(IMPORT_SECONDS), "offline" * is_offline(), *listed]
     paths = os.pathsep.join(path for path in sys.path if path)
+    code = 0
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env={**os.environ, "PYTHONPATH": paths},
-            timeout=IMPORT_SECONDS,
+            timeout=IMPORT_SECONDS * len(entries) + _START_SECONDS,  # what they start may hold the output open
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return f"takes more than {IMPORT_SECONDS:.0f} s"
-    if survived.encode() in done.stdout:
-        return None
-    return f"ends the process: {explained([ending(done.returncode)])}"
+        said, code = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"") + _TOO_LONG
+    *lived, last = said.split(survived.encode())
+    if _TOO_LONG in last:
+        return len(lived), f"takes more than {IMPORT_SECONDS:.0f} s"
+    return len(lived), f"ends the process: {explained([ending(code)])}"
 
 
 def how_to_mend(modules: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """Names: one lazy table of built-ins, plug-ins by entry point, and objects of this process that `register` adds.
 
-Listing names imports nothing, and only the plug-in that is asked for is imported: first in a process of its own. A
+Listing names imports nothing, and only the plug-ins that are asked for are imported: first in another process. A
 plug-in that cannot be loaded, or that takes a built-in's name, is a `Problem` in a list and never an exception for
 anybody else.
 """
@@ -11,16 +11,16 @@ import contextlib
 import functools
 import importlib
 import inspect
+import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from larpbench.errors import MissingPartError, UnknownNameError, UsageError
-from larpbench.packages import import_ends
+from larpbench.packages import import_endings
 from larpbench.streams import aside, foreign
 
 T = TypeVar("T")
@@ -96,6 +96,7 @@ class Registry(Generic[T]):
         self._base = base
         self._builtins = dict(builtins)
         self._loaded: dict[str, T] = {}
+        self._endings: dict[Origin, str | None] = {}
         self._objects: dict[str, Origin] = {}
         self._lock = threading.RLock()
 
@@ -135,7 +136,7 @@ class Registry(Generic[T]):
         if name in self._objects:
             return self._objects[name]
         if name in (plugins := self._plugins()):
-            return _origin_of(plugins[name][0])
+            return plugins[name][0]
         raise UnknownNameError(self.kind, name, self.names())
 
     def get(self, name: str) -> T:
@@ -150,15 +151,28 @@ class Registry(Generic[T]):
                 self._loaded[name] = self._load(name, self.origin(name))
             return self._loaded[name]
 
+    def probe(self, names: Iterable[str]) -> None:
+        """Import the plug-ins among these names in another process, all in one before `get` takes one after the other.
+
+        A single one needs no such call.
+        """
+        with self._lock:
+            plugins = self._plugins()
+            wanted = dict.fromkeys(name for name in names if name in plugins and name not in self._builtins)
+            origins = {name: plugins[name][0] for name in wanted if name not in self._loaded}
+            missing = {name: origin for name, origin in origins.items() if origin not in self._endings}
+            entries = {self._entry(name, origin): origin for name, origin in missing.items()}
+            self._endings |= {entries[entry]: how for entry, how in import_endings([*entries]).items()}
+
     def clashes(self) -> list[Problem]:
         """Return what names are taken from whom, where several bring one. Imports nothing."""
         found = []
-        for name, entries in sorted(self._plugins().items()):
-            origins = [str(_origin_of(entry)) for entry in entries]
+        for name, brought in sorted(self._plugins().items()):
+            origins = [*map(str, brought)]
             if name in self._builtins:
                 message = f"{self.kind} {name!r} is built in; ignored: {', '.join(origins)}"
                 found.append(Problem("clash", name, message))
-            elif len(entries) > 1:
+            elif len(brought) > 1:
                 message = f"{self.kind} {name!r} is taken from {origins[0]}; ignored: {', '.join(origins[1:])}"
                 found.append(Problem("clash", name, message))
         return found
@@ -166,23 +180,31 @@ class Registry(Generic[T]):
     def problems(self) -> list[Problem]:
         """Return all clashes and all plug-ins that cannot be loaded. Imports the plug-ins, not the built-ins."""
         found = self.clashes()
-        for name in sorted(set(self._plugins()) - set(self._builtins) - set(self._objects)):
+        names = sorted(set(self._plugins()) - set(self._builtins) - set(self._objects))
+        self.probe(names)
+        for name in names:
             try:
                 self.get(name)
             except MissingPartError as error:
                 found.append(Problem("broken", name, error.what))
         return found
 
-    def _plugins(self) -> dict[str, list[metadata.EntryPoint]]:
-        """Return the entry points by name; of several, the distribution first in the alphabet counts."""
-        found: dict[str, list[metadata.EntryPoint]] = {}
-        for entry in _entry_points(self.group):
-            found.setdefault(entry.name, []).append(entry)
-        return {name: sorted(set(entries), key=lambda e: str(_origin_of(e))) for name, entries in found.items()}
+    def _plugins(self) -> Mapping[str, list[Origin]]:
+        """Return what brings each name; of several, the distribution first in the alphabet counts."""
+        return _plugins_of(self.group, _changed())
+
+    def _entry(self, name: str, origin: Origin) -> metadata.EntryPoint:
+        return metadata.EntryPoint(name, origin.target, self.group)
+
+    def _ending(self, entry: metadata.EntryPoint, origin: Origin) -> str | None:
+        """Return how importing a plug-in ends a process; it is imported anew the next time if it does."""
+        if origin not in self._endings:
+            self._endings[origin] = import_endings([entry])[entry]
+        return self._endings.pop(origin) if self._endings[origin] else None
 
     def _load(self, name: str, origin: Origin) -> T:
-        entry = metadata.EntryPoint(name, origin.target, self.group)
-        if not origin.built_in and (how := import_ends(entry)):
+        entry = self._entry(name, origin)
+        if not origin.built_in and (how := self._ending(entry, origin)):
             raise MissingPartError(
                 f"{self.kind} {name!r} of {origin} cannot be loaded: importing it {how}",
                 next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
@@ -221,23 +243,35 @@ def own_version() -> str:
         return "uninstalled"
 
 
-def _entry_points(group: str) -> list[metadata.EntryPoint]:
-    changed = tuple((path, Path(path or ".").stat().st_mtime_ns) for path in sys.path if Path(path or ".").exists())
-    return _read_entry_points(group, changed)
+def _changed() -> tuple[tuple[str, int], ...]:
+    """Return the folders on the path, and when each has changed."""
+    found = []
+    for path in sys.path:
+        with contextlib.suppress(OSError, ValueError):
+            found.append((path, os.stat(path or ".").st_mtime_ns))  # noqa: PTH116 - at every look-up
+    return tuple(found)
 
 
 @functools.cache
-def _read_entry_points(group: str, changed: tuple[tuple[str, int], ...]) -> list[metadata.EntryPoint]:
+def _plugins_of(group: str, changed: tuple[tuple[str, int], ...]) -> Mapping[str, list[Origin]]:
+    found: dict[str, set[Origin]] = {}
+    for entry in _entry_points(changed).select(group=group):
+        found.setdefault(entry.name, set()).add(_origin_of(entry))
+    return {name: sorted(origins, key=str) for name, origins in found.items()}
+
+
+@functools.cache
+def _entry_points(changed: tuple[tuple[str, int], ...]) -> Any:  # noqa: ANN401 - the class depends on Python's version
     """Read the metadata of all distributions, once as long as no folder on the path changes."""
     try:
-        return list(metadata.entry_points(group=group))
+        return metadata.entry_points()
     except Exception:  # some distribution's metadata make no sense: leave out that one
-        found: dict[tuple[str, str], metadata.EntryPoint] = {}
+        found: dict[tuple[str, str, str], metadata.EntryPoint] = {}
         for distribution in metadata.distributions():
             with contextlib.suppress(Exception):
-                for entry in distribution.entry_points.select(group=group):
-                    found.setdefault((distribution.name, entry.name), entry)
-        return list(found.values())
+                for entry in distribution.entry_points:
+                    found.setdefault((distribution.name, entry.group, entry.name), entry)
+        return metadata.EntryPoints(found.values())
 
 
 def _origin_of(entry: metadata.EntryPoint) -> Origin:

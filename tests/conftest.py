@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import io
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import hypothesis
@@ -24,10 +26,14 @@ hypothesis.settings.load_profile("larpbench")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what numba compiles, half a minute of librosa's inner loops: for all homes that tests make, and all runs."""
-    if "NUMBA_CACHE_DIR" not in os.environ:
-        of = "-".join(version(package) for package in ("numba", "llvmlite", "numpy", "librosa"))
-        os.environ["NUMBA_CACHE_DIR"] = str(config.rootpath / ".pytest_cache" / "d" / f"numba-{of}")
+    """Keep what numba compiles from run to run, where pytest keeps its own: one cache for all homes that tests make."""
+    cache = getattr(config, "cache", None)
+    if "NUMBA_CACHE_DIR" not in os.environ and cache is not None:
+        os.environ["NUMBA_CACHE_DIR"] = str(cache.mkdir("numba"))
+    elif "NUMBA_CACHE_DIR" not in os.environ:  # -p no:cacheprovider
+        made = tempfile.TemporaryDirectory(prefix="larpbench-tests-numba-")
+        config.add_cleanup(made.cleanup)
+        os.environ["NUMBA_CACHE_DIR"] = made.name
 
 
 @pytest.hookimpl(trylast=True)
@@ -158,13 +164,37 @@ def with_demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return demo_home
 
 
-@pytest.fixture
-def small(tmp_path: Path, cli: Cli) -> Tables:
-    """Random tables and the data set ``small`` built of them, in ``folder / "small"``."""
-    tables = random_tables(tmp_path / "tables")
-    built = cli(
-        "dataset", "build", "csv", "--tracks", tables.tracks, "--playlists", tables.playlists,
-        "--output", tables.folder / "small",
-    )  # fmt: skip
+@pytest.fixture(scope="session")
+def cli_once(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """Call the command line in this process for what several tests read, with a home of its own."""
+    import typer.main
+
+    from larpbench.cli import app
+
+    home = tmp_path_factory.mktemp("home-of-many")
+
+    def call(*arguments: str | Path) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setenv("LARPBENCH_HOME", str(home))
+            code = typer.main.get_command(app).main([*map(str, arguments)], standalone_mode=False)
+        return Outcome(code or 0, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def _small(cli_once: Cli, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What `small` copies: each build takes longer than many a test."""
+    tables = random_tables(tmp_path_factory.mktemp("small") / "tables")
+    files = ("--tracks", tables.tracks, "--playlists", tables.playlists)
+    built = cli_once("dataset", "build", "csv", *files, "--output", tables.folder / "small")
     assert built.code == 0, built.err
     return tables
+
+
+@pytest.fixture
+def small(tmp_path: Path, _small: Tables) -> Tables:
+    """Random tables and the data set ``small`` built of them, in ``folder / "small"``."""
+    folder = shutil.copytree(_small.folder, tmp_path / "tables")
+    return Tables(*(folder / path.name for path in (_small.tracks, _small.playlists, _small.vectors)), folder)

@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib.externals.loky import ProcessPoolExecutor
 
 from larpbench import processes
 from larpbench.audio.clips import cut_clip, load_clip
 from larpbench.audio.errors import UnusableAudio
 from larpbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from joblib.externals.loky import ProcessPoolExecutor
 
 _LOOK_AGAIN_S = 1.0
 _AHEAD = 2  # clips a worker that are decoded or waiting to be taken
@@ -63,6 +66,8 @@ def _iter_parallel(
         def in_process() -> np.ndarray:
             if not hasattr(own, "executor"):
                 # That of joblib: the one of concurrent.futures would run the user's script anew in each process.
+                from joblib.externals.loky import ProcessPoolExecutor
+
                 own.executor = ProcessPoolExecutor(1, initializer=processes.serve_parent)
                 executors.append(own.executor)
             codes: list[int] = []

@@ -17,7 +17,8 @@ from larpbench.fingerprint import digest
 from larpbench.recommenders.base import Scorer
 from larpbench.results.store import Unusable, record_path, usable_record
 from larpbench.runtime import versions
-from larpbench.tasks.base import BoundCell, Cell, Task
+from larpbench.tasks.base import Task
+from larpbench.tasks.cells import BoundCell, Cell
 from larpbench.tasks.overlap import Removal
 
 Condition = Literal["missing", "stale", "always"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from larpbench.benchmark.learned import lacking
 from larpbench.datasets.schema import Dataset
+from larpbench.encoders.precision import named_for
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError, clipped
 from larpbench.recommenders import RECOMMENDERS
@@ -62,6 +63,7 @@ def chosen_encoders(
     encoders: Iterable[str | EncoderSpec],
     load: Callable[[], Dataset],
     recommenders: str | Scorer | Sequence[str | Scorer] = (),
+    backend: str = "torch",
 ) -> dict[str, EncoderSpec | MissingPartError]:
     """Return name -> encoder, or why it cannot be loaded.
 
@@ -70,16 +72,19 @@ def chosen_encoders(
         encoders: Names and specs.
         load: Returns the data set.
         recommenders: What they are tested with: some need an encoder that nobody lists.
+        backend: What computes those named that have such a variant.
 
     Raises:
         UnknownNameError: If nothing has one of the names.
-        UsageError: If two objects have one name.
+        UsageError: If two objects have one name, or there is no such backend.
     """
     found: dict[str, EncoderSpec | MissingPartError] = {}
     named = [recommenders] if isinstance(recommenders, str | Scorer) else recommenders
     for each in [*encoders, *task.needed_encoders([name for name in named if isinstance(name, str)])]:
         if isinstance(each, str):
-            found |= task.encoders([each], load)
+            for name, spec in task.encoders([each], load).items():
+                computed = named_for(name, backend)
+                found |= {name: spec} if computed == name else task.encoders([computed], load)
         elif found.setdefault(each.identity, each) is not each:
             raise UsageError(
                 f"two encoders are called {each.identity!r}", allowed="a mapping of labels to encoders: {'mine': ..}"

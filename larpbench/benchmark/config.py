@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _KEYS = {"dataset": "datasets", "if": "condition", "options": "task_options"}
 """Keys of the file that are not the names of `RunConfig`'s fields, and which fields they are."""
-_NOT_IN_PLANS = {"datasets", "column", "backend", "download", "offline", "wait", "digest"}
+_NOT_IN_PLANS = {"datasets", "column", "download", "offline", "wait", "digest"}
 _OF_THE_ENGINE = ("workers", "gpus_per_worker", "shard_timeout")
 _HELP = "larpbench run --help"
 
@@ -70,7 +70,7 @@ _Names = Annotated[tuple[_Text, ...], BeforeValidator(_as_names), Field(min_leng
 class RunConfig(BaseModel):
     """All options of a run: those of a file, or of the command line.
 
-    Each field but the data sets, `column` and `backend` is the argument of `larpbench.plan` of its name, or a flag of
+    Each field but the data sets and `column` is the argument of `larpbench.plan` of its name, or a flag of
     ``larpbench run``.
     """
 

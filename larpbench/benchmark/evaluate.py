@@ -44,6 +44,7 @@ def evaluate(
     draws: int = 1,
     similarity_by: EncoderLike | None = None,
     device: str = "cpu",
+    backend: str = "torch",
     modality: View | None = None,
     sample_rate: int | None = None,
     cache_key: str | None = None,
@@ -77,6 +78,7 @@ def evaluate(
         draws: How many draws of the test playlists' seeds and held-out tracks are scored.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
+        backend: What computes encoders that have a variant for it, ``NAME:openvino``: ``torch`` or ``openvino``.
         modality: What callables read: ``text`` (a list of captions) or ``audio`` (an array of shape (n, samples)).
         sample_rate: Sample rate in Hz of the audio that they get.
         cache_key: Text that stands for the vectors of objects: they are stored under it and used again. Without it an
@@ -114,6 +116,7 @@ def evaluate(
         limit=limit,
         similarity_by=similarity_by,
         device=device,
+        backend=backend,
         output=temporary.path if temporary else Path(output or "").absolute(),
         modality=modality,
         sample_rate=sample_rate,

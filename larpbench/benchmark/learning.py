@@ -25,7 +25,7 @@ from larpbench.recommenders.base import TUNING_SEED, LearnedRecommender, TrainDa
 from larpbench.recommenders.fits import Job
 from larpbench.recommenders.fits import Outcome as FitOutcome
 from larpbench.recommenders.tuning import Fitted, Learner, side_by_side
-from larpbench.tasks.base import Cell
+from larpbench.tasks.cells import Cell
 
 logger = logging.getLogger(__name__)
 Learning = tuple[TrainData, ValidData]

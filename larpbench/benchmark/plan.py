@@ -29,6 +29,7 @@ from larpbench.datasets.schema import Dataset
 from larpbench.encoders.card import View
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.objects import EncoderLike, ObjectOptions, requested_encoders
+from larpbench.encoders.precision import named_for
 from larpbench.encoders.provided import refuse_leaks
 from larpbench.encoders.run.place import default_store as default_store
 from larpbench.encoders.run.store import EmbeddingStore
@@ -36,7 +37,8 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.streams import aside
-from larpbench.tasks.base import Cell, Task
+from larpbench.tasks.base import Task
+from larpbench.tasks.cells import Cell
 from larpbench.tasks.overlap import Removal, find_removal
 
 _LIST_BYTES_PER_PLAYLIST = 600
@@ -142,6 +144,7 @@ def plan(
     draws: int = 1,
     limit: int | None = None,
     device: str = "cpu",
+    backend: str = "torch",
     similarity_by: EncoderLike | None = None,
     output: str | Path = "results",
     allow_leaky: bool = False,
@@ -171,6 +174,7 @@ def plan(
         limit: For a smoke run: read only so many playlists of each split, and only their tracks. Its results stand in
             tables of their own. None: all.
         device: Where tracks are ranked: ``cpu``, or ``cuda``, which gives the same lists.
+        backend: What computes encoders that have a variant for it, ``NAME:openvino``: ``torch`` or ``openvino``.
         similarity_by: A second encoder, by whose vectors the intra-list similarity is measured; None: it is not.
         output: Results folder.
         allow_leaky: Whether vectors that a data set brings are tested although they were made from listening.
@@ -185,6 +189,7 @@ def plan(
         UnknownNameError: If a name is unknown.
         UsageError: If an argument makes no sense.
         MissingPartError: If the second encoder cannot run here.
+        DataError: If the data set has nothing to ask.
         ProtocolError: If the encoders were trained on so many tested tracks that nothing is left.
     """
     if seeds < 1:
@@ -201,8 +206,9 @@ def plan(
     load = cache(lambda: _read(chosen, dataset if isinstance(dataset, Dataset) else load_dataset(dataset)))
     requested = requested_encoders(encoders, ObjectOptions(modality, sample_rate, cache_key))
     scorers = chosen_recommenders(chosen, recommenders)
-    named_encoders = chosen_encoders(chosen, requested, load, recommenders)
+    named_encoders = chosen_encoders(chosen, requested, load, recommenders, backend)
     tested = load()
+    chosen.require_queries(tested)
     specs, unavailable = ready_encoders(named_encoders, tested)
     if not allow_leaky:
         refuse_leaks(specs.values(), tested)
@@ -210,6 +216,8 @@ def plan(
     unavailable += broken
     removal = find_removal(tested, [source for spec in specs.values() for source in spec.sources])
     chosen.check_protocol(draws, removal is not None)
+    if isinstance(similarity_by, str):
+        similarity_by = named_for(similarity_by, backend)
     second = None if similarity_by is None else second_encoder(similarity_by, chosen, tested, store)
     keys = {"": task_key(unconfigured), **object_keys(paired_with, recommenders)}
     planner = Planner(chosen, tested, removal, budget, draws, second, output, condition, store, keys)

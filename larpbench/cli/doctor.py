@@ -32,8 +32,8 @@ def doctor(as_json: options.Json = False) -> None:
     from larpbench import storage
     from larpbench.datasets.catalogue import DATASETS
     from larpbench.encoders.names import ENCODERS
+    from larpbench.encoders.run.bucket import EMBEDDINGS
     from larpbench.encoders.run.place import default_store
-    from larpbench.encoders.run.remote import EMBEDDINGS
     from larpbench.errors import LarpbenchError, StorageError
     from larpbench.packages import broken, how_to_mend
     from larpbench.recommenders import RECOMMENDERS

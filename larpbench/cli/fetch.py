@@ -82,6 +82,7 @@ def _with_weights() -> list[EncoderSpec]:
     from larpbench.encoders.names import ENCODERS
 
     found = []
+    ENCODERS.probe(ENCODERS.names())
     for name in ENCODERS.names():
         try:
             spec = ENCODERS.get(name)

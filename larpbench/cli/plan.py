@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.errors import DataError, EmbeddingError, MissingPartError, UnknownNameError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def plan(
             _print(plan)
             if found := _with_workers(plan, count):
                 shown = _duration(found["estimated_wall_seconds"]).replace("CPU hours", "hours")
-                typer.echo(f"with {count} workers of --engine {chosen.engine}: roughly {shown} by the clock")
+                named = "1 worker" if count == 1 else f"{count} workers"
+                typer.echo(f"with {named} of --engine {chosen.engine}: roughly {shown} by the clock")
     require_available(plans, chosen)
 
 
@@ -140,16 +141,22 @@ def require_available(plans: Sequence[Plan], chosen: RunConfig) -> None:
 
     Raises:
         MissingPartError: Naming it.
+        DataError: The same, where a file with vectors is there and cannot be used.
     """
     from larpbench.encoders.layers import every_layer
+    from larpbench.encoders.objects import ObjectOptions, requested_encoders
 
-    encoders = [each for name in chosen.encoder_names for each in every_layer(name)]
+    requested = requested_encoders(chosen.encoder_names, ObjectOptions())  # a bare path is an encoder, too
+    names = (each if isinstance(each, str) else each.identity for each in requested)
+    encoders = [each for name in names for each in every_layer(name)]
     by_name = {*encoders, *chosen.recommenders} - {"all", "default"}
     absent = {each.name: each for plan in plans for each in plan.unavailable if each.name in by_name}
     if absent:
-        raise MissingPartError(
+        wrong_input = any(isinstance(each.error, (DataError, EmbeddingError)) for each in absent.values())
+        leave = "correct them, or leave them out" if wrong_input else "leave them out"
+        raise (DataError if wrong_input else MissingPartError)(
             f"{len(absent)} of those named cannot run: {', '.join(absent)}",
-            next_step=next(iter(absent.values())).next_step or "leave them out",
+            next_step=next((each.next_step for each in absent.values() if each.next_step), leave),
         )
 
 

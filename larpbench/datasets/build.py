@@ -170,7 +170,14 @@ def _track_table(
 
 
 def _blocks(raw: RawPlaylists, playlists: SplitPlaylists, track_ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
-    """Yield the rows of ``playlists.parquet``, in the order of the playlist ids; roles that nobody states are drawn."""
+    """Yield the rows of ``playlists.parquet``, by playlist id, then by track id; roles that nobody states are drawn.
+
+    Args:
+        raw: All playlists.
+        playlists: Those of the splits.
+        track_ids: Sorted ids of the tracks.
+        seed: Split seed.
+    """
     ids, lengths = raw.ids.gather(playlists.rows), np.diff(playlists.offsets)
     order = ids.arg_sort().to_numpy()
     ends = np.cumsum(lengths[order])
@@ -183,6 +190,9 @@ def _blocks(raw: RawPlaylists, playlists: SplitPlaylists, track_ids: pl.Series, 
             rows = order[start:stop]
             shifts = playlists.offsets[rows] - (np.cumsum(lengths[rows]) - lengths[rows])
             entries = np.repeat(shifts, lengths[rows]) + np.arange(int(lengths[rows].sum()))
+            # The tracks' rows are in the order of their ids, and numbers are sorted faster than texts.
+            place = np.repeat(np.arange(len(rows)), lengths[rows])
+            entries = entries[np.argsort(place << 32 | playlists.tracks[entries])]
             frame = pl.DataFrame(
                 {
                     "playlist_id": ids.gather(np.repeat(rows, lengths[rows])),
@@ -191,10 +201,9 @@ def _blocks(raw: RawPlaylists, playlists: SplitPlaylists, track_ids: pl.Series, 
                 }
             )
             if playlists.roles is None:
-                frame = rules.draw_roles(frame, seed)
+                frame = rules.draw_roles(frame.with_row_index("row"), seed).sort("row").drop("row")
             else:
                 frame = frame.with_columns(roles.gather(playlists.roles[entries]))
-            frame = frame.sort("playlist_id", "track_id")
             if raw.columns is not None:
                 frame = frame.join(raw.columns, on="playlist_id", how="left", maintain_order="left")
             yield frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,6 +181,13 @@ def load_dataset(name: str | Path) -> Dataset:
     return read_dataset(find_folder(name))
 
 
+def _folders_beside(folder: Path) -> list[str]:
+    """Return the data sets in the folder in which one was looked for: one of them may have been meant."""
+    with suppress(OSError, ValueError):
+        return sorted(str(each.parent) for each in folder.parent.glob(f"*/{MANIFEST}"))
+    return []
+
+
 def find_folder(name: str | Path) -> Path:
     """Return the folder of a data set that no registry knows: itself, or one of that name in the home folder.
 
@@ -191,5 +199,6 @@ def find_folder(name: str | Path) -> Path:
     if not _is(Path.is_file, folder / MANIFEST) and (named / MANIFEST).is_file():
         return named
     if not _is(Path.is_dir, folder):
-        raise UnknownNameError("dataset", str(name), list_datasets())
+        next_step = "larpbench list datasets; or give the folder of a data set"
+        raise UnknownNameError("dataset", str(name), [*list_datasets(), *_folders_beside(folder)], next_step)
     return folder  # reading it says what is missing

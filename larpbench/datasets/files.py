@@ -49,6 +49,7 @@ PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
 _NAMES = ("title", "artist", "album")
 _ROWS_AT_A_TIME = 1 << 20
+_CELLS_AT_A_TIME = 1 << 16
 
 
 def refuse_others(output: Path) -> None:
@@ -227,10 +228,12 @@ def table_digests(
 ) -> dict[str, str]:
     """Return the digests of the manifest, each of just what an encoder of one modality, or the protocol, depends on."""
     digests = {
-        "tracks.text": digest_columns(tracks["track_id"], tracks["caption"]),
-        "tracks.names": digest_columns(*(tracks[column].fill_null("") for column in ("track_id", *_NAMES))),
+        "tracks.text": digest_blocks(*(_cell_blocks(tracks[column]) for column in ("track_id", "caption"))),
+        "tracks.names": digest_blocks(
+            *(_cell_blocks(tracks[column].fill_null("")) for column in ("track_id", *_NAMES))
+        ),
         "playlists": digest_blocks(*(_text_blocks(playlists, column) for column in PLAYLIST_COLUMNS)),
-        "split": digest_columns(tracks["track_id"], tracks["split"]),
+        "split": digest_blocks(*(_cell_blocks(tracks[column]) for column in ("track_id", "split"))),
     }
     if audio is not None:
         starts = tracks.select("track_id", "clip_start_s")
@@ -244,6 +247,12 @@ def table_digests(
         digests["edges"] = digest_columns(*(graph.edges[name] for name in EDGE_COLUMNS))
         digests |= {f"{FEATURES}.{name}": digest_file(path) for name, path in graph.features.items()}
     return digests
+
+
+def _cell_blocks(column: pl.Series) -> Iterator[str]:
+    """Yield the cells of a column of text for `digest_blocks`."""
+    for start in range(0, len(column), _CELLS_AT_A_TIME):
+        yield column.slice(start, _CELLS_AT_A_TIME).fill_null(MISSING).str.join(CELL_END)[0]
 
 
 def _text_blocks(table: pl.LazyFrame, column: str) -> Iterator[str]:

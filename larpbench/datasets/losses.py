@@ -63,16 +63,16 @@ def entries_before(manifest: Manifest) -> int:
 
 
 def loss_lines(manifest: Manifest) -> list[str]:
-    """Return what share of the playlist entries stayed, and what share left for which reason.
+    """Return what share of the playlist entries was kept, and what share was dropped for which reason.
 
     Nothing is said of artist graphs, nor of data sets that an earlier version built and did not count.
     """
     before = entries_before(manifest)
     if manifest.left_out_entries is None or not before:
         return []
-    lines = [f"entries: {_kept(manifest)} of {before} stayed ({_kept(manifest) / before:.1%})"]
+    lines = [f"entries: {_kept(manifest)} of {before} kept ({_kept(manifest) / before:.1%})"]
     return lines + [
-        f"left: {count / before:.1%} of the entries: {reason}" for reason, count in manifest.left_out_entries.items()
+        f"dropped: {count / before:.1%} of the entries: {reason}" for reason, count in manifest.left_out_entries.items()
     ]
 
 
@@ -87,14 +87,14 @@ def build_warnings(manifest: Manifest) -> list[str]:
     lost = sum(left.values())
     if lost > MOST_LEFT * before:
         by_split = sum(left.get(reason, 0) for reason in _BY_SPLIT)
-        mends = _remedy(manifest) if 2 * by_split > lost else "most left before the split: see that the ids are alike"
-        found.append(f"{lost / before:.0%} of the playlist entries left; {mends}")
+        mends = _remedy(manifest) if 2 * by_split > lost else "most before the split: see that the ids are alike"
+        found.append(f"{lost / before:.0%} of the playlist entries were dropped; {mends}")
     needed = SPLITS if _wants_train(manifest) else ("test",)
     if empty := [name for name in needed if not manifest.counts[f"{name}.playlists"]]:
-        found.append(f"no playlist is left for {' and '.join(empty)}; {_remedy(manifest)}")
+        found.append(f"there is no playlist for {' and '.join(empty)}; {_remedy(manifest)}")
     for name, count in manifest.uncounted.items():
         mends = (
-            "a --min-length of 2 lets them leave"
+            "a --min-length of 2 drops them"
             if manifest.split.rule != "given"
             else "give each of them both roles, or leave them out"
         )

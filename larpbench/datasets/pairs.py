@@ -14,6 +14,7 @@ from larpbench.datasets.splits import rules
 
 _BUCKETS = 16
 _ROWS_BEFORE_MERGING = 1 << 19
+_LONG_RUN = 4
 _SIDES = ("listener", "track")
 _KEY = ("listener", "track", "period")
 PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -123,6 +124,10 @@ class PairCollector:
 
     def _codes(self, column: pl.Series) -> pl.Series:
         """Return the codes of a side's values, (rows,) UInt32; values that are new get the next ones."""
+        begins = (column != column.shift()).fill_null(value=True).arg_true()  # of runs: many logs are by listener
+        if _LONG_RUN * len(begins) < len(column):
+            lengths = np.diff(begins.to_numpy(), append=len(column))
+            return pl.Series(column.name, np.repeat(self._codes(column.gather(begins)).to_numpy(), lengths))
         if column.dtype != pl.String:
             values = column.unique(maintain_order=True)
             known = pl.DataFrame([values, self._numbered(values)])
@@ -139,10 +144,15 @@ class PairCollector:
         """Return the codes of different values, in their order."""
         name, frame = values.name, values.to_frame()
         known = self._known.get(name)
-        new = frame if known is None else frame.join(known, on=name, how="anti", maintain_order="left")
-        new = new.with_row_index("code", offset=0 if known is None else known.height).select(name, "code")
-        self._known[name] = new if known is None else pl.concat([known, new])
-        return frame.join(self._known[name], on=name, how="left", maintain_order="left")["code"]
+        if known is None:
+            self._known[name] = frame.with_row_index("code").select(name, "code")
+            return self._known[name]["code"]
+        code = frame.join(known, on=name, how="left", maintain_order="left")["code"]
+        if code.has_nulls():
+            new = frame.filter(code.is_null()).with_row_index("code", offset=known.height).select(name, "code")
+            self._known[name] = pl.concat([known, new])
+            code = code.scatter(code.is_null().arg_true(), new["code"])
+        return code
 
     def _put(self, number: int, part: pl.DataFrame) -> None:
         self._parts[number].append(part)

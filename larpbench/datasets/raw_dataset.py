@@ -13,6 +13,7 @@ from larpbench.datasets.schema import DatasetAudio
 from larpbench.errors import DataError, named
 
 _BLOCK = 1 << 16
+_WORD = 8
 _CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]+"
 
 
@@ -55,17 +56,24 @@ class RawPlaylists:
             stop = min(start + _BLOCK, len(self))
             yield start, stop, self.tracks[self.offsets[start] : self.offsets[stop]]
 
-    def entries(self) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    def entries(self, wanted: np.ndarray | None = None) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
         """Yield all playlists in blocks, each track of a playlist once.
+
+        Args:
+            wanted: (p,) bool, the playlists whose entries are needed; None needs all.
 
         Yields:
             The first playlist, the one after the last, and for each entry the number of its playlist within the block
             and its track, both in the order of the playlist; timed entries count where a track comes first.
         """
         for start, stop, tracks in self.blocks():
-            row_of = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(self.offsets[start : stop + 1]))
+            lengths = np.diff(self.offsets[start : stop + 1])
+            row_of = np.repeat(np.arange(stop - start, dtype=np.int32), lengths)
+            if wanted is not None and not wanted[start:stop].all():
+                mine = np.repeat(wanted[start:stop], lengths)
+                row_of, tracks = row_of[mine], tracks[mine]
             if self.order == "timed":
-                first = np.sort(np.unique(row_of.astype(np.int64) << 32 | tracks, return_index=True)[1])
+                first = _first_in_row(row_of, tracks)
                 row_of, tracks = row_of[first], tracks[first]
             yield start, stop, row_of, tracks
 
@@ -96,8 +104,10 @@ class RawPlaylists:
         """Return the playlists without some tracks, with rows of a track table that lacks them too.
 
         Args:
-            usable: (n,) bool, for each row of the track table.
+            usable: (n,) bool, for each row of the track table. If all are usable, nothing is copied.
         """
+        if usable.all():
+            return self
         row = (np.cumsum(usable) - 1).astype(np.uint32)
         lengths = np.empty(len(self), dtype=np.int64)
         parts = [np.empty(0, dtype=np.uint32)]
@@ -141,12 +151,11 @@ class RawDataset:
         Raises:
             DataError: If an id is missing, unprintable, or there twice.
         """
-        if not self.tracks["track_id"].is_sorted():
-            order = self.tracks["track_id"].arg_sort().to_numpy()
+        self.tracks, order = _in_order(self.tracks)
+        if order is not None:
             number = np.empty(len(order), dtype=np.uint32)
             number[order] = np.arange(len(order), dtype=np.uint32)
             self.playlists.renumber(number)
-        self.tracks = sorted_tracks(self.tracks)
 
 
 def sorted_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
@@ -155,15 +164,63 @@ def sorted_tracks(tracks: pl.DataFrame) -> pl.DataFrame:
     Raises:
         DataError: If an id is missing, unprintable, or there twice.
     """
+    return _in_order(tracks)[0]
+
+
+def _in_order(tracks: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray | None]:
+    """Return the tracks sorted by id, and their rows in this order; None if they are in it already."""
     require_ids(tracks, "track_id", "tracks")
-    repeated = tracks.filter(pl.col("track_id").is_duplicated())["track_id"].unique().sort()
+    order = None if tracks["track_id"].is_sorted() else text_order(tracks["track_id"])
+    if order is not None:
+        tracks = tracks.select(pl.all().gather(order))
+    ids = tracks["track_id"]
+    repeated = ids.filter(ids == ids.shift()).unique().sort()
     if len(repeated):
         raise DataError(
             f"{len(repeated)} track ids occur more than once: {named(repeated)}",
             where="tracks",
             allowed="one row a track",
         )
-    return tracks.sort("track_id")
+    return tracks.with_columns(pl.col("track_id").set_sorted()), order
+
+
+def text_order(texts: pl.Series) -> np.ndarray:
+    """Return (n,) int64, the rows in the order of their texts in UTF-8; equal texts come in any order.
+
+    Eight bytes are compared as one number, and the whole texts only where these are equal.
+
+    Args:
+        texts: Without nulls and null characters.
+    """
+    words = texts.str.pad_end(_WORD, "\0").cast(pl.Binary).bin.slice(0, _WORD)
+    keys = words.bin.reinterpret(dtype=pl.UInt64, endianness="big").to_numpy()
+    order = np.argsort(keys)
+    keys = keys[order]
+    same = np.concatenate([[False], keys[1:] == keys[:-1], [False]])
+    tied = same[1:] | same[:-1]
+    if tied.any():
+        rows = order[tied]
+        by_text = texts.gather(rows).arg_sort().to_numpy()
+        group = np.cumsum(~same[:-1])[tied]
+        order[tied] = rows[by_text[np.argsort(group[by_text], kind="stable")]]
+    return order
+
+
+def _first_in_row(row_of: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+    """Return the places of entries whose track has not come before in their row, ascending.
+
+    Args:
+        row_of: (n,) row of each entry, ascending.
+        tracks: (n,) uint32.
+    """
+    # Sorted by track, then by place: those of one row follow each other, since rows ascend with the places.
+    both = np.sort(tracks.astype(np.uint64) << 32 | np.arange(len(tracks), dtype=np.uint64))
+    places, tracks = both.astype(np.uint32), (both >> 32).astype(np.uint32)
+    del both
+    rows = row_of[places]
+    first = np.ones(len(places), dtype=bool)
+    first[1:] = (tracks[1:] != tracks[:-1]) | (rows[1:] != rows[:-1])
+    return np.sort(places[first])
 
 
 def clean_texts(tracks: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+_USUAL = r"^spotify:track:[0-9A-Za-z]{22}$"
 _SPOTIFY_URI = r"^\s*spotify:track:([0-9A-Za-z]{22})(?:\?[^:]*)?\s*$"
 _SPOTIFY_URL = (
     r"^\s*(?:https?://)?open\.spotify\.com/(?:intl-[a-z-]+/)?(?:embed/)?track/([0-9A-Za-z]{22})/?(?:[?#].*)?\s*$"
@@ -43,6 +44,16 @@ def ids_of_uris(uris: pl.Series) -> pl.Series:
     Args:
         uris: Text; null stays null.
     """
+    ids = uris.str.tail(22)
+    usual = uris.str.contains(_USUAL)
+    if not usual.all():
+        other = (~usual.fill_null(value=False)).arg_true()
+        ids = ids.scatter(other, _parsed(uris.gather(other)))
+    return ids
+
+
+def _parsed(uris: pl.Series) -> pl.Series:
+    """Return the ids of addresses in any spelling."""
     different = uris.unique()
     ids = canonical_ids(different)
     ids = ids.set(ids.str.contains(_NO_TRACK).fill_null(value=False), None)

@@ -22,6 +22,7 @@ _CONNECT_SECONDS = 5.0
 _HEALTH_SECONDS = 30.0
 _STARTS = 3
 _START_YOURS = "start one: ray start --head    (or leave the address out: larpbench starts one on this machine)"
+_MAY_REFUSE = "see that its version of Ray and its token are those of this process; or "
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def connect(address: str | None, workers: int | None) -> bool:
         raise EngineError(
             f"Ray cannot be used: {clipped(printable(' '.join(str(error).split())))}",
             where=where,
-            next_step=_START_YOURS if address else "look at the messages above, or leave --engine out",
+            next_step=_MAY_REFUSE + _START_YOURS if address else "look at the messages above, or leave --engine out",
         ) from error
     return True
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from larpbench.datasets.schema import Interactions, Split
-from larpbench.errors import ProtocolError
+from larpbench.errors import DataError, ProtocolError
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,25 @@ def queries_of(split: Split) -> Queries:
     """Return the playlist continuation task of a valid or test split: the seeds are known, and masked.
 
     Raises:
-        ProtocolError: If no playlist has both a seed and a held-out track.
+        DataError: If no playlist has both a seed and a held-out track.
     """
     seeds, heldout = split.interactions("seed"), split.interactions("heldout")
     has_seed, has_heldout = seeds.lengths > 0, heldout.lengths > 0
     counted = has_seed & has_heldout
     if not counted.any():
-        raise ProtocolError(
-            f"no playlist of the {split.name} split has both a seed and a held-out track",
-            allowed="playlists of at least two tracks of their own split",
-            next_step="build the data set with playlists in this split (--train-fraction 0 puts all of them in test)",
-        )
+        raise no_query(split.name)
     left_out = {"no seed": int((~has_seed).sum()), "no held-out track": int((has_seed & ~has_heldout).sum())}
     known, artists = seeds.select(counted), split.artist_codes
     return Queries(split.track_ids, artists, known, heldout.select(counted), left_out, known, artists)
+
+
+def no_query(split: str) -> DataError:
+    """Return the error for a split of which no playlist can be scored."""
+    return DataError(
+        f"no playlist of the {split} split has both a seed and a held-out track",
+        allowed="playlists of at least two tracks of their own split",
+        next_step="build the data set with playlists in this split (--train-fraction 0 puts all of them in test)",
+    )
 
 
 def listener_queries(train: Split, split: Split) -> Queries:

@@ -104,7 +104,7 @@ def rank(
         Blocks in the order of the queries.
 
     Raises:
-        ProtocolError: If the best score of a query is NaN or infinite (vectors too large for float32).
+        ProtocolError: If the best score of a query is NaN or infinite (vectors too large, or too small, for float32).
         UsageError: If there is no such device.
     """
     require_device(device)
@@ -128,8 +128,8 @@ def rank(
             if best.not_finite.any():
                 raise ProtocolError(
                     f"the scores of query {start + int(best.not_finite.argmax())} are not finite: the vectors are too "
-                    "large for float32 inner products",
-                    next_step="scale the embeddings down, or use a recommender that normalises them (itemknn)",
+                    "large, or too small, for float32 products",
+                    next_step="scale the embeddings to lengths near 1",
                 )
             yield _cut(start, best, k)
             start += len(rows)

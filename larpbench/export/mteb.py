@@ -72,7 +72,7 @@ def export_mteb(dataset: Dataset, output: Path) -> ExportedTask:
 
     Raises:
         UsageError: If the data set is of another kind, or something else is in the folder.
-        ProtocolError: If no test playlist has both a seed and a held-out track.
+        DataError: If no test playlist has both a seed and a held-out track.
         StorageError: If it cannot be written.
     """
     split = CONTINUATION.view(dataset).split("test")

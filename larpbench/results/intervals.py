@@ -43,6 +43,8 @@ def _panel(axes: Axes, table: Table, metric: str) -> None:
         if score.low is not None and score.high is not None:
             axes.plot([score.low, score.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([score.value], [place], "o", color=colour, markersize=5)
+    if not any(row.scores[metric] for row in rows):
+        axes.text(0.5, 0.5, "no scores", transform=axes.transAxes, ha="center", va="center")
     chance, ceiling = table.chance.get(metric), table.ceiling.get(metric)
     if chance is not None:
         axes.axvline(chance, color="black", linestyle=":", linewidth=1)

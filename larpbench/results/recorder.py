@@ -46,7 +46,8 @@ from larpbench.results.record import (
 from larpbench.results.removal import removal_part
 from larpbench.runtime import Cost, machine, torch_device, versions
 from larpbench.tasks import TASKS
-from larpbench.tasks.base import BoundCell, Task, TaskResult
+from larpbench.tasks.base import Task, TaskResult
+from larpbench.tasks.cells import BoundCell
 from larpbench.tasks.overlap import Removal
 
 _RECORDED_ELSEWHERE = {

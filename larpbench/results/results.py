@@ -22,7 +22,7 @@ from larpbench.results.slices.table import SliceTable, slice_tables
 from larpbench.results.store import playlists_path, record_path
 from larpbench.results.table import read_tables
 from larpbench.results.view import USUAL, View
-from larpbench.tasks.base import Cell
+from larpbench.tasks.cells import Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

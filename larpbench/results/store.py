@@ -18,7 +18,8 @@ from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
 from larpbench.results.verification import is_checked, list_faults, playlist_faults, record_faults
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
-from larpbench.tasks.base import Cell, TaskResult
+from larpbench.tasks.base import TaskResult
+from larpbench.tasks.cells import Cell
 
 _LOCKS = ".locks"
 _SET_ASIDE = ".set-aside"

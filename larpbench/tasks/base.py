@@ -33,49 +33,6 @@ _BUILDS = {
 }
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One result: who is tested, on what, how, with which seed.
-
-    Attributes:
-        task: Name of the task.
-        dataset: Name of the data set.
-        encoder: Encoder identity.
-        recommender: Name of the recommender.
-        seed: Drives encoder and recommender; 0 where nothing is random.
-    """
-
-    task: str
-    dataset: str
-    encoder: str
-    recommender: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.dataset} x {self.encoder} x {self.recommender} (seed {self.seed})"
-
-
-@dataclass(frozen=True)
-class BoundCell:
-    """A cell with what it is made of.
-
-    Attributes:
-        cell: Which.
-        key: Digest of all that its scores depend on.
-        row_key: What its key depends on, apart from the seed: the same of all cells of one row.
-        spec: Its encoder.
-        recommender: Its recommender.
-        embedding_key: Key of the vectors that it needs.
-    """
-
-    cell: Cell
-    key: str
-    row_key: str
-    spec: EncoderSpec
-    recommender: Scorer
-    embedding_key: str
-
-
 class TaskOptions(BaseModel):
     """Options of a task: none. A task that has some declares a subclass as its `Options`.
 
@@ -352,6 +309,16 @@ class Task(ABC, Generic[M]):
             UsageError: If the task cannot do that.
         """
 
+    def require_queries(self, dataset: Dataset) -> None:
+        """Check, before anything is encoded for it, that a data set has something to ask.
+
+        Args:
+            dataset: What `view` has returned.
+
+        Raises:
+            DataError: If no query could be scored.
+        """
+
     def encoders(self, names: Sequence[str], load: Callable[[], Dataset]) -> dict[str, EncoderSpec | MissingPartError]:
         """Return name -> encoder, or why it cannot be loaded; ``all`` and ``default`` are what they stand for.
 
@@ -366,7 +333,9 @@ class Task(ABC, Generic[M]):
             UnknownNameError: If there is no such encoder.
         """
         found: dict[str, EncoderSpec | MissingPartError] = {}
-        for name in self.expanded(names):
+        expanded = self.expanded(names)
+        ENCODERS.probe(name.partition(":")[0] for name in expanded)
+        for name in expanded:
             try:
                 found[name] = get_encoder(name)
             except MissingPartError as error:  # a plug-in that breaks
@@ -383,7 +352,9 @@ class Task(ABC, Generic[M]):
         """
         lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
         found: dict[str, Scorer | MissingPartError] = {}
-        for name in dict.fromkeys(each for given in names for each in lists.get(given, [given])):
+        listed = dict.fromkeys(each for given in names for each in lists.get(given, [given]))
+        RECOMMENDERS.probe(listed)
+        for name in listed:
             try:
                 found[name] = RECOMMENDERS.get(name)
             except MissingPartError as error:
@@ -425,6 +396,7 @@ class Task(ABC, Generic[M]):
 
 
 def _all_encoders() -> list[str]:
+    ENCODERS.probe(ENCODERS.names())
     return [name for name in ENCODERS.names() if not _is_left_out(name)]
 
 

@@ -42,7 +42,7 @@ def validation_recall(valid: Split) -> ValidationRecall:
     """Return what scores vectors of the valid tracks.
 
     Raises:
-        ProtocolError: If no valid playlist has both a seed and a held-out track.
+        DataError: If no valid playlist has both a seed and a held-out track.
         ValueError: If it is another split.
     """
     if valid.name != "valid":

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from joblib.externals import loky
 
 from larpbench.audio import UnusableAudio, iter_clips, load_clip
 from larpbench.audio import loader as loader_module
@@ -32,7 +33,7 @@ def threads():
 def executors(monkeypatch):
     started = []
 
-    class Noted(loader_module.ProcessPoolExecutor):
+    class Noted(loky.ProcessPoolExecutor):
         def __init__(self, *arguments, **named):
             super().__init__(*arguments, **named)
             started.append(self)
@@ -42,7 +43,7 @@ def executors(monkeypatch):
             self.workers = list(self._processes.values())
             return future
 
-    monkeypatch.setattr(loader_module, "ProcessPoolExecutor", Noted)
+    monkeypatch.setattr(loky, "ProcessPoolExecutor", Noted)
     return started
 
 

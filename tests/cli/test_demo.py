@@ -26,7 +26,7 @@ QUALITY = [f"{name}@{k}" for name in ("recall", "ndcg") for k in (10, 20, 40)]
 @pytest.fixture(scope="module")
 def run(demo_home, tmp_path_factory):
     results = tmp_path_factory.mktemp("bare-run") / "results"
-    outcome = forked.run("run", "--output", results, env={**os.environ, "LARPBENCH_HOME": str(demo_home)})
+    outcome = forked.run("run", "--output", results, env={**os.environ, "LARPBENCH_HOME": str(demo_home)}, probes=False)
     assert outcome.code == 0, outcome.err
     return outcome, results
 

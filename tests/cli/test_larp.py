@@ -21,6 +21,7 @@ from support.small_larp import DIM, small_recipe
 from larpbench import load_dataset, storage
 from larpbench.benchmark.plan import default_store
 from larpbench.encoders.adapters.tfidf import TfidfEncoder
+from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.larp import specs
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import pipeline
@@ -151,7 +152,7 @@ class TestTrain:
         fitted = TfidfEncoder()
         fitted.fit(data.split("train"))
         tested = other.split("test")
-        batch = pipeline.TrackBatch(tested.track_ids, tested.tracks["caption"].to_numpy())
+        batch = TrackBatch(tested.track_ids, tested.tracks["caption"].to_numpy())
         np.testing.assert_allclose(default_store().embed(tower, other, "test", 0).vectors, fitted.encode(batch))
         shutil.rmtree(data.folder)
         gone = cli("run", "--dataset", other.folder, "--encoders", f"checkpoint:{folder}", "--output", tmp_path / "r")

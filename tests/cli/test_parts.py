@@ -16,7 +16,6 @@ from support.small_data import random_tables, split_tables
 from larpbench import load_dataset
 from larpbench.benchmark.plan import default_store
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run import claims as claims_module
 from larpbench.encoders.run import sharing
 from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.claims import Claims, claim_of
@@ -177,7 +176,7 @@ class Clock:
 
 
 def test_claims_of_a_machine_that_is_gone_are_taken_over_even_without_waiting(cli, data, monkeypatch, tmp_path):
-    monkeypatch.setattr(claims_module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(Claims, "beat_seconds", 0.02)
     for shard in shards_of("tfidf", data)[2:4]:
         file = claim_of(shard.path) / str(Owner(1, "00c0ffee", "0a1b2c3d", "node-7"))
         file.parent.mkdir(parents=True)

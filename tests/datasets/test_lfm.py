@@ -19,6 +19,7 @@ from support.sounds import write_tone
 
 from larpbench.datasets.reading.log_times import Clock
 from larpbench.datasets.sources.lfm import log as lfm_log
+from larpbench.datasets.sources.lfm.history import KnownTracks
 from larpbench.datasets.sources.lfm.log import UserSample
 from larpbench.datasets.splits.builder import contiguous
 
@@ -181,6 +182,17 @@ def test_rows_that_make_no_sense_are_counted(cli, tmp_path):
     assert left_out["tracks without a title"] == 1
 
 
+def test_a_row_with_a_number_far_from_all_others_takes_no_memory_for_those_between(cli, tmp_path):
+    tables = {name: text for name, text in lfm_tables().items() if name != "spotify-uris.tsv"}
+    built = build(cli, write_lfm(tmp_path / "LFM-2b", tables), tmp_path / "a")
+    assert built.code == 0, built.err
+    tables["listening-events.tsv"] += f"1\t{2**32 - 1}\t2\t2020-02-01 08:00:00\n"
+    built = build(cli, write_lfm(tmp_path / "LFM-2b", tables), tmp_path / "b")
+    assert built.code == 0, built.err
+    assert manifest(tmp_path / "b")["left_out"]["tracks without a title"] == 1
+    assert manifest(tmp_path / "a")["fingerprint"] == manifest(tmp_path / "b")["fingerprint"]
+
+
 def test_files_that_are_missing_damaged_or_of_another_kind(cli, tmp_path):
     tables = lfm_tables()
     cases = {
@@ -254,6 +266,16 @@ def test_audio_and_artists(cli, tmp_path, copy):
     refused = build(cli, copy, tmp_path / "never", "--audio", tmp_path / "other")
     assert refused.code == 2
     assert "no track has both a Spotify id and an audio file" in refused.err
+
+
+@pytest.mark.parametrize("far", [0, 2**32 - 1])
+def test_known_tracks_are_found_by_any_of_their_numbers(far):
+    """Whether the numbers are close together, or one of them is far from the others."""
+    numbers = pl.Series([2, 3, 5, 8, *([far] if far else [])], dtype=pl.Int64)
+    known = KnownTracks(numbers, pl.Series(["a", "b", "a", "c", *(["d"] if far else [])]))
+    is_known, rows = known.rows(np.array([8, 5, 4, 3, 2, 0, 9, 2**32 - 1], dtype=np.uint32))
+    assert is_known.tolist() == [True, True, False, True, True, False, False, bool(far)]
+    assert rows.tolist() == [3, 0, 1, 0, *([4] if far else [])]
 
 
 def test_a_user_that_was_dropped_early_is_never_needed(monkeypatch):

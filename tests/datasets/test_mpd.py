@@ -107,7 +107,7 @@ def test_entries_that_left_are_counted_by_reason(cli, tmp_path, archive, more):
     made = manifest(tmp_path / "mpd")
     kept = sum(made["counts"][f"{name}.entries"] for name in ("train", "valid", "test"))
     assert kept + sum(made["left_out_entries"].values()) == entries_read(mpd_slices())
-    assert f"entries: {kept} of {entries_read(mpd_slices())} stayed" in built.out
+    assert f"entries: {kept} of {entries_read(mpd_slices())} kept" in built.out
     assert ("entries beyond 6 of a valid or test playlist" in made["left_out_entries"]) == ("--max-length" in more)
     assert cli("dataset", "check", tmp_path / "mpd").code == 0
 

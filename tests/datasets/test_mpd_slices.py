@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.published_data import draw_tracks, mpd_playlist, mpd_slices, track_id, write_zip
 
 from larpbench.datasets.sources.mpd import slice_json
+from larpbench.datasets.sources.mpd.addresses import NO_TRACK, Addresses
 from larpbench.datasets.sources.mpd.pieces import Pieces
 from larpbench.datasets.sources.mpd.slice_json import parse_slice
+from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.errors import DataError
 
 NAME = "mpd.slice.1000-1999.json"
@@ -100,6 +103,18 @@ PLAYLISTS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(st.one_of(URIS, st.text(max_size=3)), max_size=9), max_size=3))
+def test_addresses_of_one_track_have_one_number(uris):
+    addresses, numbers = Addresses(), {}
+    for part in uris:
+        texts = pl.Series(part, dtype=pl.String)
+        for name, number in zip(ids_of_uris(texts).to_list(), addresses.numbers(texts).tolist(), strict=True):
+            assert (number == NO_TRACK) == (name is None)
+            assert numbers.setdefault(name, number) == number
+    assert len(set(numbers.values())) == len(numbers)
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(PLAYLISTS, min_size=1, max_size=2), st.sampled_from([1, 3]))
 def test_both_ways_of_decoding_keep_the_same(tmp_path_factory, slices, shortest):
@@ -112,11 +127,14 @@ def test_both_ways_of_decoding_keep_the_same(tmp_path_factory, slices, shortest)
         except DataError as error:
             kept.append(str(error))
             continue
-        resumed = Pieces(pieces._folder)
-        assert (len(resumed), resumed._numbers) == (len(pieces), pieces._numbers)
         ids, offsets, tracks, last = pieces.playlists(last_apart=True)
         table = pieces.tracks()
         assert table["track_id"].is_unique().all()
         assert tracks.max(initial=0) <= max(table.height - 1, 0)
         kept.append((ids.tolist(), offsets.tolist(), tracks.tolist(), last, table.rows(), pieces.counts()))
+        resumed = Pieces(pieces._folder)
+        assert len(resumed) == len(slices)
+        resumed.add(parse(json.dumps({"playlists": playlists}).encode(), "slice"), shortest)
+        assert resumed.tracks().height == table.height, "a track that is there got another number"
+        assert resumed.playlists(last_apart=True)[2].tolist() == tracks.tolist() + tracks[offsets[-1 - last] :].tolist()
     assert kept[0] == kept[1]

@@ -91,6 +91,15 @@ def check(path, data):
         read(path)
 
 
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, len(TEXT) + 200_000))
+def test_a_beginning_is_that_of_the_whole(path, size):
+    path.write_bytes(PACKED + EMPTY + OTHER)
+    with unpacked(path, whole=False) as stream:
+        assert stream.read(size) == (TEXT + TEXT[:150_000])[:size]
+        assert 0 < stream.position <= path.stat().st_size
+
+
 def test_an_empty_file_is_empty_and_a_plain_one_is_as_it_is(path):
     for data in (b"", b"BZ", b"a\tb\n"):
         path.write_bytes(data)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larpbench.datasets.track_ids import canonical_ids, last_parts
+from larpbench.datasets.track_ids import canonical_ids, ids_of_uris, last_parts
 
 ID = "0010xmHR6UICBOYT8lKzbp"
 
@@ -51,3 +51,21 @@ def test_each_id_has_one_answer_that_does_not_depend_on_the_others(ids):
         assert not found.has_nulls()
         assert found.to_list() == [function(pl.Series([each]))[0] for each in ids]
     assert canonical_ids(canonical_ids(series)).equals(canonical_ids(series))
+
+
+NO_IDS = ["", " ", "spotify:track:", "spotify:track:\n", "a\tb", None]
+OTHERS = [
+    ID,
+    f" spotify:track:{ID}",
+    f"spotify:track:{ID}?si=1",
+    "spotify:local:a:b:c:200",
+    f"spotify:track:{ID}\u00e9",
+]
+
+
+@given(st.lists(st.sampled_from([*[f"spotify:track:{ID[:-1]}{letter}" for letter in "abc"], *OTHERS, *NO_IDS])))
+def test_addresses_in_any_spelling_beside_the_usual_one(uris):
+    series = pl.Series("uri", uris, dtype=pl.String)
+    expected = [None if uri in NO_IDS else canonical_ids(pl.Series([uri]))[0] for uri in uris]
+    assert ids_of_uris(series).to_list() == expected
+    assert ids_of_uris(series).name == "uri"

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from larpbench import owners, storage
 from larpbench.encoders.run import claims as claims_module
-from larpbench.encoders.run.claims import CLAIM_PREFIX, Claims, claim_of, sweep
+from larpbench.encoders.run import keeping
+from larpbench.encoders.run.claims import Claims, claim_of, sweep
+from larpbench.encoders.run.keeping import CLAIM_PREFIX
 from larpbench.encoders.run.shards import Shard
 from larpbench.errors import StorageError
 from larpbench.owners import Owner
@@ -30,8 +32,8 @@ ELSEWHERE = "00c0ffee"  # no machine of ours
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_SECONDS", BEAT)
-    monkeypatch.setattr(claims_module, "LAPSE_SECONDS", LAPSE)
+    monkeypatch.setattr(Claims, "beat_seconds", BEAT)
+    monkeypatch.setattr(keeping, "LAPSE_SECONDS", LAPSE)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +157,7 @@ def test_a_shard_never_has_two_owners(tmp_path_factory, ended_pid, steps):
         elif owner_of[path] == worker:  # its process ends, and another one has its place
             file = claim_of(path) / workers[worker]._owner
             file.rename(file.with_name(str(Owner(ended_pid, owners._machine(), "dead0000", "here"))))
-            workers[worker]._mine.pop(claim_of(path))
+            workers[worker]._mine.pop(path)
             owner_of[path] = None
     for each in workers:
         each.__exit__()

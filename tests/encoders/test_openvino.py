@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+import larpbench
 from larpbench.benchmark.config import read_config
 from larpbench.encoders import precision
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.reference import clips
-from larpbench.errors import UsageError
+from larpbench.errors import MissingPartError, UsageError
 from larpbench.testing import check_reference
 from larpbench.testing.references import build_on
 
@@ -100,6 +101,18 @@ def test_without_the_package_the_status_says_what_to_install(monkeypatch):
     assert get_encoder("mine=htsat").status().next_step == "larpbench fetch htsat"
     status = get_encoder("htsat:openvino").status()
     assert (status.state, status.next_step) == ("missing-package", "pip install 'larpbench[openvino]'")
+
+
+def test_the_backend_reaches_what_all_stands_for_and_the_second_encoder(tmp_path):
+    """Without weights nothing of it runs; the plan says by which name it would."""
+    planned = larpbench.plan("demo", encoders=["all"], backend="openvino", output=tmp_path)
+    named = {each.cell.encoder for each in planned.cells} | {each.name for each in planned.unavailable}
+    assert {"htsat:openvino", "laion-clap:openvino", "tfidf"} <= named
+    assert not {"htsat", "laion-clap"} & named
+    with pytest.raises(MissingPartError, match="htsat:openvino"):
+        larpbench.plan("demo", encoders="tfidf", similarity_by="htsat", backend="openvino", output=tmp_path)
+    with pytest.raises(UsageError, match="no backend 'onnx'"):
+        larpbench.plan("demo", encoders="tfidf", backend="onnx", output=tmp_path)
 
 
 def test_the_backend_of_a_file_and_of_the_command_line(cli, tmp_path):

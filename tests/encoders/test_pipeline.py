@@ -18,7 +18,7 @@ from larpbench import load_dataset
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run import pipeline
+from larpbench.encoders.run import in_processes, jobs, pipeline
 from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
@@ -179,7 +179,7 @@ def test_the_first_use_in_an_installation_begins_with_one_worker(home, monkeypat
         calls.append(options.get("return_as", "list"))
         return real(**options)
 
-    monkeypatch.setattr(pipeline.joblib, "Parallel", recorded)
+    monkeypatch.setattr(in_processes.joblib, "Parallel", recorded)
     monkeypatch.setattr(pipeline, "cores", lambda: 2)
     spec = get_encoder("random")
     spec = replace(spec, card=spec.card.model_copy(update={"process_per_core": True}))
@@ -187,7 +187,7 @@ def test_the_first_use_in_an_installation_begins_with_one_worker(home, monkeypat
     batches = [slice(start, start + 8) for start in range(0, 24, 8)]
 
     def encoded():
-        job = pipeline.Job(spec, EncodeContext(0, data.folder), data)
+        job = jobs.Job(spec, EncodeContext(0, data.folder), data)
         found = pipeline.encode_tracks([job], data.split("test"), [(rows, [job]) for rows in batches])
         return np.concatenate([batch.vectors[job] for batch in found])
 

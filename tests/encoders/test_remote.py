@@ -16,8 +16,9 @@ from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.place import default_store
 from larpbench.encoders.run.remote import Remote
+from larpbench.encoders.run.remote_claims import RemoteClaims
 from larpbench.encoders.run.store import EmbeddingStore
-from larpbench.errors import MissingPartError, StorageError, UsageError
+from larpbench.errors import MissingPartError, StorageError, UsageError, WaitError
 from larpbench.storage import home
 
 URL = "memory://bucket/embeddings"
@@ -116,8 +117,8 @@ def test_a_damaged_remote_shard_is_encoded_anew_and_replaced(
     assert not list(home().rglob(".larpbench-*"))
 
 
-def test_machines_that_encode_at_once_come_to_the_same(data, bucket, tmp_path):
-    """Without claims between them: some shards may be encoded twice, and none is lost or different."""
+def test_machines_that_encode_at_once_come_to_the_same(data, bucket, encoded, tmp_path):
+    """None is lost or different, and by the claims in the bucket none is encoded twice."""
     found = {}
 
     def work(number):
@@ -129,6 +130,7 @@ def test_machines_that_encode_at_once_come_to_the_same(data, bucket, tmp_path):
         each.start()
     for each in machines:
         each.join()
+    assert len(encoded) <= 9  # two threads may, rarely, create one object in memory
     alone = vectors(data, EmbeddingStore(tmp_path / "alone"))
     assert len(found) == 4
     for each in found.values():
@@ -179,6 +181,166 @@ def test_a_store_that_fails_is_an_error_that_says_what_to_do(data, bucket, monke
     assert failed.code == 1
     assert "cannot read the remote store of embeddings" in failed.err
     assert "LARPBENCH_EMBEDDINGS" in failed.err
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """The tries of what has failed, without the time between them; the pauses that there would have been."""
+    pauses = []
+    monkeypatch.setattr("larpbench.encoders.run.bucket.time.sleep", pauses.append)
+    return pauses
+
+
+def lost_network(monkeypatch, answers, failures):
+    """A network that goes away after so many writes, and comes back after so many tries."""
+    real, tries = MemoryFileSystem.pipe_file, []
+
+    def write(self, *arguments, **options):
+        tries.append(1)
+        if answers < len(tries) <= answers + failures:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", write)
+    return tries
+
+
+def test_a_network_that_comes_back_is_waited_for(data, bucket, encoded, monkeypatch, no_pauses, capsys):
+    lost_network(monkeypatch, answers=9, failures=5)
+    vectors(data)
+    assert len(encoded) == len(remote_shards(bucket)) == 8
+    assert len(no_pauses) == 5
+    assert no_pauses[0] == 1
+    printed = capsys.readouterr().err
+    assert "warning: cannot write the remote store of embeddings (ConnectionResetError" in printed
+    assert printed.count("trying again in") == 5
+
+
+def test_a_network_that_stays_away_is_an_error_and_what_is_encoded_stays(
+    data, bucket, encoded, monkeypatch, no_pauses, tmp_path_factory
+):
+    tries = lost_network(monkeypatch, answers=9, failures=1_000)
+    with pytest.raises(StorageError, match=r"(?s)Connection reset by peer.*the same command continues"):
+        vectors(data)
+    assert sum(no_pauses) in (63, 126)  # a shard is claimed ahead by another thread, which may try, too
+    assert len(remote_shards(bucket)) <= len(encoded) < 8
+    here = len(list(home().rglob("*.safetensors")))
+    assert here == len(encoded)
+    tries.extend([1] * 1_000)
+    monkeypatch.setattr(RemoteClaims, "beat_seconds", 0.001)
+    monkeypatch.setattr("larpbench.encoders.run.keeping.LAPSE_SECONDS", 0.1)  # the claim could not be given up
+    again = vectors(data)
+    assert len(remote_shards(bucket)) == len(encoded) == 8
+    np.testing.assert_array_equal(again, vectors(data, EmbeddingStore(tmp_path_factory.mktemp("alone"))))
+
+
+def test_a_store_that_has_never_answered_is_not_waited_for(data, monkeypatch, no_pauses):
+    monkeypatch.setattr(MemoryFileSystem, "ls", lambda *_: (_ for _ in ()).throw(TimeoutError("no answer")))
+    with pytest.raises(StorageError, match="cannot read the remote store of embeddings: TimeoutError: no answer"):
+        vectors(data)
+    assert not no_pauses
+
+
+@pytest.mark.parametrize("error", [PermissionError("403"), OSError("Forbidden: 403"), NotImplementedError("read only")])
+def test_a_store_that_refuses_writing_is_not_waited_for_and_nothing_is_encoded(
+    data, bucket, encoded, monkeypatch, no_pauses, error
+):
+    vectors(data)
+    bucket.rm_file(remote_shards(bucket)[0])
+    encoded.clear()
+    monkeypatch.setenv("LARPBENCH_HOME", str(home() / "another"))
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse)
+    for path in bucket.find("/bucket"):
+        if path.endswith(".json"):
+            bucket.rm_file(path)
+    with pytest.raises(StorageError, match="cannot write the remote store of embeddings"):
+        vectors(data)
+    assert encoded == no_pauses == []
+
+
+def test_what_a_kill_left_before_the_put_is_sent_and_not_encoded_again(data, bucket, encoded, monkeypatch):
+    """Another process on this machine has stored a shard here, and was killed before it was in the bucket."""
+    whole = vectors(data)
+    encoded.clear()
+    lost = remote_shards(bucket)[3]
+    bucket.rm_file(lost)
+    [local] = home().glob(f"embeddings/*/*/{lost.rpartition('/')[2]}")
+    hidden = local.rename(local.with_suffix(".hidden"))
+    real = RemoteClaims.take
+
+    def take(self, path):
+        if hidden.exists():
+            hidden.rename(local)
+        return real(self, path)
+
+    monkeypatch.setattr(RemoteClaims, "take", take)
+    np.testing.assert_array_equal(vectors(data), whole)
+    assert encoded == []
+    assert bucket.cat_file(lost) == local.read_bytes()
+
+
+def test_claims_on_shards_that_are_there_are_deleted(data, bucket, monkeypatch, tmp_path_factory):
+    """Their owners were killed after the PUT."""
+    vectors(data)
+    there, absent = remote_shards(bucket)[:2]
+    bucket.rm_file(absent)
+    claims = [f"{path.rpartition('/')[0]}/.larpbench-claim-{path.rpartition('/')[2]}.1" for path in (there, absent)]
+    for claim in claims:
+        bucket.pipe_file(claim, b"1.00c0ffee.0a1b2c3d.node-7\n0\n")
+    another_machine(monkeypatch, tmp_path_factory)
+    store = default_store()
+    store.patience.seconds = 0.0
+    with pytest.raises(WaitError, match=r"(?s)1 shard of node-7 \(process 1.*shard-000001"):
+        vectors(data, store)
+    assert not bucket.exists(claims[0])
+    assert bucket.exists(claims[1])
+
+
+def test_a_shard_that_others_finish_while_one_waits_is_fetched(data, bucket, encoded, monkeypatch, tmp_path_factory):
+    whole = vectors(data)
+    path = remote_shards(bucket)[2]
+    content = bucket.cat_file(path)
+    bucket.rm_file(path)
+    claim = f"{path.rpartition('/')[0]}/.larpbench-claim-{path.rpartition('/')[2]}.1"
+    bucket.pipe_file(claim, b"1.00c0ffee.0a1b2c3d.node-7\n0\n")  # which outlives the shard: its owner is then killed
+    encoded.clear()
+    another_machine(monkeypatch, tmp_path_factory)
+    monkeypatch.setattr("larpbench.encoders.run.sharing._FIRST_LOOK_S", 0.01)
+    threading.Timer(0.3, bucket.pipe_file, (path, content)).start()
+    np.testing.assert_array_equal(vectors(data), whole)
+    assert encoded == []
+
+
+def test_plan_list_and_describe_see_what_a_remote_store_has(cli, small, bucket, monkeypatch, tmp_path_factory):
+    data = small.folder / "small"
+    assert cli("encode", "--encoder", "tfidf", "--dataset", data, "--part", "1/2").code == 0
+    another_machine(monkeypatch, tmp_path_factory)
+    planned = cli("plan", "--dataset", data, "--encoders", "tfidf")
+    assert planned.code == 0, planned.err
+    assert "tracks to encode: 56" in planned.out
+    assert not list(home().rglob("*.safetensors"))  # a plan copies nothing
+    again = cli("encode", "--encoder", "tfidf", "--dataset", data, "--part", "1/2")
+    assert "shards: 0 encoded, 4 there already, 4 of other parts" in again.out
+    assert cli("list", "encoders").code == 0
+    monkeypatch.setattr(MemoryFileSystem, "ls", lambda *_: (_ for _ in ()).throw(TimeoutError("no answer")))
+    assert cli("list", "encoders").code == 0
+    failed = cli("plan", "--dataset", data, "--encoders", "tfidf")
+    assert failed.code == 1
+    assert "cannot read the remote store of embeddings: TimeoutError: no answer" in failed.err
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs", "az"])
+@pytest.mark.parametrize("rest", ["", "/prefix"])
+def test_an_address_without_a_bucket_is_refused(cli, small, monkeypatch, kind, rest):
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (MemoryFileSystem(), url.partition("://")[2]))
+    monkeypatch.setenv("LARPBENCH_EMBEDDINGS", f"{kind}://{rest}")
+    refused = cli("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
+    assert refused.code == 2
+    assert f"embeddings in {kind}://{rest}: no bucket is named" in refused.err
 
 
 @pytest.mark.parametrize("address", ["s3:/bucket/prefix", "://bucket", "file:/somewhere", "://", "file://"])

@@ -70,10 +70,12 @@ def test_shared_data_is_sent_once_and_read_in_place(engine):
 
 def test_workers_compute_with_as_many_threads_as_this_process(engine, home):
     import torch
+    from threadpoolctl import threadpool_info
 
+    here = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
     (torch_threads, blas, cores, seen_home, pid) = next(engine.map(work.surroundings, [0]))
     assert torch_threads == torch.get_num_threads()
-    assert blas == [1]  # tests/conftest.py
+    assert max(blas) == max(here)
     assert cores <= 4
     assert Path(seen_home).is_absolute()
     assert pid != os.getpid()
@@ -124,7 +126,7 @@ def test_ranking_in_pieces_gives_the_same_lists_to_the_bit(engine, ties):
     with pytest.MonkeyPatch.context() as patch, running(engine):
         patch.setattr(ranking_tasks, "LEAST_PRODUCTS", 1)
         pieces = list(ranking_tasks.rank_in_pieces(queries, items, **options, k=40))
-    assert 1 < len(pieces) < len(whole)
+    assert len(pieces) > 1
     assert [each.start for each in pieces] == sorted(each.start for each in pieces)
     for name in ("items", "scores", "tied_at"):
         one, other = (np.concatenate([getattr(each, name) for each in blocks]) for blocks in (whole, pieces))

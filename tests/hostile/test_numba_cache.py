@@ -16,7 +16,7 @@ from support.small_data import build_split_tables
 from larpbench import compiled, processes
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.run import pipeline
+from larpbench.encoders.run import jobs, pipeline
 from larpbench.errors import EmbeddingError
 
 FIRST_USE = """
@@ -96,7 +96,7 @@ def test_a_worker_that_dies_of_a_signal_is_named_with_the_remedy(tmp_path, monke
     spec = replace(spec, card=card, factory=lambda context, argument: KilledEncoder(which))
     data = build_split_tables(tmp_path / "d")
     batches = [slice(start, start + 8) for start in range(0, 24, 8)]
-    job = pipeline.Job(spec, EncodeContext(0, data.folder), data)
+    job = jobs.Job(spec, EncodeContext(0, data.folder), data)
     with pytest.raises(EmbeddingError) as caught:
         list(pipeline.encode_tracks([job], data.split("test"), [(rows, [job]) for rows in batches]))
     for part in said:

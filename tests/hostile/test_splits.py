@@ -50,11 +50,12 @@ def test_the_rule_playlists_starves_train_and_the_default_does_not(cli, tmp_path
         kept = sum(made.counts[f"{name}.entries"] for name in ("train", "valid", "test"))
         assert kept + sum(made.left_out_entries.values()) == entries
     kept = sum(before.counts[f"{name}.entries"] for name in ("train", "valid", "test"))
-    assert f"entries: {kept} of {entries} stayed" in starved.out
+    assert f"entries: {kept} of {entries} kept" in starved.out
     reason = "entries whose track belongs to another split"
-    assert f"left: {before.left_out_entries[reason] / entries:.1%} of the entries: {reason}" in starved.out
+    assert f"dropped: {before.left_out_entries[reason] / entries:.1%} of the entries: {reason}" in starved.out
     assert (
-        f"warning: {1 - kept / entries:.0%} of the playlist entries left; --split-rule tracks keeps more" in starved.err
+        f"warning: {1 - kept / entries:.0%} of the playlist entries were dropped; --split-rule tracks keeps more"
+        in starved.err
     )
 
 
@@ -67,12 +68,12 @@ def test_an_empty_split_is_said_with_the_option_that_mends_it(cli, tmp_path):
     build = ("dataset", "build", "csv", "--tracks", tmp_path / "t.csv", "--playlists", tmp_path / "p.csv", "--output")
     starved = cli(*build, tmp_path / "starved", "--split-rule", "playlists")
     assert starved.code == 0
-    assert "warning: no playlist is left for train and valid; --split-rule tracks keeps more" in starved.err
+    assert "warning: there is no playlist for train and valid; --split-rule tracks keeps more" in starved.err
     fed = cli(*build, tmp_path / "fed", "--min-length", 2)
     assert fed.code == 0
     assert "no playlist is left" not in fed.err
     short = cli(*build, tmp_path / "short", "--min-length", 10)
-    assert "no playlist is left for valid and test; a lower --min-length" in short.err
+    assert "there is no playlist for valid and test; a lower --min-length" in short.err
     frozen = cli(*build, tmp_path / "frozen", "--train-fraction", 0)
     assert (frozen.code, frozen.err.count("warning")) == (0, 0)
     assert read_manifest(tmp_path / "frozen").split.rule == "playlists"

@@ -88,14 +88,13 @@ def test_vectors(module: ModuleType) -> None:
     assert (encoder.encode(batch("monday BLUE")) == vectors[1]).all()
 
 
-def test_it_is_listed(environment: Path, call_in: Callable[..., Any]) -> None:
-    line = call_in("work", python=environment)
-    listed = line("list", "encoders")
+def test_it_is_listed(environment: Path, call_in: Callable[..., Any], installed: Any) -> None:
+    listed = call_in("work", python=environment)("list", "encoders")
     assert listed.code == 0, listed.err
     assert listed.err == ""
     (row,) = [each for each in listed.out.splitlines() if each.startswith(NAME)]
     assert f"plug-in of {DISTRIBUTION}" in row
-    rows = json.loads(line("list", "encoders", "hashed*", "--json").out)
+    rows = json.loads(installed("list", "encoders", "hashed*", "--json").out)
     assert [(each["name"], each["status"], each["origin"]) for each in rows] == [(NAME, "not loaded", DISTRIBUTION)]
 
 
@@ -141,22 +140,16 @@ def test_it_runs(environment: Path, call_in: Callable[..., Any], tiny: Path) -> 
     assert NAME in table.out
 
 
-def test_all_four_conform(environment: Path, call_in: Callable[..., Any]) -> None:
-    code = """
-from larpbench.encoders.names import get_encoder
-from larpbench.recommenders import RECOMMENDERS
-from larpbench.tasks import TASKS
-from larpbench.testing import check_dataset, check_encoder, check_recommender, check_task
-
-checks = check_encoder(get_encoder("hashed-words")) + check_recommender(RECOMMENDERS.get("max-pooling"))
-checks += check_dataset("genres", rebuild=True) + check_task(TASKS.get("same-artist-tracks"))
-print(len(checks), [check for check in checks if check.outcome not in ("pass", "skipped")])
-"""
-    done = call_in("work", python=environment).python("-c", code)
-    assert done.code == 0, done.err
-    number, _, wrong = done.out.strip().partition(" ")
-    assert int(number) > 60
-    assert wrong == "[]"
+def test_all_four_conform(installed: Any) -> None:
+    number = 0
+    parts = ("encoder", NAME), ("recommender", "max-pooling"), ("dataset", "genres", "--rebuild")
+    for part in (*parts, ("task", "same-artist-tracks")):
+        checked = installed("check", *part, "--json")
+        assert checked.code == 0, checked.out + checked.err
+        checks = json.loads(checked.out)
+        assert [check for check in checks if check["outcome"] not in ("pass", "skipped")] == []
+        number += len(checks)
+    assert number > 60
 
 
 def test_all_four_run_together(installed: Any) -> None:

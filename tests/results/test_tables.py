@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections import defaultdict
 from html.parser import HTMLParser
 
@@ -18,14 +19,20 @@ from larpbench.results.record import schema_text
 HOSTILE = '<script>alert("x")</script> | _a_ & \\b {c} $d$'
 
 
-@pytest.fixture
-def results(cli, small):
-    run = cli(
-        "run", "--dataset", small.folder / "small", "--encoders", f"random,tfidf,precomputed:{small.vectors}",
-        "--recommenders", "all", "--output", small.folder / "results",
+@pytest.fixture(scope="module")
+def made(_small, cli_once, tmp_path_factory):
+    output = tmp_path_factory.mktemp("made") / "results"
+    run = cli_once(
+        "run", "--dataset", _small.folder / "small", "--encoders", f"random,tfidf,precomputed:{_small.vectors}",
+        "--recommenders", "all", "--output", output,
     )  # fmt: skip
     assert run.code == 0, run.err
-    return small.folder / "results"
+    return output
+
+
+@pytest.fixture
+def results(made, small):
+    return shutil.copytree(made, small.folder / "results")
 
 
 def test_the_csv_is_long_and_holds_every_cell(cli, results):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,8 +123,40 @@ def build_split_tables(output: Path, **options: Any) -> Dataset:
     from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.sources.csv import build_csv
 
-    tables = split_tables(output.with_name(f"{output.name}-tables"), **options)
-    return build_csv(tables.tracks, tables.playlists, BuildOptions(output.name, "a test", "none"), output)
+    def build(output: Path) -> None:
+        tables = split_tables(output.with_name(f"{output.name}-tables"), **options)
+        build_csv(tables.tracks, tables.playlists, BuildOptions(output.name, "a test", "none"), output)
+
+    return _built_once(output, repr(sorted(options.items())), build)
+
+
+def _built_once(output: Path, options: str, build: Callable[[Path], None]) -> Dataset:
+    """Copy a data set and its tables to where a test wants it; each is built once in a process, which takes longer."""
+    from larpbench.datasets.files import read_dataset
+
+    if output.exists():
+        build(output)
+        return read_dataset(output)
+    made = _made_folder() / str(len(_MADE))
+    made = _MADE.setdefault((output.name, options), made)
+    if not made.exists():
+        build(made / output.name)
+    for name in (output.name, f"{output.name}-tables"):
+        shutil.copytree(made / name, output.with_name(name), dirs_exist_ok=True)
+    return read_dataset(output)
+
+
+_MADE: dict[tuple[str, str], Path] = {}
+
+
+@functools.cache
+def _made_folder() -> Path:
+    kept = tempfile.TemporaryDirectory(prefix="larpbench-tests-data-")
+    _KEPT.append(kept)  # removed when the process ends
+    return Path(kept.name)
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def write_library(folder: Path, tracks: int = HEARD_TRACKS) -> Path:
@@ -140,7 +175,10 @@ def build_heard(output: Path, library: Path, tracks: int = HEARD_TRACKS, **optio
     from larpbench.datasets.assemble import BuildOptions
     from larpbench.datasets.sources.csv import build_csv
 
-    tables = split_tables(output.with_name(f"{output.name}-tables"), tracks=tracks, playlists=6, **options)
-    made = BuildOptions(output.name, "a test", "none")
-    policy = AudioPolicy(clip_seconds=1.0)
-    return build_csv(tables.tracks, tables.playlists, made, output, audio=library, policy=policy)
+    def build(output: Path) -> None:
+        tables = split_tables(output.with_name(f"{output.name}-tables"), tracks=tracks, playlists=6, **options)
+        made = BuildOptions(output.name, "a test", "none")
+        policy = AudioPolicy(clip_seconds=1.0)
+        build_csv(tables.tracks, tables.playlists, made, output, audio=library, policy=policy)
+
+    return _built_once(output, repr([str(library), tracks, sorted(options.items())]), build)

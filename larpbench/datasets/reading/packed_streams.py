@@ -34,20 +34,23 @@ class Unpacked(Readable, Protocol):
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Unpacked]:
+def unpacked(path: Path, *, whole: bool = True) -> Iterator[Unpacked]:
     """Open the content of a file, which may be in bz2 or gzip, of one stream or several.
 
     bz2 is unpacked by several threads, which end with the block.
 
     Args:
         path: The file.
+        whole: Whether it is read to its end. Threads unpack some blocks ahead, for nothing if a beginning is enough.
     """
     with path.open("rb") as raw:
         first = raw.read(3)
         raw.seek(0)
-        if first == b"BZh":
+        if first == b"BZh" and whole:
             with _blocks(raw) as blocks:
                 yield blocks
+        elif first == b"BZh":
+            yield _Plain(_Bz2Streams(raw), raw)
         else:
             yield _Plain(gzip.GzipFile(fileobj=raw) if first.startswith(b"\x1f\x8b") else raw, raw)
 

@@ -189,7 +189,7 @@ def _without_packing(name: str) -> str:
 
 def _looked_at(path: Path, layout: Layout) -> Table:
     """Find out which column is which, and say so where it is not as documented."""
-    with storage_errors(path, "read"), unpacked(path) as stream:
+    with storage_errors(path, "read"), unpacked(path, whole=False) as stream:
         sample = next(whole_lines(stream, path, _SAMPLE_BYTES), b"")
     rows = [line.split("\t") for line in sample.decode("utf-8-sig", "replace").splitlines()[: _SAMPLE_ROWS + 1]]
     if not rows:

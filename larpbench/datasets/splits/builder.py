@@ -231,8 +231,8 @@ class SplitBuilder:
         """
         short = 0
         self._tried[wanted] = _TRAIN
-        for start, stop, row_of, tracks in self.playlists.entries():
-            mine = (self.owner[tracks] == _TRAIN) & wanted[start:stop][row_of]
+        for start, stop, row_of, tracks in self.playlists.entries(wanted):
+            mine = self.owner[tracks] == _TRAIN
             row_of, tracks = row_of[mine], tracks[mine]
             lengths = np.bincount(row_of, minlength=stop - start)
             enough = lengths >= shortest
@@ -277,12 +277,11 @@ class SplitBuilder:
         for rows, _, lengths, _ in self._kept:
             kept[rows] = lengths
         elsewhere = nowhere = short = cut = 0
-        for start, stop, row_of, tracks in self.playlists.entries():
+        for start, stop, row_of, tracks in self.playlists.entries(self.tried):
             owner, wanted = self.owner[tracks], self._tried[start:stop][row_of]
-            tried = wanted != NO_SPLIT
-            nowhere += int((tried & (owner == NO_SPLIT)).sum())
-            elsewhere += int((tried & (owner != NO_SPLIT) & (owner != wanted)).sum())
-            own = np.bincount(row_of[tried & (owner == wanted)], minlength=stop - start)
+            nowhere += int((owner == NO_SPLIT).sum())
+            elsewhere += int(((owner != NO_SPLIT) & (owner != wanted)).sum())
+            own = np.bincount(row_of[owner == wanted], minlength=stop - start)
             stayed = kept[start:stop]
             short += int(own[stayed == 0].sum())
             cut += int((own - stayed)[stayed > 0].sum())
@@ -316,10 +315,19 @@ def contiguous(tracks: np.ndarray, most: int | None, place: float) -> np.ndarray
     Returns:
         Each track once, in the order of their first time in the run.
     """
-    last = np.sort(len(tracks) - 1 - np.unique(tracks[::-1], return_index=True)[1])  # where each comes last
-    wanted = len(last) if most is None else min(most, len(last))
-    if not wanted:
+    back = _first_places(tracks[::-1], most)  # where the last ones come last, from the end on
+    if not len(back):
         return tracks[:0]
-    start = int(place * (last[len(last) - wanted] + 1))
+    start = int(place * (len(tracks) - back[-1]))
     run = tracks[start:]
-    return run[np.sort(np.unique(run, return_index=True)[1])[:wanted]]
+    return run[_first_places(run, len(back))]
+
+
+def _first_places(tracks: np.ndarray, most: int | None) -> np.ndarray:
+    """Return where different tracks come first, ascending: of `most` of them, or of all if there are fewer."""
+    size = len(tracks) if most is None else 2 * most
+    while True:
+        found = np.sort(np.unique(tracks[:size], return_index=True)[1])[:most]
+        if len(found) == most or size >= len(tracks):
+            return found
+        size *= 4

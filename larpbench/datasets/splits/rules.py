@@ -109,9 +109,10 @@ def uniforms(seed: int, *before: str, names: Iterable[str]) -> np.ndarray:
     """Return ``uniform(seed, *before, name)`` of each name, (n,) float64."""
     begun = hashlib.sha256("\x1f".join([str(seed), *before, ""]).encode())
 
-    def key(name: str) -> int:
+    def key(name: str) -> bytes:
         hasher = begun.copy()
         hasher.update(name.encode())
-        return int.from_bytes(hasher.digest()[:7], "big")
+        return hasher.digest()
 
-    return np.fromiter(map(key, names), np.int64) / 2**56
+    first = np.fromiter(map(key, names), "S8")  # of 32 bytes, all at once: a number a name takes half as long again
+    return (first.view(">u8") >> 8) / 2**56

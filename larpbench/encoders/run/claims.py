@@ -19,91 +19,38 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from larpbench import storage
+from larpbench.encoders.run.keeping import CLAIM_PREFIX, Holder, KeptClaims
 from larpbench.owners import Owner
 
-CLAIM_PREFIX = ".larpbench-claim-"
-BEAT_SECONDS = 5.0
-"""Seconds between two touches."""
-LAPSE_SECONDS = 120.0
-"""Seconds without a touch after which a claim has lapsed: longer than a network file system hides a change."""
-_BEATS_WATCHED = 3
 _TRIES = 20
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 _IMPOSSIBLE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
-@dataclass(frozen=True)
-class Holder:
-    """Who has claimed a shard.
+class Claims(KeptClaims[Path]):
+    """The claims of one worker in folders; where the file system cannot hold any, everything can be taken."""
 
-    Attributes:
-        owner: The writer; None if the claim does not tell.
-        seconds: Seconds since its last sign of life, as far as that is known.
-        lapsed: Whether the claim may be taken over.
-        doubtful: Whether it seems old, and is watched before it is taken over.
-    """
-
-    owner: Owner | None
-    seconds: float
-    lapsed: bool = False
-    doubtful: bool = False
-
-    def __str__(self) -> str:
-        who = f"{self.owner.host} (process {self.owner.pid}" if self.owner else "an unknown owner ("
-        return f"{who}{', ' if self.owner else ''}last sign of life {self.seconds:.0f} s ago)"
-
-
-class Claims:
-    """The claims of one worker, kept alive by a thread until the end of a ``with`` block."""
+    beat_seconds = 5.0
 
     def __init__(self) -> None:
-        self._owner = str(Owner.new())
-        self._mine: dict[Path, Path] = {}  # claim -> the file in it
+        super().__init__()
         self._watched: dict[Path, tuple[str, int, float]] = {}  # claim -> owner, its last touch, seen since when
-        self._lock = threading.RLock()
-        self._closed = threading.Event()
-        self._beating: threading.Thread | None = None
         self._possible = True
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        for path in [*self._mine]:
-            self._let_go(path)
-        if self._beating:
-            self._beating.join()
-
-    def take(self, path: Path) -> Holder | None:
-        """Claim a file that is to be made, unless another one has; return who that is, None if it is this one now.
-
-        Where the file system cannot hold claims, everything can be taken.
-
-        Raises:
-            StorageError: If the folder cannot be written.
-        """
+    def take(self, path: Path) -> Holder | None:  # noqa: D102 - the base says it
         claim = claim_of(path)
         with self._lock, storage.storage_errors(path):
-            if claim in self._mine or not self._possible:
+            if path in self._mine or not self._possible:
                 return None
             holder = self._taken(claim)
-            if holder is None and self._beating is None and self._possible:
-                self._beating = threading.Thread(target=self._beat, name="larpbench-claims", daemon=True)
-                self._beating.start()
+            if holder is None and self._possible:
+                self._keep(path, claim / self._owner)
             return holder
-
-    def release(self, path: Path) -> None:
-        """Give up the claim on a file, if there is one."""
-        self._let_go(claim_of(path))
 
     def _taken(self, claim: Path) -> Holder | None:
         own = claim.with_name(f"{storage.OWN_PREFIX}{claim.name.removeprefix('.larpbench-')}.{self._owner}")
@@ -140,7 +87,6 @@ class Claims:
             if error.errno not in _TAKEN:
                 raise
             return False
-        self._mine[claim] = claim / self._owner
         return True
 
     def _renamed(self, claim: Path) -> bool:
@@ -151,7 +97,6 @@ class Claims:
             theirs.rename(claim / self._owner)
         except FileNotFoundError:
             return False
-        self._mine[claim] = claim / self._owner
         return True
 
     def _judged(self, claim: Path, now: float) -> Holder | None:
@@ -166,25 +111,13 @@ class Claims:
         owner, seen = Owner.parse(names[0]), self._watched.get(claim)
         if seen is None or seen[:2] != (names[0], touched):
             seen = self._watched[claim] = (names[0], touched, time.monotonic())
-        age, watched = now - touched / 1e9, time.monotonic() - seen[2]
-        old = age >= LAPSE_SECONDS
-        silent = watched >= (_BEATS_WATCHED * BEAT_SECONDS if old else LAPSE_SECONDS)
-        lapsed = silent or (owner is not None and owner.has_ended())
-        return Holder(owner, max(age, watched, 0.0), lapsed, old and not lapsed)
+        return Holder.judged(owner, now - touched / 1e9, time.monotonic() - seen[2], self.beat_seconds)
 
-    def _let_go(self, claim: Path) -> None:
-        with self._lock:
-            file = self._mine.pop(claim, None)
-        if file:
-            _remove(claim, file.name)
+    def _touch(self, path: Path, mark: Path) -> None:
+        os.utime(mark)
 
-    def _beat(self) -> None:
-        while not self._closed.wait(BEAT_SECONDS):
-            with self._lock:
-                mine = [*self._mine.values()]
-            for file in mine:
-                with suppress(OSError):  # another one has taken it over
-                    os.utime(file)
+    def _give_up(self, path: Path, mark: Path, *, made: bool) -> None:
+        _remove(mark.parent, mark.name)
 
 
 def _touched(file: Path) -> float:

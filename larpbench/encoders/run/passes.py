@@ -16,7 +16,8 @@ import numpy as np
 
 from larpbench import progress
 from larpbench.datasets.schema import Split
-from larpbench.encoders.run.pipeline import EncodedBatch, Job, batch_size, encode_tracks
+from larpbench.encoders.run.jobs import EncodedBatch, Job
+from larpbench.encoders.run.pipeline import batch_size, encode_tracks
 from larpbench.encoders.run.speed import SpeedClock
 from larpbench.errors import EmbeddingError, named
 from larpbench.runtime import Cost

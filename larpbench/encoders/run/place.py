@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from larpbench import storage
-from larpbench.encoders.run.remote import EMBEDDINGS, Remote
+from larpbench.encoders.run.bucket import EMBEDDINGS
+from larpbench.encoders.run.remote import Remote
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.errors import UsageError, clipped
 

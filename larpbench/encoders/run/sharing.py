@@ -14,16 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from larpbench import progress
-from larpbench.encoders.run.claims import Claims, Holder
+from larpbench.encoders.run.claims import Claims
+from larpbench.encoders.run.jobs import Job
+from larpbench.encoders.run.keeping import Holder
 from larpbench.encoders.run.passes import Take
-from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.remote import Remote
+from larpbench.encoders.run.remote_claims import RemoteClaims
 from larpbench.encoders.run.shards import Shard
 from larpbench.errors import WaitError, named
 from larpbench.runtime import Cost
 
 Encode = Callable[[Sequence[Job], Take], Generator[tuple[Job, range, np.ndarray, Cost]]]
 """Encodes the parts of jobs that may be taken, in one pass."""
+AnyClaims = Claims | RemoteClaims
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.05, 2.0
 _SECONDS_BETWEEN_MESSAGES = 30.0
 
@@ -54,8 +57,14 @@ class Patience:
         self.seconds = seconds
         self._waited = 0.0
 
-    def wait(self, claims: Claims, missing: Sequence[Shard], what: str) -> None:
+    def wait(self, claims: AnyClaims, missing: Sequence[Shard], remote: Remote | None, what: str) -> None:
         """Wait until one of some shards is there, or is claimed here because its owner has let go of it.
+
+        Args:
+            claims: Where the shards are claimed.
+            missing: The shards.
+            remote: The remote store, if there is one, where they may appear.
+            what: Encoder and split, for messages.
 
         Raises:
             WaitError: If that takes too long.
@@ -65,7 +74,9 @@ class Patience:
         while True:
             held: dict[Shard, Holder] = {}
             for shard in missing:
-                if shard.is_sound() or (holder := claims.take(shard.path)) is None:
+                if shard.is_sound() or (remote and remote.fetch(shard)):
+                    return
+                if (holder := claims.take(shard.path)) is None:
                     return
                 held[shard] = holder
             waited = time.monotonic() - began
@@ -81,7 +92,7 @@ class Patience:
 
 
 def encode_free(
-    encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: Claims, remote: Remote | None
+    encode: Encode, shards: Mapping[Job, Sequence[Shard]], claims: AnyClaims, remote: Remote | None
 ) -> dict[Job, list[Shard]]:
     """Encode in one pass what is missing of some encoders and not claimed by others; each shard is written at once.
 
@@ -106,7 +117,12 @@ def encode_free(
         try:
             if failures or shard.is_sound() or claims.take(shard.path):
                 return False
-            if shard.is_sound() or (remote and remote.fetch(shard)):  # its owner has just finished it
+            if there := shard.is_sound():  # its owner has just finished it
+                if remote:  # a kill may have come before the PUT
+                    remote.send(shard.path)
+            elif remote:
+                there = remote.fetch(shard)
+            if there:
                 claims.release(shard.path)
                 return False
         except Exception as error:  # not in the thread of a library, which may never say so
@@ -153,7 +169,7 @@ def encode_all(
         WaitError: If others take too long.
     """
     encoded = 0
-    with Claims() as claims:
+    with claims_for(remote) as claims:
         while True:
             job = job_of(missing)
             written = {*encode_free(encode, {job: missing}, claims, remote)[job]}
@@ -161,7 +177,16 @@ def encode_all(
             missing = [shard for shard in missing if shard not in written and not shard.is_sound()]
             if not missing:
                 return encoded
-            patience.wait(claims, missing, what)
+            patience.wait(claims, missing, remote, what)
+
+
+def claims_for(remote: Remote | None) -> AnyClaims:
+    """Return what a worker claims shards with.
+
+    Args:
+        remote: The remote store, if there is one.
+    """
+    return remote.claims() if remote else Claims()
 
 
 def _too_long(held: Mapping[Shard, Holder], what: str) -> WaitError:

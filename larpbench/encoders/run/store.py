@@ -19,16 +19,15 @@ import numpy as np
 from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
-from larpbench.encoders.run.claims import Claims
 from larpbench.encoders.run.folder import described, missing_shards, sweep
 from larpbench.encoders.run.in_place import look_up
+from larpbench.encoders.run.jobs import Job
 from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
 from larpbench.encoders.run.passes import Take, encode_parts
-from larpbench.encoders.run.pipeline import Job
 from larpbench.encoders.run.remote import Remote
 from larpbench.encoders.run.scaling import needed, oddities, require_tracks, scaled
 from larpbench.encoders.run.shards import Shard, StoredRows
-from larpbench.encoders.run.sharing import Patience, ShardCounts, encode_all, encode_free
+from larpbench.encoders.run.sharing import Patience, ShardCounts, claims_for, encode_all, encode_free
 from larpbench.encoders.run.speed import SpeedClock, read_speed, write_speed
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError
@@ -352,7 +351,7 @@ class EmbeddingStore:
         if len(jobs) > 1:
             for job in jobs:
                 job.alone = False
-            with Claims() as claims:
+            with claims_for(self.remote) as claims:
                 done = encode_free(partial(self._encoded, split), jobs, claims, self.remote)
             self.written.update(shard.key for shards in done.values() for shard in shards)
             failed |= {job.spec.identity: job.failed for job in jobs if job.failed is not None}
@@ -395,7 +394,7 @@ class EmbeddingStore:
     ) -> Generator[tuple[Job, range, np.ndarray, Cost]]:
         """Yield the vectors of parts of a split's tracks, checked, and what they took; then keep how fast it was."""
         clocks = {job: SpeedClock() for job in jobs}
-        # Without claims, processes that begin at one place would do the same work.
+        # Processes that begin at one place would ask a remote store for the same claims.
         first = secrets.randbelow(len(split.track_ids)) if self.remote else 0
         yield from encode_parts(jobs, split, clocks, take, first)
         for job, clock in clocks.items():

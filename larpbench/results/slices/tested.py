@@ -42,7 +42,7 @@ class TestedDatasets:
 
         Raises:
             UsageError: If the table's task does not ask about playlists.
-            DataError: If the data set is not at hand, or is another one than was tested.
+            DataError: If the table has no scores, or the data set is not at hand or another one than was tested.
         """
         task = task_of(table.task)
         if task is not None and task.kind not in SLICED:
@@ -51,6 +51,8 @@ class TestedDatasets:
                 f"{task.kind}",
                 allowed="results of a task on tracks, such as continuation",
             )
+        if not table.records:
+            raise DataError("the table has no scores", where=table.dataset)
         part = table.records[0].dataset
         wanted = tested_digest(part.digests, part.fingerprint)
         for dataset in self.loaded:

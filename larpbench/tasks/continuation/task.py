@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import polars as pl
 
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.evaluation.metrics import CUTOFFS, METRICS
-from larpbench.evaluation.queries import queries_of
+from larpbench.evaluation.queries import no_query, queries_of
 from larpbench.recommenders.base import Recommender
 from larpbench.tasks.base import Task, TaskResult
 from larpbench.tasks.track_lists import score_lists
@@ -26,6 +27,13 @@ class ContinuationTask(Task[Recommender]):
     splits: tuple[SplitName, ...] = ("test",)
     ranks_tracks = True
     shown = tuple(f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTOFFS)
+
+    def require_queries(self, dataset: Dataset) -> None:
+        """Check that some test playlist has both a seed and a held-out track (protocol rule 8)."""
+        roles = dataset.playlists.lazy().filter(pl.col("split") == "test").group_by("playlist_id")
+        both = roles.agg((pl.col("role") == "seed").any() & (pl.col("role") == "heldout").any())
+        if not both.select(pl.col("role").any()).collect().item():
+            raise no_query("test")
 
     def execute(
         self, dataset: Dataset, embeddings: Mapping[SplitName, np.ndarray], recommender: Recommender

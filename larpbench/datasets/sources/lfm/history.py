@@ -31,6 +31,7 @@ from larpbench.storage import atomic_file, storage_errors, write_text
 from larpbench.table_files import read_parquet
 
 _LARGEST = 2**32 - 1
+_SPARSE = 6  # times as many numbers as tracks: too many for an array of all
 UNREADABLE = "rows of the log that cannot be read"
 WRONG_TIME = f"rows of the log whose time is {OUTSIDE}"
 
@@ -72,19 +73,37 @@ class ListeningHistory:
     left_out: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _TrackNumbers:
+class KnownTracks:
     """The tracks that count.
 
-    Attributes:
-        keys: (n,) int64 LFM's numbers, sorted.
-        track: (n,) uint32 the one number of several that mean the same track.
-        ids: Columns ``track`` and ``track_id``.
+    Args:
+        numbers: (n,) LFM's numbers, ascending.
+        ids: (n,) String; several numbers may mean the same track.
     """
 
-    keys: np.ndarray
-    track: np.ndarray
-    ids: pl.DataFrame
+    def __init__(self, numbers: pl.Series, ids: pl.Series) -> None:
+        self.numbers, self.ids = numbers.to_numpy().astype(np.uint32), ids
+        same = pl.DataFrame([ids.alias("id")]).with_row_index("row")
+        self._first = same.select(pl.col("row").min().over("id")).to_series().to_numpy()
+        self._after: np.ndarray | None = None  # by number, the row after its own; 0 where it is not known
+        last = int(self.numbers[-1])
+        if last < _SPARSE * len(self.numbers):
+            self._after = np.zeros(last + 1, dtype=np.uint32)
+            self._after[self.numbers] = self._first + np.uint32(1)
+
+    def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which of LFM's numbers are known, (m,) bool, and their rows: of several for one track the first.
+
+        Args:
+            numbers: (m,) uint32.
+        """
+        if self._after is None:
+            place = np.searchsorted(self.numbers, numbers).clip(max=len(self.numbers) - 1)
+            known = self.numbers[place] == numbers
+            return known, self._first[place[known]]
+        after = self._after.take(numbers, mode="clip")
+        known = (after > 0) & (numbers < len(self._after))
+        return known, after[known] - np.uint32(1)
 
 
 def find_files(source: Path) -> LfmFiles:
@@ -153,7 +172,7 @@ def read_texts(files: LfmFiles, history: ListeningHistory, work: Path) -> pl.Dat
 
 
 def _read_log(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> ListeningHistory:
-    numbers = _track_numbers(files.uris, audio)
+    known = _known_tracks(files.uris, audio)
     timed = "timestamp" in files.log.places
     evaluated = (rule.test_playlists or 0) + (rule.valid_playlists or 0)
     users = UserSample(rule.seed, evaluated, rule.train_tracks or 0, timed=timed)
@@ -165,14 +184,12 @@ def _read_log(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Lis
         if clock is not None:
             whole = whole.with_columns(timestamp=clock.seconds(whole["timestamp"])).drop_nulls()
         mine = whole.filter(pl.col("user_id").is_in(users.wanted(whole["user_id"])))
-        tracks = mine["track_id"].to_numpy()
-        usable = np.ones(len(tracks), dtype=bool)
-        if numbers is not None:
-            place = np.searchsorted(numbers.keys, tracks).clip(max=len(numbers.keys) - 1)
-            usable = numbers.keys[place] == tracks
-            tracks = numbers.track[place]
-        times = mine["timestamp"].to_numpy() if timed else np.zeros(len(tracks))
-        users.add(mine["user_id"].to_numpy()[usable], tracks[usable].astype(np.uint32), times[usable].astype(np.uint32))
+        who, tracks = mine["user_id"].to_numpy(), mine["track_id"].to_numpy().astype(np.uint32)
+        times = (mine["timestamp"].to_numpy() if timed else np.zeros(len(tracks))).astype(np.uint32)
+        if known is not None:
+            usable, tracks = known.rows(tracks)
+            who, times = who[usable], times[usable]
+        users.add(who, tracks, times)
     left_out = {UNREADABLE: rows - readable}
     if clock is not None:
         clock.close(readable)
@@ -189,27 +206,33 @@ def _read_log(files: LfmFiles, rule: SplitRule, audio: NamedAudio | None) -> Lis
             else f"none of {rows} rows can be used: {because}, the rest name tracks that are not known",
             where=str(files.log.path),
             allowed="numbers of users and tracks"
-            + (" that spotify-uris.tsv.bz2 has" if numbers is not None else "")
+            + (" that spotify-uris.tsv.bz2 has" if known is not None else "")
             + ("; dates, or seconds since 1970 or thousandths, millionths, billionths of them" if timed else ""),
         )
-    return _numbered(playlists, numbers, left_out)
+    return _numbered(playlists, known, left_out)
 
 
-def _numbered(playlists: RawPlaylists, numbers: _TrackNumbers | None, left_out: dict[str, int]) -> ListeningHistory:
-    """Put rows of a table of just those tracks that occur in place of LFM's numbers."""
-    present = np.zeros(int(playlists.tracks.max()) + 1, dtype=bool)
-    for _, _, block in playlists.blocks():
-        present[block] = True
-    playlists.renumber((np.cumsum(present, dtype=np.uint32) - 1).astype(np.uint32))
-    tracks = pl.DataFrame({"track": np.flatnonzero(present).astype(np.uint32)})
-    if numbers is None:
-        tracks = tracks.with_columns(track_id=pl.col("track").cast(pl.String))
+def _numbered(playlists: RawPlaylists, known: KnownTracks | None, left_out: dict[str, int]) -> ListeningHistory:
+    """Put rows of a table of just those tracks that occur in place of LFM's numbers, or of rows of all tracks."""
+    last = int(playlists.tracks.max())
+    if last < _SPARSE * len(playlists.tracks):
+        present = np.zeros(last + 1, dtype=bool)
+        for _, _, block in playlists.blocks():
+            present[block] = True
+        rows = np.flatnonzero(present).astype(np.uint32)
+        playlists.renumber(np.cumsum(present, dtype=np.uint32) - np.uint32(1))
     else:
-        tracks = tracks.join(numbers.ids, on="track", how="left", maintain_order="left")
+        rows = np.unique(playlists.tracks)
+        for _, _, block in playlists.blocks():
+            block[:] = np.searchsorted(rows, block)
+    if known is None:
+        tracks = pl.DataFrame({"track": rows}).with_columns(track_id=pl.col("track").cast(pl.String))
+    else:
+        tracks = pl.DataFrame({"track": known.numbers[rows], "track_id": known.ids.gather(rows)})
     return ListeningHistory(playlists, tracks, left_out)
 
 
-def _track_numbers(uris: Table | None, audio: NamedAudio | None) -> _TrackNumbers | None:
+def _known_tracks(uris: Table | None, audio: NamedAudio | None) -> KnownTracks | None:
     """Return the tracks that have a Spotify id, if the copy has those, and a file, if there is audio; None for all."""
     if uris is None:
         if audio is None:
@@ -232,10 +255,8 @@ def _track_numbers(uris: Table | None, audio: NamedAudio | None) -> _TrackNumber
             where=str(audio.source if audio is not None else uris and uris.path),
             allowed="files named by the ids that spotify-uris.tsv.bz2 has" if audio is not None else "track_id, uri",
         )
-    names = names.unique("track_id", keep="first", maintain_order=True).sort("track_id")
-    one = names.select("id", pl.col("track_id").min().over("id").cast(pl.UInt32).alias("track"))
-    ids = one.unique("track").select("track", pl.col("id").alias("track_id"))
-    return _TrackNumbers(names["track_id"].to_numpy().astype(np.int64), one["track"].to_numpy(), ids)
+    names = _first_of_each(names, "track_id")
+    return KnownTracks(names["track_id"], names["id"])
 
 
 def _rows_of(table: Table, column: str, wanted: pl.Series) -> pl.DataFrame:
@@ -247,4 +268,11 @@ def _rows_of(table: Table, column: str, wanted: pl.Series) -> pl.DataFrame:
     for chunk in table.chunks():
         place = chunk[column].fill_null(-1).to_numpy().clip(-1, len(is_wanted) - 1)
         parts.append(chunk.filter(pl.Series(is_wanted[place])))
-    return pl.concat(parts).unique(column, keep="first", maintain_order=True)
+    return _first_of_each(pl.concat(parts), column)
+
+
+def _first_of_each(table: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the first row of each number in a column, in the order of the numbers."""
+    if (table[column].diff() > 0).all():  # as such tables are published: nothing to copy
+        return table
+    return table.unique(column, keep="first", maintain_order=True).sort(column)

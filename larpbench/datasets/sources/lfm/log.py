@@ -54,9 +54,11 @@ class UserSample:
             tracks: (n,) uint32.
             times: (n,) uint32 seconds; none where they are not known.
         """
-        found, place = np.unique(users, return_inverse=True)
+        begins = np.flatnonzero(np.diff(users, prepend=users[:1] - 1))  # of runs: most logs are in the order of users
+        found, place = np.unique(users[begins], return_inverse=True)
         codes = np.array([self._codes.setdefault(user, len(self._codes)) for user in found.tolist()], dtype=np.int32)
-        for column, part in zip(self._columns, (codes[place], tracks, times), strict=True):
+        repeated = np.repeat(codes[place], np.diff(begins, append=len(users)))
+        for column, part in zip(self._columns, (repeated, tracks, times), strict=True):
             column.append(part)
         self._rows += len(users)
         if self._rows > 1.25 * self._rows_after_pruning + _ROWS_BEFORE_PRUNING:
@@ -75,16 +77,18 @@ class UserSample:
         order = np.argsort(rank, kind="stable")
         ends = np.cumsum(np.bincount(rank, minlength=len(ids)))
         tracks, times = (np.concatenate(column)[order] for column in self._columns[1:])
-        lengths, kept = [], []
+        offsets = [0]
         for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
             mine = tracks[start:stop]
             if self._timed:  # by time, and tracks of one second by their numbers
                 mine = np.sort(times[start:stop].astype(np.uint64) << 32 | mine).astype(np.uint32)
-            kept.append(mine if self._timed else np.unique(mine))
-            lengths.append(len(kept[-1]))
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            else:
+                mine = np.unique(mine)
+            offsets.append(offsets[-1] + len(mine))
+            tracks[offsets[-2] : offsets[-1]] = mine  # what was there has been read
         names = pl.Series(ids).cast(pl.String)
-        return RawPlaylists(names, offsets, np.concatenate(kept), "timed" if self._timed else "unknown")
+        kept = tracks[: offsets[-1]]
+        return RawPlaylists(names, np.array(offsets, dtype=np.int64), kept, "timed" if self._timed else "unknown")
 
     def _ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (u,) int64 the users with rows, in their order, and (n,) int32 the place of each row's user there."""
@@ -120,9 +124,9 @@ def train_users(places: np.ndarray, tracks: np.ndarray, count: int) -> int:
     """
     if not len(places):
         return 0
-    order = np.lexsort((places, tracks))
-    tracks, places = tracks[order], places[order]
+    both = np.sort(tracks.astype(np.uint64) << 32 | places.astype(np.uint64))  # both are below 2**32
+    tracks = (both >> 32).astype(np.uint32)
     first = np.ones(len(tracks), dtype=bool)
     first[1:] = tracks[1:] != tracks[:-1]
-    new = np.bincount(places[first], minlength=int(places.max()) + 1)  # tracks that no user before has played
+    new = np.bincount(both[first].astype(np.uint32), minlength=int(places.max()) + 1)  # what no user before has played
     return min(int(np.searchsorted(np.cumsum(new), count)) + 1, len(new))

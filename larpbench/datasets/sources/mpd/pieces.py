@@ -9,14 +9,11 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.raw_dataset import clean_texts
+from larpbench.datasets.sources.mpd.addresses import NO_TRACK, Addresses, addresses_of, first_places
 from larpbench.datasets.sources.mpd.slice_json import Entry, ParsedSlice
 from larpbench.datasets.track_ids import ids_of_uris
 from larpbench.storage import atomic_file, storage_errors, write_text
 from larpbench.table_files import read_parquet
-
-_NO_TRACK = -1
-_SPOTIFY_ID = r"^[0-9A-Za-z]{22}$"
-_PUBLISHED = r"^spotify:track:([0-9A-Za-z]{22})$"
 
 
 class Pieces:
@@ -29,14 +26,12 @@ class Pieces:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._counts: list[dict[str, int]] = []
-        self._numbers: dict[str | None, int] = {}  # by address; other spellings of an address are not in it
+        self._addresses = Addresses()
+        self._numbers = np.empty(0, dtype=np.int32)  # by number of an address; a track's is below `_n_tracks`
+        self._n_tracks = 0
         while (path := self._path("json", len(self))).is_file():
             known = read_parquet(self._path("tracks.parquet", len(self)), columns=["track_id"])["track_id"]
-            self._numbers.update(
-                zip(
-                    _addresses(known).to_list(), range(len(self._numbers), len(self._numbers) + len(known)), strict=True
-                )
-            )
+            self._number(self._addresses.numbers(addresses_of(known)))
             self._counts.append(json.loads(path.read_text(encoding="utf-8")))
 
     def __len__(self) -> int:
@@ -54,8 +49,9 @@ class Pieces:
         """
         playlists = len(parsed.playlists)
         entries = [entry for playlist in parsed.playlists for entry in playlist.tracks]
-        numbers, new_ids = self._looked_up(entries)
-        usable = numbers != _NO_TRACK
+        uris = pl.Series([entry.track_uri for entry in entries], dtype=pl.String)
+        addresses = self._addresses.numbers(uris)
+        usable = addresses != NO_TRACK
         if _lack(entries, usable, "track_name") or _lack(entries, usable, "artist_name"):
             raise parsed.nothing_usable()
         pids = np.fromiter((playlist.pid for playlist in parsed.playlists), np.int64, playlists)
@@ -63,13 +59,13 @@ class Pieces:
         row = np.repeat(np.arange(playlists), lengths)
         held = np.bincount(row[usable], minlength=playlists)
         listed = np.flatnonzero(usable & (held >= shortest)[row])
-        row, numbers = row[listed], numbers[listed]
-        new = self._number(entries, new_ids, listed, numbers)
-        first = np.sort(np.unique(row << 32 | numbers, return_index=True)[1])
+        new, numbers = self._number(addresses[listed])
+        table = _track_table(uris.gather(listed[new]), [entries[place] for place in listed[new].tolist()])
+        row = row[listed]
+        first = first_places(row << 32 | numbers)
         row, numbers = row[first], numbers[first]
         sizes = np.bincount(row, minlength=playlists)
         by_pid = np.argsort(pids, kind="stable")
-        rank = np.argsort(by_pid, kind="stable")
         counts = {
             "entries": len(numbers),
             "playlists": int((sizes > 0).sum()),
@@ -82,62 +78,32 @@ class Pieces:
         place = len(self)
         path = self._path("tracks.parquet", place)
         with atomic_file(path) as temporary, storage_errors(path):
-            new.write_parquet(temporary)
+            table.write_parquet(temporary, compression="lz4", statistics=False)  # read once more, and deleted
         path = self._path("npz", place)
         kept = by_pid[sizes[by_pid] > 0]
-        tracks = numbers[np.argsort(rank[row], kind="stable")].astype(np.uint32)
+        tracks = numbers[_runs(np.cumsum(sizes)[kept] - sizes[kept], sizes[kept])].astype(np.uint32)
         with atomic_file(path) as temporary, storage_errors(path), temporary.open("wb") as stream:
             np.savez(stream, ids=pids[kept], lengths=sizes[kept], tracks=tracks)
         write_text(self._path("json", place), json.dumps(counts))  # the last one: it says that the piece is whole
         self._counts.append(counts)
 
-    def _looked_up(self, entries: list[Entry]) -> tuple[np.ndarray, list[str]]:
-        """Return (entries,) int64 numbers, and the ids of new tracks, which have the numbers -2, -3 and so on."""
-        uris = [entry.track_uri for entry in entries]
-        numbers: list[int | None] = list(map(self._numbers.get, uris))
-        if None not in numbers:
-            return np.array(numbers, dtype=np.int64), []
-        unknown = dict.fromkeys(uri for uri, number in zip(uris, numbers, strict=True) if number is None)
-        ids = _ids(pl.Series(list(unknown), dtype=pl.String))
-        new: dict[str, int] = {}
-        found: dict[str | None, int] = {}
-        for uri, track_id, address in zip(unknown, ids.to_list(), _addresses(ids).to_list(), strict=True):
-            if track_id is None:
-                found[uri] = _NO_TRACK
-            else:
-                known = None if address == uri else self._numbers.get(address)
-                found[uri] = new.setdefault(track_id, _NO_TRACK - 1 - len(new)) if known is None else known
-        whole = [found[uri] if number is None else number for uri, number in zip(uris, numbers, strict=True)]
-        return np.array(whole, dtype=np.int64), list(new)
-
-    def _number(
-        self, entries: list[Entry], new_ids: list[str], listed: np.ndarray, numbers: np.ndarray
-    ) -> pl.DataFrame:
-        """Give new tracks their numbers, in place, and return them with the texts of the first entry of each.
+    def _number(self, addresses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give numbers to tracks that have none.
 
         Args:
-            entries: All of the slice.
-            new_ids: Ids of the new tracks.
-            listed: (n,) the places of those entries that are kept.
-            numbers: (n,) int64 numbers of these, below `_NO_TRACK` for new tracks.
+            addresses: (n,) numbers of addresses.
+
+        Returns:
+            The places of the new tracks, each where it comes first, and (n,) int64 numbers of all tracks.
         """
-        is_new = np.flatnonzero(numbers < _NO_TRACK)
-        codes, first = np.unique(_NO_TRACK - 1 - numbers[is_new], return_index=True)
-        final = np.empty(len(new_ids), dtype=np.int64)
-        final[codes] = len(self._numbers) + np.arange(len(codes))
-        numbers[is_new] = final[_NO_TRACK - 1 - numbers[is_new]]
-        texts = [entries[place] for place in listed[is_new[first]].tolist()]
-        frame = pl.DataFrame(
-            {
-                "track_id": [new_ids[code] for code in codes.tolist()],
-                "title": [entry.track_name for entry in texts],
-                "artist": [entry.artist_name for entry in texts],
-                "album": [entry.album_name for entry in texts],
-            },
-            schema=dict.fromkeys(("track_id", "title", "artist", "album"), pl.String()),
-        )
-        self._numbers.update(zip(_addresses(frame["track_id"]).to_list(), final[codes].tolist(), strict=True))
-        return clean_texts(frame)
+        if (more := int(addresses.max(initial=-1)) + 1 - len(self._numbers)) > 0:
+            more = max(more, len(self._numbers))
+            self._numbers = np.concatenate([self._numbers, np.full(more, NO_TRACK, dtype=np.int32)])
+        new = np.flatnonzero(self._numbers[addresses] == NO_TRACK)
+        new = new[first_places(addresses[new])]
+        self._numbers[addresses[new]] = self._n_tracks + np.arange(len(new))
+        self._n_tracks += len(new)
+        return new, self._numbers[addresses].astype(np.int64)
 
     def counts(self) -> dict[str, int]:
         """Return the sums of what was counted."""
@@ -176,16 +142,22 @@ class Pieces:
         return self._folder / f"{place:06d}.{kind}"
 
 
-def _ids(uris: pl.Series) -> pl.Series:
-    """Return `ids_of_uris`, faster where the addresses are written as published."""
-    ids = uris.str.extract(_PUBLISHED)
-    odd = ids.is_null()
-    return ids.scatter(odd.arg_true(), ids_of_uris(uris.filter(odd))) if odd.any() else ids
+def _track_table(uris: pl.Series, entries: list[Entry]) -> pl.DataFrame:
+    return clean_texts(
+        pl.DataFrame(
+            {
+                "track_id": ids_of_uris(uris),
+                "title": pl.Series([entry.track_name for entry in entries], dtype=pl.String),
+                "artist": pl.Series([entry.artist_name for entry in entries], dtype=pl.String),
+                "album": pl.Series([entry.album_name for entry in entries], dtype=pl.String),
+            }
+        )
+    )
 
 
-def _addresses(ids: pl.Series) -> pl.Series:
-    """Return what a collection has of tracks with these ids: Spotify's address, or the id itself."""
-    return pl.select(pl.when(ids.str.contains(_SPOTIFY_ID)).then("spotify:track:" + ids).otherwise(ids)).to_series()
+def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the places of runs, one after another: of each the first one and how many there are."""
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
 
 
 def _lack(entries: list[Entry], usable: np.ndarray, name: str) -> bool:

@@ -21,11 +21,11 @@ _Cell = str | int | float | bool | None
 
 
 class Entry(msgspec.Struct, gc=False):
-    """A track of a playlist."""
+    """A track of a playlist; fields in the order of the published files, in which they are found faster."""
 
+    artist_name: str | None = None
     track_uri: str | None = None
     track_name: str | None = None
-    artist_name: str | None = None
     album_name: str | None = None
 
 
@@ -90,7 +90,7 @@ class ParsedSlice:
         )
 
 
-def parse_slice(data: bytes, where: str) -> ParsedSlice:
+def parse_slice(data: bytes | bytearray, where: str) -> ParsedSlice:
     """Parse a slice, or the challenge set. Albums and positions may lack, as they do in reduced copies.
 
     Args:
@@ -100,13 +100,14 @@ def parse_slice(data: bytes, where: str) -> ParsedSlice:
     Raises:
         DataError: If it is no JSON, or none of that kind, or has two playlists of the same number.
     """
-    data = data.removeprefix(codecs.BOM_UTF8)
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]
     try:
         if not data.isascii():
             data.decode()  # what is skipped is checked too
         playlists = _SLICE.decode(data).playlists
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
-        return _parse_any(data, where)
+        return _parse_any(bytes(data), where)
     pids = [each.pid for each in playlists]
     if len(set(pids)) < len(pids):
         raise _twice([str(pid) for pid, count in sorted(Counter(pids).items()) if count > 1], where)
