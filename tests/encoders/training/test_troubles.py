@@ -155,8 +155,6 @@ def no_file_over(size: int):
 
 
 def test_validation_takes_no_playlists_that_ask_nothing(tmp_path):
-    from larpbench.errors import ProtocolError
-
     data = build_split_tables(tmp_path / "one", lengths=(1, 1))
-    with pytest.raises(ProtocolError, match="no playlist of the valid split has both a seed and a held-out track"):
+    with pytest.raises(DataError, match="no playlist of the valid split has both a seed and a held-out track"):
         validation_recall(data.split("valid"))
