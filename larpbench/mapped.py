@@ -45,6 +45,12 @@ def empty_rows(rows: int, dim: int, dtype: np.dtype | type = np.float32) -> np.n
             return np.frombuffer(mmap.mmap(file.fileno(), size), dtype=dtype).reshape(rows, dim)
 
 
+def mapped_bytes(rows: int, dim: int) -> int:
+    """Return the size of the file that a (rows, dim) float32 array of `empty_rows` takes; 0 if it is in memory."""
+    size = rows * dim * 4
+    return size if size >= LARGEST_IN_MEMORY else 0
+
+
 def _reserve(file: int, size: int) -> None:
     """Give a file its room on the disk now: a mapped file without it ends the process that writes."""
     if sys.platform == "linux":

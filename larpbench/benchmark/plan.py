@@ -22,7 +22,7 @@ from larpbench.benchmark.choice import (
     ready_recommenders,
     task_key,
 )
-from larpbench.benchmark.learned import fit_seconds, scored_dim, splits_read
+from larpbench.benchmark.learned import fit_seconds, remembered_seconds, scored_dim, splits_read
 from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset
@@ -35,6 +35,7 @@ from larpbench.encoders.run.place import default_store as default_store
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, EmbeddingError, LarpbenchError, MissingPartError, UsageError, error_text
+from larpbench.mapped import mapped_bytes
 from larpbench.recommenders.base import DEFAULT_BUDGET, Scorer
 from larpbench.streams import aside
 from larpbench.tasks.base import Task
@@ -113,7 +114,11 @@ class Plan:
             cells += estimate.cell_seconds(self.queries, items, scored_dim(p.recommender, dim), self.draws)
         second = self.similarity.seconds if self.similarity else 0.0
         begin = estimate.START_SECONDS + estimate.dataset_seconds(self.dataset.manifest.counts)
-        return begin + sum(train.values()) + sum(encode.values()) + cells + second
+        return begin + sum(train.values()) + sum(encode.values()) + cells - self.remembered_seconds() + second
+
+    def remembered_seconds(self) -> float:
+        """Return what all fits together take less than each alone."""
+        return remembered_seconds(((p.recommender, p.cell.seed) for p in self.to_run), self.dataset, self.budget)
 
     def _vector_seconds(self, planned: PlannedCell) -> float:
         """Return the time of encoding, or of looking up, all vectors of a cell."""
@@ -123,12 +128,19 @@ class Plan:
         return estimate.file_seconds(planned.spec, sum(len(self.dataset.split(name).track_ids) for name in splits))
 
     def estimated_bytes(self) -> int:
-        """Return a rough size of all files that are left to write."""
+        """Return a rough size of all files that are left to write, with the largest temporary ones of a cell."""
         vectors = {
             p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or estimate.USUAL_DIM) * 4 for p in self.to_run
         }
         lists = self.queries * _LIST_BYTES_PER_PLAYLIST
-        return sum(vectors.values()) + len(self.to_run) * (lists + 10_000)
+        temporary = max((self._temporary_bytes(p) for p in self.to_run), default=0)
+        return sum(vectors.values()) + len(self.to_run) * (lists + 10_000) + temporary
+
+    def _temporary_bytes(self, planned: PlannedCell) -> int:
+        """Return the size of the nameless files in the home folder: large arrays of vectors, and their unit rows."""
+        dim = estimate.dim_of(planned.spec)
+        splits = splits_read(self.task, planned.recommender)
+        return sum(2 * mapped_bytes(len(self.dataset.split(name).track_ids), dim) for name in splits)
 
 
 @aside()

@@ -35,7 +35,12 @@ def wall_seconds(plan: Plan, workers: int) -> float:
     spread = sum(encoding) + sum(tunings) + sum(fits)
     by_clock = sum(_shared_out(pieces, workers) for pieces in (encoding, tunings, fits))
     phases = bool(encoding) + bool(tunings or fits)
-    return max(plan.estimated_seconds() - spread, 0.0) + by_clock + CLUSTER_SECONDS + phases * WORKER_SECONDS
+    return (
+        max(plan.estimated_seconds() + plan.remembered_seconds() - spread, 0.0)
+        + by_clock
+        + CLUSTER_SECONDS
+        + phases * WORKER_SECONDS
+    )
 
 
 def _shared_out(pieces: list[float], workers: int) -> float:

@@ -206,6 +206,7 @@ class LearnedRecommender(Recommender):
         search_space: What tuning may choose from, the same for every encoder; by default there is nothing to choose.
         fits_in_threads: Whether several may be fitted at once in threads of one process: only if a fit draws nothing
             from the global generators of torch and numpy.
+        shares_factors: Whether `fit_seconds` counts a factorisation of train, which is remembered for other fits.
         seconds_per_entry: Rough time of one fit for each track of each train playlist, for the plan's estimate.
         params: Parameter -> value, all of them.
         seed: The seed.
@@ -215,6 +216,7 @@ class LearnedRecommender(Recommender):
     learns_from = ("train", "valid")
     search_space: ClassVar[SearchSpace] = MappingProxyType({})
     fits_in_threads: ClassVar[bool] = False
+    shares_factors: ClassVar[bool] = False
     seconds_per_entry: ClassVar[float] = 1e-3
     selection: Selection | None = None
 

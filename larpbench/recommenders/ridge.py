@@ -70,6 +70,7 @@ class Ridge(LearnedRecommender):
     summary = "closed-form ridge maps from content to the WMF space"
     search_space: ClassVar[SearchSpace] = {"ridge_l2": (10.0, 1.0, 100.0, 1_000.0), **WMF_SPACE}
     fits_in_threads = True
+    shares_factors = True
     _playlists: LinearMap | None = None
     _tracks: LinearMap | None = None
 

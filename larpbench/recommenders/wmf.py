@@ -10,9 +10,12 @@ LARP's own code descends a gradient instead, on one sampled negative an entry; t
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from dataclasses import dataclass, field
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -26,9 +29,8 @@ ITERATIONS = 15
 WMF_SPACE: SearchSpace = {"wmf_l2": (0.1, 1.0, 10.0), "wmf_alpha": (40.0, 10.0)}
 """Trial 0: the L2 of LARP (appendix B.2.2), which names no alpha, and the alpha of Hu et al."""
 _START_SCALE = 0.01
-_REMEMBERED, _REMEMBERED_LARGE = 8, 2  # at a million playlists and two million tracks one takes 0.8 GB
+_REMEMBERED_BYTES, _LEAST_REMEMBERED = 2**29, 2  # at a million playlists and two million tracks one takes 0.8 GB
 _ONE_THREAD_ENTRIES = 2**18
-_SMALL_ROWS = 2**18
 _PER_ENTRY, _PER_ROW = 1.8e-5, 1.1e-4
 
 
@@ -43,6 +45,11 @@ class Factors:
 
     playlists: np.ndarray
     tracks: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """What both take in memory."""
+        return self.playlists.nbytes + self.tracks.nbytes
 
 
 def alternating_least_squares(
@@ -83,18 +90,28 @@ def alternating_least_squares(
 def train_factors(train: TrainData, params: dict[str, float], seed: int) -> Factors:
     """Return the factors of the train playlists, (p, 64) and (n, 64) float32.
 
-    They do not depend on the encoder, so the last few are remembered.
+    They do not depend on the encoder, so those used last are remembered: as many as take half a GB, and at least two.
 
     Args:
         train: The train data; its embeddings are not looked at.
         params: With ``wmf_l2`` and ``wmf_alpha``.
         seed: Drives the start.
     """
-    playlists = train.interactions
-    digest = hashlib.sha256(playlists.offsets.tobytes() + playlists.tracks.tobytes()).hexdigest()
-    shape = (len(playlists), len(train.embeddings))
-    problem = _Factorisation(digest, shape, params["wmf_l2"], params["wmf_alpha"], seed, playlists)
-    return (_small if sum(shape) <= _SMALL_ROWS else _large)(problem)
+    problem = Problem(
+        train.once(_digest), len(train.interactions), len(train.embeddings), params["wmf_l2"], params["wmf_alpha"], seed
+    )
+    return _remembered.of(problem, lambda: _factors(problem, train.interactions))
+
+
+def kept_factors(rows: int) -> int:
+    """Return how many factorisations of so many playlists and tracks are remembered."""
+    return max(_LEAST_REMEMBERED, _REMEMBERED_BYTES // (rows * FACTORS * 4))
+
+
+def different_factors(fits: int) -> float:
+    """Return how many factorisations so many fits of one seed need, as their parameters are drawn from `WMF_SPACE`."""
+    pairs = math.prod(len(values) for values in WMF_SPACE.values())
+    return pairs * (1 - (1 - 1 / pairs) ** fits)
 
 
 def factor_seconds(entries: int, rows: int) -> float:
@@ -103,24 +120,81 @@ def factor_seconds(entries: int, rows: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Factorisation:
+class Problem:
+    """What a factorisation depends on.
+
+    Attributes:
+        digest: Of the train playlists.
+        playlists: Their number.
+        tracks: Number of train tracks.
+        l2: Weight of the squared lengths.
+        alpha: Weight of the observed entries.
+        seed: Drives the start.
+    """
+
     digest: str
-    shape: tuple[int, int]
+    playlists: int
+    tracks: int
     l2: float
     alpha: float
     seed: int
-    playlists: Interactions = field(compare=False, repr=False)
 
 
-def _factors(problem: _Factorisation) -> Factors:
-    playlists = problem.playlists
+class Remembered:
+    """Factorisations that may be asked for again. Fits run side by side: each is computed by one of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Problem, Factors] = OrderedDict()
+        self._making: dict[Problem, threading.Lock] = {}
+
+    def of(self, problem: Problem, make: Callable[[], Factors]) -> Factors:
+        """Return the factors of a problem, by `make` if they are not remembered."""
+        with self._lock:
+            making = self._making.setdefault(problem, threading.Lock())
+        try:
+            with making:
+                if (found := self._found(problem)) is None:
+                    found = make()
+                    self._keep(problem, found)
+        finally:
+            with self._lock:
+                self._making.pop(problem, None)
+        return found
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+
+    def _found(self, problem: Problem) -> Factors | None:
+        with self._lock:
+            if problem in self._kept:
+                self._kept.move_to_end(problem)
+            return self._kept.get(problem)
+
+    def _keep(self, problem: Problem, factors: Factors) -> None:
+        with self._lock:
+            self._kept[problem] = factors
+            while (
+                len(self._kept) > _LEAST_REMEMBERED and sum(e.nbytes for e in self._kept.values()) > _REMEMBERED_BYTES
+            ):
+                self._kept.popitem(last=False)
+
+
+_remembered = Remembered()
+
+
+def _digest(train: TrainData) -> str:
+    playlists = train.interactions
+    return hashlib.sha256(playlists.offsets.tobytes() + playlists.tracks.tobytes()).hexdigest()
+
+
+def _factors(problem: Problem, playlists: Interactions) -> Factors:
     values = np.full(len(playlists.tracks), 1.0 + problem.alpha, dtype=np.float32)
-    confidence = sparse.csr_matrix((values, playlists.tracks, playlists.offsets), shape=problem.shape)
+    shape = (problem.playlists, problem.tracks)
+    confidence = sparse.csr_matrix((values, playlists.tracks, playlists.offsets), shape=shape)
     generator = np.random.default_rng(problem.seed)
-    start = generator.random((problem.shape[1], FACTORS), dtype=np.float32) * _START_SCALE
+    start = generator.random((problem.tracks, FACTORS), dtype=np.float32) * _START_SCALE
     threads = 1 if len(values) <= _ONE_THREAD_ENTRIES else 0  # it is done before others have started
     return alternating_least_squares(confidence, start, problem.l2, threads=threads)
-
-
-_small = functools.lru_cache(maxsize=_REMEMBERED)(_factors)
-_large = functools.lru_cache(maxsize=_REMEMBERED_LARGE)(_factors)

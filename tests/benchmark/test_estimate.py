@@ -10,7 +10,7 @@ from support.small_data import build_split_tables
 from larpbench.benchmark import estimate
 from larpbench.benchmark.plan import plan
 from larpbench.recommenders import RECOMMENDERS
-from larpbench.recommenders.wmf import factor_seconds
+from larpbench.recommenders.wmf import different_factors, factor_seconds, kept_factors
 from larpbench.tasks.cold_tracks.recommenders import LISTENER_RECOMMENDERS
 
 
@@ -42,9 +42,42 @@ def test_more_work_takes_longer(small, tmp_path):
     longer = seconds(small, tmp_path, encoders=encoder, recommenders=["ridge"], budget=4)
     assert estimate.START_SECONDS < one < two < estimate.START_SECONDS + 1
     assert one < tuned < longer
-    assert longer - tuned == pytest.approx(2 * RECOMMENDERS.get("ridge").fit_seconds(
-        small.manifest.counts["train.entries"], 24 + 10, 5
-    ))  # fmt: skip
+    sizes = small.manifest.counts["train.entries"], 24 + 10
+    more = different_factors(4) - different_factors(2)  # factors of the same parameters are made once
+    assert longer - tuned == pytest.approx(
+        2 * RECOMMENDERS.get("ridge").fit_seconds(*sizes, 5) - (2 - more) * factor_seconds(*sizes)
+    )
+
+
+def test_factors_that_other_encoders_and_trials_need_are_counted_once(small, tmp_path, monkeypatch):
+    options = {"recommenders": ["ridge"], "budget": 6}
+    entries, rows = small.manifest.counts["train.entries"], 24 + 10
+    one, two = (plan(small, output=tmp_path / "r", seeds=2, encoders=names, **options)
+                for names in (["tfidf"], ["tfidf", "same-artist"]))  # fmt: skip
+    assert one.remembered_seconds() == pytest.approx(factor_seconds(entries, rows) * (6 - different_factors(6)))
+    again = 6 + 2 - different_factors(2)
+    assert two.remembered_seconds() - one.remembered_seconds() == pytest.approx(factor_seconds(entries, rows) * again)
+    assert 3.9 < different_factors(6) < 4.1
+    assert different_factors(1) == pytest.approx(1)
+    monkeypatch.setattr("larpbench.recommenders.wmf._REMEMBERED_BYTES", 3 * rows * 64 * 4)
+    assert kept_factors(rows) == 3
+    assert two.remembered_seconds() == 0
+    assert plan(small, output=tmp_path / "r", encoders=["tfidf"], recommenders=["itemknn"]).remembered_seconds() == 0
+
+
+def test_temporary_files_of_vectors_are_part_of_the_disk(small, tmp_path, monkeypatch):
+    shards(small, tmp_path / "v")
+    options = {"encoders": [f"precomputed:{tmp_path / 'v'}"], "seeds": 1, "output": tmp_path / "r"}
+    itemknn, ridge = (plan(small, recommenders=[name], **options) for name in ("itemknn", "ridge"))
+    before = itemknn.estimated_bytes(), ridge.estimated_bytes()
+    test, train, valid = (len(small.split(name).track_ids) for name in ("test", "train", "valid"))
+    smallest = min(test, train, valid) * 5 * 4
+    monkeypatch.setattr("larpbench.mapped.LARGEST_IN_MEMORY", smallest)
+    assert itemknn.estimated_bytes() == before[0] + 2 * test * 5 * 4
+    assert ridge.estimated_bytes() == before[1] + 2 * (test + train + valid) * 5 * 4
+    monkeypatch.setattr("larpbench.mapped.LARGEST_IN_MEMORY", smallest + 1)
+    less = ridge.estimated_bytes()
+    assert before[1] <= less < before[1] + 2 * (test + train + valid) * 5 * 4
 
 
 def test_the_time_of_a_ranking_grows_with_each_size():

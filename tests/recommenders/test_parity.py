@@ -104,11 +104,11 @@ def tower(numbers, prefix, side):
     for block in range(3):
         theirs = f"{prefix}{side}_layers.{block}."
         for part in ("weight", "bias"):
-            state[f"layers.{3 * block}.{part}"] = numbers[f"{theirs}layer.{part}"]
+            state[f"layers.{block}.linear.{part}"] = numbers[f"{theirs}layer.{part}"]
         for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-            state[f"layers.{3 * block + 1}.{part}"] = numbers[f"{theirs}bn.{part}"]
+            state[f"layers.{block}.norm.{part}"] = numbers[f"{theirs}bn.{part}"]
     for part in ("weight", "bias"):
-        state[f"layers.9.{part}"] = numbers[f"{prefix}{side}_emb.{part}"]
+        state[f"layers.3.{part}"] = numbers[f"{prefix}{side}_emb.{part}"]
     found.load_state_dict(state)
     return found
 
@@ -161,4 +161,4 @@ def test_dropoutnet_loss_of_the_second_fixture():
     )
     loss = balanced_loss(scores.sum(dim=1), labels, labels > 0).item()
     assert loss == pytest.approx(numbers["dropoutnet/loss_train_mode"].item(), abs=1e-6)
-    torch.testing.assert_close(first.layers[1].running_mean, numbers["dropoutnet/bn_after"], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(first.layers[0].norm.running_mean, numbers["dropoutnet/bn_after"], atol=1e-6, rtol=1e-5)

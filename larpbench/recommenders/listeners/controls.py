@@ -37,6 +37,7 @@ class ArtistMean(ArtistControl):
     citation = ("hu2008implicit",)
     summary = "control: the listener's WMF factor, and the mean factor of the artist's known tracks"
     search_space: ClassVar[SearchSpace] = WMF_SPACE
+    shares_factors = True
     _listeners: KnownListeners | None = None
     _means: np.ndarray | None = None
 

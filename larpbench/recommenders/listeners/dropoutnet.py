@@ -23,6 +23,7 @@ class ListenerDropoutNet(DropoutNet):
     """score = tower(x_u, mean profile content) . tower(mean y, e)."""
 
     summary = "two towers: the listener's WMF factor and profile, and content with dropped track factors"
+    shares_factors = True
     seconds_per_entry = 2.5e-4
     _listeners: KnownListeners | None = None
 

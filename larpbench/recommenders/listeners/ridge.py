@@ -23,6 +23,7 @@ class ListenerRidge(LearnedRecommender):
     summary = "the listener's WMF factor, and a closed-form ridge map from content to the factors of tracks"
     search_space: ClassVar[SearchSpace] = {"ridge_l2": (10.0, 1.0, 100.0, 1_000.0), **WMF_SPACE}
     fits_in_threads = True
+    shares_factors = True
     _listeners: KnownListeners | None = None
     _tracks: LinearMap | None = None
 
