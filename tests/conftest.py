@@ -19,6 +19,7 @@ import pytest
 from support.small_data import Tables, random_tables
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one test process a core, not threads that wait in turn
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more threads, the waiting ones leave it a core
 # A busy machine is slow now and then, which is no fault of an example.
 hypothesis.settings.register_profile("larpbench", deadline=None)
 hypothesis.settings.load_profile("larpbench")

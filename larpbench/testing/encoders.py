@@ -28,6 +28,8 @@ from larpbench.testing.toys import toy_batch, toy_split
 
 _SEED = 3
 _DURATIONS = (0.3, 1.0, 12.0)
+_SHORT = 1.0
+"""Seconds of a clip where its content does not matter."""
 
 
 class _Subject:
@@ -176,7 +178,7 @@ def _captions(it: _Subject) -> None:
 
 
 def _global_state(it: _Subject) -> None:
-    batch = toy_batch(it.spec)
+    batch = toy_batch(it.spec, (0, 1), _SHORT)
     inputs = {"the batch's ids": batch.track_ids, "the batch's captions": batch.captions}
     inputs |= {"the batch's audio": batch.audio} if batch.audio is not None else {}
     inputs |= {f"the batch's input {number}": each for number, each in enumerate(batch.inputs)}

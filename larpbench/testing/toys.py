@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,13 +27,18 @@ def toy_batch(spec: EncoderSpec, rows: Sequence[int] = (0, 1, 2, 3), seconds: fl
     """
     audio = None
     if spec.reads_audio and spec.card.sample_rate:
-        audio = clips(len(CAPTIONS), seconds, spec.card.sample_rate)[list(rows)]
+        audio = _clips(seconds, spec.card.sample_rate)[list(rows)]
     return TrackBatch(
         np.array([f"t{row}" for row in rows]),
         np.array([CAPTIONS[row] for row in rows], dtype=object),
         audio,
         tuple(toy_vectors(each, len(CAPTIONS))[list(rows)] for each in spec.inputs),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _clips(seconds: float, sample_rate: int) -> np.ndarray:
+    return clips(len(CAPTIONS), seconds, sample_rate)
 
 
 def toy_vectors(spec: EncoderSpec, n: int) -> np.ndarray:

@@ -75,7 +75,7 @@ def large():
     return draw_large_world(LargeWorldSpec())
 
 
-def test_the_large_world_has_the_figures_of_real_playlists(large):
+def test_the_large_world_has_the_figures_of_real_playlists_and_its_page_shows_them(large):
     found = figures.playlist_figures(large.tracks, large.playlists)
     for name, real in REAL.items():
         if name == "pairs with the same artist, over chance":
@@ -86,11 +86,8 @@ def test_the_large_world_has_the_figures_of_real_playlists(large):
             assert found[name] == pytest.approx(real, rel=0.15), name
     assert large.tracks.height == pytest.approx(19_276, rel=0.05)
     assert large.playlists.height == pytest.approx(278_521, rel=0.05)
-
-
-def test_its_page_shows_them(large):
     page = (PAGES / "demo-large.md").read_text(encoding="utf-8")
-    for name, ours in figures.playlist_figures(large.tracks, large.playlists).items():
+    for name, ours in found.items():
         assert f"| {name} | {_shown(REAL[name])} | {_shown(ours)} |" in page
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.compiled_librosa import compile_librosa
 
 librosa = pytest.importorskip("librosa")
 
@@ -16,6 +17,7 @@ from larpbench.errors import EmbeddingError  # noqa: E402
 
 @pytest.fixture(scope="module")
 def encode():
+    compile_librosa()
     encoder = HandcraftedEncoder()
 
     def call(audio):

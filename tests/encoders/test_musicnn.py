@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from support.compiled_librosa import compile_librosa
 
 from larpbench.encoders.adapters.musicnn import build_musicnn, convert, musicnn_digest, weights_path
 from larpbench.encoders.adapters.musicnn.checkpoint import read_checkpoint
@@ -115,6 +116,7 @@ def written_out(weights, x):
 
 def test_spectrogram_equals_librosa():
     librosa = pytest.importorskip("librosa")
+    compile_librosa()
     filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=512, n_mels=96)
     np.testing.assert_allclose(mel_filters(), filters, atol=1e-8)
     for audio in (noise(1, 2)[0], noise(1, 0.04)[0], noise(1, 1, level=10)[0]):  # the last overflows float16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from support.planted_world import planted
 from larpbench.errors import ProtocolError, UsageError
 from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import LearnedRecommender, TrainData, ValidData
+from larpbench.recommenders.training import GradientRecommender
 
 LEARNED = [name for name in RECOMMENDERS.names() if isinstance(RECOMMENDERS.get(name), LearnedRecommender)]
 GRADIENT = [name for name in LEARNED if name != "ridge"]
@@ -23,6 +25,17 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def world():
     return planted()
+
+
+@pytest.fixture(scope="module")
+def on_world(world):
+    """What a recommender has learned of the world with its defaults: ``on_world("ridge")``."""
+    return functools.cache(lambda name: fitted(name, world))
+
+
+@pytest.fixture
+def few_epochs(monkeypatch):
+    monkeypatch.setattr(GradientRecommender, "epochs", 4)
 
 
 def fitted(name, world, seed=0, **params):
@@ -43,8 +56,8 @@ def test_which_learn():
 
 
 @pytest.mark.parametrize("name", LEARNED)
-def test_what_is_planted_is_found(name, world):
-    recommender = fitted(name, world)
+def test_what_is_planted_is_found(name, world, on_world):
+    recommender = on_world(name)
     recall = world.recall(recommender)
     assert recall > 3 * world.chance
     queries, items = vectors(recommender, world)
@@ -55,17 +68,18 @@ def test_what_is_planted_is_found(name, world):
 
 
 @pytest.mark.parametrize("name", ["ridge", "dropoutnet-content"])
-def test_learning_beats_not_learning_where_only_some_directions_matter(name, world):
-    assert world.recall(fitted(name, world)) > 1.3 * world.recall(RECOMMENDERS.get("itemknn"))
+def test_learning_beats_not_learning_where_only_some_directions_matter(name, world, on_world):
+    assert world.recall(on_world(name)) > 1.3 * world.recall(RECOMMENDERS.get("itemknn"))
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_useless_content_gives_chance(name):
-    useless = planted(useless_seed := 5, useful=False)
+    useless = planted(useless_seed := 5, tracks=160, playlists=160, useful=False)
     found = [useless.recall(fitted(name, useless, seed)) for seed in range(2)]
     assert np.mean(found) == pytest.approx(useless.chance, rel=0.35), useless_seed
 
 
+@pytest.mark.usefixtures("few_epochs")
 @pytest.mark.parametrize("name", LEARNED)
 def test_the_same_seed_gives_the_same_vectors_to_the_bit(name):
     small = planted(tracks=60, playlists=30)
@@ -75,6 +89,7 @@ def test_the_same_seed_gives_the_same_vectors_to_the_bit(name):
         assert not np.array_equal(one, three)
 
 
+@pytest.mark.usefixtures("few_epochs")
 @pytest.mark.parametrize("name", LEARNED)
 def test_scaled_embeddings_rank_the_same(name):
     small = planted(tracks=60, playlists=30)
@@ -92,6 +107,7 @@ def test_scaled_embeddings_rank_the_same(name):
     )
 
 
+@pytest.mark.usefixtures("few_epochs")
 @pytest.mark.parametrize("name", GRADIENT)
 def test_a_fit_leaves_the_generators_of_others_alone(name):
     import torch

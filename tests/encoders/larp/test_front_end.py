@@ -4,6 +4,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from support.compiled_librosa import compile_librosa
 from support.packed import LARP_MINI
 
 from larpbench.encoders.towers.front_end import SpecAugment, log_mel, windows
@@ -23,6 +24,7 @@ def sound(n, seconds, rate, level=0.1):
 
 
 def with_librosa(audio, settings, filters=None):
+    compile_librosa()
     spectrum = librosa.stft(audio, n_fft=settings.n_fft, hop_length=settings.hop, window="hann", pad_mode="reflect")
     if filters is None:
         filters = librosa.filters.mel(

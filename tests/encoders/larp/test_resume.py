@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,36 +25,35 @@ from larpbench.training import resumable
 
 KILLS = 3
 SHOOTER = """
-import os, signal, sys, threading
-import torch._dynamo  # comes with Adam
+import importlib, os, sys
+import larpbench.encoders.run.training, larpbench.tasks.validation, torch._dynamo  # comes with Adam
 from larpbench.cli import main
+from larpbench.evaluation import best
 from larpbench.training import resumable
-from larpbench.encoders.larp.stage import StageTrainer
+from support.forked import IMPORTED, Changes
 from support.small_larp import shrink
 
+for name in IMPORTED:
+    importlib.import_module(name)
+best.compile_once()
 shrink()
 resumable.SECONDS_BETWEEN_SAVES = 0.0
-run = StageTrainer.run
 
-def train(home, printed, seconds):
+def train(home, printed, kill_at):
     os.environ["LARPBENCH_HOME"] = home
     sys.stdout = sys.stderr = open(printed, "w")
-    shot = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
-    shot.daemon = True
-
-    def watched(*arguments):  # the clock runs from the first stage on
-        if seconds and not shot.is_alive():
-            shot.start()
-        run(*arguments)
-
-    StageTrainer.run = watched
-    main()
+    changes = Changes(home, kill_at)
+    sys.addaudithook(changes)
+    try:
+        main()
+    finally:
+        print("changes:", changes.count)
 
 for line in sys.stdin:
-    home, printed, seconds = line.split()
+    home, printed, kill_at = line.split()
     child = os.fork()  # torch has been loaded once for all
     if not child:
-        train(home, printed, float(seconds))
+        train(home, printed, int(kill_at))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -74,13 +72,13 @@ def command(data, tmp_path):
 
 @pytest.fixture
 def train(command, tmp_path):
-    """Call the command in a process of its own, that kills itself after some seconds: ``train(home, seconds)``."""
+    """Call the command in a process of its own, that kills itself before some change of a file: ``train(home, 7)``."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    call = [sys.executable, "-c", SHOOTER, *command]
+    call = [sys.executable, "-c", SHOOTER, *command, "--stages", "wtc,ttc"]
     with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as shooter:
 
-        def call_it(home: Path, seconds: float = 0.0) -> tuple[int, str]:
-            shooter.stdin.write(f"{home} {tmp_path / 'printed'} {seconds}\n")
+        def call_it(home: Path, kill_at: int = 0) -> tuple[int, str]:
+            shooter.stdin.write(f"{home} {tmp_path / 'printed'} {kill_at}\n")
             shooter.stdin.flush()
             return int(shooter.stdout.readline()), (tmp_path / "printed").read_text()
 
@@ -91,20 +89,14 @@ def test_weights_after_kills_at_random_moments_equal_those_of_an_uninterrupted_r
     whole, killed_home = tmp_path / "whole", tmp_path / "killed"
     code, printed = train(whole)
     assert code == 0, printed
-    seconds = sum(float(each) for each in re.findall(r"train larp .* updates in (\S+) s", printed))
+    changes = int(re.search(r"changes: (\d+)", printed)[1])
+    assert changes > 100
     moments = random.Random(0)
-    killed = resumed = 0
-    for attempt in range(5 * KILLS):  # later ones wait longer, should the machine have become slower
-        code, printed = train(killed_home, moments.uniform(0.01, 0.01 + seconds * (1 + attempt / KILLS) / 3))
-        if code == -signal.SIGKILL:
-            killed += 1
-            resumed += bool(states(killed_home))
-        else:  # it was done: start again from nothing
-            assert code == 0, printed
-            shutil.rmtree(killed_home)
-        if killed >= KILLS and resumed:
-            break
-    assert killed >= KILLS
+    resumed = 0
+    for _ in range(KILLS):
+        code, printed = train(killed_home, moments.randrange(1, changes // (KILLS + 1)))
+        assert code == -signal.SIGKILL, printed
+        resumed += bool(states(killed_home))
     assert resumed, "no kill came while a stage was under way"
     code, printed = train(killed_home)
     assert code == 0, printed

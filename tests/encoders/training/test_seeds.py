@@ -13,6 +13,7 @@ from support.small_larp import small_recipe
 
 from larpbench.encoders.larp import specs
 from larpbench.encoders.run import pipeline, seeds
+from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.seeds import train_seeds
 from larpbench.tasks.validation import validation_recall
 
@@ -43,15 +44,28 @@ def _bytes(path: Path) -> dict[str, bytes]:
     return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
 
 
-def test_the_weights_are_those_of_one_seed_after_another(cli, data, tmp_path, monkeypatch, side_by_side):
+def test_a_seed_that_fails_is_named_and_weights_are_those_of_one_seed_after_another(
+    cli, data, spec, tmp_path, monkeypatch, side_by_side
+):
     vectors = f"precomputed:{tmp_path / 'one-tables' / 'vectors.npz'},tfidf"
     train = ("train", "larp", "--dataset", data.folder, "--towers", vectors, "--stages", "wtc,ttc")
     homes = [tmp_path / "beside", tmp_path / "alone"]
     monkeypatch.setenv("LARPBENCH_HOME", str(homes[0]))
+    key = Keys().checkpoint(spec.training.start, 1)
+    blocked = homes[0] / "checkpoints" / "larp-wtc" / f".{key}.work"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder should be")
     side_by_side()
-    beside = cli(*train, "--seeds", "3")
+    failed = cli(*train, "--seeds", "3")
+    assert failed.code == 1
+    assert "seeds 0, 1, 2, 2 at once" in failed.err
+    assert "error: seed 1: " in failed.err
+    assert "Traceback" not in failed.err
+    assert [f"larp-ttc (seed {seed})" in failed.out for seed in range(3)] == [True, False, True]
+    blocked.unlink()
+    beside = cli(*train, "--seeds", "3")  # one is missing
     assert beside.code == 0, beside.err
-    assert "seeds 0, 1, 2, 2 at once" in beside.err
+    assert "at once" not in beside.err
     monkeypatch.setenv("LARPBENCH_HOME", str(homes[1]))
     monkeypatch.setattr(seeds, "cores", lambda: 1)
     alone = cli(*train, "--seeds", "2")
@@ -68,26 +82,6 @@ def test_the_weights_are_those_of_one_seed_after_another(cli, data, tmp_path, mo
     ]
     assert not [path for path in homes[0].rglob(".*") if path.is_file()]
     assert cli(*train, "--seeds", "2").out == alone.out  # nothing is trained twice
-
-
-def test_a_seed_that_fails_is_named_and_the_others_are_kept(cli, data, store, spec, tmp_path, side_by_side, home):
-    side_by_side()
-    vectors = f"precomputed:{tmp_path / 'one-tables' / 'vectors.npz'},tfidf"
-    blocked = home / "checkpoints" / "larp-wtc" / _key(spec, 1)
-    blocked.parent.mkdir(parents=True)
-    blocked.parent.joinpath(f".{blocked.name}.work").write_text("a file where a folder should be")
-    train = ("train", "larp", "--dataset", data.folder, "--towers", vectors, "--stages", "wtc,ttc", "--seeds", "3")
-    outcome = cli(*train)
-    assert outcome.code == 1
-    assert "error: seed 1: " in outcome.err
-    assert "Traceback" not in outcome.err
-    assert [f"larp-ttc (seed {seed})" in outcome.out for seed in range(3)] == [True, False, True]
-
-
-def _key(spec, seed):
-    from larpbench.encoders.run.keys import Keys
-
-    return Keys().checkpoint(spec.training.start, seed)
 
 
 @pytest.mark.parametrize("cores", [1, 2])
