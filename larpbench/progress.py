@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from larpbench.streams import terminal
+from larpbench.streams import messages, terminal
 
 _SECONDS_BETWEEN_LINES = 30.0
 _collected: list[list[str]] = []
@@ -31,7 +30,7 @@ def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) 
     if _collected:
         yield lambda step: None
         return
-    if sys.stderr.isatty():
+    if messages().isatty():
         from tqdm import tqdm
 
         with tqdm(total=total, initial=done, desc=name, unit=f" {unit}", leave=False, file=terminal()) as bar:
@@ -47,14 +46,14 @@ def stage(name: str, total: int, unit: str, done: int = 0, brief: bool = False) 
         if now - last >= _SECONDS_BETWEEN_LINES and count < total:
             last = now
             left = (now - started) / max(count - done, 1) * (total - count)
-            sys.stderr.write(f"{name}: {count} of {total} {unit}, about {left:.0f} s left\n")
-            sys.stderr.flush()
+            messages().write(f"{name}: {count} of {total} {unit}, about {left:.0f} s left\n")
+            messages().flush()
 
     yield advance
     if brief and time.monotonic() - started < _SECONDS_BETWEEN_LINES:
         return
-    sys.stderr.write(f"{name}: {count} of {total} {unit} in {time.monotonic() - started:.1f} s\n")
-    sys.stderr.flush()
+    messages().write(f"{name}: {count} of {total} {unit} in {time.monotonic() - started:.1f} s\n")
+    messages().flush()
 
 
 @contextmanager
@@ -72,5 +71,5 @@ def say(line: str) -> None:
     if _collected:
         _collected[-1].append(line)
         return
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    messages().write(f"{line}\n")
+    messages().flush()

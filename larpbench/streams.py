@@ -7,12 +7,14 @@ writes to file descriptor 1 ends up on standard error, and both streams spell co
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 from larpbench.errors import printable
@@ -75,7 +77,7 @@ def owned() -> Iterator[None]:
 @contextlib.contextmanager
 def aside() -> Iterator[None]:
     """Send to standard error what the block prints: it runs code of plug-ins and libraries, and is no answer."""
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(messages()):
         yield
 
 
@@ -93,6 +95,16 @@ def foreign() -> Iterator[None]:
         finally:
             os.dup2(kept, _ERR)
             os.close(kept)
+
+
+def messages() -> TextIO:
+    """Return standard error; what keeps nothing where it is closed, or the program has none."""
+    return _nowhere() if sys.stderr is None else sys.stderr
+
+
+@functools.cache
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def terminal() -> TextIO:

@@ -47,6 +47,12 @@ def scores(results: larpbench.Results, label: str) -> list[tuple[str, float]]:
     return frame.select("metric", "value", "ci_low", "ci_high", "chance", "ceiling").rows()
 
 
+def test_a_program_without_standard_error_gets_the_same_numbers(data, known, monkeypatch):
+    expected = scores(larpbench.evaluate({"mine": known, "plain": "random"}, data, seeds=1), "mine")
+    monkeypatch.setattr(sys, "stderr", None)
+    assert scores(larpbench.evaluate({"mine": known, "plain": "random"}, data, seeds=1), "mine") == expected
+
+
 @pytest.fixture
 def by_file(cli, small: Tables, tmp_path) -> list[tuple[str, float]]:
     """The numbers of the command line."""
