@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import DataError, EmbeddingError, MissingPartError, UnknownNameError
+from larpbench.errors import MissingPartError, UnknownNameError
 from larpbench.streams import aside
 
 if TYPE_CHECKING:
@@ -141,7 +141,6 @@ def require_available(plans: Sequence[Plan], chosen: RunConfig) -> None:
 
     Raises:
         MissingPartError: Naming it.
-        DataError: The same, where a file with vectors is there and cannot be used.
     """
     from larpbench.encoders.layers import every_layer
     from larpbench.encoders.objects import ObjectOptions, requested_encoders
@@ -152,11 +151,9 @@ def require_available(plans: Sequence[Plan], chosen: RunConfig) -> None:
     by_name = {*encoders, *chosen.recommenders} - {"all", "default"}
     absent = {each.name: each for plan in plans for each in plan.unavailable if each.name in by_name}
     if absent:
-        wrong_input = any(isinstance(each.error, (DataError, EmbeddingError)) for each in absent.values())
-        leave = "correct them, or leave them out" if wrong_input else "leave them out"
-        raise (DataError if wrong_input else MissingPartError)(
+        raise MissingPartError(
             f"{len(absent)} of those named cannot run: {', '.join(absent)}",
-            next_step=next((each.next_step for each in absent.values() if each.next_step), leave),
+            next_step=next((each.next_step for each in absent.values() if each.next_step), "leave them out"),
         )
 
 

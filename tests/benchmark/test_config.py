@@ -155,7 +155,7 @@ def test_nothing_is_computed_if_one_data_set_cannot_be_tested(here, cli):
     shutil.copy(here / "vectors.npz", here / "some.npz")
     file = write(here, 'datasets = ["one", "two"]\nencoders = ["precomputed:vectors.npz"]')  # two has other test tracks
     done = cli("run", "--config", file)
-    assert done.code == 2, done.err
+    assert done.code == 3, done.err
     assert "cannot run: precomputed:vectors.npz" in done.err
     assert not (here / "results").exists()
     assert cli("run", "--dataset", "one,nowhere").code == 2

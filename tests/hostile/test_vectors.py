@@ -195,7 +195,7 @@ CASES = [
 def test_a_plan_refuses_it(cli, data, tmp_path, name, write, message):
     write(tmp_path / name)
     planned = cli("plan", "--dataset", data, "--encoders", f"precomputed:{tmp_path / name}")
-    assert planned.code == 2, planned.err
+    assert planned.code == 3, planned.err
     assert message in planned.err
     assert "Traceback" not in planned.err
     assert "\x1b" not in planned.err
@@ -204,7 +204,7 @@ def test_a_plan_refuses_it(cli, data, tmp_path, name, write, message):
 @pytest.mark.parametrize("path", ["no.npz", "x" * 300 + ".npz", "/dev/null", "no\x1b[31m.npz", "no#column", "~/no.npz"])
 def test_what_is_no_file_is_refused(cli, data, path):
     planned = cli("plan", "--dataset", data, "--encoders", f"precomputed:{path}")
-    assert planned.code == 2, planned.err
+    assert planned.code == 3, planned.err
     assert "there is no file" in planned.err
     assert "\x1b" not in planned.err
 
@@ -228,7 +228,7 @@ def test_objects_that_are_no_text_run_no_code(cli, data, tmp_path):
     (tmp_path / "sprung").unlink(missing_ok=True)
     for name in ("v.npz", "v.pt"):
         planned = cli("plan", "--dataset", data, "--encoders", f"precomputed:{tmp_path / name}")
-        assert planned.code == 2
+        assert planned.code == 3
         assert not (tmp_path / "sprung").exists()
 
 
@@ -254,7 +254,7 @@ def test_a_stray_column_of_numbers_is_no_part_of_the_vectors(cli, small, tmp_pat
     pl.DataFrame(columns).write_csv(small.folder / "stray.csv")
     refused = cli("run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{small.folder / 'stray.csv'}",
                   "--output", tmp_path / "r")  # fmt: skip
-    assert refused.code == 2
+    assert refused.code == 3
     assert f"'{stray}' seem to be no part of the vectors" in refused.err
 
 
@@ -264,7 +264,7 @@ def test_a_named_file_that_is_not_there_ends_the_run_however_it_is_written(cli, 
     for encoders in (f"random,{name}", name):
         for verb in ("plan", "run"):
             refused = cli(verb, "--dataset", small.folder / "small", "--encoders", encoders, *output)
-            assert refused.code == 2
+            assert refused.code == 3
             assert "1 of those named cannot run" in refused.err
     assert not list(tmp_path.glob("r/**/*.json"))
 
@@ -278,5 +278,5 @@ def test_decimal_commas_and_two_sets_of_ids_are_refused(cli, small, tmp_path):
     for name in ("commas.csv", "twice.npz"):
         refused = cli("run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{small.folder / name}",
                       "--output", tmp_path / "r")  # fmt: skip
-        assert refused.code == 2, name
+        assert refused.code == 3, name
         assert "Traceback" not in refused.err
