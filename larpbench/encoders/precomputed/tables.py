@@ -25,7 +25,7 @@ from larpbench.errors import clipped
 from larpbench.table_files import parquet_pieces, read_csv, scan_parquet
 
 _HEADER_BYTES = 1 << 20
-_ROWS = 16_384
+_ROWS = 4_096
 """Rows of a Parquet file that are decoded at once."""
 Pieces = Iterator[tuple[int, pl.DataFrame]]
 """Parts of a table in order, each with its first row."""
@@ -59,7 +59,9 @@ def _facts_of_files(files: tuple[tuple[str, int, int], ...], column: str | None)
     schema = scan_parquet(paths).collect_schema()
     ids, vectors = require_id(list(schema)), _vector_column(schema, column)
     kind = _kind_of_numbers(vectors, schema[vectors])
-    return _facts((frame for _, frame in parquet_pieces(paths, [ids, vectors], _ROWS)), ids, vectors, kind)
+    names = scan_parquet(paths).select(ids).collect()[ids]  # ids of a piece would keep its vectors in memory
+    pieces = (frame[vectors] for _, frame in parquet_pieces(paths, [vectors], _ROWS))
+    return _facts(names, pieces, vectors, kind)
 
 
 def separated(path: Path, column: str | None) -> Source:
@@ -127,7 +129,7 @@ def _strays(columns: Sequence[str]) -> list[str]:
 
 def _of_table(table: pl.DataFrame, column: str | None) -> Source:
     ids, vectors = require_id(table.columns), _vector_column(table.schema, column)
-    facts = _facts([table], ids, vectors, _kind_of_numbers(vectors, table.schema[vectors]))
+    facts = _facts(table[ids], [table[vectors]], vectors, _kind_of_numbers(vectors, table.schema[vectors]))
     return Source(
         facts.ids, (len(facts.ids), facts.dim), facts.kind, True, lambda rows: _blocks(iter([(0, table)]), facts)
     )
@@ -166,23 +168,22 @@ class _Facts:
     dim: int
 
 
-def _facts(frames: Iterable[pl.DataFrame], ids: str, column: str, kind: str) -> _Facts:
-    """Return the facts of a table, of which one part after the other is looked at."""
-    parts = []
-    for frame in frames:
-        vectors = _stored(frame[column])
+def _facts(ids: pl.Series, pieces: Iterable[pl.Series], column: str, kind: str) -> _Facts:
+    """Return the facts of a table with these ids, of whose vectors one part after the other is looked at."""
+    parts = [pl.Series("width", [], dtype=pl.UInt32)]
+    for piece in pieces:
+        vectors = _stored(piece)
         if isinstance(vectors.dtype, pl.Array):
-            widths = vectors.is_not_null().cast(pl.UInt32) * vectors.dtype.size
+            parts.append(vectors.is_not_null().cast(pl.UInt32) * vectors.dtype.size)
         else:
-            widths = vectors.list.len().fill_null(0)
-        parts.append(pl.DataFrame([frame[ids], widths.alias("width")]))
-    facts = pl.concat(parts) if parts else pl.DataFrame(schema={ids: pl.String, "width": pl.UInt32})
-    present = facts["width"] > 0  # an empty list, or none, is a missing vector
-    lengths = facts["width"].filter(present).unique().sort().to_list()
+            parts.append(vectors.list.len().fill_null(0))
+    width = pl.concat(parts)
+    present = width > 0  # an empty list, or none, is a missing vector
+    lengths = width.filter(present).unique().sort().to_list()
     if len(lengths) > 1:
         raise ValueError(f"its vectors have different lengths: {lengths[:5]} (column {column!r})")
     rows = present.arg_true().to_numpy().astype(np.int64)
-    return _Facts(column, kind, text_ids(facts[ids].filter(present)), rows, int(lengths[0]) if lengths else 0)
+    return _Facts(column, kind, text_ids(ids.filter(present)), rows, int(lengths[0]) if lengths else 0)
 
 
 def _kind_of_numbers(name: str, kind: pl.DataType) -> str:

@@ -31,7 +31,7 @@ LFM = DatasetSource(
         where="nowhere: its authors have withdrawn the download (www.cp.jku.at/datasets/LFM-2b); a copy of your own is "
         "needed",
         licence=LICENCE,
-        size="tens of gigabytes of bz2, read as they are; about an hour of CPU time to build (extrapolated)",
+        size="tens of gigabytes of bz2, read as they are; about half an hour of CPU time to build (extrapolated)",
         paper="M. Schedl et al., LFM-2b: A Dataset of Enriched Music Listening Events for Recommender Systems Research "
         "and Fairness Analysis, CHIIR 2022",
         citation=("schedl2022lfm2b",),

@@ -34,7 +34,7 @@ MPD = DatasetSource(
         where="aicrowd.com, Spotify Million Playlist Dataset Challenge (an account is needed): "
         "spotify_million_playlist_dataset.zip, and the challenge set",
         licence=LICENCE,
-        size="5.4 GB zipped, read as it is (about 33 GB of JSON); about 7 minutes of CPU time and 1.7 GB of memory to "
+        size="5.4 GB zipped, read as it is (about 33 GB of JSON); about 2 minutes of CPU time and 1.7 GB of memory to "
         "build all of it",
         paper="C.-W. Chen et al., RecSys Challenge 2018: Automatic Music Playlist Continuation, RecSys 2018",
         citation=("chen2018recsys",),
