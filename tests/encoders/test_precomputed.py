@@ -18,7 +18,7 @@ from support.vector_files import FORMATS
 import larpbench
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
-from larpbench.encoders.precomputed import build_precomputed
+from larpbench.encoders.precomputed import build_precomputed, tables
 from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.errors import DataError
@@ -300,6 +300,18 @@ def test_two_arrays_that_may_be_meant_are_not_chosen_between(small, tmp_path):
             encoded(small, f"precomputed:{tmp_path / name}")
     for name in ("v.npz#features", "v.parquet#embed"):
         assert encoded(small, f"precomputed:{tmp_path / name}").shape == (120, 16)
+
+
+def test_what_is_known_of_a_parquet_file_keeps_none_of_its_vectors_in_memory(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    ids, vectors = [f"spotify:track:{number:022d}" for number in range(20_000)], np.ones((20_000, 64), dtype=np.float32)
+    pl.DataFrame({"track_id": ids}).with_columns(embedding=vectors).write_parquet(tmp_path / "v.parquet")
+    before = pyarrow.total_allocated_bytes()
+    source = tables.parquet([tmp_path / "v.parquet"], None)
+    assert pyarrow.total_allocated_bytes() - before < vectors.nbytes / 10
+    assert source.shape == vectors.shape
+    assert source.ids.to_list() == ids
+    assert sum(len(rows) for _, rows in source.blocks(np.arange(20_000))) == 20_000
 
 
 @pytest.mark.parametrize("form", ["npy_folder", "parquet_shards", "npy"])
