@@ -12,6 +12,8 @@ NO_SPLIT = "entries whose track is in no split"
 TOO_SHORT = "entries of playlists with too few tracks of their split"
 MOST_LEFT = 0.5
 """Where a larger share of the entries left, a build warns."""
+FEW_VALID = 20
+"""With fewer playlists to choose by, a build warns."""
 _BY_SPLIT = (OTHER_SPLIT, TOO_SHORT, NO_SPLIT)
 _NAMED = 3
 _LONGEST = 120
@@ -92,6 +94,10 @@ def build_warnings(manifest: Manifest) -> list[str]:
     needed = SPLITS if _wants_train(manifest) else ("test",)
     if empty := [name for name in needed if not manifest.counts[f"{name}.playlists"]]:
         found.append(f"there is no playlist for {' and '.join(empty)}; {_remedy(manifest)}")
+    scored = manifest.counts["valid.playlists"] - manifest.uncounted.get("valid", 0)
+    if 0 < scored < FEW_VALID:
+        count = "1 playlist" if scored == 1 else f"{scored} playlists"
+        found.append(f"valid has only {count} to score: what training and tuning choose by so few is largely chance")
     for name, count in manifest.uncounted.items():
         mends = (
             "a --min-length of 2 drops them"

@@ -150,6 +150,22 @@ def test_a_data_set_where_no_playlist_counts_is_refused_before_anything_is_encod
     assert not list(home.rglob("*.safetensors"))
 
 
+def test_few_valid_playlists_are_a_warning(cli, tmp_path):
+    rows = "playlist_id,track_id,split\n" + "".join(f"p{n},{n:03d},valid\np{n},{n + 1:03d},valid\n" for n in (0, 2))
+    assert "valid has only 2 playlists to score" in build(cli, tmp_path, TRACKS, rows).err
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_tables_are_not_read_from_json(cli, tmp_path, suffix):
+    path = tmp_path / f"tracks{suffix}"
+    path.write_text('{"track_id": "000", "title": "a"}\n')
+    command = ("dataset", "build", "csv", "--tracks", path, "--playlists", path, "--output", tmp_path / "out")
+    refused = cli(*command)
+    assert refused.code == 2
+    assert "tables are not read from JSON" in refused.err
+    assert "allowed: CSV with a header, or Parquet" in refused.err
+
+
 def test_building_twice_is_fine_and_building_over_something_else_is_not(cli, tmp_path):
     assert build(cli, tmp_path).code == 0
     assert build(cli, tmp_path).code == 0

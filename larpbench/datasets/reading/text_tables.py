@@ -22,6 +22,9 @@ PLACE = "place"
 OWN = "\x1f"
 """Before the names of a table's own columns in `TextTable.frame`: no other name begins so."""
 
+_JSON = (".json", ".jsonl", ".ndjson")
+_ALLOWED = "CSV with a header, or Parquet"
+
 
 @dataclass(frozen=True)
 class TextTable:
@@ -85,14 +88,19 @@ def open_text_table(
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
+    if path.suffix.lower() in _JSON:
+        raise DataError(
+            "tables are not read from JSON",
+            where=str(path),
+            allowed=_ALLOWED,
+            next_step="make one of it, with polars: pl.read_ndjson(FILE).write_parquet(TABLE)",
+        )
     with storage_errors(path, "read"):
         try:
             table = (_read_parquet if _is_parquet(path) else _read_separated)(path, required, optional, columns, own)
         except TABLE_ERRORS as error:
             reason = clipped(str(error).splitlines()[0] if str(error) else type(error).__name__)
-            raise DataError(
-                f"the file cannot be read: {reason}", where=str(path), allowed="CSV with a header, or Parquet"
-            ) from error
+            raise DataError(f"the file cannot be read: {reason}", where=str(path), allowed=_ALLOWED) from error
     return table
 
 
