@@ -229,7 +229,7 @@ def test_one_wrong_tensor_is_refused_by_name(copied, family, fault):
 HALVES = itertools.cycle((torch.float16, torch.bfloat16))
 
 
-@pytest.mark.parametrize(("family", "dtype"), zip(FAMILIES, HALVES, strict=False), ids=str)
+@pytest.mark.parametrize(("family", "dtype"), [*zip(FAMILIES, HALVES, strict=False)], ids=str)
 def test_half_precision_is_cast_and_said(copied, capfd, family, dtype):
     case, folder = FAMILIES[family], copied(family)
 
