@@ -96,8 +96,8 @@ def build_warnings(manifest: Manifest) -> list[str]:
         found.append(f"there is no playlist for {' and '.join(empty)}; {_remedy(manifest)}")
     scored = manifest.counts["valid.playlists"] - manifest.uncounted.get("valid", 0)
     if 0 < scored < FEW_VALID:
-        count = "1 playlist" if scored == 1 else f"{scored} playlists"
-        found.append(f"valid has only {count} to score: what training and tuning choose by so few is largely chance")
+        few = "1 playlist" if scored == 1 else f"{scored} playlists"
+        found.append(f"valid has only {few} to score: what training and tuning choose by so few is largely chance")
     for name, count in manifest.uncounted.items():
         mends = (
             "a --min-length of 2 drops them"
