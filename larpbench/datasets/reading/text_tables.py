@@ -93,7 +93,7 @@ def open_text_table(
             "tables are not read from JSON",
             where=str(path),
             allowed=_ALLOWED,
-            next_step="make one of it, with polars: pl.read_ndjson(FILE).write_parquet(TABLE)",
+            next_step="write it as a table, for example with pandas or polars",
         )
     with storage_errors(path, "read"):
         try:
