@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-_USUAL = r"^spotify:track:[0-9A-Za-z]{22}$"
+PUBLISHED = r"^spotify:track:[0-9A-Za-z]{22}$"
+"""An address of Spotify as collections publish it."""
 _SPOTIFY_URI = r"^\s*spotify:track:([0-9A-Za-z]{22})(?:\?[^:]*)?\s*$"
 _SPOTIFY_URL = (
     r"^\s*(?:https?://)?open\.spotify\.com/(?:intl-[a-z-]+/)?(?:embed/)?track/([0-9A-Za-z]{22})/?(?:[?#].*)?\s*$"
@@ -45,7 +46,7 @@ def ids_of_uris(uris: pl.Series) -> pl.Series:
         uris: Text; null stays null.
     """
     ids = uris.str.tail(22)
-    usual = uris.str.contains(_USUAL)
+    usual = uris.str.contains(PUBLISHED)
     if not usual.all():
         other = (~usual.fill_null(value=False)).arg_true()
         ids = ids.scatter(other, _parsed(uris.gather(other)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -14,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.quick_claims import BEAT, LAPSE
 
 from larpbench import owners, storage
 from larpbench.encoders.run import claims as claims_module
-from larpbench.encoders.run import keeping
 from larpbench.encoders.run.claims import Claims, claim_of, sweep
 from larpbench.encoders.run.keeping import CLAIM_PREFIX
 from larpbench.encoders.run.shards import Shard
@@ -26,21 +25,7 @@ from larpbench.owners import Owner
 from larpbench.runtime import Cost
 from larpbench.testing.torture import shared
 
-BEAT, LAPSE = 0.02, 0.4
 ELSEWHERE = "00c0ffee"  # no machine of ours
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(Claims, "beat_seconds", BEAT)
-    monkeypatch.setattr(keeping, "LAPSE_SECONDS", LAPSE)
-
-
-@pytest.fixture(scope="module")
-def ended_pid():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def put_claim(path: Path, owner: object, seconds_ago: float = 0.0) -> Path:
@@ -98,13 +83,13 @@ def test_one_has_a_shard_and_others_learn_who_that_is(tmp_path):
 
 
 @pytest.mark.parametrize("alive", [False, True])
-def test_of_many_takers_of_one_claim_one_gets_it(tmp_path, ended_pid, alive):
+def test_of_many_takers_of_one_claim_one_gets_it(tmp_path, ended, alive):
     """A claim that has lapsed, and one that comes and goes: whoever looks has at most one owner."""
     machine = owners._machine()
     takers, rounds = 8, 40
     for number in range(rounds):
         path = tmp_path / f"shard-{number:06d}.safetensors"
-        pid = os.getpid() if alive else ended_pid
+        pid = os.getpid() if alive else ended.pid
         put_claim(path, Owner(pid, machine, "00000000", "here"))
         start, held, inside, most = threading.Barrier(takers), [], [0], [0]
         guard = threading.Lock()
@@ -140,7 +125,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
-def test_a_shard_never_has_two_owners(tmp_path_factory, ended_pid, steps):
+def test_a_shard_never_has_two_owners(tmp_path_factory, ended, steps):
     folder = tmp_path_factory.mktemp("claims")
     paths = [folder / f"shard-{number}" for number in range(2)]
     workers = [Claims() for _ in range(3)]
@@ -156,7 +141,7 @@ def test_a_shard_never_has_two_owners(tmp_path_factory, ended_pid, steps):
             owner_of[path] = None if owner_of[path] == worker else owner_of[path]
         elif owner_of[path] == worker:  # its process ends, and another one has its place
             file = claim_of(path) / workers[worker]._owner
-            file.rename(file.with_name(str(Owner(ended_pid, owners._machine(), "dead0000", "here"))))
+            file.rename(file.with_name(str(ended)))
             workers[worker]._mine.pop(path)
             owner_of[path] = None
     for each in workers:
@@ -256,9 +241,9 @@ def test_where_claims_are_impossible_everything_can_be_taken(tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_only_what_no_living_writer_has_is_swept(tmp_path, ended_pid):
+def test_only_what_no_living_writer_has_is_swept(tmp_path, ended):
     machine = owners._machine()
-    here, gone = Owner(os.getpid(), machine, "00000001", "here"), Owner(ended_pid, machine, "00000002", "here")
+    here, gone = Owner(os.getpid(), machine, "00000001", "here"), Owner(ended.pid, machine, "00000002", "here")
     recent, old = elsewhere(), Owner(1, ELSEWHERE, "00000003", "node-8")
     kept, swept = set(), set()
     for owner, seconds, living in ((here, 9e4, True), (gone, 0, False), (recent, 60, True), (old, 7_200, False)):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -13,10 +11,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import disk_bucket
+from support.quick_claims import BEAT, LAPSE
 from support.shared_bucket import torture
 
 from larpbench import owners
-from larpbench.encoders.run import keeping
 from larpbench.encoders.run.bucket import PROBE_PREFIX, Bucket
 from larpbench.encoders.run.claims import Claims
 from larpbench.encoders.run.keeping import CLAIM_PREFIX
@@ -25,7 +23,6 @@ from larpbench.encoders.run.remote_claims import RemoteClaims
 from larpbench.owners import Owner
 from larpbench.testing.torture.shared_work import Scene
 
-BEAT, LAPSE = 0.02, 0.4
 SHARD = "toy/key/shard-000000.safetensors"
 
 
@@ -34,19 +31,6 @@ def stores(monkeypatch):
     disk_bucket.register()
     monkeypatch.setattr(MemoryFileSystem, "store", {})
     monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(RemoteClaims, "beat_seconds", BEAT)
-    monkeypatch.setattr(keeping, "LAPSE_SECONDS", LAPSE)
-
-
-@pytest.fixture(scope="module")
-def ended():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return Owner(process.pid, owners._machine(), "dead0000", "here")
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.track_ids import ids_of_uris
+from larpbench.datasets.track_ids import PUBLISHED, ids_of_uris
 
 NO_TRACK = -1
 _UNKNOWN = -2
 _SPOTIFY_ID = r"^[0-9A-Za-z]{22}$"
-_PUBLISHED = r"^spotify:track:[0-9A-Za-z]{22}$"
 
 
 class Addresses:
@@ -47,7 +46,7 @@ class Addresses:
 
     def _resolved(self, uris: pl.Series, spellings: np.ndarray) -> np.ndarray:
         numbers = spellings.astype(np.int32)
-        odd = ~uris.str.contains(_PUBLISHED).fill_null(value=False)
+        odd = ~uris.str.contains(PUBLISHED).fill_null(value=False)
         if odd.any():
             addresses = addresses_of(ids_of_uris(uris.filter(odd)))
             numbers[odd] = np.where(addresses.is_null(), NO_TRACK, self._spellings(addresses).astype(np.int32))
