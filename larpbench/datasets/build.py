@@ -15,7 +15,7 @@ from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.losses import entry_losses, in_words
-from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists
+from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, places_of_runs
 from larpbench.datasets.reading.larp_release import Release
 from larpbench.datasets.schema import ROLES, SPLITS, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.splits import rules
@@ -188,8 +188,7 @@ def _blocks(raw: RawPlaylists, playlists: SplitPlaylists, track_ids: pl.Series, 
             before = ends[start - 1] if start else 0
             stop = max(start + 1, int(np.searchsorted(ends, before + ENTRIES_AT_A_TIME)))
             rows = order[start:stop]
-            shifts = playlists.offsets[rows] - (np.cumsum(lengths[rows]) - lengths[rows])
-            entries = np.repeat(shifts, lengths[rows]) + np.arange(int(lengths[rows].sum()))
+            entries = places_of_runs(playlists.offsets[rows], lengths[rows])
             # The tracks' rows are in the order of their ids, and numbers are sorted faster than texts.
             place = np.repeat(np.arange(len(rows)), lengths[rows])
             entries = entries[np.argsort(place << 32 | playlists.tracks[entries])]

@@ -206,6 +206,16 @@ def text_order(texts: pl.Series) -> np.ndarray:
     return order
 
 
+def places_of_runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the places of runs, one run after another: (lengths.sum(),) int64.
+
+    Args:
+        starts: (n,) the first place of each run.
+        lengths: (n,) how many it has.
+    """
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+
+
 def _first_in_row(row_of: np.ndarray, tracks: np.ndarray) -> np.ndarray:
     """Return the places of entries whose track has not come before in their row, ascending.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.raw_dataset import clean_texts
+from larpbench.datasets.raw_dataset import clean_texts, places_of_runs
 from larpbench.datasets.sources.mpd.addresses import NO_TRACK, Addresses, addresses_of, first_places
 from larpbench.datasets.sources.mpd.slice_json import Entry, ParsedSlice
 from larpbench.datasets.track_ids import ids_of_uris
@@ -81,7 +81,7 @@ class Pieces:
             table.write_parquet(temporary, compression="lz4", statistics=False)  # read once more, and deleted
         path = self._path("npz", place)
         kept = by_pid[sizes[by_pid] > 0]
-        tracks = numbers[_runs(np.cumsum(sizes)[kept] - sizes[kept], sizes[kept])].astype(np.uint32)
+        tracks = numbers[places_of_runs(np.cumsum(sizes)[kept] - sizes[kept], sizes[kept])].astype(np.uint32)
         with atomic_file(path) as temporary, storage_errors(path), temporary.open("wb") as stream:
             np.savez(stream, ids=pids[kept], lengths=sizes[kept], tracks=tracks)
         write_text(self._path("json", place), json.dumps(counts))  # the last one: it says that the piece is whole
@@ -153,11 +153,6 @@ def _track_table(uris: pl.Series, entries: list[Entry]) -> pl.DataFrame:
             }
         )
     )
-
-
-def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the places of runs, one after another: of each the first one and how many there are."""
-    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
 
 
 def _lack(entries: list[Entry], usable: np.ndarray, name: str) -> bool:
