@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from larpbench.errors import DataError, MissingPartError, StorageError, clipped
 from larpbench.storage import make_folder, storage_errors
 
+HUB = "https://huggingface.co"
 _CHUNK = 1 << 16  # what is lost at most where a connection breaks
 SECONDS = 60  # without a byte
 CONNECT_SECONDS = 10  # without any answer: a network that drops packets
@@ -248,6 +249,11 @@ def require_room(folder: Path, size: int, there: Iterable[Path]) -> None:
             where=str(folder),
             next_step="free some space, or set LARPBENCH_HOME to a folder with room",
         )
+
+
+def hub_endpoint() -> str:
+    """Return the address of the Hugging Face hub, or of the server that ``HF_ENDPOINT`` names in its place."""
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
 
 
 def hub_headers() -> dict[str, str]:

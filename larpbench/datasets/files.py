@@ -23,6 +23,7 @@ from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTEN
 from larpbench.datasets.schema import (
     AUDIO_FILE_COLUMNS,
     PLAYLIST_COLUMNS,
+    TEXT_COLUMNS,
     TRACK_COLUMNS,
     Dataset,
     DatasetAudio,
@@ -47,7 +48,6 @@ MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
 PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
-_NAMES = ("title", "artist", "album")
 _ROWS_AT_A_TIME = 1 << 20
 _CELLS_AT_A_TIME = 1 << 16
 
@@ -230,7 +230,7 @@ def table_digests(
     digests = {
         "tracks.text": digest_blocks(*(_cell_blocks(tracks[column]) for column in ("track_id", "caption"))),
         "tracks.names": digest_blocks(
-            *(_cell_blocks(tracks[column].fill_null("")) for column in ("track_id", *_NAMES))
+            *(_cell_blocks(tracks[column].fill_null("")) for column in ("track_id", *TEXT_COLUMNS))
         ),
         "playlists": digest_blocks(*(_text_blocks(playlists, column) for column in PLAYLIST_COLUMNS)),
         "split": digest_blocks(*(_cell_blocks(tracks[column]) for column in ("track_id", "split"))),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 ROLES = ("member", "seed", "heldout")
+TEXT_COLUMNS = ("title", "artist", "album")
+"""The texts of a track, of which its caption is made."""
 
 TRACK_COLUMNS: dict[str, type[pl.DataType]] = {
     "track_id": pl.String,
@@ -55,9 +57,9 @@ class SplitRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rule: Literal["tracks", "playlists", "date", "given", "paper", "cold-tracks"]
-    """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test claims its tracks first
+    """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test takes its tracks first
     (protocol rule 2, both); ``date``: tracks are split by a column, playlists are drawn; ``given``: taken from the
-    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first. Of the kind
+    user's own columns; ``paper``: drawn as the papers describe it, train takes its tracks first. Of the kind
     ``listeners`` only tracks are split: ``cold-tracks`` draws them, ``date`` and ``given`` are as above."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""

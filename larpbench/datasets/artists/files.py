@@ -17,8 +17,6 @@ from larpbench.datasets.schema import Dataset, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
 from larpbench.errors import DataError, named
 
-TEXT_COLUMNS = ("title", "artist", "album")
-
 
 @dataclass(frozen=True)
 class GraphOptions:

@@ -18,10 +18,8 @@ from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS
 from larpbench.datasets.losses import entry_losses
 from larpbench.datasets.pairs import Pairs
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
-from larpbench.datasets.schema import SPLITS, TRACK_COLUMNS, Dataset, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import SPLITS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, DatasetAudio, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
-
-_TEXTS = ("title", "artist", "album")
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def write_listeners(
         StorageError: If the folder cannot be written.
     """
     counts = dict(left_out or {})
-    tracks = tracks.with_columns(pl.lit("").alias(name) for name in _TEXTS if name not in tracks.columns)
+    tracks = tracks.with_columns(pl.lit("").alias(name) for name in TEXT_COLUMNS if name not in tracks.columns)
     tracks = clean_texts(with_kept(sorted_tracks(tracks), TRACK_COLUMNS))
     entries = numbered_entries(interactions, tracks["track_id"], counts)
     found = cold_split(options.rule, tracks, entries.table)

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from larpbench.checkpoint_tensors import TensorFacts, facts_of, require_tensors, say_casts
-from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE, TEXT_FOLDER
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_audio import HubModel
 from larpbench.encoders.towers.hub_models import Place, Tokens
 from larpbench.encoders.towers.initial_weights import read_state
-from larpbench.encoders.towers.xlm_r import read_xlm_r_config
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER, read_xlm_r_config
 from larpbench.errors import DataError
 
 _WINDOW, _SHORTEST = 5 * SAMPLE_RATE, SAMPLE_RATE  # samples; a shorter rest of a clip is left out
@@ -99,7 +99,7 @@ class TextSide:
     def __init__(self, folder: Path, state: Mapping[str, Tensor], place: Place) -> None:
         from transformers import XLMRobertaModel
 
-        beside = folder / TEXT_FOLDER
+        beside = folder / XLM_R_FOLDER
         config = read_xlm_r_config(beside / "config.json")
         self._tokens = Tokens(beside, _WHOLE_TEXT)
         self._model, self._projection = _read(folder / CHECKPOINT, state, "text", XLMRobertaModel, config)

@@ -17,12 +17,12 @@ from larpbench.encoders.adapters.muq.checkpoint import Checkpoint, network_of, r
 from larpbench.encoders.adapters.muq.encoder import Conformer
 from larpbench.encoders.adapters.muq.front_end import SAMPLE_RATE
 from larpbench.encoders.adapters.muq.model import LAYERS
-from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, TEXT_FOLDER, WEIGHTS
+from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, WEIGHTS
 from larpbench.encoders.adapters.muq.mulan.transformer import Sizes, Transformer
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_models import LONGEST, Tokens
 from larpbench.encoders.towers.initial_weights import read_state
-from larpbench.encoders.towers.xlm_r import read_xlm_r_config
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER, read_xlm_r_config
 from larpbench.errors import DataError
 from larpbench.runtime import torch_device
 
@@ -89,7 +89,7 @@ class TextSide:
     def __init__(self, checkpoint: MuLanCheckpoint, device: str) -> None:
         from transformers import XLMRobertaModel
 
-        folder = checkpoint.path.parent / TEXT_FOLDER
+        folder = checkpoint.path.parent / XLM_R_FOLDER
         config = read_xlm_r_config(folder / CONFIG)
         self._tokens, self._device = Tokens(folder, LONGEST), device
         with torch.random.fork_rng(devices=[]):
