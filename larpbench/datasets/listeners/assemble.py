@@ -12,10 +12,10 @@ import polars as pl
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.files import read_dataset
+from larpbench.datasets.left_out import left_out_entries
 from larpbench.datasets.listeners.entries import ListenerEntries, add_counts, numbered_entries
 from larpbench.datasets.listeners.split import NOWHERE, ColdSplit, cold_split
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS, LISTENERS
-from larpbench.datasets.losses import entry_losses
 from larpbench.datasets.pairs import Pairs
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
 from larpbench.datasets.schema import SPLITS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, DatasetAudio, Manifest, SplitRule
@@ -109,7 +109,7 @@ def write_listeners(
         split=options.rule,
         counts={},
         left_out=counts,
-        left_out_entries=entry_losses(counts),
+        left_out_entries=left_out_entries(counts),
         notes=options.notes,
         digests={},
         fingerprint="",

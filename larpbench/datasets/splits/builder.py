@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets import losses
+from larpbench.datasets.left_out import IN_NO_SPLIT, IN_OTHER_SPLIT, IN_SHORT_PLAYLIST
 from larpbench.datasets.raw_dataset import RawPlaylists
 from larpbench.datasets.schema import SPLITS, SplitName, SplitRule
 from larpbench.datasets.splits import rules
@@ -286,9 +286,9 @@ class SplitBuilder:
             short += int(own[stayed == 0].sum())
             cut += int((own - stayed)[stayed > 0].sum())
         counted = {
-            losses.OTHER_SPLIT: elsewhere,
-            losses.NO_SPLIT: nowhere,
-            losses.TOO_SHORT: short,
+            IN_OTHER_SPLIT: elsewhere,
+            IN_NO_SPLIT: nowhere,
+            IN_SHORT_PLAYLIST: short,
             f"entries beyond {self.rule.max_length} of a valid or test playlist": cut,
         }
         self.left_out_entries = {reason: count for reason, count in counted.items() if count}

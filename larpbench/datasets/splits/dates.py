@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.losses import with_names
+from larpbench.datasets.left_out import with_names
 from larpbench.datasets.reading.column_names import same_name
 from larpbench.datasets.schema import SPLITS
 from larpbench.errors import DataError, UsageError, clipped, named
