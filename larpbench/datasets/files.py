@@ -79,6 +79,20 @@ def already_built(output: Path, recipe: str, split: SplitRule) -> Manifest | Non
     return None
 
 
+def made_before(output: Path, source: str) -> Dataset | None:
+    """Return the data set that was made from the same source in a folder, None if there is nothing yet.
+
+    Raises:
+        DataError: If there is something else.
+    """
+    refuse_others(output)
+    if not (output / MANIFEST).is_file():
+        return None
+    if read_manifest(output).source != source:
+        raise something_else(output)
+    return read_dataset(output)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a data set folder.
 

@@ -39,12 +39,12 @@ _OTHER_FAMILIES = (
     "centred.py",
     "checkpoint.py",
     "controls.py",
+    "demo_views.py",
     "factors/specs.py",
     "larp/specs.py",
     "precomputed/__init__.py",
-    "shuffled.py",
     "provided.py",
-    "views.py",
+    "shuffled.py",
 )
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
