@@ -15,6 +15,7 @@ from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
 from larpbench.datasets.columns import beside, constant_within, with_kept
 from larpbench.datasets.files import read_dataset
+from larpbench.datasets.left_out import add_count
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, clean_texts, require_ids, sorted_tracks
 from larpbench.datasets.schema import (
     PLAYLIST_COLUMNS,
@@ -253,7 +254,7 @@ def _known_entries(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: dict
     require_ids(playlists, "playlist_id", "playlists")
     require_ids(playlists, "track_id", "playlists")
     known = playlists.join(tracks.select("track_id").with_row_index("track"), on="track_id").drop("track_id")
-    _count(left_out, "entries whose track is not in the tracks table", playlists.height - known.height)
+    add_count(left_out, "entries whose track is not in the tracks table", playlists.height - known.height)
     if known.is_empty():
         raise DataError(
             "no playlist holds a track of the tracks table",
@@ -264,7 +265,7 @@ def _known_entries(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: dict
     keys = [name for name in ("playlist_id", "track", "split", "role") if name in known.columns]
     ordered = known.select(keys).sort(keys)  # takes half the memory of `unique`
     entries = ordered.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in keys))
-    _count(left_out, "duplicate entries", known.height - entries.height)
+    add_count(left_out, "duplicate entries", known.height - entries.height)
     return entries
 
 
@@ -303,17 +304,12 @@ def _stated_roles(entries: pl.DataFrame, left_out: dict[str, int]) -> pl.DataFra
     train, others = (entries.filter((pl.col("split") == "train") == is_train) for is_train in (True, False))
     _require_values(others, "role", ROLES[1:], "playlists of valid and test", null_allowed=False)
     other_role = ~pl.col("role").fill_null("").is_in(["", "member"])
-    _count(left_out, "roles of train entries, which are all members", train.filter(other_role).height)
+    add_count(left_out, "roles of train entries, which are all members", train.filter(other_role).height)
     members = train.with_columns(role=pl.lit("member")).unique(["playlist_id", "track"], maintain_order=True)
     both = pl.concat([members, others])
     settled = both.sort("role", descending=True).unique(["playlist_id", "track"], keep="first", maintain_order=True)
-    _count(left_out, "held-out entries that are seeds of the same playlist", both.height - settled.height)
+    add_count(left_out, "held-out entries that are seeds of the same playlist", both.height - settled.height)
     return settled
-
-
-def _count(left_out: dict[str, int], reason: str, count: int) -> None:
-    if count:
-        left_out[reason] = left_out.get(reason, 0) + count
 
 
 def _some(ids: pl.Series) -> str:

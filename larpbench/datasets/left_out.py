@@ -35,6 +35,12 @@ class LeftOut:
         return {with_names(reason, self._names[reason], count): count for reason, count in self._counts.items()}
 
 
+def add_count(left_out: dict[str, int], reason: str, count: int) -> None:
+    """Add to the count of a reason; a count of 0 leaves no entry."""
+    if count:
+        left_out[reason] = left_out.get(reason, 0) + count
+
+
 def with_names(reason: str, names: Sequence[str], total: int) -> str:
     """Return a reason with the first three names, shortened and escaped: ``reason ('a', 'b', 'c', ..)``."""
     shown = ", ".join(repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…") for name in names[:_NAMED])

@@ -12,8 +12,8 @@ import polars as pl
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.files import read_dataset
-from larpbench.datasets.left_out import left_out_entries
-from larpbench.datasets.listeners.entries import ListenerEntries, add_counts, numbered_entries
+from larpbench.datasets.left_out import add_count, left_out_entries
+from larpbench.datasets.listeners.entries import ListenerEntries, numbered_entries
 from larpbench.datasets.listeners.split import NOWHERE, ColdSplit, cold_split
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS, LISTENERS
 from larpbench.datasets.pairs import Pairs
@@ -95,7 +95,8 @@ def write_listeners(
     tracks = clean_texts(with_kept(sorted_tracks(tracks), TRACK_COLUMNS))
     entries = numbered_entries(interactions, tracks["track_id"], counts)
     found = cold_split(options.rule, tracks, entries.table)
-    add_counts(counts, found.left_out)
+    for reason, count in found.left_out.items():
+        add_count(counts, reason, count)
     table = _track_table(tracks, found, options.caption_template)
     if audio is not None:
         files = audio.files.join(table.select("track_id"), on="track_id", how="semi", maintain_order="left")
