@@ -225,7 +225,7 @@ def unreachable(error: Exception, url: str, began: bool = False) -> MissingPartE
         cause = cause.__context__
     reason = clipped(str(cause) or type(cause).__name__)
     if began:
-        advice = "run the same command again: it goes on from there"
+        advice = "run the same command again: it continues the download"
         return MissingPartError(f"the connection to {host} broke: {reason}", where=url, next_step=advice)
     return MissingPartError(f"cannot reach {host}: {reason}", where=url, next_step="look at the network")
 

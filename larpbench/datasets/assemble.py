@@ -50,7 +50,7 @@ class BuildOptions:
         split_rule: How the split is drawn, see `SplitRule.rule`; None: ``tracks``, or ``playlists`` where all of them
             are test.
         train_fraction: Share of train, if shares are drawn; 0 puts every playlist in test. None: 0.7.
-        min_length: Playlists with fewer tracks of their own split leave, if the split is drawn. None: 5.
+        min_length: Playlists with fewer tracks of their own split are dropped, if the split is drawn. None: 5.
         notes: Sentences that every table made on the data set prints.
         split_by: Column of the tracks and two boundaries, such as ``release_year:2020,2022``: tracks before the first
             are train, before the second valid, from the second on test.
@@ -177,7 +177,7 @@ def assemble(
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
-        left_out: What has left before, by reason.
+        left_out: What was left out before, by reason.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
 
     Raises:
@@ -206,7 +206,7 @@ def numbered_tables(
     Args:
         tracks: See `assemble`.
         playlists: See `assemble`.
-        left_out: Reason -> count, to which is added what leaves here.
+        left_out: Reason -> count, to which is added what is left out here.
 
     Raises:
         DataError: If the tables contradict themselves, naming the ids.

@@ -199,7 +199,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 
 def clips_digest(clips: pl.DataFrame, policy: AudioPolicy) -> str:
-    """Return the digest of ``track_id``, ``samples_sha256``, ``clip_start_s`` and the policy: all that encoders hear.
+    """Return the digest of all that is read of clips: ``track_id``, ``samples_sha256``, ``clip_start_s``, the policy.
 
     The files' own bytes are no part of it: another encoder, or another tag, packs the same sound into other bytes.
     """

@@ -1,4 +1,4 @@
-"""Frozen views, and what is learnt beside them: shared by the encoders that keep what they stand on.
+"""Frozen views, and what is learnt beside them: shared by the encoders that keep the vectors they build upon.
 
 Views are frozen encoders, each centred on the train tracks and of length 1. The vector of a track is
 [views side by side; w times what was learnt], with w chosen on the valid playlists; w = 0 is the frozen views alone.

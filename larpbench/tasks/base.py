@@ -303,7 +303,7 @@ class Task(ABC, Generic[M]):
 
         Args:
             draws: How many draws of seeds and held-out tracks are scored.
-            removes: Whether tracks leave the test split because an encoder was trained on them.
+            removes: Whether tracks are removed from the test split because an encoder was trained on them.
 
         Raises:
             UsageError: If the task cannot do that.

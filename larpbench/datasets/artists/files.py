@@ -46,9 +46,9 @@ class GraphTables:
         songs: ``artist_id``, ``track_id``, in the order of each artist's songs.
         edges: ``artist_a``, ``artist_b``, undirected.
         tracks: The songs: ``track_id``, `TEXT_COLUMNS`, and maybe ``audio``, ``clip_start_s``, ``duration_s``; those
-            of nobody leave.
+            of no artist are dropped.
         features: Name -> (artists, dim) numbers, in the order of `artists`.
-        left_out: What has left, by reason.
+        left_out: What was left out, by reason.
         notes: Sentences that every table made on the data set prints.
     """
 

@@ -28,13 +28,13 @@ def build_graph(
     audio: NamedAudio | None = None,
     policy: AudioPolicy | None = None,
 ) -> Dataset:
-    """Write an artist graph; with audio, every song is decoded once, and songs without usable audio leave.
+    """Write an artist graph; with audio, every song is decoded once, and songs without usable audio are dropped.
 
     Args:
         tables: What it is made of.
         options: What it is called.
         output: Folder to write.
-        audio: Files of the songs. Artists without a usable song leave with their edges, counted.
+        audio: Files of the songs. Artists without a usable song are dropped with their edges, and counted.
         policy: How clips are cut.
 
     Raises:

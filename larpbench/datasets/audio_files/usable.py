@@ -1,6 +1,6 @@
 """Tracks with usable audio: every clip is decoded once before the split, so that all encoders rank the same tracks.
 
-Protocol rule 4: what is missing, corrupt, empty, silent or too short leaves here, named and counted by reason.
+Protocol rule 4: missing, corrupt, empty, silent and too-short files are dropped here, named and counted by reason.
 """
 
 from __future__ import annotations

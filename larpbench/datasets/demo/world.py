@@ -1,6 +1,6 @@
 """The demo's world: tracks with words and sound controls, playlists, and the vectors that drew them.
 
-It is reckoned in integers, on the grid of `larpbench.datasets.demo.fixed_point`, so that it is the same on every CPU.
+It is computed in integers, on the grid of `larpbench.datasets.demo.fixed_point`, so that it is the same on every CPU.
 """
 
 from __future__ import annotations

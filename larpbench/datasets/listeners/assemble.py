@@ -82,7 +82,7 @@ def write_listeners(
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
-        left_out: What has left before, by reason.
+        left_out: What was left out before, by reason.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
         recipe: See `Manifest`.
 

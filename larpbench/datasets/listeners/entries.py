@@ -110,7 +110,7 @@ def numbered_entries(
     Args:
         interactions: See `larpbench.datasets.listeners.assemble.assemble_listeners`.
         track_ids: (n,) String, sorted.
-        left_out: Reason -> count, to which is added what leaves here.
+        left_out: Reason -> count, to which is added what is left out here.
 
     Raises:
         DataError: If an id is missing or unprintable, a count or time is no whole number, or nothing is left.

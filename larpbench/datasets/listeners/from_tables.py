@@ -78,7 +78,7 @@ def assemble_tables(
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
-        left_out: What has left before, by reason.
+        left_out: What was left out before, by reason.
 
     Raises:
         DataError: If the tables contradict themselves, or give seeds.

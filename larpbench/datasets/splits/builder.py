@@ -178,8 +178,8 @@ class SplitBuilder:
             split: Which.
             rows: Rows of the playlists, in the order in which they are drawn; no further one is read when there are
                 enough.
-            count: How many to take; those with too few free tracks are passed over. None takes all, and those with
-                too few leave after they have taken their tracks (protocol rule 2).
+            count: How many to take; those with too few free tracks are passed over. None takes all; those with
+                too few are dropped after they have taken their tracks (protocol rule 2).
 
         Returns:
             The rows that were taken.
@@ -227,7 +227,7 @@ class SplitBuilder:
 
         Args:
             wanted: (p,) bool.
-            shortest: Playlists with fewer tracks leave.
+            shortest: Playlists with fewer tracks are dropped.
         """
         short = 0
         self._tried[wanted] = _TRAIN
@@ -268,7 +268,7 @@ class SplitBuilder:
         self._kept.append((rows.astype(np.int64), places, lengths.astype(np.int64), tracks))
 
     def _count_entries(self) -> None:
-        """Count the entries of the playlists that were tried and left, each track of a playlist once."""
+        """Count the dropped entries of the playlists that were tried, each track of a playlist once."""
         kept = np.zeros(len(self.playlists), dtype=np.int64)
         for rows, _, lengths, _ in self._kept:
             kept[rows] = lengths
