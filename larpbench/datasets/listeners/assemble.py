@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.files import read_dataset
@@ -18,7 +19,7 @@ from larpbench.datasets.listeners.split import NOWHERE, ColdSplit, cold_split
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS, LISTENERS
 from larpbench.datasets.pairs import Pairs
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
-from larpbench.datasets.schema import SPLITS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import SPLITS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
 
 
