@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from larpbench.datasets.schema import Split
 from larpbench.encoders.card import EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.names import (
@@ -294,7 +295,7 @@ class ObjectEncoder:
 class FittedObjectEncoder(ObjectEncoder):
     """An object that learns from the train split, as its card declares."""
 
-    def fit(self, train: Any) -> None:  # noqa: ANN401 - a Split
+    def fit(self, train: Split) -> None:
         """Learn.
 
         Raises:

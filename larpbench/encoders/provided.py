@@ -39,7 +39,7 @@ def refuse_leaks(specs: Iterable[EncoderSpec], dataset: Dataset) -> None:
                 raise UsageError(
                     f"the vectors {found.name!r} are no content: {found.card.leak}",
                     where=f"encoder {spec.identity}, {found.path}",
-                    allowed="vectors of content, or --allow-leaky (allow_leaky=True) for a yardstick that has seen the "
+                    allowed="vectors of content, or --allow-leaky (allow_leaky=True) for a reference that has seen the "
                     "answers",
                     next_step=f"larpbench list encoders --dataset {of.name}",
                 )

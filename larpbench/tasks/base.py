@@ -13,16 +13,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from larpbench.datasets.schema import Dataset, Interactions, SplitName
 from larpbench.datasets.splits.limited import first_playlists
-from larpbench.encoders.layers import every_layer
-from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders.names import DEFAULT_ENCODERS, get_encoder
 from larpbench.encoders.provided import provided_encoders
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError, schema_fault
 from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec
-from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
+from larpbench.recommenders import DEFAULT_RECOMMENDERS
 from larpbench.recommenders.base import Scorer, TrainData, ValidData
 from larpbench.runtime import Cost
+from larpbench.tasks.by_name import encoders_by_name, expanded_encoders, recommenders_by_name
 
 M = TypeVar("M", bound=Scorer)
 _TASK_OF_KIND = {"artist-graph": "artist-similarity", "listeners": "cold-tracks", "playlists": "continuation"}
@@ -303,7 +303,7 @@ class Task(ABC, Generic[M]):
 
         Args:
             draws: How many draws of seeds and held-out tracks are scored.
-            removes: Whether tracks leave the test split because an encoder was trained on them.
+            removes: Whether tracks are removed from the test split because an encoder was trained on them.
 
         Raises:
             UsageError: If the task cannot do that.
@@ -332,14 +332,7 @@ class Task(ABC, Generic[M]):
         Raises:
             UnknownNameError: If there is no such encoder.
         """
-        found: dict[str, EncoderSpec | MissingPartError] = {}
-        expanded = self.expanded(names)
-        ENCODERS.probe(name.partition(":")[0] for name in expanded)
-        for name in expanded:
-            try:
-                found[name] = get_encoder(name)
-            except MissingPartError as error:  # a plug-in that breaks
-                found[name] = error
+        found = encoders_by_name(self.expanded(names))
         if {"all", "default"} & set(names):
             found |= {name: get_encoder(name) for name in provided_encoders(load()) if name not in found}
         return found
@@ -350,16 +343,7 @@ class Task(ABC, Generic[M]):
         Raises:
             UnknownNameError: If there is no such recommender.
         """
-        lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
-        found: dict[str, Scorer | MissingPartError] = {}
-        listed = dict.fromkeys(each for given in names for each in lists.get(given, [given]))
-        RECOMMENDERS.probe(listed)
-        for name in listed:
-            try:
-                found[name] = RECOMMENDERS.get(name)
-            except MissingPartError as error:
-                found[name] = error
-        return found
+        return recommenders_by_name(names, self.default_recommenders)
 
     def own_recommenders(self) -> Mapping[str, Scorer | MissingPartError]:
         """Return the recommenders that the task brings itself, and none of the registry."""
@@ -388,22 +372,4 @@ class Task(ABC, Generic[M]):
 
     def expanded(self, names: Sequence[str]) -> list[str]:
         """Return encoder names with ``all``, ``default`` and ``@all`` spelt out, each once."""
-        lists = {"default": list(self.default_encoders)}
-        if "all" in names:  # imports the plug-ins, to see which of them need an argument
-            lists["all"] = _all_encoders()
-        listed = dict.fromkeys(each for name in names for each in lists.get(name, [name]))
-        return list(dict.fromkeys(each for name in listed for each in every_layer(name)))
-
-
-def _all_encoders() -> list[str]:
-    ENCODERS.probe(ENCODERS.names())
-    return [name for name in ENCODERS.names() if not _is_left_out(name)]
-
-
-def _is_left_out(name: str) -> bool:
-    """Whether ``all`` does not mean an encoder: it needs an argument, or runs only by name."""
-    try:
-        spec = ENCODERS.get(name)
-        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
-    except MissingPartError:
-        return False
+        return expanded_encoders(names, self.default_encoders)

@@ -118,10 +118,7 @@ def musicfm_files(data: str) -> tuple[str, str]:
 
 def _of_hub(name: str, licence: str, repo: str, commit: str, *files: tuple[str, int, str]) -> Weights:
     """Return the weights of a model of the hub at a commit; of each file name, bytes and sha256."""
-    listed = [
-        WeightFile(file, f"https://huggingface.co/{repo}/resolve/{commit}/{file}", size, sha256)
-        for file, size, sha256 in files
-    ]
+    listed = [WeightFile.of_hub(repo, commit, file, size=size, sha256=sha256) for file, size, sha256 in files]
     return Weights(name, licence, sum(size for _, size, _ in files), tuple(listed), repo, commit)
 
 
