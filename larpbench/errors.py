@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import shlex
 import traceback
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -76,6 +77,11 @@ def clipped(text: str, most: int = 300) -> str:
 def printable(text: str) -> str:
     """Return a text without what a terminal would obey: other control characters than line ends and tabs are spelt."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def shell_word(value: object) -> str:
+    """Return a path or a name as one word of a command for a shell: quoted where it holds a space or the like."""
+    return shlex.quote(str(value))
 
 
 class UsageError(LarpbenchError):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from larpbench.errors import shell_word
+
 EPILOG = """Examples:
 
 larpbench convert larp checkpoint_best.pth --output larp-authors
@@ -45,4 +47,4 @@ def larp(
         typer.echo("no tokenizer was found: only :audio works; for text, convert again with --tokenizer DIR")
     typer.echo(str(output))
     view = "" if len(summary.views) > 1 else f":{summary.views[0]}"
-    typer.echo(f"next: larpbench run --encoders checkpoint:{output}{view}")
+    typer.echo(f"next: larpbench run --encoders {shell_word(f'checkpoint:{output}{view}')}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from larpbench.cli import options, printing
-from larpbench.errors import printable
+from larpbench.errors import printable, shell_word
 
 if TYPE_CHECKING:
     from larpbench.results.selection import Selection, StoredResult
@@ -94,7 +94,7 @@ def rm(
         raise UsageError(
             "nothing says which results to delete",
             allowed="--encoder, --recommender, --dataset, --task, --failed or --superseded",
-            next_step=f"larpbench results list {results}",
+            next_step=f"larpbench results list {shell_word(results)}",
         )
     found = select(results, selection)
     for each in found:

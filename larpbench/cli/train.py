@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from larpbench.cli import options
+from larpbench.errors import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -255,7 +256,8 @@ def _train_seeds(spec: EncoderSpec, dataset: str, first: int, count: int, alone:
         raise failed[first]
     if trained:
         folder = store.checkpoint(spec, trained[0])
-        typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
+        tested, weights = shell_word(dataset), shell_word(f"checkpoint:{folder}")
+        typer.echo(f"next: larpbench run --dataset {tested} --encoders {weights}", err=True)
     for seed, reason in sorted(failed.items()):
         told = str(reason) if isinstance(reason, LarpbenchError) else error_text(reason)
         typer.echo(f"error: seed {seed}: {told}", err=True)

@@ -30,7 +30,7 @@ from larpbench.datasets.schema import (
     SplitRule,
     clips_digest,
 )
-from larpbench.errors import DataError, schema_fault
+from larpbench.errors import DataError, schema_fault, shell_word
 from larpbench.fingerprint import (
     CELL_END,
     MISSING,
@@ -135,7 +135,8 @@ def _require_as_built(folder: Path, manifest: Manifest) -> None:
                 "a table of the data set is gone or was changed since it was built: its results would stand under the "
                 "name of another data set",
                 where=str(folder / name),
-                next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the file",
+                next_step=f"larpbench dataset check {shell_word(folder)} says what is wrong; build it anew, or restore "
+                "the file",
             )
 
 
@@ -145,7 +146,8 @@ def _require_digests(folder: Path, manifest: Manifest, found: Mapping[str, str])
         raise DataError(
             f"the tables are not what the manifest says: the digests of {', '.join(wrong)} differ",
             where=str(folder),
-            next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the files",
+            next_step=f"larpbench dataset check {shell_word(folder)} says what is wrong; build it anew, or restore "
+            "the files",
         )
 
 

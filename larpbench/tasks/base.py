@@ -17,7 +17,7 @@ from larpbench.encoders.layers import every_layer
 from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
 from larpbench.encoders.provided import provided_encoders
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import MissingPartError, UsageError, schema_fault
+from larpbench.errors import MissingPartError, UsageError, schema_fault, shell_word
 from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec
 from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
@@ -279,7 +279,7 @@ class Task(ABC, Generic[M]):
     def _other_way(self, dataset: Dataset) -> str:
         """Return the command that asks the question that a data set of another kind answers, or makes one."""
         task = _TASK_OF_KIND.get(dataset.manifest.kind)
-        ask = f"larpbench run --task {task} --dataset {dataset.name}" if task else "larpbench list tasks"
+        ask = f"larpbench run --task {task} --dataset {shell_word(dataset.name)}" if task else "larpbench list tasks"
         build = _BUILDS.get(self.kind)
         return f"{ask}; or build one of kind {self.kind}: {build}" if build else f"{ask}, larpbench list datasets"
 
