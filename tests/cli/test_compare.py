@@ -16,7 +16,8 @@ SHOWN = CONTINUATION.columns
 @pytest.fixture
 def results(cli, small, tmp_path):
     done = cli(
-        "run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{small.vectors},tfidf,random",
+        "run", "--dataset", small.folder / "small",
+        "--encoders", f"precomputed:{small.vectors},tfidf,twin=tfidf,random",
         "--recommenders", "itemknn,itemknn-dot", "--output", tmp_path / "results",
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -55,13 +56,20 @@ def test_the_other_way_round_is_the_same_with_the_other_sign(cli, results):
         assert one["comparison"]["p"] == pytest.approx(other["comparison"]["p"])
 
 
-def test_an_encoder_is_as_good_as_itself(cli, results):
-    done = cli("compare", results, "tfidf", "tfidf")
+def test_an_encoder_is_as_good_as_its_twin(cli, results):
+    done = cli("compare", results, "tfidf", "twin")
     assert done.code == 0
     rows = [line for line in done.out.splitlines() if "| small |" in line]
     assert len(rows) == 12
     assert all("+0.0000 [+0.0000, +0.0000] | 1.0000 | +0.00 |" in row for row in rows)
     assert "30 playlists of small" in done.out
+
+
+def test_an_encoder_is_not_compared_with_itself(cli, results):
+    done = cli("compare", results, "tfidf", "tfidf")
+    assert done.code == 2
+    assert "'tfidf' is compared with itself" in done.err
+    assert "random, twin" in done.err
 
 
 @pytest.mark.parametrize("name", ["musicnn-msd", "tfidf@small"])
