@@ -15,7 +15,13 @@ larpbench convert larp checkpoint_best.pth --output larp-authors
 
 larpbench convert larp checkpoint_best.pth --tokenizer bert-base-uncased --output larp-authors"""
 
-app = typer.Typer(help="Convert checkpoints of other programs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Convert checkpoints of other programs.",
+    no_args_is_help=True,
+    epilog="""Example:
+
+larpbench convert larp checkpoint_best.pth --output larp-authors""",
+)
 
 
 @app.callback()

@@ -36,7 +36,13 @@ _WIDTH = 100  # of a line of text
 
 
 def list_names(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            help="What to list.",
+            parser=options.one_of("kind of name", get_args(Kind), "larpbench list encoders"),
+        ),
+    ],
     pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as wildcards.")] = "*",
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="List the encoders of vectors that this data set brings.")

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 FileFormat = Literal["csv", "parquet"]
 
-app = typer.Typer(no_args_is_help=True, help="List, check, remove, export and merge results.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, check, remove, export and merge results.",
+    epilog="""Examples:
+
+larpbench results list results
+
+larpbench results check results
+
+larpbench results merge monday tuesday --output week""",
+)
 _Results = Annotated[Path, typer.Argument(help="Folder of the results.")]
 _Encoders = Annotated[
     list[str] | None,

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from larpbench.encoders.run.store import EmbeddingStore
     from larpbench.encoders.spec import EncoderSpec
 
-app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train an encoder and keep its weights.",
+    epilog="""Examples:
+
+larpbench train larp --dataset my-data
+
+larpbench train factors --dataset my-data
+
+larpbench train clap-ft --dataset my-data --size paper""",
+)
 
 EPILOG = """Examples:
 
