@@ -13,18 +13,11 @@ import polars as pl
 from larpbench import progress
 from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
+from larpbench.datasets.clips import DatasetAudio
 from larpbench.datasets.columns import beside, constant_within, with_kept
 from larpbench.datasets.files import read_dataset
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, clean_texts, require_ids, sorted_tracks
-from larpbench.datasets.schema import (
-    PLAYLIST_COLUMNS,
-    ROLES,
-    SPLITS,
-    TRACK_COLUMNS,
-    Dataset,
-    DatasetAudio,
-    SplitRule,
-)
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, TRACK_COLUMNS, Dataset, SplitRule
 from larpbench.datasets.splits.dates import parse_split_by
 from larpbench.datasets.splits.presets import Sizes, split_rule
 from larpbench.datasets.splits.rules import TRAIN_FRACTION

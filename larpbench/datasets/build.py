@@ -14,10 +14,11 @@ from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
+from larpbench.datasets.clips import DatasetAudio
 from larpbench.datasets.losses import entry_losses, in_words
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, places_of_runs
 from larpbench.datasets.reading.larp_release import Release
-from larpbench.datasets.schema import ROLES, SPLITS, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import ROLES, SPLITS, Manifest, SplitRule
 from larpbench.datasets.splits import rules
 from larpbench.datasets.splits.builder import NO_SPLIT, SplitBuilder, SplitPlaylists
 from larpbench.datasets.splits.dates import DateSplit, periods

@@ -18,18 +18,10 @@ from larpbench.datasets.artists.graph import (
     SONGS,
     ArtistGraph,
 )
+from larpbench.datasets.clips import AUDIO_FILE_COLUMNS, DatasetAudio, clips_digest
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS
-from larpbench.datasets.schema import (
-    AUDIO_FILE_COLUMNS,
-    PLAYLIST_COLUMNS,
-    TRACK_COLUMNS,
-    Dataset,
-    DatasetAudio,
-    Manifest,
-    SplitRule,
-    clips_digest,
-)
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, TRACK_COLUMNS, Dataset, Manifest, SplitRule
 from larpbench.errors import DataError, schema_fault, shell_word
 from larpbench.fingerprint import (
     CELL_END,

@@ -19,8 +19,8 @@ from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
 from larpbench.results.verification import is_checked, list_faults, playlist_faults, record_faults
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
-from larpbench.tasks.base import TaskResult
 from larpbench.tasks.cells import Cell
+from larpbench.tasks.result import TaskResult
 
 logger = logging.getLogger(__name__)
 _LOCKS = ".locks"

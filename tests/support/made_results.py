@@ -27,8 +27,8 @@ from larpbench.results.record import (
     RecommenderPart,
 )
 from larpbench.results.store import record_path, write_record
-from larpbench.tasks.base import TaskResult
 from larpbench.tasks.cells import Cell
+from larpbench.tasks.result import TaskResult
 
 MODALITIES = (("audio",), ("text",), ("audio", "text"), ())
 LICENCES = ("Apache-2.0", "MIT", "CC-BY-NC-4.0")

@@ -11,9 +11,10 @@ import polars as pl
 
 from larpbench.datasets.artists.graph import ArtistGraph, checked_edges, checked_songs, ordered_artists
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
+from larpbench.datasets.clips import DatasetAudio
 from larpbench.datasets.files import read_dataset
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
-from larpbench.datasets.schema import Dataset, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import Dataset, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
 from larpbench.errors import DataError, named
 

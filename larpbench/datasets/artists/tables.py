@@ -14,9 +14,10 @@ from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphOptions, GraphTa
 from larpbench.datasets.artists.graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
+from larpbench.datasets.clips import DatasetAudio
 from larpbench.datasets.reading.array_files import read_arrays, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
-from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError, named
 
 

@@ -16,8 +16,8 @@ from larpbench import progress
 from larpbench.audio.clips import examine
 from larpbench.audio.errors import UnusableAudio
 from larpbench.audio.policy import AudioPolicy
+from larpbench.datasets.clips import AUDIO_FILE_COLUMNS, DatasetAudio
 from larpbench.datasets.losses import with_names
-from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, DatasetAudio
 from larpbench.fingerprint import digest_file
 from larpbench.runtime import cores
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
+from larpbench.datasets.clips import DatasetAudio
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.files import read_dataset
 from larpbench.datasets.listeners.entries import ListenerEntries, add_counts, numbered_entries
@@ -18,7 +19,7 @@ from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS
 from larpbench.datasets.losses import entry_losses
 from larpbench.datasets.pairs import Pairs
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
-from larpbench.datasets.schema import SPLITS, TRACK_COLUMNS, Dataset, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import SPLITS, TRACK_COLUMNS, Dataset, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
 
 _TEXTS = ("title", "artist", "album")

@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from larpbench.datasets.assemble import BuildOptions
+from larpbench.datasets.clips import DatasetAudio
 from larpbench.datasets.listeners.assemble import ListenerOptions, assemble_listeners
 from larpbench.datasets.listeners.split import COLD_FRACTION, given_split, split_by_hash
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME
-from larpbench.datasets.schema import Dataset, DatasetAudio, SplitRule
+from larpbench.datasets.schema import Dataset, SplitRule
 from larpbench.datasets.splits.dates import parse_split_by
 from larpbench.errors import DataError, UsageError, named
 
