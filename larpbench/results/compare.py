@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from larpbench.errors import UsageError, shell_word
+from larpbench.errors import UsageError, nearest, shell_word
 from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
 from larpbench.paths import shown_encoder
 from larpbench.results.rows import Table
@@ -192,6 +192,8 @@ def _identity(name: str, known: Sequence[str]) -> str:
     if len(meant) == 1:
         return meant[0]
     raise UsageError(
-        f"encoder {name!r} has no results here" if not meant else f"encoder {name!r} was trained on several data sets",
+        f"encoder {name!r} was trained on several data sets"
+        if meant
+        else f"encoder {name!r} has no results here{nearest(name, known)}",
         allowed=", ".join(meant or known),
     )

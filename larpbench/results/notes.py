@@ -15,7 +15,7 @@ from larpbench.results.removal import as_sentence
 from larpbench.results.rows import FEW_HITS, Omissions, Row, task_of
 from larpbench.results.verification import is_checked
 
-_SEEN_BY = "larpbench table --all shows them"
+_SEEN_BY = "larpbench table FOLDER --all shows them"
 _SMOKE_RUN = (
     "Smoke run (--limit {0}): only {0} playlists of each split were read, or all if there are fewer, and only their "
     "tracks. Fewer candidates make scores higher: they must not be compared with those of whole runs."

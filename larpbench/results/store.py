@@ -162,7 +162,7 @@ def record_paths(output: Path) -> list[Path]:
     )
     if not paths:
         raise DataError(
-            f"there are no results in {output}",
+            f"there are no results in {output}{_what_it_is(output)}",
             where=f"{printable(str(stray[0]))} lies at another depth" if stray else None,
             allowed=f"{output}/TASK/DATA SET/ENCODER/RECOMMENDER/KEY.json" if stray else None,
             next_step=f"larpbench run --output {shell_word(output)}",
@@ -170,6 +170,11 @@ def record_paths(output: Path) -> list[Path]:
     for path in stray:
         logger.warning("not read: %s: results lie in TASK/DATA SET/ENCODER/RECOMMENDER", printable(str(path)))
     return paths
+
+
+def _what_it_is(output: Path) -> str:
+    """Return why a folder without results has none, if it is no folder."""
+    return "" if output.is_dir() else ": it is a file" if output.exists() else ": there is no such folder"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,14 @@ def test_an_encoder_without_results_is_named_with_those_that_have_some(cli, resu
     assert "random, tfidf" in done.err
 
 
+def test_a_near_miss_is_answered(cli, results):
+    assert "encoder 'tfid' has no results here; did you mean tfidf" in cli("compare", results, "tfid", "random").err
+
+
 def test_no_results_at_all(cli, tmp_path):
+    (tmp_path / "a-file").touch()
+    for name, what in (("a-file", ": it is a file"), ("none", ": there is no such folder"), ("", "\n")):
+        assert f"there are no results in {tmp_path / name}{what}" in cli("table", tmp_path / name).err
     done = cli("compare", tmp_path, "a", "b")
     assert done.code == 2
     assert "there are no results" in done.err

@@ -169,6 +169,13 @@ def test_a_variable_that_names_a_file_is_named(cli, monkeypatch, tmp_path, small
     )
 
 
+def test_a_file_is_no_data_set(cli, small):
+    refused = cli("run", "--dataset", small.tracks)
+    assert refused.code == 2
+    assert "a data set is a folder, and this is a file" in refused.err
+    assert "larpbench dataset build --help" in refused.err
+
+
 def test_encode_fills_the_store(cli, small):
     command = ("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
     assert "120 vectors of 1024 numbers" in cli(*command).out

@@ -49,7 +49,7 @@ def test_a_table_holds_the_newest_version_and_counts_the_others(cli, results):
     assert ("a", "ridge") not in rows(table)
     assert len(table.rows) == 7
     assert table.footnotes[-1].startswith("2 older results are left out: an earlier version of tuning chose")
-    assert "(protocol rule 11); larpbench table --all shows them" in cli("table", results).out
+    assert "(protocol rule 11); larpbench table FOLDER --all shows them" in cli("table", results).out
 
 
 def test_on_request_the_others_have_a_table_of_their_own(cli, results, tmp_path):

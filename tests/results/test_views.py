@@ -139,7 +139,7 @@ def test_failed_rows_are_counted_and_stand_in_the_table_on_request(cli, tmp_path
     results = write_results(tmp_path / "r", ["a", "b", "random"], seeds=2, failed=("b",), failure="no vector\nfor x")
     printed = cli("table", results).out
     assert not any(line.startswith("| b") for line in printed.splitlines())
-    assert "Left out, since they failed: 'b with itemknn'; larpbench table --all shows them" in printed
+    assert "Left out, since they failed: 'b with itemknn'; larpbench table FOLDER --all shows them" in printed
     everything = cli("table", results, "--all").out
     assert "| b | itemknn | failed |" in everything
     assert "b with itemknn failed: no vector" in everything
