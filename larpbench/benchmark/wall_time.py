@@ -9,7 +9,6 @@ from larpbench.benchmark import estimate
 from larpbench.benchmark.learned import fit_seconds
 from larpbench.benchmark.learning import pair
 from larpbench.benchmark.plan import Plan
-from larpbench.encoders.run.store import AUDIO_SHARD, TEXT_SHARD
 from larpbench.recommenders.base import TUNING_SEED
 
 CLUSTER_SECONDS = 5.0
@@ -50,11 +49,9 @@ def _shared_out(pieces: list[float], workers: int) -> float:
 
 def _shards(plan: Plan) -> Iterable[float]:
     """Yield the seconds of each shard that is to be encoded."""
-    for planned in {each.embedding_key: each for each in plan.to_run}.values():
-        if not estimate.lies_in_file(planned.spec):
-            size = AUDIO_SHARD if planned.spec.reads_audio else TEXT_SHARD
-            for start in range(0, planned.tracks_to_encode, size):
-                yield min(size, planned.tracks_to_encode - start) / planned.tracks_per_second
+    for each in plan.encodings:
+        for start in range(0, each.tracks, each.shard):
+            yield min(each.shard, each.tracks - start) / each.tracks_per_second
 
 
 def _fits(plan: Plan) -> tuple[list[float], list[float]]:

@@ -92,7 +92,7 @@ def _print(made: Plan) -> None:
         typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
     print_unavailable([made])
     if second := made.similarity:
-        train = f", to train first: {len(second.untrained)}" if second.untrained else ""
+        train = f", to train first: {len(second.trainings)}" if second.trainings else ""
         typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
     if part := removal_part(made.removal):
         typer.echo(as_sentence(part))
@@ -186,7 +186,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
         and {
             "encoder": plan.similarity.spec.identity,
             "tracks_to_encode": plan.similarity.tracks_to_encode,
-            "to_train": [each.identity for each in plan.similarity.untrained],
+            "to_train": [each.encoder for each in plan.similarity.trainings],
         },
         "removal": part and part.model_dump(mode="json"),
         "unavailable": [

@@ -48,7 +48,7 @@ class Training:
         inputs: Encoders whose vectors of the train and valid tracks it learns from.
         reads_captions: Whether it reads the tracks' captions itself.
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
-        seconds: Rough time on one core, for the plan's estimate.
+        seconds: Given the number of train tracks, returns a rough time on one core, for the plan's estimate.
         one_thread: Whether it computes with one thread, as small models do: the weights are then the same to the bit on
             any number of cores, and seeds are trained side by side.
         several_processes: Whether several processes can train it together, on a device each.
@@ -64,7 +64,7 @@ class Training:
     inputs: tuple[EncoderSpec, ...] = ()
     reads_captions: bool = False
     weights_digest: Callable[[], str | None] = lambda: None
-    seconds: float = 0.0
+    seconds: Callable[[int], float] = lambda tracks: 0.0
     one_thread: bool = False
     several_processes: bool = False
     sides: bool = True

@@ -49,6 +49,8 @@ def test_a_run_replaces_what_it_measured_and_nothing_else(page, tmp_path):
         ("<= 1.25", 1.26, False),
         (">= 0.95", 0.94, False),
         ("< 1,500 MB", 1_400.0, True),
+        ("0.67 to 1.5", 1.5, True),
+        ("0.67 to 1.5", 0.66, False),
         ("none", 3.0, None),
         ("<= 1.2", None, None),
     ],

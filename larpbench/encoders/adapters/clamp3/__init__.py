@@ -69,7 +69,7 @@ CLAMP3 = EncoderSpec(
         "published layout, all layers of MERT, narrow, made-up weights: largest difference 4e-7 of a vector's length",
         parameters=sum(_PARAMETERS.values()),
         citation=("wu2025clamp3", "li2024mert"),
-        tracks_per_second=0.3,
+        tracks_per_second=0.4,
     ),
     factory=build_clamp3,
     reference=REFERENCE,

@@ -52,7 +52,7 @@ LAION_CLAP = EncoderSpec(
         "length",
         parameters=68_611_864,
         citation=("wu2023clap",),
-        tracks_per_second=0.3,
+        tracks_per_second=2.5,
     ),
     factory=build_laion_clap,
     reference=REFERENCE,

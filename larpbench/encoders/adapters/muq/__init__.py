@@ -133,7 +133,7 @@ def _card(**facts: Any) -> EncoderCard:  # noqa: ANN401 - fields of a card
         sample_rate=24_000,
         window_s=30.0,
         pooling=_pooling(Readout(LAST, LAST)),
-        tracks_per_second=0.2,
+        tracks_per_second=0.27,
         **facts,
     )
 

@@ -69,7 +69,7 @@ MUQ_MULAN = EncoderSpec(
         "vector's length",
         parameters=sum(_PARAMETERS.values()),
         citation=("zhu2025muq",),
-        tracks_per_second=0.2,
+        tracks_per_second=0.27,
     ),
     factory=build_mulan,
     reference=REFERENCE,
