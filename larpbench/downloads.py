@@ -210,7 +210,7 @@ def size_of(path: Path) -> int:
 
 def unreachable(error: Exception, url: str, began: bool = False) -> MissingPartError:
     """Return the error for a failure of requests or huggingface_hub."""
-    host, answer = urlsplit(url).netloc, getattr(error, "response", None)
+    host, answer = urlsplit(url).netloc or url, getattr(error, "response", None)
     if answer is not None:
         code = int(answer.status_code)
         advice = "look whether it has moved, or get it elsewhere"
@@ -227,7 +227,10 @@ def unreachable(error: Exception, url: str, began: bool = False) -> MissingPartE
     if began:
         advice = "run the same command again: it continues the download"
         return MissingPartError(f"the connection to {host} broke: {reason}", where=url, next_step=advice)
-    return MissingPartError(f"cannot reach {host}: {reason}", where=url, next_step="look at the network")
+    chosen = os.environ.get("HF_ENDPOINT") or "\0"
+    of_user = f", and at HF_ENDPOINT, which is {clipped(chosen)!r}" if url.startswith(chosen.rstrip("/")) else ""
+    advice = f"look at the network{of_user}"
+    return MissingPartError(f"cannot reach {host}: {reason}", where=url, next_step=advice)
 
 
 def require_room(folder: Path, size: int, there: Iterable[Path]) -> None:

@@ -155,7 +155,7 @@ class Plan:
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000) + temporary
 
     def _temporary_bytes(self, planned: PlannedCell) -> int:
-        """Return the size of unnamed temporary files in the home folder: large arrays of vectors, and their unit rows."""
+        """Return the size of unnamed temporary files in the home folder: large arrays, and their unit rows."""
         dim = estimate.dim_of(planned.spec)
         splits = splits_read(self.task, planned.recommender)
         return sum(2 * mapped_bytes(len(self.dataset.split(name).track_ids), dim) for name in splits)

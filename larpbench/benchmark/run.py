@@ -45,8 +45,8 @@ from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import measured
 from larpbench.streams import aside
-from larpbench.tasks.base import TaskResult
 from larpbench.tasks.layers import choose_layers, chooses
+from larpbench.tasks.result import TaskResult
 from larpbench.tasks.validation import ValidationRecall, validation_recall
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from larpbench.errors import printable
+from larpbench.errors import printable, shell_word
 
 if TYPE_CHECKING:
     from larpbench.datasets.schema import Manifest
@@ -33,6 +33,6 @@ def print_built(folder: Path, manifest: Manifest) -> None:
         typer.echo(printable(line))
     typer.echo(f"licence: {manifest.licence}")
     typer.echo(f"fingerprint {manifest.fingerprint}")
-    typer.echo(f"{folder}   (verify it: larpbench dataset check {folder})")
+    typer.echo(f"{folder}   (verify it: larpbench dataset check {shell_word(folder)})")
     for warning in build_warnings(manifest):
         typer.echo(f"warning: {warning}", err=True)

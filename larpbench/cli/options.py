@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
-from larpbench.errors import UsageError
+from larpbench.errors import UnknownNameError, UsageError
 from larpbench.name_lists import names as names  # which several commands read from here
 
 if TYPE_CHECKING:
@@ -251,6 +251,23 @@ class EarlierFlags(TyperCommand):
             typer.echo(f"note: {flag} is now a task option: -O {now} ({flag} works in this version only)", err=True)
             rewritten += ["-O", now]
         return super().parse_args(ctx, rewritten)
+
+
+def one_of(what: str, words: Sequence[str], next_step: str) -> Callable[[str], str]:
+    """Return a parser of an argument that is one of a few words; the error for another one names those that are near.
+
+    Args:
+        what: What the words are called.
+        words: The words.
+        next_step: A command that is right.
+    """
+
+    def parse(word: str) -> str:
+        if word not in words:
+            raise UnknownNameError(what, word, words, next_step)
+        return word
+
+    return parse
 
 
 def finite(value: float) -> float:

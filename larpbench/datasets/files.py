@@ -22,7 +22,7 @@ from larpbench.datasets.audio_table import AUDIO_FILE_COLUMNS, DatasetAudio, cli
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS
 from larpbench.datasets.schema import PLAYLIST_COLUMNS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, Manifest, SplitRule
-from larpbench.errors import DataError, schema_fault
+from larpbench.errors import DataError, schema_fault, shell_word
 from larpbench.fingerprint import (
     CELL_END,
     MISSING,
@@ -140,7 +140,8 @@ def _require_as_built(folder: Path, manifest: Manifest) -> None:
                 "a table of the data set is gone or was changed since it was built: its results would stand under the "
                 "name of another data set",
                 where=str(folder / name),
-                next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the file",
+                next_step=f"larpbench dataset check {shell_word(folder)} says what is wrong; build it anew, or restore "
+                "the file",
             )
 
 
@@ -150,7 +151,8 @@ def _require_digests(folder: Path, manifest: Manifest, found: Mapping[str, str])
         raise DataError(
             f"the tables are not what the manifest says: the digests of {', '.join(wrong)} differ",
             where=str(folder),
-            next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the files",
+            next_step=f"larpbench dataset check {shell_word(folder)} says what is wrong; build it anew, or restore "
+            "the files",
         )
 
 

@@ -30,7 +30,7 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
 from larpbench.fingerprint import digest
 from larpbench.registry import Origin
-from larpbench.vectors import on_host
+from larpbench.vectors import on_host, within_float32
 
 Reads = Literal["batch", "captions", "audio"]
 EncoderLike = Any
@@ -271,6 +271,7 @@ class ObjectEncoder:
 
     def __init__(self, value: object, encode: Callable[..., Any], reads: Reads) -> None:
         self._value, self._encode, self._reads = value, encode, reads
+        self._where = f"{type(value).__module__}.{type(value).__qualname__}"
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, dim) float32."""
@@ -285,11 +286,14 @@ class ObjectEncoder:
         except (TypeError, ValueError) as error:
             raise EmbeddingError(
                 f"an object gave no array of numbers but a {type(found).__name__}: {error}",
-                where=f"{type(self._value).__module__}.{type(self._value).__qualname__}",
+                where=self._where,
                 allowed=f"an array of shape ({len(batch)}, dim)",
             ) from error
-        with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
-            return array.astype(np.float32, copy=False)
+        try:
+            with within_float32(np.atleast_1d(array), batch.track_ids):
+                return array.astype(np.float32, copy=False)
+        except ValueError as error:
+            raise EmbeddingError(str(error), where=self._where, next_step="scale the vectors") from error
 
 
 class FittedObjectEncoder(ObjectEncoder):

@@ -18,7 +18,7 @@ from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
-from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.errors import DataError, MissingPartError, UsageError, shell_word
 from larpbench.fingerprint import digest
 from larpbench.paths import without_folders
 from larpbench.registry import Origin, resolve
@@ -281,7 +281,7 @@ class EncoderSpec:
             return Status("incompatible", alone, "; ".join(reasons))
         if self.weights and not self.weights.found():
             facts = f"{self.weights.name}, {self.weights.size_text}, {self.weights.licence}"
-            return Status("missing-weights", f"larpbench fetch {self.name}", facts)
+            return Status("missing-weights", f"larpbench fetch {shell_word(self.name)}", facts)
         needed = [*self.inputs, *(self.training.inputs if self.training else ())]
         unready = (each.status() for each in needed)
         return next((status for status in unready if status.state != "ready"), Status("ready"))

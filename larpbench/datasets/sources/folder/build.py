@@ -139,7 +139,9 @@ def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], lef
                 left_out.add("playlists without an entry that can be used", name)
     if not rows:
         raise DataError(
-            f"{len(ids)} playlist files in {folder} name no audio file below {library.root}",
+            f"{len(ids)} playlist files in {folder} name no audio file below {library.root}"
+            if ids
+            else f"there are no playlist files in {folder}",
             where=in_words(left_out.by_reason()),
             allowed="M3U, M3U8, PLS or XSPF with paths that lead into --audio",
         )
