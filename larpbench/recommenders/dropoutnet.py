@@ -233,7 +233,7 @@ class DropoutNet(GradientRecommender):
     }
     fits_in_threads = True
     shares_factors = True
-    usual_epochs = 5.0
+    usual_epochs = 4.5
     entry_seconds = EntrySeconds(alone=5e-5, number=5e-8, pair=1.6e-8, step=5e-4)
     _sides: tuple[Side, Side] | None = None
     _generator: np.random.Generator
