@@ -272,7 +272,7 @@ class _Run:
         except Exception as error:  # a plug-in may raise anything
             raise EmbeddingError(
                 f"the second encoder {spec.identity!r} failed: {error_text(error)}",
-                next_step="mend it, or leave --similarity-by out",
+                next_step="correct it, or leave --similarity-by out",
             ) from error
         return vectors[plan.removal.kept] if plan.removal else vectors
 

@@ -1,4 +1,4 @@
-"""How long a run may take by the clock with workers: what is spread over them, and what is not."""
+"""Wall-clock time of a run with workers: what is spread over them, and what is not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKER_SECONDS = 4.0
 
 
 def wall_seconds(plan: Plan, workers: int) -> float:
-    """Return how long a run may take by the clock with an engine that has workers.
+    """Return the wall-clock time of a run with an engine that has workers.
 
     Spread are shards of vectors, tunings (each of them whole), and the fits of other seeds. The estimates of their CPU
     seconds are those of the plan.

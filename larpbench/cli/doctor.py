@@ -35,7 +35,7 @@ def doctor(as_json: options.Json = False) -> None:
     from larpbench.encoders.run.bucket import EMBEDDINGS
     from larpbench.encoders.run.place import default_store
     from larpbench.errors import LarpbenchError, StorageError, UsageError
-    from larpbench.packages import broken, how_to_mend
+    from larpbench.packages import broken, how_to_repair
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.runtime import machine, versions
     from larpbench.tasks import TASKS
@@ -48,7 +48,7 @@ def doctor(as_json: options.Json = False) -> None:
     problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]
     unsound = broken()
     problems += [f"installed but cannot be imported: {name}: {message}" for name, message in unsound.items()]
-    problems += [f"transformers does not work with it; next: {how_to_mend(tuple(unsound))}"] if unsound else []
+    problems += [f"transformers does not work with it; next: {how_to_repair(tuple(unsound))}"] if unsound else []
     home, free = None, None
     try:
         home = storage.home()

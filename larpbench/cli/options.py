@@ -103,7 +103,8 @@ Device = Annotated[
 AllowLeaky = Annotated[
     bool,
     typer.Option(
-        "--allow-leaky", help="Also test provided:NAME whose vectors were made from listening: a yardstick, no encoder."
+        "--allow-leaky",
+        help="Also test provided:NAME whose vectors were made from listening: a reference, not an encoder.",
     ),
 ]
 Backend = Annotated[
@@ -161,7 +162,7 @@ ShardTimeout = Annotated[
         min=0,
         metavar="SECONDS",
         help="How long a worker of --engine ray may take for a shard of vectors; then another one tries, three times "
-        "at most. By default as long as it likes.",
+        "at most. By default there is no limit.",
     ),
 ]
 Option = Annotated[
@@ -178,6 +179,12 @@ Protocol = Annotated[
     typer.Option(
         "--protocol",
         help="Artist similarity: corrected (default), or paper: one-way edges, last epoch, scaling on all artists.",
+    ),
+]
+DatasetFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", help="Folder to write; by default in the home folder, where --dataset finds it by its name."
     ),
 ]
 Caption = Annotated[
@@ -290,6 +297,13 @@ def share(value: float | None) -> float | None:
     if value is not None and not 0 <= value < 1:
         raise UsageError(f"the train fraction is {value}", allowed="0 <= fraction < 1")
     return value
+
+
+def dataset_folder(name: str, output: Path | None) -> Path:
+    """Return the folder of a data set: `output`, or the one of that name in the home folder."""
+    from larpbench.datasets.catalogue import datasets_folder
+
+    return datasets_folder() / name if output is None else output
 
 
 def given(context: typer.Context, options: Iterable[str]) -> list[str]:

@@ -56,7 +56,7 @@ def plan(
     """Show what a run would do, without computing anything.
 
     Prints every cell and whether it has a result, and estimates time and disk space; with an engine that has workers
-    also the time by the clock.
+    also the wall-clock time.
     """
     chosen = options.chosen_run(context)  # all options above, and the file
     computing = chosen.chosen_engine()
@@ -72,7 +72,7 @@ def plan(
             if found := _with_workers(plan, count):
                 shown = _duration(found["estimated_wall_seconds"]).replace("CPU hours", "hours")
                 named = "1 worker" if count == 1 else f"{count} workers"
-                typer.echo(f"with {named} of --engine {chosen.engine}: roughly {shown} by the clock")
+                typer.echo(f"with {named} of --engine {chosen.engine}: roughly {shown} of wall-clock time")
     require_available(plans, chosen)
 
 

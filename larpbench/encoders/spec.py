@@ -375,7 +375,7 @@ class EncoderSpec:
             faults = "; ".join(f"{name}: {message}" for name, message in broken.items())
             raise MissingPartError(
                 f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {faults}",
-                next_step=packages.how_to_mend(tuple(broken)),
+                next_step=packages.how_to_repair(tuple(broken)),
             ) from error
 
 

@@ -102,7 +102,7 @@ class Point:
         y: Value on the vertical axis.
         low: Lower end of the interval of y.
         high: Upper end.
-        control: Whether it is a yardstick, which may lie beyond the axis.
+        control: Whether it is a control, which may lie beyond the axis.
     """
 
     name: str

@@ -147,7 +147,7 @@ def test_playlists_show_titles_and_mark_hits(cli, small, tmp_path):
     without = cli("report", tmp_path / "results", "--output", tmp_path / "without")
     assert without.code == 0, without.err
     bare = read_site(tmp_path / "without")
-    assert "not marked: the data set is not at hand" in bare["playlists.html"].text
+    assert "not marked: the data set is not available" in bare["playlists.html"].text
     done = cli(
         "report", tmp_path / "results", "--output", tmp_path / "report", "--dataset", data, "--playlists", "30"
     )  # fmt: skip
