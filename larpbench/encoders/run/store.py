@@ -102,8 +102,6 @@ class EmbeddingStore:
             return sum(map(max, zip(*counts, strict=True)))  # all layers in one pass
         if spec.shuffled:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
-        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
-            return 0
         return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in needed(spec, dataset, split))
 
     def missing_tracks_of(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
@@ -113,6 +111,8 @@ class EmbeddingStore:
 
     def missing_numbers(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[int]:
         """Return which shards of a split, from 0, are not there, or not what they should be by their headers."""
+        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
+            return []
         shards = self._shards(spec, dataset, split, seed)
         lacking = [number for number, each in enumerate(shards) if not each.path.is_file() or each.misplaced()]
         elsewhere = self.remote.names(shards[0].path.parent) if self.remote and lacking else ()
