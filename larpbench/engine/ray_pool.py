@@ -28,6 +28,7 @@ _LOW_ON_MEMORY = "running low on memory"
 
 def reason_of(error: BaseException) -> str:
     """Return why Ray lost a worker, or could not send something, in a line."""
+    error = getattr(error, "cause", None) or error  # of what a worker raised, Ray prints the whole way there
     exceptions, text = require_ray().exceptions, " ".join(str(error).split())
     if isinstance(error, exceptions.OutOfMemoryError) or _LOW_ON_MEMORY in text:
         return "its machine ran low on memory"

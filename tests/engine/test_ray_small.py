@@ -60,6 +60,8 @@ def test_what_cannot_be_sent_to_a_worker_is_named(cluster):
         outcomes = [*engine.outcomes(work.doubled, [1, work.Unsendable(), 2])]
         assert [each.value for each in outcomes] == [2, None, 4]
         assert "a piece of work cannot be sent to workers: it has a lock" in str(outcomes[1].error)
+        (outcome,) = engine.outcomes(work.returns_what_cannot_be_sent, [1])
+        assert str(outcome.error) == "it has a lock"
         start = functools.partial(work.ready, work.Unsendable())
         drained = [*engine.drain([start, start], [(1, 1), (0, 2), (1, 3), (0, 4)])]
         assert sorted(each.item for each in drained) == [0, 1]

@@ -69,6 +69,10 @@ def ready(function):
     return function
 
 
+def returns_what_cannot_be_sent(item):
+    return Unsendable()
+
+
 class Unsendable:
     """Refuses to be sent to another process."""
 
