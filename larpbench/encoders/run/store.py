@@ -360,10 +360,9 @@ class EmbeddingStore:
     def _missing(self, spec: EncoderSpec, split: Split, shards: list[Shard], chosen: list[Shard]) -> list[Shard]:
         """Return those of the chosen shards that neither store has."""
         folder = storage.make_folder(shards[0].path.parent)
-        if self.remote and chosen:
-            self.remote.synchronise(chosen)
+        sent = self.remote.synchronise(chosen) if self.remote and chosen else False
         missing = missing_shards(spec, split, shards, chosen)
-        if self.remote and missing:
+        if self.remote and (missing or sent):
             self.remote.send(*described(folder))
         return missing
 
