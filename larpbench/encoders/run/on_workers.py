@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +24,9 @@ from larpbench.encoders.run.together import Need, encoded_for, passes
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.engine.base import Engine, Shared
 from larpbench.engine.worker import require_places
-from larpbench.errors import EngineError
+from larpbench.errors import EngineError, LarpbenchError, StorageError, error_text
 
+logger = logging.getLogger(__name__)
 _LOOKS, _SECONDS_BETWEEN_LOOKS = 5, 2.0
 """How often, and how long apart, to look for a shard: a network file system hides a new file for a while."""
 
@@ -78,13 +80,17 @@ class WorkerEncoding:
         what = f"encode {', '.join(dict.fromkeys(each.spec.identity for group in groups for each in group))}"
         named = what if len(what) < 60 else f"encode in {len(groups)} passes"
         with progress.stage(f"{named} on {self._engine.workers} workers", sum(sizes), "tracks") as advance:
+            ended: dict[int, Exception] = {}
             for outcome in self._engine.drain(starts, items):
                 kind, number = items[outcome.item]
+                for place, error in (outcome.value or {}).items():
+                    self._fail(groups[kind][place : place + 1], number, error)
                 if outcome.error is not None:
                     self._fail(groups[kind], number, outcome.error)
+                    ended[kind] = outcome.error
                 advance(sizes[outcome.item])
-        for members in groups:
-            self._require_seen(members)
+        for kind, members in enumerate(groups):
+            self._require_seen(members, ended.get(kind))
 
     def require(self, need: Need) -> None:
         """Raise why vectors that are needed could not be encoded, if they could not.
@@ -127,20 +133,23 @@ class WorkerEncoding:
             if number in self._missing([each]):
                 self._failed.setdefault(self._key(each), _named(error, each, number))
 
-    def _require_seen(self, members: Sequence[Need]) -> None:
-        """Make sure that what workers have written is seen here."""
+    def _require_seen(self, members: Sequence[Need], ended: Exception | None) -> None:
+        """Make sure that what workers have written is seen here; `ended` is why some of it may not have been begun."""
         lacking = [each for each in members if self._key(each) not in self._failed]
         for _ in range(_LOOKS):
             if not (lacking := [each for each in lacking if self._missing([each])]):
                 return
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         for each in lacking:
-            self._failed[self._key(each)] = EngineError(
-                f"{len(self._missing([each]))} shards of {each.spec.identity} ({each.split_name}) that workers have "
+            if not (numbers := self._missing([each])):
+                continue
+            unseen = EngineError(
+                f"{len(numbers)} shards of {each.spec.identity} ({each.split_name}) that workers have "
                 "written are not seen here",
                 where=str(self._store.root),
                 allowed="$LARPBENCH_HOME on a folder that all machines of the cluster share",
             )
+            self._failed[self._key(each)] = _named(ended, each, numbers[0]) if ended else unseen
 
 
 def _named(error: Exception, need: Need, number: int) -> Exception:
@@ -160,8 +169,11 @@ def _tracks(need: Need, number: int) -> int:
     return min(size, len(need.dataset.split(need.split_name).track_ids) - number * size)
 
 
-def _ready(what: _Pass) -> Callable[[int], None]:
-    """Return what encodes a shard in this worker, with encoders that are built once."""
+def _ready(what: _Pass) -> Callable[[int], dict[int, Exception]]:
+    """Return what encodes a shard in this worker, with encoders that are built once.
+
+    It returns why encoders of a pass have failed, by their places: the others go on. One that is alone raises that.
+    """
     require_places([what.root])
     dataset = what.dataset.get()
     split = dataset.split(what.split_name)
@@ -169,11 +181,27 @@ def _ready(what: _Pass) -> Callable[[int], None]:
     store = EmbeddingStore(what.root, what.checkpoints, wait=what.wait)
     encoders = [(_built_once(spec), seed) for spec, seed in what.encoders]
 
-    def encode(number: int) -> None:
-        if len(encoders) > 1:
-            store.encode_together(encoders, dataset, split, {number})
-        for spec, seed in encoders:  # what is left, and the errors of those that have failed
-            store.encode_shards(spec, dataset, split, seed, {number})
+    failed: dict[int, Exception] = {}
+
+    def encode(number: int) -> dict[int, Exception]:
+        going = {place: each for place, each in enumerate(encoders) if place not in failed}
+        if len(going) > 1:
+            try:
+                store.encode_together([*going.values()], dataset, split, {number})
+            except StorageError:
+                raise
+            except Exception:  # each meets it by itself, and says so
+                logger.debug("a pass over %s failed", split.name, exc_info=True)
+        for place, (spec, seed) in going.items():  # what is left, and the errors of those that have failed
+            try:
+                store.encode_shards(spec, dataset, split, seed, {number})
+            except StorageError:
+                raise
+            except Exception as error:  # numerics, memory, or a plug-in: it may raise anything
+                if len(encoders) == 1:
+                    raise
+                failed[place] = error if isinstance(error, LarpbenchError) else EngineError(error_text(error))
+        return failed
 
     return encode
 
