@@ -14,7 +14,7 @@ from larpbench.encoders.run import store as store_module
 from larpbench.encoders.run.on_workers import WorkerEncoding
 from larpbench.encoders.run.store import EmbeddingStore
 from larpbench.encoders.run.together import Need
-from larpbench.engine.base import LOCAL
+from larpbench.engine.base import LOCAL, LocalEngine, Outcome
 from larpbench.errors import EngineError
 
 
@@ -89,12 +89,35 @@ def test_what_never_begins_fails_whatever_it_lacks(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(on_workers, "require_places", no_place)
 
-    class Starting(type(LOCAL)):
+    class Starting(LocalEngine):
         def drain(self, starts, items):
-            return super().drain([lambda: lambda item: starts[0]()(item)], items)
+            return super().drain([lambda start=start: lambda item: start()(item) for start in starts], items)
 
     encoding = WorkerEncoding(Starting(), store)
     encoding.encode(needs.values())
     for need in needs.values():
         with pytest.raises(EngineError, match="the folder is gone"):
             encoding.require(need)
+
+
+def test_one_that_ends_its_workers_takes_no_other_with_it(data, tmp_path):
+    needs = needs_of(data, deadly=Counting(), good=Counting(), other=Counting())
+
+    class Losing(LocalEngine):
+        def drain(self, starts, items):
+            names = [[spec.identity for spec, _ in start.args[0].encoders] for start in starts]
+            fine = [item for item in items if "deadly" not in names[item[0]]]
+            for number, (kind, _) in enumerate(items):
+                if "deadly" in names[kind]:
+                    yield Outcome(number, error=EngineError("4 workers were lost with it"))
+            for outcome in super().drain(starts, fine):
+                yield replace(outcome, item=items.index(fine[outcome.item]))
+
+    store = EmbeddingStore(tmp_path / "embeddings")
+    encoding = WorkerEncoding(Losing(), store)
+    encoding.encode(needs.values())
+    for name in ("good", "other"):
+        encoding.require(needs[name])
+        assert lacking(store, needs[name]) == []
+    with pytest.raises(EngineError, match=r"shard 0 of deadly .* is missing: 4 workers were lost with it"):
+        encoding.require(needs["deadly"])

@@ -65,32 +65,41 @@ class WorkerEncoding:
             StorageError: If the store cannot be written or read.
             EngineError: If the cluster is gone, or has no room.
         """
-        groups = [
-            members
-            for members in passes(self._store, needs)
-            if not all(self._key(each) in self._failed for each in members)
-        ]
-        if not groups:
+        passed = [self._not_failed(members) for members in passes(self._store, needs)]
+        if not (groups := [members for members in passed if members]):
             return
         storage.make_folder(self._store.root)
+        ended = self._encode(groups)
+        alone = [[each] for members in ended for each in self._not_failed(members) if self._missing([each])]
+        if alone:  # whoever ends the workers of a pass ends them alone, too, and the others of the pass do not
+            self._encode(alone)
+        for members in groups:
+            self._require_seen(members)
+
+    def _not_failed(self, members: Sequence[Need]) -> list[Need]:
+        return [each for each in members if self._key(each) not in self._failed]
+
+    def _encode(self, groups: Sequence[Sequence[Need]]) -> list[Sequence[Need]]:
+        """Encode what is missing in passes; return the members of those that have ended as a whole."""
         shared: dict[int, Shared[Dataset]] = {}
         starts = [functools.partial(_ready, self._pass(members, shared)) for members in groups]
         items = [(kind, number) for kind, members in enumerate(groups) for number in self._missing(members)]
         sizes = [_tracks(groups[kind][0], number) for kind, number in items]
         what = f"encode {', '.join(dict.fromkeys(each.spec.identity for group in groups for each in group))}"
         named = what if len(what) < 60 else f"encode in {len(groups)} passes"
+        ended: dict[int, Sequence[Need]] = {}
         with progress.stage(f"{named} on {self._engine.workers} workers", sum(sizes), "tracks") as advance:
-            ended: dict[int, Exception] = {}
             for outcome in self._engine.drain(starts, items):
                 kind, number = items[outcome.item]
+                members = groups[kind]
                 for place, error in (outcome.value or {}).items():
-                    self._fail(groups[kind][place : place + 1], number, error)
-                if outcome.error is not None:
-                    self._fail(groups[kind], number, outcome.error)
-                    ended[kind] = outcome.error
+                    self._fail(members[place], number, error)
+                if outcome.error is not None and len(members) > 1:
+                    ended[kind] = members
+                elif outcome.error is not None:
+                    self._fail(members[0], number, outcome.error)
                 advance(sizes[outcome.item])
-        for kind, members in enumerate(groups):
-            self._require_seen(members, ended.get(kind))
+        return [*ended.values()]
 
     def require(self, need: Need) -> None:
         """Raise why vectors that are needed could not be encoded, if they could not.
@@ -127,29 +136,25 @@ class WorkerEncoding:
         )
         return sorted({number for numbers in found for number in numbers})
 
-    def _fail(self, members: Sequence[Need], number: int, error: Exception) -> None:
-        """Keep an error for those encoders of a pass that lack the shard: the others have gone on."""
-        for each in members:
-            if number in self._missing([each]):
-                self._failed.setdefault(self._key(each), _named(error, each, number))
+    def _fail(self, need: Need, number: int, error: Exception) -> None:
+        """Keep why an encoder has failed, if it lacks the shard: in a pass it may be the others that have failed."""
+        if number in self._missing([need]):
+            self._failed.setdefault(self._key(need), _named(error, need, number))
 
-    def _require_seen(self, members: Sequence[Need], ended: Exception | None) -> None:
-        """Make sure that what workers have written is seen here; `ended` is why some of it may not have been begun."""
-        lacking = [each for each in members if self._key(each) not in self._failed]
+    def _require_seen(self, members: Sequence[Need]) -> None:
+        """Make sure that what workers have written is seen here."""
+        lacking = self._not_failed(members)
         for _ in range(_LOOKS):
             if not (lacking := [each for each in lacking if self._missing([each])]):
                 return
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         for each in lacking:
-            if not (numbers := self._missing([each])):
-                continue
-            unseen = EngineError(
-                f"{len(numbers)} shards of {each.spec.identity} ({each.split_name}) that workers have "
+            self._failed[self._key(each)] = EngineError(
+                f"{len(self._missing([each]))} shards of {each.spec.identity} ({each.split_name}) that workers have "
                 "written are not seen here",
                 where=str(self._store.root),
                 allowed="$LARPBENCH_HOME on a folder that all machines of the cluster share",
             )
-            self._failed[self._key(each)] = _named(ended, each, numbers[0]) if ended else unseen
 
 
 def _named(error: Exception, need: Need, number: int) -> Exception:
