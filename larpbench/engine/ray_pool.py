@@ -64,7 +64,7 @@ class Actors:
         around: What they must have.
         resources: CPUs and GPUs of each.
         most: How many at most.
-        seconds: How long an item may take; None: as long as it likes.
+        seconds: How long an item may take; None: there is no limit.
     """
 
     def __init__(self, around: Surroundings, resources: dict[str, float], most: int, seconds: float | None) -> None:

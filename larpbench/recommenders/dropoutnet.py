@@ -233,8 +233,8 @@ class DropoutNet(GradientRecommender):
     }
     fits_in_threads = True
     shares_factors = True
-    usual_epochs = 5.0
-    entry_seconds = EntrySeconds(alone=4.5e-5, number=5e-8, pair=2e-8, step=2.5e-3)
+    usual_epochs = 4.5
+    entry_seconds = EntrySeconds(alone=5e-5, number=5e-8, pair=1.6e-8, step=5e-4)
     _sides: tuple[Side, Side] | None = None
     _generator: np.random.Generator
     _sampled: tuple[np.ndarray, np.ndarray]

@@ -215,6 +215,8 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
     ids, array = list(known), np.stack(list(known.values()))
     nan = array.copy()
     nan[3, 0] = np.nan
+    large = array.astype(np.float64)
+    large[3, 0] = 1e300
     with pytest.raises(UsageError, match="is no encoder"):
         larpbench.evaluate(object(), data)
     for wrong, kind, message in (
@@ -224,6 +226,10 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         ((ids[:50], array[:50]), DataError, "70 of 120 tracks have no vector"),
         ((["x", "x"], array[:2]), DataError, "more than once"),
         ((ids, nan), EmbeddingError, "NaN"),
+        ((ids, large), DataError, f"the vector of '{ids[3]}' holds 1e\\+300, which is too large for float32"),
+        (pl.DataFrame({"id": ids, "vector": large.tolist()}), DataError, "too large for float32"),
+        (SimpleNamespace(encode=lambda texts: large[: len(texts)]), EmbeddingError, "too large for float32"),
+        (SimpleNamespace(encode=lambda texts: np.float64(1e300)), EmbeddingError, "too large for float32"),
         (pl.DataFrame({"name": ids}), DataError, "no column of ids"),
         (array, UsageError, "has no track ids"),
         ((ids, np.ma.masked_greater(array, 1)), DataError, "a masked array, in which numbers are missing"),

@@ -13,8 +13,8 @@ from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_files.library import PathsOnDisk
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.files import refuse_others
-from larpbench.datasets.listeners.tables import assemble_tables, hold_listeners, require_cold_options
-from larpbench.datasets.losses import in_words
+from larpbench.datasets.left_out import in_words
+from larpbench.datasets.listeners.from_tables import assemble_tables, hold_listeners, require_cold_options
 from larpbench.datasets.reading.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError, UsageError
