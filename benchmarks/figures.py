@@ -132,13 +132,22 @@ def keep(figures: Iterable[Figure] = (), curves: Iterable[Curve] = (), path: Pat
 
 
 def kept(path: Path = RESULTS) -> tuple[list[Figure], list[Curve]]:
-    """Return what earlier runs measured."""
+    """Return what earlier runs measured.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
     if not path.exists():
         return [], []
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return [Figure(**each) for each in _of(Figure, content["figures"])], [
-        Curve(**each) for each in _of(Curve, content["curves"])
-    ]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [Figure(**each) for each in _of(Figure, content["figures"])], [
+            Curve(**each) for each in _of(Curve, content["curves"])
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {error}); next: git checkout -- results/benchmarks.json"
+        ) from error
 
 
 def table(figures: Iterable[Figure]) -> Iterator[tuple[str, ...]]:

@@ -122,6 +122,8 @@ def _array(rows: Any) -> np.ndarray:  # noqa: ANN401 - a list, or an array of an
     rows = on_host(rows)
     if isinstance(rows, list) and len(lengths := {np.shape(row) for row in rows}) > 1:
         raise ValueError(f"its vectors have different shapes: {sorted(lengths)[:5]}")
+    if np.ma.is_masked(rows):
+        raise ValueError("it is a masked array, in which numbers are missing")
     return np.array(rows)  # a copy: what changes afterwards changes no result
 
 

@@ -102,8 +102,6 @@ class EmbeddingStore:
             return sum(map(max, zip(*counts, strict=True)))  # all layers in one pass
         if spec.shuffled:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
-        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
-            return 0
         return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in needed(spec, dataset, split))
 
     def missing_tracks_of(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
@@ -113,6 +111,8 @@ class EmbeddingStore:
 
     def missing_numbers(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[int]:
         """Return which shards of a split, from 0, are not there, or not what they should be by their headers."""
+        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
+            return []
         shards = self._shards(spec, dataset, split, seed)
         lacking = [number for number, each in enumerate(shards) if not each.path.is_file() or each.misplaced()]
         elsewhere = self.remote.names(shards[0].path.parent) if self.remote and lacking else ()
@@ -344,10 +344,9 @@ class EmbeddingStore:
     def _missing(self, spec: EncoderSpec, split: Split, shards: list[Shard], chosen: list[Shard]) -> list[Shard]:
         """Return those of the chosen shards that neither store has."""
         folder = storage.make_folder(shards[0].path.parent)
-        if self.remote and chosen:
-            self.remote.synchronise(chosen)
+        sent = self.remote.synchronise(chosen) if self.remote and chosen else False
         missing = missing_shards(spec, split, shards, chosen)
-        if self.remote and missing:
+        if self.remote and (missing or sent):
             self.remote.send(*described(folder))
         return missing
 
