@@ -41,7 +41,7 @@ def build_csv(
             Of listeners also ``count,first_time``.
         options: How to split and caption.
         output: Folder to write.
-        audio: Folder that the ``audio`` column's paths start from. Tracks whose audio cannot be used leave.
+        audio: Folder that the ``audio`` column's paths start from. Tracks whose audio cannot be used are dropped.
         policy: How clips are cut.
         columns: Our name of a column -> that in the tables; usual names are found without.
         max_bad_rows: The largest share of either table's rows that is left out because they cannot be used.
