@@ -16,8 +16,8 @@ class Reduction:
     """Which listeners and tracks stay.
 
     Attributes:
-        core: Of the part that is learnt from, listeners and tracks with fewer pairs are dropped, again and again; None: all
-            stay. Tracks of valid and test are not judged by what is held out: they stay.
+        core: Of the part that is learnt from, listeners and tracks with fewer pairs are dropped, again and again; None:
+            all stay. Tracks of valid and test are not judged by what is held out: they stay.
         listeners: Number of listeners that are drawn; None: all.
     """
 
