@@ -33,6 +33,7 @@ from larpbench.storage import home
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
 TRACKS = 22  # of each split: more than 20 candidates
+FEW = {"essentia": 5}  # where a clip takes a third of a second
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.name != "cli.md"]
 PARSED = (
     r"(dataset )?fetch ",
@@ -73,9 +74,9 @@ def small_and_quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path / "work")
 
 
-def add_own_data(folder, text, library):
+def add_own_data(folder, text, library, tracks):
     """Tables, vectors, and data sets of them with audio; the one that the page itself builds is left to it."""
-    build_heard(folder / "heard", library, TRACKS)
+    build_heard(folder / "heard", library, tracks)
     for name in ("my-data", "DIR"):
         if f"--output {name}" not in text:
             shutil.copytree(folder / "heard", folder / name)
@@ -176,7 +177,7 @@ def workplace(cli, tmp_path, library, request):
         elif page.stem == "service":
             add_catalogue(folder)
         elif commands_of(text) or python_of(text):
-            add_own_data(folder, text, library)
+            add_own_data(folder, text, library, FEW.get(page.stem, TRACKS))
         if page.stem in ("report", "results-schema", "reading-tables", "notebook"):
             add_results(cli, folder)
         if page.stem in ("runs", "service"):
