@@ -29,6 +29,7 @@ from larpbench.datasets.demo_listeners.world import ListenerWorldSpec
 from larpbench.encoders.adapters.hf_audio.reference import write_hubert
 from larpbench.encoders.larp import specs
 from larpbench.encoders.run import pipeline
+from larpbench.recommenders.training import GradientRecommender
 from larpbench.storage import home
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
@@ -69,6 +70,7 @@ def small_and_quick(monkeypatch, tmp_path):
     monkeypatch.setattr("larpbench.datasets.demo_listeners.build.ListenerWorldSpec", small_world)
     shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
+    monkeypatch.setattr(GradientRecommender, "epochs", 2)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
