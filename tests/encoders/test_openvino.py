@@ -8,6 +8,7 @@ import socket
 import numpy as np
 import pytest
 import torch
+from support.resuming import heard_data
 
 import larpbench
 from larpbench.benchmark.config import read_config
@@ -115,14 +116,15 @@ def test_without_the_package_the_status_says_what_to_install(monkeypatch):
 
 def test_the_backend_reaches_what_all_stands_for_and_the_second_encoder(tmp_path):
     """Without weights nothing of it runs; the plan says by which name it would."""
-    planned = larpbench.plan("demo", encoders=["all"], backend="openvino", output=tmp_path)
+    data = heard_data(tmp_path)
+    planned = larpbench.plan(data, encoders=["all"], backend="openvino", output=tmp_path / "r")
     named = {each.cell.encoder for each in planned.cells} | {each.name for each in planned.unavailable}
     assert {"htsat:openvino", "laion-clap:openvino", "tfidf"} <= named
     assert not {"htsat", "laion-clap"} & named
     with pytest.raises(MissingPartError, match="htsat:openvino"):
-        larpbench.plan("demo", encoders="tfidf", similarity_by="htsat", backend="openvino", output=tmp_path)
+        larpbench.plan(data, encoders="tfidf", similarity_by="htsat", backend="openvino", output=tmp_path / "r")
     with pytest.raises(UsageError, match="no backend 'onnx'"):
-        larpbench.plan("demo", encoders="tfidf", backend="onnx", output=tmp_path)
+        larpbench.plan(data, encoders="tfidf", backend="onnx", output=tmp_path / "r")
 
 
 def test_the_backend_of_a_file_and_of_the_command_line(cli, tmp_path):
