@@ -39,7 +39,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def listeners(tmp_path_factory):
-    return planted_listeners(tmp_path_factory.mktemp("world") / "w")
+    return planted_listeners(tmp_path_factory.mktemp("world") / "w", listeners=80, tracks=200)
 
 
 def state(recommender, test_vectors, seeds):
