@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from listener_worlds import COLD, ENTRIES, LISTENERS, WARM, write_world
@@ -20,19 +21,36 @@ _CONTROLS = ("popular-artist", "artist-mean")
 _RECOMMENDERS = (*_CONTROLS, "itemknn", "itemknn-log", "ridge", "clcrec", "dropoutnet", "dropoutnet-content")
 
 
-def measure(world: Path, recommenders: tuple[str, ...]) -> None:
-    """Print a line for each recommender, and the sums."""
-    sums = [0.0, 0.0]
+@dataclass(frozen=True)
+class Cost:
+    """What one recommender took.
+
+    Attributes:
+        cpu_s: CPU seconds of the whole command.
+        planned_s: What ``larpbench plan`` said.
+        peak_mb: Peak memory.
+    """
+
+    cpu_s: float
+    planned_s: float
+    peak_mb: float
+
+
+def measure(world: Path, recommenders: tuple[str, ...] = _RECOMMENDERS) -> list[Cost]:
+    """Run each recommender; print a line for each, and the sums."""
+    costs = []
     for name in recommenders:
         encoder = "none" if name in _CONTROLS else "provided:planted"
         with tempfile.TemporaryDirectory() as results:
             cell = ("--dataset", world, "--encoders", encoder, "--recommenders", name, "--output", results)
             options = ("--task", "cold-tracks", *cell, "--budget", "1", "--seeds", "1")
-            planned = estimate(*options)
+            planned_s = estimate(*options)
             cpu_s, peak_mb = larpbench("run", *options)
-        sums = [sums[0] + cpu_s, sums[1] + planned]
-        print(f"{name:18} {cpu_s:7.1f} CPU s, plan {planned:7.1f}, {peak_mb:5.0f} MB", flush=True)
-    print(f"{'all':18} {sums[0]:7.1f} CPU s, plan {sums[1]:7.1f}")
+        costs.append(cost := Cost(cpu_s, planned_s, peak_mb))
+        print(f"{name:18} {cost.cpu_s:7.1f} CPU s, plan {cost.planned_s:7.1f}, {cost.peak_mb:5.0f} MB", flush=True)
+    total, planned = sum(each.cpu_s for each in costs), sum(each.planned_s for each in costs)
+    print(f"{'all':18} {total:7.1f} CPU s, plan {planned:7.1f}")
+    return costs
 
 
 if __name__ == "__main__":

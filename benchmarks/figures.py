@@ -27,7 +27,7 @@ class Figure:
         name: What it is of, with its size.
         peer: What it is measured against; empty where it is no ratio.
         measured: The value as it is shown.
-        target: What it should be, such as ``<= 1.2``; ``none`` where there is no target.
+        target: What it should be, such as ``<= 1.2`` or ``0.67 to 1.5``; ``none`` where there is no target.
         value: The number that the target speaks of; None if none is given.
         machine: What it ran on.
         date: Day, ISO 8601; empty where that was not kept.
@@ -44,8 +44,12 @@ class Figure:
     @property
     def met(self) -> bool | None:
         """Whether the target is met; None where nothing can be compared."""
+        if self.value is None:
+            return None
+        if limits := re.match(rf"({_NUMBER}) to ({_NUMBER})", self.target):
+            return float(limits[1]) <= self.value <= float(limits[2])
         limit = re.match(rf"(<=|>=|<|>) ({_NUMBER})", self.target)
-        if not limit or self.value is None:
+        if not limit:
             return None
         bound = float(limit[2].replace(",", ""))
         return self.value >= bound if limit[1].startswith(">") else self.value <= bound
@@ -128,13 +132,22 @@ def keep(figures: Iterable[Figure] = (), curves: Iterable[Curve] = (), path: Pat
 
 
 def kept(path: Path = RESULTS) -> tuple[list[Figure], list[Curve]]:
-    """Return what earlier runs measured."""
+    """Return what earlier runs measured.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
     if not path.exists():
         return [], []
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return [Figure(**each) for each in _of(Figure, content["figures"])], [
-        Curve(**each) for each in _of(Curve, content["curves"])
-    ]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [Figure(**each) for each in _of(Figure, content["figures"])], [
+            Curve(**each) for each in _of(Curve, content["curves"])
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {error}); next: git checkout -- results/benchmarks.json"
+        ) from error
 
 
 def table(figures: Iterable[Figure]) -> Iterator[tuple[str, ...]]:

@@ -71,8 +71,13 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
 
 def main() -> None:
     """Write the page and the plot."""
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    _, curves = kept()
+    if not RESULTS.exists():
+        raise SystemExit(f"error: there is no {RESULTS}, and without it the page would lose its figures")
+    try:
+        text, (_, curves) = filled(PAGE.read_text(encoding="utf-8")), kept()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    PAGE.write_text(text, encoding="utf-8")
     if curves:
         draw(curves, PLOT)
 

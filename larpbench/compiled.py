@@ -31,7 +31,7 @@ def use_cache() -> Path:
     if not chosen or chosen == _state["ours"]:
         chosen = _state["ours"] = str((storage.home() / "numba" / digest(versions(_PACKAGES))[:16]).absolute())
         os.environ[_VARIABLE] = chosen
-    return Path(chosen)
+    return storage.folder_named_by(_VARIABLE, chosen)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from larpbench.errors import DataError, MissingPartError, StorageError, clipped
 from larpbench.storage import make_folder, storage_errors
 
+HUB = "https://huggingface.co"
 _CHUNK = 1 << 16  # what is lost at most where a connection breaks
 SECONDS = 60  # without a byte
 CONNECT_SECONDS = 10  # without any answer: a network that drops packets
@@ -209,7 +210,7 @@ def size_of(path: Path) -> int:
 
 def unreachable(error: Exception, url: str, began: bool = False) -> MissingPartError:
     """Return the error for a failure of requests or huggingface_hub."""
-    host, answer = urlsplit(url).netloc, getattr(error, "response", None)
+    host, answer = urlsplit(url).netloc or url, getattr(error, "response", None)
     if answer is not None:
         code = int(answer.status_code)
         advice = "look whether it has moved, or get it elsewhere"
@@ -224,9 +225,12 @@ def unreachable(error: Exception, url: str, began: bool = False) -> MissingPartE
         cause = cause.__context__
     reason = clipped(str(cause) or type(cause).__name__)
     if began:
-        advice = "run the same command again: it goes on from there"
+        advice = "run the same command again: it continues the download"
         return MissingPartError(f"the connection to {host} broke: {reason}", where=url, next_step=advice)
-    return MissingPartError(f"cannot reach {host}: {reason}", where=url, next_step="look at the network")
+    chosen = os.environ.get("HF_ENDPOINT") or "\0"
+    of_user = f", and at HF_ENDPOINT, which is {clipped(chosen)!r}" if url.startswith(chosen.rstrip("/")) else ""
+    advice = f"look at the network{of_user}"
+    return MissingPartError(f"cannot reach {host}: {reason}", where=url, next_step=advice)
 
 
 def require_room(folder: Path, size: int, there: Iterable[Path]) -> None:
@@ -248,6 +252,11 @@ def require_room(folder: Path, size: int, there: Iterable[Path]) -> None:
             where=str(folder),
             next_step="free some space, or set LARPBENCH_HOME to a folder with room",
         )
+
+
+def hub_endpoint() -> str:
+    """Return the address of the Hugging Face hub, or of the server that ``HF_ENDPOINT`` names in its place."""
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
 
 
 def hub_headers() -> dict[str, str]:

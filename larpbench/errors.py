@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import shlex
 import traceback
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -78,6 +79,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def shell_word(value: object) -> str:
+    """Return a path or a name as one word of a command for a shell: quoted where it holds a space or the like."""
+    return shlex.quote(str(value))
+
+
 class UsageError(LarpbenchError):
     """The command or call makes no sense as it stands."""
 
@@ -94,14 +100,19 @@ def name_too_long(path: str) -> UsageError:
 _LONGEST_NAME = 100  # that is worth a guess: longer ones take long
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question which of the known names was meant, to be put behind a message; empty if none is near."""
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], sorted(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
 class UnknownNameError(UsageError):
     """A name that no registry knows."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], next_step: str | None = None) -> None:
         self.name, names = name, sorted(known)
-        close = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.5)
         super().__init__(
-            f"unknown {kind} {clipped(name)!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""),
+            f"unknown {kind} {clipped(name)!r}{nearest(name, names)}",
             allowed=", ".join(names) or "(none)",
             next_step=next_step or f"larpbench list {kind}s",
         )

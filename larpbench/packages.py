@@ -123,7 +123,7 @@ def _import_in_turn(entries: Sequence[metadata.EntryPoint]) -> tuple[int, str]:
     return len(lived), f"ends the process: {explained([ending(code)])}"
 
 
-def how_to_mend(modules: tuple[str, ...]) -> str:
+def how_to_repair(modules: tuple[str, ...]) -> str:
     """Return the command that gets rid of broken packages, and the one that brings working ones."""
     names = " ".join(modules)
     return f"pip uninstall -y {names}    (or install the builds for your torch, from the index that it came from)"

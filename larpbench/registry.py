@@ -207,7 +207,7 @@ class Registry(Generic[T]):
         if not origin.built_in and (how := self._ending(entry, origin)):
             raise MissingPartError(
                 f"{self.kind} {name!r} of {origin} cannot be loaded: importing it {how}",
-                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+                next_step=f"fix or uninstall it: pip uninstall {origin.distribution}",
             )
         try:
             with aside() if origin.built_in else foreign():
@@ -219,17 +219,17 @@ class Registry(Generic[T]):
                 raise
             raise MissingPartError(
                 f"{self.kind} {name!r} of {origin} cannot be loaded: {type(error).__name__}: {error}",
-                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+                next_step=f"fix or uninstall it: pip uninstall {origin.distribution}",
             ) from error
         if not isinstance(value, self._base):
             raise MissingPartError(
                 f"{self.kind} {name!r} of {origin} is no {self._base.__name__} but a {type(value).__name__}",
-                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+                next_step=f"fix or uninstall it: pip uninstall {origin.distribution}",
             )
         if self._name_of and self._name_of(value) != name:
             raise MissingPartError(
                 f"{self.kind} {name!r} of {origin} calls itself {self._name_of(value)!r}",
-                next_step=f"mend or uninstall it: pip uninstall {origin.distribution}",
+                next_step=f"fix or uninstall it: pip uninstall {origin.distribution}",
             )
         return value
 

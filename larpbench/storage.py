@@ -41,24 +41,43 @@ _ADVICE = {
     errno.ENOSPC: "free some space; everything finished is kept and the same command goes on from there",
     errno.EDQUOT: "free some space; everything finished is kept and the same command goes on from there",
     errno.EFBIG: "raise the file size limit (ulimit -f), or choose another folder",
-    errno.EACCES: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
-    errno.EPERM: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
-    errno.EROFS: "choose a folder that you may write to (--output, or $LARPBENCH_HOME)",
-    errno.ENOENT: "choose a folder that can be made (--output, or $LARPBENCH_HOME)",
+    errno.EACCES: "choose a folder that you may write to (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
+    errno.EPERM: "choose a folder that you may write to (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
+    errno.EROFS: "choose a folder that you may write to (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
+    errno.ENOENT: "choose a folder that can be made (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
     errno.ENOTDIR: "choose a folder, not a file",
     errno.EEXIST: "choose a folder, not a file",
 }
 
 
 def home() -> Path:
-    """Return the folder for data sets and embeddings: ``$LARPBENCH_HOME``, else the user's cache folder."""
+    """Return the folder for data sets and embeddings: ``$LARPBENCH_HOME``, else the user's cache folder.
+
+    Raises:
+        UsageError: If the variable names no folder.
+    """
     chosen = os.environ.get("LARPBENCH_HOME")
-    if not chosen:
-        return platformdirs.user_cache_path("larpbench")
+    return folder_named_by("LARPBENCH_HOME", chosen) if chosen else platformdirs.user_cache_path("larpbench")
+
+
+def folder_named_by(variable: str, text: str) -> Path:
+    """Return the folder that an environment variable names, which need not be there.
+
+    Raises:
+        UsageError: If it is of an unknown user, or something else is there.
+    """
     try:
-        return Path(chosen).expanduser()
+        folder = Path(text).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"LARPBENCH_HOME is {clipped(chosen)!r}: there is no such user", allowed="a folder") from error
+        raise UsageError(f"{variable} is {clipped(text)!r}: there is no such user", allowed="a folder") from error
+    there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), None)
+    if there and not os.path.isdir(there):  # noqa: PTH112 - Path.is_dir raises where access is refused
+        which = "which" if there == folder else f"and {clipped(str(there))!r}"
+        raise UsageError(
+            f"{variable} is {clipped(text)!r}, {which} is no folder",
+            allowed="a folder; it is made if there is nothing",
+        )
+    return folder
 
 
 def slug(name: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from larpbench.mapped import empty_rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _TINY = 1e-12
 _ROWS = 8_192
@@ -67,6 +72,30 @@ class Standardiser:
         """Return (n, dim) float32."""
         scaled = (vectors - self.mean) * self.scale
         return (scaled if self.largest is None else np.clip(scaled, -self.largest, self.largest)).astype(np.float32)
+
+
+@contextmanager
+def within_float32(values: np.ndarray, ids: np.ndarray | pl.Series) -> Iterator[None]:
+    """Name the number that is too large, where values become float32 inside the block and some are.
+
+    Args:
+        values: (n, ...) of any real type, n > 0.
+        ids: What the rows belong to; those of another number are not named.
+
+    Raises:
+        ValueError: If a finite value is infinite in float32.
+    """
+    try:
+        with np.errstate(over="raise"):
+            yield
+    except FloatingPointError as error:
+        largest = int(np.where(np.isfinite(values), np.abs(values), 0).argmax())
+        row = largest * len(values) // values.size
+        name = repr(str(ids[row])) if len(ids) == len(values) else f"row {row}"
+        raise ValueError(
+            f"the vector of {name} holds {values.flat[largest]:.4g}, which is too large for float32, whose largest "
+            f"number is {np.finfo(np.float32).max:.4g}"
+        ) from error
 
 
 def on_host(values: Any) -> Any:  # noqa: ANN401 - an array of any library

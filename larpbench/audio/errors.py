@@ -8,12 +8,12 @@ from typing import Literal
 from larpbench.errors import DataError
 
 Reason = Literal["missing", "unreadable", "empty", "too short", "silent", "not finite"]
-"""Why a file is of no use: no such file; no audio, damaged, or not allowed to be read; no samples; less sound than
+"""Why a file cannot be used: no such file; no audio, damaged, or not allowed to be read; no samples; less sound than
 needed; nothing above the silence level; NaN or infinity among the samples."""
 
 
 class UnusableAudio(DataError):  # noqa: N818 (it is a finding about a file, which builders count, more than a fault)
-    """An audio file of which no clip can be had.
+    """An audio file from which no clip can be taken.
 
     Args:
         reason: One of the few words by which data set builders count what they leave out.

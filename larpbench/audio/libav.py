@@ -28,8 +28,8 @@ _TOLERANCE_S = 0.1  # by which a header may promise more than there is: encoders
 _ERRORS = (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError)
 
 
-class _Nameless:
-    """A file without the name that libav would guess its format by."""
+class _Unnamed:
+    """A file without its name, from which libav would guess the format."""
 
     name = ""
 
@@ -70,7 +70,7 @@ class LibavSound:
 
     @cached_property
     def frames(self) -> int:
-        """Length of the file by its packets' time stamps, which leaves out an encoder's padding at the end (< 0.05 s).
+        """Length of the file by its packets' time stamps, without an encoder's padding at the end (< 0.05 s).
 
         Headers are not used: they are missing in some MP3 and AAC files, and wrong in files that were cut.
         """
@@ -106,7 +106,7 @@ class LibavSound:
         return samples
 
     def close(self) -> None:
-        """Let libav go; the file stays open."""
+        """Release the decoder; the file stays open."""
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -123,7 +123,7 @@ class LibavSound:
         try:
             self._stream.seek(0)
             self._container = av.open(
-                _Nameless(self._stream), "r", options={"format_whitelist": _FORMATS}, metadata_errors="ignore"
+                _Unnamed(self._stream), "r", options={"format_whitelist": _FORMATS}, metadata_errors="ignore"
             )
             self._demuxer = self._container.format.name.split(",")[0]
             self._track: AudioStream = self._opened.streams.audio[0]

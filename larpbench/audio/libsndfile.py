@@ -75,7 +75,7 @@ class LibsndfileSound:
         return mean_of(block.T)
 
     def close(self) -> None:
-        """Let libsndfile go; the file stays open."""
+        """Release the decoder; the file stays open."""
         self._file.close()
 
 

@@ -30,10 +30,10 @@ def iter_clips(
 ) -> Iterator[np.ndarray]:
     """Yield the clips of many files in order, decoded in parallel a bounded number of clips ahead.
 
-    Threads do it: libsndfile and soxr let go of the interpreter lock. PyAV does not, so with two or more workers each
+    Threads do it: libsndfile and soxr release the interpreter lock. PyAV does not, so with two or more workers each
     thread that meets a file for libav starts a process for such files; if it crashes, that file alone is unusable. The
     input is taken as it is needed, and never more than ``2 * workers`` clips are held. Leaving the loop early, or an
-    interrupt, ends threads and processes after the clips at hand.
+    interrupt, ends threads and processes after the clips in progress.
 
     Args:
         paths_and_starts: (file, start in seconds) of each clip.
@@ -101,7 +101,7 @@ def _iter_parallel(
 
 
 def _ended_in_the_middle(executor: ProcessPoolExecutor) -> list[int]:
-    """Return the exit code of a worker that has ended without a word, and let the pool see that it has.
+    """Return the exit code of a worker that has ended without an answer, and let the pool notice that it has.
 
     A worker that is killed while it sends a result leaves a part of it, and the pool waits for the rest for ever, since
     the pipe has an open end in this process too.

@@ -38,7 +38,7 @@ class Sound(Protocol):
         """
 
     def close(self) -> None:
-        """Let the decoder go; the file stays open."""
+        """Release the decoder; the file stays open."""
 
 
 def mean_of(channels: np.ndarray) -> np.ndarray:

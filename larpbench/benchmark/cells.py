@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from larpbench.benchmark.learned import splits_read, tuning_key
+from larpbench.benchmark.missing import Encoding, MissingTraining, encodings, missing_trainings
 from larpbench.benchmark.similarity import SecondEncoder
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.run.store import EmbeddingStore
-from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.fingerprint import digest
 from larpbench.recommenders.base import Scorer
@@ -26,23 +26,6 @@ CellState = Literal["done", "missing", "failed", "stale", "damaged"]
 
 
 @dataclass(frozen=True)
-class MissingTraining:
-    """A training that has to be done first.
-
-    Attributes:
-        encoder: Identity of the encoder that is trained.
-        seed: Its seed.
-        checkpoint: Folder in which its weights will lie.
-        seconds: Rough time.
-    """
-
-    encoder: str
-    seed: int
-    checkpoint: Path
-    seconds: float
-
-
-@dataclass(frozen=True)
 class PlannedCell(BoundCell):
     """One cell of a plan.
 
@@ -53,7 +36,7 @@ class PlannedCell(BoundCell):
         path: Where its record lies or will lie.
         tracks_to_encode: How many of the tracks that it needs are not stored yet.
         trainings: Checkpoints that are missing before its encoder can run, first to last.
-        tracks_per_second: Speed of its encoder: measured here, or by its card.
+        encodings: Vectors that are missing, also those that its encoder builds upon.
         to_run: Whether a run would compute it.
     """
 
@@ -61,7 +44,7 @@ class PlannedCell(BoundCell):
     path: Path
     tracks_to_encode: int
     trainings: tuple[MissingTraining, ...]
-    tracks_per_second: float
+    encodings: tuple[Encoding, ...]
     to_run: bool
 
 
@@ -134,22 +117,14 @@ class Planner:
             tracks_to_encode=sum(
                 self.store.missing_tracks(spec, self.dataset, self.dataset.split(name), encoder_seed) for name in splits
             ),
-            trainings=self._trainings(spec, encoder_seed),
-            tracks_per_second=self.store.speed(spec) or spec.card.tracks_per_second,
+            trainings=tuple(missing_trainings(self.store, spec, encoder_seed)),
+            encodings=tuple(encodings(self.store, spec, self.dataset, splits, encoder_seed)),
             to_run=state not in kept,
         )
 
     def _embeddings(self, spec: EncoderSpec, splits: Sequence[SplitName], seed: int) -> str:
         """Return the joint key of the vectors of some splits."""
         return digest([self.store.keys.scaled(spec, self.dataset, self.dataset.split(name), seed) for name in splits])
-
-    def _trainings(self, spec: EncoderSpec, seed: int) -> tuple[MissingTraining, ...]:
-        return tuple(
-            MissingTraining(
-                each.identity, seed, self.store.checkpoint(each, seed), each.training.seconds if each.training else 0
-            )
-            for each in untrained(self.store, spec, seed)
-        )
 
 
 def cell_state(path: Path) -> CellState:

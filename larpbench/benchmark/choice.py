@@ -25,7 +25,7 @@ class Unavailable:
     Attributes:
         name: Its name.
         reason: Why.
-        next_step: What mends it.
+        next_step: What to do about it.
         error: What was raised, if anything was.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -23,6 +24,7 @@ from larpbench.benchmark.choice import (
     task_key,
 )
 from larpbench.benchmark.learned import fit_seconds, remembered_seconds, scored_dim, splits_read
+from larpbench.benchmark.missing import Encoding, MissingTraining
 from larpbench.benchmark.similarity import SecondEncoder, second_encoder
 from larpbench.datasets.catalogue import load_dataset
 from larpbench.datasets.schema import Dataset
@@ -105,25 +107,41 @@ class Plan:
         if not self.to_run:
             return 0.0
         items = len(self.dataset.split("test").track_ids)
-        encode = {p.embedding_key: self._vector_seconds(p) for p in self.to_run}
-        train = {each.checkpoint: each.seconds for p in self.to_run for each in p.trainings}
+        read = {p.embedding_key: self._reading_seconds(p) for p in self.to_run}
+        train = sum(each.seconds for each in self.trainings)
         cells = 0.0
         for p in self.to_run:
             dim = estimate.dim_of(p.spec)
             cells += fit_seconds(p.recommender, self.dataset, p.cell.seed, self.budget, dim)
             cells += estimate.cell_seconds(self.queries, items, scored_dim(p.recommender, dim), self.draws)
-        second = self.similarity.seconds if self.similarity else 0.0
         begin = estimate.START_SECONDS + estimate.dataset_seconds(self.dataset.manifest.counts)
-        return begin + sum(train.values()) + sum(encode.values()) + cells - self.remembered_seconds() + second
+        encode = sum(each.seconds for each in self.encodings)
+        return begin + train + encode + sum(read.values()) + cells - self.remembered_seconds()
+
+    @cached_property
+    def trainings(self) -> tuple[MissingTraining, ...]:
+        """All trainings that have to be done first, each once."""
+        return tuple({made.checkpoint: made for each in self._encoded for made in each.trainings}.values())
+
+    @cached_property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """All vectors that are missing, each once."""
+        parts = [each.encodings for each in (*self._encoded, *self.trainings)]
+        return tuple({each.key: each for each in itertools.chain(*parts)}.values())
+
+    @property
+    def _encoded(self) -> tuple[PlannedCell | SecondEncoder, ...]:
+        """What needs vectors."""
+        return (*self.to_run, *([self.similarity] if self.similarity and self.to_run else []))
 
     def remembered_seconds(self) -> float:
         """Return what all fits together take less than each alone."""
         return remembered_seconds(((p.recommender, p.cell.seed) for p in self.to_run), self.dataset, self.budget)
 
-    def _vector_seconds(self, planned: PlannedCell) -> float:
-        """Return the time of encoding, or of looking up, all vectors of a cell."""
+    def _reading_seconds(self, planned: PlannedCell) -> float:
+        """Return the time of looking up the vectors of a cell in a file."""
         if not estimate.lies_in_file(planned.spec):
-            return planned.tracks_to_encode / planned.tracks_per_second
+            return 0.0
         splits = splits_read(self.task, planned.recommender)
         return estimate.file_seconds(planned.spec, sum(len(self.dataset.split(name).track_ids) for name in splits))
 
@@ -137,7 +155,7 @@ class Plan:
         return sum(vectors.values()) + len(self.to_run) * (lists + 10_000) + temporary
 
     def _temporary_bytes(self, planned: PlannedCell) -> int:
-        """Return the size of the nameless files in the home folder: large arrays of vectors, and their unit rows."""
+        """Return the size of unnamed temporary files in the home folder: large arrays, and their unit rows."""
         dim = estimate.dim_of(planned.spec)
         splits = splits_read(self.task, planned.recommender)
         return sum(2 * mapped_bytes(len(self.dataset.split(name).track_ids), dim) for name in splits)

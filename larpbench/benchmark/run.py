@@ -45,8 +45,8 @@ from larpbench.results.recorder import Recorder, failure_text, summarise
 from larpbench.results.store import Unusable, cell_lock, read_record, set_aside, sweep, usable_record, write_record
 from larpbench.runtime import measured
 from larpbench.streams import aside
-from larpbench.tasks.base import TaskResult
 from larpbench.tasks.layers import choose_layers, chooses
+from larpbench.tasks.result import TaskResult
 from larpbench.tasks.validation import ValidationRecall, validation_recall
 
 logger = logging.getLogger(__name__)
@@ -272,7 +272,7 @@ class _Run:
         except Exception as error:  # a plug-in may raise anything
             raise EmbeddingError(
                 f"the second encoder {spec.identity!r} failed: {error_text(error)}",
-                next_step="mend it, or leave --similarity-by out",
+                next_step="correct it, or leave --similarity-by out",
             ) from error
         return vectors[plan.removal.kept] if plan.removal else vectors
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from larpbench.benchmark.missing import Encoding, MissingTraining, encodings, missing_trainings
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.objects import EncoderLike, as_encoder
 from larpbench.encoders.run.store import EmbeddingStore
-from larpbench.encoders.run.training import untrained
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import MissingPartError, UsageError
 from larpbench.results.record import SimilarityPart
@@ -25,21 +25,15 @@ class SecondEncoder:
         spec: Which; what of it is random or trained runs with seed 0.
         key: Key of its vectors of the test tracks.
         tracks_to_encode: How many of these are not stored yet.
-        tracks_per_second: Its speed: measured here, or by its card.
-        untrained: Trainings that are missing before it can run, first to last.
+        trainings: Those that are missing before it can run, first to last.
+        encodings: Vectors that are missing, also those that it builds upon.
     """
 
     spec: EncoderSpec
     key: str
     tracks_to_encode: int
-    tracks_per_second: float
-    untrained: tuple[EncoderSpec, ...]
-
-    @property
-    def seconds(self) -> float:
-        """Rough time of all that is missing."""
-        training = sum(each.training.seconds for each in self.untrained if each.training)
-        return training + self.tracks_to_encode / self.tracks_per_second
+    trainings: tuple[MissingTraining, ...]
+    encodings: tuple[Encoding, ...]
 
     def part(self, dataset: Dataset, store: EmbeddingStore) -> SimilarityPart:
         """Return what a record says of it."""
@@ -82,6 +76,6 @@ def second_encoder(encoder: EncoderLike, task: Task[Any], dataset: Dataset, stor
         spec,
         store.keys.scaled(spec, dataset, split, SECOND_SEED),
         store.missing_tracks(spec, dataset, split, SECOND_SEED),
-        store.speed(spec) or spec.card.tracks_per_second,
-        tuple(untrained(store, spec, SECOND_SEED)),
+        tuple(missing_trainings(store, spec, SECOND_SEED)),
+        tuple(encodings(store, spec, dataset, ["test"], SECOND_SEED)),
     )

@@ -1,4 +1,4 @@
-"""How long a run may take by the clock with workers: what is spread over them, and what is not."""
+"""Wall-clock time of a run with workers: what is spread over them, and what is not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from larpbench.benchmark import estimate
 from larpbench.benchmark.learned import fit_seconds
 from larpbench.benchmark.learning import pair
 from larpbench.benchmark.plan import Plan
-from larpbench.encoders.run.store import AUDIO_SHARD, TEXT_SHARD
 from larpbench.recommenders.base import TUNING_SEED
 
 CLUSTER_SECONDS = 5.0
@@ -19,7 +18,7 @@ WORKER_SECONDS = 4.0
 
 
 def wall_seconds(plan: Plan, workers: int) -> float:
-    """Return how long a run may take by the clock with an engine that has workers.
+    """Return the wall-clock time of a run with an engine that has workers.
 
     Spread are shards of vectors, tunings (each of them whole), and the fits of other seeds. The estimates of their CPU
     seconds are those of the plan.
@@ -50,11 +49,9 @@ def _shared_out(pieces: list[float], workers: int) -> float:
 
 def _shards(plan: Plan) -> Iterable[float]:
     """Yield the seconds of each shard that is to be encoded."""
-    for planned in {each.embedding_key: each for each in plan.to_run}.values():
-        if not estimate.lies_in_file(planned.spec):
-            size = AUDIO_SHARD if planned.spec.reads_audio else TEXT_SHARD
-            for start in range(0, planned.tracks_to_encode, size):
-                yield min(size, planned.tracks_to_encode - start) / planned.tracks_per_second
+    for each in plan.encodings:
+        for start in range(0, each.tracks, each.shard):
+            yield min(each.shard, each.tracks - start) / each.tracks_per_second
 
 
 def _fits(plan: Plan) -> tuple[list[float], list[float]]:

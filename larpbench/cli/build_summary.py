@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from larpbench.errors import printable
+from larpbench.errors import printable, shell_word
 
 if TYPE_CHECKING:
     from larpbench.datasets.schema import Manifest
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_built(folder: Path, manifest: Manifest) -> None:
     """Print sizes, dropped tracks and playlists by reason, licence and fingerprint, and warnings."""
-    from larpbench.datasets.losses import build_warnings, loss_lines
+    from larpbench.datasets.build_report import build_warnings, kept_and_dropped
 
     for name in ("train", "valid", "test"):
         if manifest.kind == "artist-graph":
@@ -29,10 +29,10 @@ def print_built(folder: Path, manifest: Manifest) -> None:
         typer.echo(f"{without_artist} of {tracks} tracks have no artist; their captions contain none")
     for reason, count in manifest.left_out.items():
         typer.echo(printable(f"left out: {count} {reason}"))
-    for line in loss_lines(manifest):
+    for line in kept_and_dropped(manifest):
         typer.echo(printable(line))
     typer.echo(f"licence: {manifest.licence}")
     typer.echo(f"fingerprint {manifest.fingerprint}")
-    typer.echo(f"{folder}   (verify it: larpbench dataset check {folder})")
+    typer.echo(f"{folder}   (verify it: larpbench dataset check {shell_word(folder)})")
     for warning in build_warnings(manifest):
         typer.echo(f"warning: {warning}", err=True)

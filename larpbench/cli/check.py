@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from larpbench.cli import options
-from larpbench.errors import MissingPartError, UsageError, printable
+from larpbench.errors import MissingPartError, UnknownNameError, UsageError, printable
 
 if TYPE_CHECKING:
     from larpbench.testing import Check
@@ -78,12 +78,12 @@ def check(
 
 def _kind_and_name(kind: str, name: str | None) -> tuple[str, str]:
     """Return what is checked; one word alone is an encoder."""
-    if name is None and kind in _KINDS:
-        raise UsageError(f"which {kind}?", allowed=f"larpbench check {kind} NAME", next_step=f"larpbench list {kind}s")
+    if name is None and (one := kind.removesuffix("s")) in _KINDS:
+        raise UsageError(f"which {one}?", allowed=f"larpbench check {one} NAME", next_step=f"larpbench list {one}s")
     if name is None:
         return "encoder", kind
     if kind not in _KINDS:
-        raise UsageError(f"{kind!r} cannot be checked", allowed=", ".join(_KINDS))
+        raise UnknownNameError("kind of name", kind, _KINDS, "larpbench check encoder NAME")
     return kind, name
 
 

@@ -7,13 +7,21 @@ from typing import Annotated
 
 import typer
 
+from larpbench.errors import shell_word
+
 EPILOG = """Examples:
 
 larpbench convert larp checkpoint_best.pth --output larp-authors
 
 larpbench convert larp checkpoint_best.pth --tokenizer bert-base-uncased --output larp-authors"""
 
-app = typer.Typer(help="Convert checkpoints of other programs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Convert checkpoints of other programs.",
+    no_args_is_help=True,
+    epilog="""Example:
+
+larpbench convert larp checkpoint_best.pth --output larp-authors""",
+)
 
 
 @app.callback()
@@ -45,4 +53,4 @@ def larp(
         typer.echo("no tokenizer was found: only :audio works; for text, convert again with --tokenizer DIR")
     typer.echo(str(output))
     view = "" if len(summary.views) > 1 else f":{summary.views[0]}"
-    typer.echo(f"next: larpbench run --encoders checkpoint:{output}{view}")
+    typer.echo(f"next: larpbench run --encoders {shell_word(f'checkpoint:{output}{view}')}")

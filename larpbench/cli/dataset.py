@@ -18,8 +18,28 @@ from larpbench.cli import (
 )
 from larpbench.cli.build_summary import print_built
 
-app = typer.Typer(help="Fetch, build, verify and describe data sets.", no_args_is_help=True)
-build = typer.Typer(help="Build a data set folder.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fetch, build, verify and describe data sets.",
+    no_args_is_help=True,
+    epilog="""Examples:
+
+larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --output my-data
+
+larpbench dataset check my-data
+
+larpbench dataset stats my-data""",
+)
+build = typer.Typer(
+    help="Build a data set folder.",
+    no_args_is_help=True,
+    epilog="""Examples:
+
+larpbench dataset build csv --tracks tracks.csv --playlists playlists.csv --output my-data
+
+larpbench dataset build folder --audio library --playlists playlists --output my-music
+
+larpbench dataset build mpd --source spotify_million_playlist_dataset.zip""",
+)
 app.add_typer(build, name="build")
 app.command(epilog=dataset_fetch.EPILOG)(dataset_fetch.fetch)
 app.command(epilog=dataset_facts.CHECK_EPILOG)(dataset_facts.check)

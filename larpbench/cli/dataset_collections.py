@@ -50,8 +50,8 @@ _TaskOf = Annotated[
     Literal["cold-tracks", "continuation"],
     typer.Option(
         "--task",
-        help="The question that it is built for: cold-tracks (known listeners, unheard tracks) or continuation "
-        "(playlists and tracks are both unheard).",
+        help="The question that it is built for: cold-tracks (known listeners, new tracks) or continuation "
+        "(playlists and tracks are both new).",
     ),
 ]
 _ColdFraction = Annotated[
@@ -75,7 +75,7 @@ _Vectors = Annotated[
         "--vectors",
         metavar="NAMES",
         help="Sets of vectors to bring along, separated by commas; all (default) or none. Tracks without a vector in "
-        "one of them leave before the split.",
+        "one of them are dropped before the split.",
     ),
 ]
 _Core = Annotated[
@@ -84,12 +84,6 @@ _Core = Annotated[
 ]
 _Listeners = Annotated[
     int | None, typer.Option("--listeners", min=1, help="Number of listeners to draw by hash; default: all.")
-]
-_Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", help="Folder to write; by default in the home folder, where --dataset finds it by its name."
-    ),
 ]
 
 
@@ -113,7 +107,7 @@ def build_onion(
     min_length: split_options.MinLength = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from Music4All-Onion.
 
@@ -125,7 +119,7 @@ def build_onion(
     from larpbench.datasets.sources.onion.build import build_onion as build
     from larpbench.datasets.sources.reduction import Reduction
 
-    folder = _folder("onion", output)
+    folder = options.dataset_folder("onion", output)
     source = _source("onion", source)
     chosen = _options(folder, task, cold_fraction, split_at, vectors, train_fraction, min_length, caption, seed)
     onion = OnionOptions(preset, _pair("--window", window), Reduction(core, listeners))
@@ -150,7 +144,7 @@ def build_yambda(
     train_fraction: split_options.TrainFraction = None,
     min_length: split_options.MinLength = None,
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from Yambda.
 
@@ -162,7 +156,7 @@ def build_yambda(
     from larpbench.datasets.sources.yambda import YambdaOptions
     from larpbench.datasets.sources.yambda import build_yambda as build
 
-    folder = _folder("yambda", output)
+    folder = options.dataset_folder("yambda", output)
     source = _source("yambda", source)
     chosen = _options(folder, task, cold_fraction, split_at, vectors, train_fraction, min_length, "paper", seed)
     yambda = YambdaOptions(size, events, Reduction(core, listeners))
@@ -180,7 +174,7 @@ def build_talkplay(
     min_length: split_options.MinLength = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from TalkPlayData-Challenge.
 
@@ -189,7 +183,7 @@ def build_talkplay(
     """
     from larpbench.datasets.sources.talkplay import build_talkplay as build
 
-    folder = _folder("talkplay", output)
+    folder = options.dataset_folder("talkplay", output)
     source = _source("talkplay", source)
     chosen = _options(folder, task, cold_fraction, None, vectors, train_fraction, min_length, caption, seed)
     print_built(folder, build(source, chosen, folder))
@@ -203,7 +197,7 @@ def build_melon(
     min_length: split_options.MinLength = None,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from the Melon Playlist Dataset.
 
@@ -211,7 +205,7 @@ def build_melon(
     """
     from larpbench.datasets.sources.melon import build_melon as build
 
-    folder = _folder("melon", output)
+    folder = options.dataset_folder("melon", output)
     chosen = _options(folder, task, cold_fraction, None, None, train_fraction, min_length, caption, seed)
     print_built(folder, build(source, chosen, folder))
 
@@ -225,7 +219,7 @@ def build_aotm(
     train_fraction: split_options.TrainFraction = None,
     min_length: split_options.MinLength = None,
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from AotM-2011.
 
@@ -233,17 +227,10 @@ def build_aotm(
     """
     from larpbench.datasets.sources.aotm import build_aotm as build
 
-    folder = _folder("aotm", output)
+    folder = options.dataset_folder("aotm", output)
     source = _source("aotm", source)
     chosen = _options(folder, task, cold_fraction, None, None, train_fraction, min_length, "paper", seed)
     print_built(folder, build(source, chosen, folder))
-
-
-def _folder(name: str, output: Path | None) -> Path:
-    """Return the folder of the data set: `output`, or the one in the home folder."""
-    from larpbench.datasets.catalogue import datasets_folder
-
-    return datasets_folder() / name if output is None else output
 
 
 def _source(name: str, source: Path | None) -> Path:

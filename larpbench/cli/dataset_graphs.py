@@ -35,10 +35,6 @@ larpbench dataset build toy-artists --output toy
 
 larpbench dataset build toy-artists --seed 7 --output toy-7"""
 
-_Output = Annotated[
-    Path | None,
-    typer.Option(help="Folder to write; by default in the home folder, where --dataset finds it by its name."),
-]
 _GivenOutput = Annotated[Path, typer.Option("--output", help="Folder to write; its name is the data set's name.")]
 _Audio = Annotated[
     Path | None,
@@ -66,7 +62,7 @@ def build_olga(
     audio: _Audio = None,
     symmetrise: _Symmetrise = False,
     caption: options.Caption = "title",
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build OLGA from your own copy and your licensed edges.
 
@@ -84,7 +80,7 @@ def build_disco_olga(
         Path, typer.Option(help="Folder with similar_to.npz, the *_mask.npy files and the features, such as clap.npy.")
     ],
     symmetrise: _Symmetrise = False,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build the artist graph of the second paper.
 
@@ -148,10 +144,9 @@ def _build(
     from larpbench.datasets.artists.files import GraphOptions
     from larpbench.datasets.artists.tables import build_graph, symmetrised
     from larpbench.datasets.audio_files.named import find_audio
-    from larpbench.datasets.catalogue import datasets_folder
 
-    folder = datasets_folder() / name if output is None else output
-    options = GraphOptions(folder.resolve().name, source, licence, caption)
+    folder = options.dataset_folder(name, output)
+    chosen = GraphOptions(folder.resolve().name, source, licence, caption)
     tables = symmetrised(tables) if symmetrise else tables
-    built = build_graph(tables, options, folder, audio=find_audio(audio) if audio else None)
+    built = build_graph(tables, chosen, folder, audio=find_audio(audio) if audio else None)
     print_built(built.folder, built.manifest)

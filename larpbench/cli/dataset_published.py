@@ -53,12 +53,6 @@ _MinLength = Annotated[
 _MaxLength = Annotated[
     int | None, typer.Option("--max-length", min=2, help="Cut valid and test playlists to this many tracks.")
 ]
-_Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", help="Folder to write; by default in the home folder, where --dataset finds it by its name."
-    ),
-]
 
 
 def build_mpd(
@@ -81,7 +75,7 @@ def build_mpd(
     artist_disjoint: split_options.ArtistDisjoint = False,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from the Million Playlist Dataset.
 
@@ -93,7 +87,7 @@ def build_mpd(
     from larpbench.datasets.sources.mpd.build import build_mpd as build
     from larpbench.datasets.splits.presets import Sizes
 
-    folder = _folder("mpd", output)
+    folder = options.dataset_folder("mpd", output)
     sizes = Sizes(train_tracks, valid_playlists, test_playlists, min_length, max_length)
     chosen = _build_options("mpd", folder, sizes, split_rule, audio, release, preset, artist_disjoint, caption, seed)
     print_built(folder, build(source, chosen, folder, challenge))
@@ -112,7 +106,7 @@ def build_lfm(
     artist_disjoint: split_options.ArtistDisjoint = False,
     caption: options.Caption = "paper",
     seed: options.SplitSeed = 0,
-    output: _Output = None,
+    output: options.DatasetFolder = None,
 ) -> None:
     """Build a data set from LFM-2b or LFM-1b.
 
@@ -124,17 +118,10 @@ def build_lfm(
     from larpbench.datasets.sources.lfm.build import build_lfm as build
     from larpbench.datasets.splits.presets import Sizes
 
-    folder = _folder("lfm", output)
+    folder = options.dataset_folder("lfm", output)
     sizes = Sizes(train_tracks, valid_playlists, test_playlists, min_length, max_length)
     chosen = _build_options("lfm", folder, sizes, None, audio, release, preset, artist_disjoint, caption, seed)
     print_built(folder, build(source, chosen, folder))
-
-
-def _folder(name: str, output: Path | None) -> Path:
-    """Return the folder of the data set: `output`, or the one in the home folder."""
-    from larpbench.datasets.catalogue import datasets_folder
-
-    return datasets_folder() / name if output is None else output
 
 
 def _build_options(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -36,7 +36,13 @@ _SENTENCES = ("options", "without", "splits", "left_out", "notes", "sources")
 
 
 def describe(
-    kind: Annotated[Kind, typer.Argument(help="Kind of the name.")],
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            help="Kind of the name.",
+            parser=options.one_of("kind of name", get_args(Kind), "larpbench describe encoder NAME"),
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="Name, as in larpbench list, or the folder of a data set.")],
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Of an encoder: the data set that it would be tested on.")

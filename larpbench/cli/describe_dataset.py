@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from larpbench.errors import shell_word
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -69,6 +71,7 @@ def _built(folder: Path, manifest: Manifest) -> dict[str, object]:
         if split in per_split:
             per_split[split].append(f"{count} {what}")
     audio = manifest.audio_policy
+    named = shell_word(folder)
     run = "larpbench run --task cold-tracks" if manifest.kind == LISTENERS else "larpbench run"
     return {
         "source": manifest.source,
@@ -82,5 +85,5 @@ def _built(folder: Path, manifest: Manifest) -> dict[str, object]:
         "notes": list(manifest.notes),
         "fingerprint": manifest.fingerprint,
         "folder": str(folder),
-        "next": f"larpbench dataset check {folder}; larpbench dataset stats {folder}; {run} --dataset {folder}",
+        "next": f"larpbench dataset check {named}; larpbench dataset stats {named}; {run} --dataset {named}",
     }

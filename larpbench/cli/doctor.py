@@ -34,8 +34,8 @@ def doctor(as_json: options.Json = False) -> None:
     from larpbench.encoders.names import ENCODERS
     from larpbench.encoders.run.bucket import EMBEDDINGS
     from larpbench.encoders.run.place import default_store
-    from larpbench.errors import LarpbenchError, StorageError
-    from larpbench.packages import broken, how_to_mend
+    from larpbench.errors import LarpbenchError, StorageError, UsageError
+    from larpbench.packages import broken, how_to_repair
     from larpbench.recommenders import RECOMMENDERS
     from larpbench.runtime import machine, versions
     from larpbench.tasks import TASKS
@@ -48,27 +48,31 @@ def doctor(as_json: options.Json = False) -> None:
     problems += [f"not installed: {name}" for name, version in versions().items() if version == "not installed"]
     unsound = broken()
     problems += [f"installed but cannot be imported: {name}: {message}" for name, message in unsound.items()]
-    problems += [f"transformers does not work with it; next: {how_to_mend(tuple(unsound))}"] if unsound else []
-    home, free = storage.home(), None
+    problems += [f"transformers does not work with it; next: {how_to_repair(tuple(unsound))}"] if unsound else []
+    home, free = None, None
     try:
+        home = storage.home()
         storage.write_text(home / "doctor.txt", "This file may be deleted.\n")
         (home / "doctor.txt").unlink()
         free = shutil.disk_usage(home).free
     except StorageError as error:
         problems.append(f"the home folder cannot be written: {error.what} ({home}); set LARPBENCH_HOME")
-    place = os.environ.get(EMBEDDINGS) or str(home / "embeddings")
+    except UsageError as error:
+        problems.append(f"there is no home folder: {error.what}; set LARPBENCH_HOME")
+    place = os.environ.get(EMBEDDINGS) or (str(home / "embeddings") if home else None)
     try:
-        default_store()
+        if home:
+            default_store()
     except LarpbenchError as error:
         problems.append(f"there is no place for embeddings: {error.what} (${EMBEDDINGS})")
     gib = None if free is None else round(free / 2**30, 1)
-    facts = {**versions(), **machine(), "home": str(home), "free_gib": gib, "embeddings": place}
+    facts = {**versions(), **machine(), "home": home and str(home), "free_gib": gib, "embeddings": place}
     if as_json:
         typer.echo(json.dumps({**facts, "problems": problems}, indent=2))
     else:
         for key, value in facts.items():
             typer.echo(f"{key:14} {value}")
-        for row in _encoders(ENCODERS):
+        for row in _encoders(ENCODERS) if home else ():
             typer.echo(f"encoder {row}")
         for problem in problems:
             typer.echo(f"PROBLEM  {problem}")

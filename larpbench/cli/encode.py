@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from larpbench.cli import options, printing
+from larpbench.errors import shell_word
 
 if TYPE_CHECKING:
     from larpbench.datasets.schema import Dataset, Split, SplitName
@@ -144,7 +145,8 @@ def _encode_part(store: EmbeddingStore, needs: list[Need], part: str, numbers: r
         if learning and not from_tracks:
             raise MissingPartError(
                 f"encoder {learning[0].identity!r} has to be trained before parts of its vectors can be computed",
-                next_step=f"larpbench encode --encoder {learning[0].identity} (without --part, which trains it)",
+                next_step=f"larpbench encode --encoder {shell_word(learning[0].identity)} "
+                "(without --part, which trains it)",
             )
         if not from_tracks:
             typer.echo(f"note: the vectors of {need.spec.identity} are in files; nothing is encoded", err=True)

@@ -13,7 +13,13 @@ larpbench export mteb demo
 
 larpbench export mteb my-data --output my-data-mteb"""
 
-app = typer.Typer(help="Export data sets for other evaluation libraries.", no_args_is_help=True)
+app = typer.Typer(
+    help="Export data sets for other evaluation libraries.",
+    no_args_is_help=True,
+    epilog="""Example:
+
+larpbench export mteb my-data --output my-data-mteb""",
+)
 
 
 @app.callback()

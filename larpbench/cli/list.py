@@ -12,7 +12,7 @@ import typer
 from larpbench.cli import options
 from larpbench.cli.describe import Kind as Described
 from larpbench.cli.describe import speed_text
-from larpbench.errors import LarpbenchError, UsageError
+from larpbench.errors import LarpbenchError, UsageError, shell_word
 
 if TYPE_CHECKING:
     from larpbench.datasets.catalogue import DatasetSource
@@ -36,7 +36,13 @@ _WIDTH = 100  # of a line of text
 
 
 def list_names(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            help="What to list.",
+            parser=options.one_of("kind of name", get_args(Kind), "larpbench list encoders"),
+        ),
+    ],
     pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as wildcards.")] = "*",
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="List the encoders of vectors that this data set brings.")
@@ -163,7 +169,7 @@ def _plugins(registry: Registry[Any]) -> list[dict[str, str]]:
             "name": name,
             "summary": f"plug-in of {origin.distribution} {origin.version}",
             "status": "not loaded",
-            "next": f"larpbench describe {registry.kind} {name}" if describable else "",
+            "next": f"larpbench describe {registry.kind} {shell_word(name)}" if describable else "",
             "origin": origin.distribution,
         }
         for name, origin in origins.items()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
-from larpbench.errors import UsageError
+from larpbench.errors import UnknownNameError, UsageError
 from larpbench.name_lists import names as names  # which several commands read from here
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ Device = Annotated[
 AllowLeaky = Annotated[
     bool,
     typer.Option(
-        "--allow-leaky", help="Also test provided:NAME whose vectors were made from listening: a yardstick, no encoder."
+        "--allow-leaky",
+        help="Also test provided:NAME whose vectors were made from listening: a reference, not an encoder.",
     ),
 ]
 Backend = Annotated[
@@ -161,7 +162,7 @@ ShardTimeout = Annotated[
         min=0,
         metavar="SECONDS",
         help="How long a worker of --engine ray may take for a shard of vectors; then another one tries, three times "
-        "at most. By default as long as it likes.",
+        "at most. By default there is no limit.",
     ),
 ]
 Option = Annotated[
@@ -178,6 +179,12 @@ Protocol = Annotated[
     typer.Option(
         "--protocol",
         help="Artist similarity: corrected (default), or paper: one-way edges, last epoch, scaling on all artists.",
+    ),
+]
+DatasetFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", help="Folder to write; by default in the home folder, where --dataset finds it by its name."
     ),
 ]
 Caption = Annotated[
@@ -253,6 +260,23 @@ class EarlierFlags(TyperCommand):
         return super().parse_args(ctx, rewritten)
 
 
+def one_of(what: str, words: Sequence[str], next_step: str) -> Callable[[str], str]:
+    """Return a parser of an argument that is one of a few words; the error for another one names those that are near.
+
+    Args:
+        what: What the words are called.
+        words: The words.
+        next_step: A command that is right.
+    """
+
+    def parse(word: str) -> str:
+        if word not in words:
+            raise UnknownNameError(what, word, words, next_step)
+        return word
+
+    return parse
+
+
 def finite(value: float) -> float:
     """Return a number of seconds as it is; a limit alone lets "not a number" pass.
 
@@ -273,6 +297,13 @@ def share(value: float | None) -> float | None:
     if value is not None and not 0 <= value < 1:
         raise UsageError(f"the train fraction is {value}", allowed="0 <= fraction < 1")
     return value
+
+
+def dataset_folder(name: str, output: Path | None) -> Path:
+    """Return the folder of a data set: `output`, or the one of that name in the home folder."""
+    from larpbench.datasets.catalogue import datasets_folder
+
+    return datasets_folder() / name if output is None else output
 
 
 def given(context: typer.Context, options: Iterable[str]) -> list[str]:

@@ -56,7 +56,7 @@ def plan(
     """Show what a run would do, without computing anything.
 
     Prints every cell and whether it has a result, and estimates time and disk space; with an engine that has workers
-    also the time by the clock.
+    also the wall-clock time.
     """
     chosen = options.chosen_run(context)  # all options above, and the file
     computing = chosen.chosen_engine()
@@ -72,7 +72,7 @@ def plan(
             if found := _with_workers(plan, count):
                 shown = _duration(found["estimated_wall_seconds"]).replace("CPU hours", "hours")
                 named = "1 worker" if count == 1 else f"{count} workers"
-                typer.echo(f"with {named} of --engine {chosen.engine}: roughly {shown} by the clock")
+                typer.echo(f"with {named} of --engine {chosen.engine}: roughly {shown} of wall-clock time")
     require_available(plans, chosen)
 
 
@@ -92,7 +92,7 @@ def _print(made: Plan) -> None:
         typer.echo(f"{cell.state:8} {todo:7} {cell.cell}   (tracks to encode: {cell.tracks_to_encode}{train})")
     print_unavailable([made])
     if second := made.similarity:
-        train = f", to train first: {len(second.untrained)}" if second.untrained else ""
+        train = f", to train first: {len(second.trainings)}" if second.trainings else ""
         typer.echo(f"similarity by {second.spec.identity} (tracks to encode: {second.tracks_to_encode}{train})")
     if part := removal_part(made.removal):
         typer.echo(as_sentence(part))
@@ -186,7 +186,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
         and {
             "encoder": plan.similarity.spec.identity,
             "tracks_to_encode": plan.similarity.tracks_to_encode,
-            "to_train": [each.identity for each in plan.similarity.untrained],
+            "to_train": [each.encoder for each in plan.similarity.trainings],
         },
         "removal": part and part.model_dump(mode="json"),
         "unavailable": [

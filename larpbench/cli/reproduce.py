@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from larpbench.cli import options, printing
+from larpbench.errors import shell_word
 
 EPILOG = """Targets: table1 (data sets), table2 (encoders x recommenders), table3 (ablation), table4 (transfer),
 figure3 (a playlist among all tracks), figure4 (sensitivity to J), figure5 (convergence), all (of these);
@@ -112,7 +113,7 @@ def reproduce(
     if "table4" in chosen and not source:
         raise UsageError(
             f"table4 needs a second data set to learn from, and {data.name!r} has none by default",
-            next_step=f"larpbench reproduce table4 --dataset {dataset} --trained-on NAME",
+            next_step=f"larpbench reproduce table4 --dataset {shell_word(dataset)} --trained-on NAME",
         )
     if trained_on:
         load_dataset(trained_on)  # a typing error must not cost the targets before it
@@ -173,5 +174,5 @@ def _require_no_results(output: Path, results: Path | None) -> None:
         raise UsageError(
             "--output is now the folder of the tables and figures, and this folder holds results",
             where=str(output),
-            next_step=f"larpbench reproduce .. --results {output}, and --output for another folder",
+            next_step=f"larpbench reproduce .. --results {shell_word(output)}, and --output for another folder",
         )

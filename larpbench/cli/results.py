@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from larpbench.cli import options, printing
-from larpbench.errors import printable
+from larpbench.errors import printable, shell_word
 
 if TYPE_CHECKING:
     from larpbench.results.selection import Selection, StoredResult
 
 FileFormat = Literal["csv", "parquet"]
 
-app = typer.Typer(no_args_is_help=True, help="List, check, remove, export and merge results.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, check, remove, export and merge results.",
+    epilog="""Examples:
+
+larpbench results list results
+
+larpbench results check results
+
+larpbench results merge monday tuesday --output week""",
+)
 _Results = Annotated[Path, typer.Argument(help="Folder of the results.")]
 _Encoders = Annotated[
     list[str] | None,
@@ -94,7 +104,7 @@ def rm(
         raise UsageError(
             "nothing says which results to delete",
             allowed="--encoder, --recommender, --dataset, --task, --failed or --superseded",
-            next_step=f"larpbench results list {results}",
+            next_step=f"larpbench results list {shell_word(results)}",
         )
     found = select(results, selection)
     for each in found:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from larpbench.cli import options
+from larpbench.errors import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,17 @@ if TYPE_CHECKING:
     from larpbench.encoders.run.store import EmbeddingStore
     from larpbench.encoders.spec import EncoderSpec
 
-app = typer.Typer(no_args_is_help=True, help="Train an encoder and keep its weights.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train an encoder and keep its weights.",
+    epilog="""Examples:
+
+larpbench train larp --dataset my-data
+
+larpbench train factors --dataset my-data
+
+larpbench train clap-ft --dataset my-data --size paper""",
+)
 
 EPILOG = """Examples:
 
@@ -255,7 +266,8 @@ def _train_seeds(spec: EncoderSpec, dataset: str, first: int, count: int, alone:
         raise failed[first]
     if trained:
         folder = store.checkpoint(spec, trained[0])
-        typer.echo(f"next: larpbench run --dataset {dataset} --encoders checkpoint:{folder}", err=True)
+        tested, weights = shell_word(dataset), shell_word(f"checkpoint:{folder}")
+        typer.echo(f"next: larpbench run --dataset {tested} --encoders {weights}", err=True)
     for seed, reason in sorted(failed.items()):
         told = str(reason) if isinstance(reason, LarpbenchError) else error_text(reason)
         typer.echo(f"error: seed {seed}: {told}", err=True)

@@ -11,20 +11,14 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
 from larpbench.datasets.columns import beside, constant_within, with_kept
 from larpbench.datasets.files import read_dataset
+from larpbench.datasets.left_out import add_count
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, clean_texts, require_ids, sorted_tracks
-from larpbench.datasets.schema import (
-    PLAYLIST_COLUMNS,
-    ROLES,
-    SPLITS,
-    TRACK_COLUMNS,
-    Dataset,
-    DatasetAudio,
-    SplitRule,
-)
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, TRACK_COLUMNS, Dataset, SplitRule
 from larpbench.datasets.splits.dates import parse_split_by
 from larpbench.datasets.splits.presets import Sizes, split_rule
 from larpbench.datasets.splits.rules import TRAIN_FRACTION
@@ -49,7 +43,7 @@ class BuildOptions:
         split_rule: How the split is drawn, see `SplitRule.rule`; None: ``tracks``, or ``playlists`` where all of them
             are test.
         train_fraction: Share of train, if shares are drawn; 0 puts every playlist in test. None: 0.7.
-        min_length: Playlists with fewer tracks of their own split leave, if the split is drawn. None: 5.
+        min_length: Playlists with fewer tracks of their own split are dropped, if the split is drawn. None: 5.
         notes: Sentences that every table made on the data set prints.
         split_by: Column of the tracks and two boundaries, such as ``release_year:2020,2022``: tracks before the first
             are train, before the second valid, from the second on test.
@@ -176,7 +170,7 @@ def assemble(
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
-        left_out: What has left before, by reason.
+        left_out: What was left out before, by reason.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
 
     Raises:
@@ -205,7 +199,7 @@ def numbered_tables(
     Args:
         tracks: See `assemble`.
         playlists: See `assemble`.
-        left_out: Reason -> count, to which is added what leaves here.
+        left_out: Reason -> count, to which is added what is left out here.
 
     Raises:
         DataError: If the tables contradict themselves, naming the ids.
@@ -253,7 +247,7 @@ def _known_entries(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: dict
     require_ids(playlists, "playlist_id", "playlists")
     require_ids(playlists, "track_id", "playlists")
     known = playlists.join(tracks.select("track_id").with_row_index("track"), on="track_id").drop("track_id")
-    _count(left_out, "entries whose track is not in the tracks table", playlists.height - known.height)
+    add_count(left_out, "entries whose track is not in the tracks table", playlists.height - known.height)
     if known.is_empty():
         raise DataError(
             "no playlist holds a track of the tracks table",
@@ -264,7 +258,7 @@ def _known_entries(playlists: pl.DataFrame, tracks: pl.DataFrame, left_out: dict
     keys = [name for name in ("playlist_id", "track", "split", "role") if name in known.columns]
     ordered = known.select(keys).sort(keys)  # takes half the memory of `unique`
     entries = ordered.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in keys))
-    _count(left_out, "duplicate entries", known.height - entries.height)
+    add_count(left_out, "duplicate entries", known.height - entries.height)
     return entries
 
 
@@ -303,17 +297,12 @@ def _stated_roles(entries: pl.DataFrame, left_out: dict[str, int]) -> pl.DataFra
     train, others = (entries.filter((pl.col("split") == "train") == is_train) for is_train in (True, False))
     _require_values(others, "role", ROLES[1:], "playlists of valid and test", null_allowed=False)
     other_role = ~pl.col("role").fill_null("").is_in(["", "member"])
-    _count(left_out, "roles of train entries, which are all members", train.filter(other_role).height)
+    add_count(left_out, "roles of train entries, which are all members", train.filter(other_role).height)
     members = train.with_columns(role=pl.lit("member")).unique(["playlist_id", "track"], maintain_order=True)
     both = pl.concat([members, others])
     settled = both.sort("role", descending=True).unique(["playlist_id", "track"], keep="first", maintain_order=True)
-    _count(left_out, "held-out entries that are seeds of the same playlist", both.height - settled.height)
+    add_count(left_out, "held-out entries that are seeds of the same playlist", both.height - settled.height)
     return settled
-
-
-def _count(left_out: dict[str, int], reason: str, count: int) -> None:
-    if count:
-        left_out[reason] = left_out.get(reason, 0) + count
 
 
 def _some(ids: pl.Series) -> str:

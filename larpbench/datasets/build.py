@@ -13,11 +13,12 @@ from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
-from larpbench.datasets.losses import entry_losses, in_words
+from larpbench.datasets.left_out import in_words, left_out_entries
 from larpbench.datasets.raw_dataset import RawDataset, RawPlaylists, places_of_runs
 from larpbench.datasets.reading.larp_release import Release
-from larpbench.datasets.schema import ROLES, SPLITS, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import ROLES, SPLITS, Manifest, SplitRule
 from larpbench.datasets.splits import rules
 from larpbench.datasets.splits.builder import NO_SPLIT, SplitBuilder, SplitPlaylists
 from larpbench.datasets.splits.dates import DateSplit, periods
@@ -98,7 +99,7 @@ def build_dataset(
     else:
         builder.take_stated(raw.playlists.splits, raw.tracks["split"])
     playlists = builder.result()
-    entries_left = entry_losses(raw.left_out) | builder.left_out_entries
+    entries_left = left_out_entries(raw.left_out) | builder.left_out_entries
     if raw.silent is not None and (lost := int(raw.silent[builder.tried].sum())):
         entries_left["entries whose track has no audio that can be used"] = lost
     manifest = Manifest(

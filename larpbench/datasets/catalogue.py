@@ -11,7 +11,7 @@ from pathlib import Path
 from larpbench import storage
 from larpbench.datasets.files import MANIFEST, read_dataset
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import DataError, MissingPartError, UnknownNameError
+from larpbench.errors import DataError, MissingPartError, UnknownNameError, UsageError
 from larpbench.registry import Registry, resolve
 from larpbench.streams import aside
 
@@ -193,11 +193,18 @@ def find_folder(name: str | Path) -> Path:
 
     Raises:
         UnknownNameError: If there is no such folder.
+        UsageError: If it is a file.
     """
     folder = Path(name)
     named = datasets_folder() / storage.slug(str(name))
     if not _is(Path.is_file, folder / MANIFEST) and (named / MANIFEST).is_file():
         return named
+    if _is(Path.is_file, folder):
+        raise UsageError(
+            "a data set is a folder, and this is a file",
+            where=str(folder),
+            next_step="larpbench dataset build --help: what makes a data set of files",
+        )
     if not _is(Path.is_dir, folder):
         next_step = "larpbench list datasets; or give the folder of a data set"
         raise UnknownNameError("dataset", str(name), [*list_datasets(), *_folders_beside(folder)], next_step)

@@ -12,12 +12,13 @@ import polars as pl
 from larpbench.audio.clips import clip_digest
 from larpbench.audio.errors import UnusableAudio
 from larpbench.datasets.artists.check import graph_conditions
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.columns import beside
 from larpbench.datasets.files import fingerprint_of, read_dataset, table_digests, uncounted_playlists
 from larpbench.datasets.listeners.check import counted_listeners, listener_faults
 from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.raw_dataset import unprintable
-from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, TRACK_COLUMNS, Dataset, DatasetAudio
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, ROLES, SPLITS, TRACK_COLUMNS, Dataset
 from larpbench.datasets.splits.overlaps import split_overlaps
 from larpbench.errors import DataError, named, printable
 from larpbench.fingerprint import digest_file

@@ -18,19 +18,11 @@ from larpbench.datasets.artists.graph import (
     SONGS,
     ArtistGraph,
 )
+from larpbench.datasets.audio_table import AUDIO_FILE_COLUMNS, DatasetAudio, clips_digest
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS
-from larpbench.datasets.schema import (
-    AUDIO_FILE_COLUMNS,
-    PLAYLIST_COLUMNS,
-    TRACK_COLUMNS,
-    Dataset,
-    DatasetAudio,
-    Manifest,
-    SplitRule,
-    clips_digest,
-)
-from larpbench.errors import DataError, schema_fault
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, Manifest, SplitRule
+from larpbench.errors import DataError, schema_fault, shell_word
 from larpbench.fingerprint import (
     CELL_END,
     MISSING,
@@ -47,7 +39,6 @@ MANIFEST = "dataset.json"
 TRACKS = "tracks.parquet"
 PLAYLISTS = "playlists.parquet"
 AUDIO_FILES = "audio-files.parquet"
-_NAMES = ("title", "artist", "album")
 _ROWS_AT_A_TIME = 1 << 20
 _CELLS_AT_A_TIME = 1 << 16
 
@@ -77,6 +68,20 @@ def already_built(output: Path, recipe: str, split: SplitRule) -> Manifest | Non
     if existing.split != split:
         raise something_else(output)
     return None
+
+
+def made_before(output: Path, source: str) -> Dataset | None:
+    """Return the data set that was made from the same source in a folder, None if there is nothing yet.
+
+    Raises:
+        DataError: If there is something else.
+    """
+    refuse_others(output)
+    if not (output / MANIFEST).is_file():
+        return None
+    if read_manifest(output).source != source:
+        raise something_else(output)
+    return read_dataset(output)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -135,7 +140,8 @@ def _require_as_built(folder: Path, manifest: Manifest) -> None:
                 "a table of the data set is gone or was changed since it was built: its results would stand under the "
                 "name of another data set",
                 where=str(folder / name),
-                next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the file",
+                next_step=f"larpbench dataset check {shell_word(folder)} says what is wrong; build it anew, or restore "
+                "the file",
             )
 
 
@@ -145,7 +151,8 @@ def _require_digests(folder: Path, manifest: Manifest, found: Mapping[str, str])
         raise DataError(
             f"the tables are not what the manifest says: the digests of {', '.join(wrong)} differ",
             where=str(folder),
-            next_step=f"larpbench dataset check {folder} says what is wrong; build it anew, or restore the files",
+            next_step=f"larpbench dataset check {shell_word(folder)} says what is wrong; build it anew, or restore "
+            "the files",
         )
 
 
@@ -230,7 +237,7 @@ def table_digests(
     digests = {
         "tracks.text": digest_blocks(*(_cell_blocks(tracks[column]) for column in ("track_id", "caption"))),
         "tracks.names": digest_blocks(
-            *(_cell_blocks(tracks[column].fill_null("")) for column in ("track_id", *_NAMES))
+            *(_cell_blocks(tracks[column].fill_null("")) for column in ("track_id", *TEXT_COLUMNS))
         ),
         "playlists": digest_blocks(*(_text_blocks(playlists, column) for column in PLAYLIST_COLUMNS)),
         "split": digest_blocks(*(_cell_blocks(tracks[column]) for column in ("track_id", "split"))),

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.schema import DatasetAudio
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.errors import DataError, named
 
 _BLOCK = 1 << 16

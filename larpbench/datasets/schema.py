@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from larpbench.audio.policy import AudioPolicy
+from larpbench.datasets.audio_table import DatasetAudio, SplitAudio
 from larpbench.errors import DataError
 from larpbench.fingerprint import digest, digest_columns
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 ROLES = ("member", "seed", "heldout")
+TEXT_COLUMNS = ("title", "artist", "album")
+"""The texts of a track, of which its caption is made."""
 
 TRACK_COLUMNS: dict[str, type[pl.DataType]] = {
     "track_id": pl.String,
@@ -40,13 +43,6 @@ PLAYLIST_COLUMNS: dict[str, type[pl.DataType]] = {
     "split": pl.String,
     "role": pl.String,
 }
-AUDIO_FILE_COLUMNS: dict[str, type[pl.DataType]] = {
-    "track_id": pl.String,
-    "samples_sha256": pl.String,  # of the clip's decoded samples: what the data set's digest is made of
-    "sha256": pl.String,  # of the file, and its size and time: by which a changed file is found
-    "bytes": pl.Int64,
-    "modified_ns": pl.Int64,
-}
 
 
 class SplitRule(BaseModel):
@@ -55,9 +51,9 @@ class SplitRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rule: Literal["tracks", "playlists", "date", "given", "paper", "cold-tracks"]
-    """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test claims its tracks first
+    """``tracks``: tracks and playlists are drawn; ``playlists``: playlists are drawn, and test takes its tracks first
     (protocol rule 2, both); ``date``: tracks are split by a column, playlists are drawn; ``given``: taken from the
-    user's own columns; ``paper``: drawn as the papers describe it, train claims its tracks first. Of the kind
+    user's own columns; ``paper``: drawn as the papers describe it, train takes its tracks first. Of the kind
     ``listeners`` only tracks are split: ``cold-tracks`` draws them, ``date`` and ``given`` are as above."""
     roles: Literal["drawn", "given"]
     """Whether seeds and held-out tracks were drawn (rule 3) or given."""
@@ -194,51 +190,6 @@ class Interactions:
 def _read_only(array: np.ndarray) -> np.ndarray:
     array.setflags(write=False)
     return array
-
-
-def clips_digest(clips: pl.DataFrame, policy: AudioPolicy) -> str:
-    """Return the digest of ``track_id``, ``samples_sha256``, ``clip_start_s`` and the policy: all that encoders hear.
-
-    The files' own bytes are no part of it: another encoder, or another tag, packs the same sound into other bytes.
-    """
-    columns = (clips["track_id"], clips["samples_sha256"], clips["clip_start_s"].cast(pl.String))
-    return digest([digest_columns(*columns), policy.model_dump(mode="json")])
-
-
-@dataclass(frozen=True)
-class DatasetAudio:
-    """The audio of a data set.
-
-    Attributes:
-        root: Folder that the tracks' ``audio`` paths start from: absolute, or relative to the data set folder.
-        policy: How clips are cut.
-        files: Columns `AUDIO_FILE_COLUMNS`, one row a track.
-    """
-
-    root: str
-    policy: AudioPolicy
-    files: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class SplitAudio:
-    """The clips of one split.
-
-    Attributes:
-        root: Folder that the paths start from.
-        policy: How clips are cut.
-        files: Columns ``track_id``, ``audio``, ``clip_start_s`` and `AUDIO_FILE_COLUMNS`; in the order of the
-            split's tracks.
-    """
-
-    root: Path
-    policy: AudioPolicy
-    files: pl.DataFrame
-
-    @cached_property
-    def digest(self) -> str:
-        """The digest of ids, samples, clip starts and policy: all that an audio encoder sees."""
-        return clips_digest(self.files, self.policy)
 
 
 @dataclass(frozen=True)

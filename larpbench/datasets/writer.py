@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.graph import ARTISTS, EDGES, FEATURES, SONGS, ArtistGraph, edge_groups
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.columns import beside, with_kept
 from larpbench.datasets.files import (
     AUDIO_FILES,
@@ -24,7 +25,7 @@ from larpbench.datasets.files import (
     uncounted_playlists,
 )
 from larpbench.datasets.listeners.table import LISTEN_COLUMNS, LISTENERS, LISTENS, without_profile
-from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, TRACK_COLUMNS, DatasetAudio, Manifest
+from larpbench.datasets.schema import PLAYLIST_COLUMNS, SPLITS, TRACK_COLUMNS, Manifest
 from larpbench.fingerprint import digest_file
 from larpbench.storage import put_in_place, staging_folder
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet, scan_parquet

@@ -16,7 +16,7 @@ class Status:
 
     Attributes:
         state: What is missing, if anything.
-        next_step: The command that mends it.
+        next_step: The command that helps.
         reason: What exactly is missing or wrong.
     """
 

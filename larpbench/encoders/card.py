@@ -63,7 +63,7 @@ class EncoderCard(BaseModel):
     large: bool = False
     """Whether the vectors of a data set are too large for memory: then training reads them row by row."""
     control: bool = False
-    """Whether it is a yardstick and no contender: never marked as best."""
+    """Whether it is a control, such as random vectors: it is never marked as the best."""
     revision: str | None = None
     """Version of weights that a package brings; the commit of those that `larpbench fetch` gets is in the spec."""
     parameters: int | None = None

@@ -1,4 +1,4 @@
-"""The encoder ``centred:ENCODER``: another's vectors less the mean of the train tracks, then of length 1.
+"""The encoder ``centred:ENCODER``: another's vectors minus the mean of the train tracks, scaled to length 1.
 
 Nothing is encoded or stored a second time: the store centres what it keeps of the other encoder.
 """

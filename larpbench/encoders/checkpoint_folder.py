@@ -10,7 +10,7 @@ from typing import Any
 from larpbench import storage
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrainableEncoder
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import DataError, EmbeddingError, MissingPartError
+from larpbench.errors import DataError, EmbeddingError, MissingPartError, shell_word
 
 CARD = "card.json"
 
@@ -28,7 +28,7 @@ def load_checkpoint(spec: EncoderSpec, encoder: Encoder, context: EncodeContext)
         raise MissingPartError(
             f"encoder {spec.identity!r} has not been trained with seed {context.seed}",
             where=str(context.checkpoint),
-            next_step=f"larpbench run --encoders {spec.identity}",
+            next_step=f"larpbench run --encoders {shell_word(spec.identity)}",
         )
     encoder.load(context.checkpoint)
 

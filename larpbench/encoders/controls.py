@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.demo import ORACLE_FILE
 from larpbench.datasets.files import TRACKS
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
@@ -20,7 +21,6 @@ from larpbench.table_files import read_parquet
 NAMES = ("oracle", "random", "same-artist")
 RANDOM_DIM = 128
 ARTIST_DIM = 256
-_ORACLE_FILE = "oracle.npz"
 
 
 class RandomEncoder:
@@ -101,7 +101,7 @@ def oracle_digest(context: EncodeContext, argument: str | None) -> str:
 
 
 def _oracle_path(context: EncodeContext) -> Path:
-    path = context.dataset_folder / _ORACLE_FILE
+    path = context.dataset_folder / ORACLE_FILE
     if not path.is_file():
         raise MissingPartError(
             "this data set has no oracle: the vectors that generated its playlists are unknown",

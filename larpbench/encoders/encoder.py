@@ -20,7 +20,7 @@ class TrackBatch:
     Attributes:
         track_ids: (n,) str.
         captions: (n,) str.
-        audio: (n, samples) float32, mono, at the card's sample rate; None for encoders that hear none.
+        audio: (n, samples) float32, mono, at the card's sample rate; None for encoders that read none.
         inputs: (n, dim) float32 each: what the encoders that this one builds upon make of the tracks.
         features: What `PreparingEncoder.prepare` has made of the audio; None elsewhere.
     """

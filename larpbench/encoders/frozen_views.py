@@ -1,4 +1,4 @@
-"""Frozen views, and what is learnt beside them: shared by the encoders that keep what they stand on.
+"""Frozen views, and what is learnt beside them: shared by the encoders that keep the vectors they build upon.
 
 Views are frozen encoders, each centred on the train tracks and of length 1. The vector of a track is
 [views side by side; w times what was learnt], with w chosen on the valid playlists; w = 0 is the frozen views alone.
@@ -7,12 +7,12 @@ Views are frozen encoders, each centred on the train tracks and of length 1. The
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from larpbench.datasets.schema import Dataset, SplitName
-from larpbench.encoders.card import VIEWS
+from larpbench.encoders.card import VIEWS, View
 from larpbench.encoders.centred import centre
 from larpbench.encoders.combined import side_by_side
 from larpbench.encoders.encoder import Rows
@@ -51,7 +51,7 @@ def view_names(inputs: Sequence[EncoderSpec]) -> tuple[str, ...]:
     return tuple(each.identity.removeprefix(f"{CENTRED}:") for each in inputs)
 
 
-def modalities_of(inputs: Sequence[EncoderSpec]) -> tuple[Any, ...]:
+def modalities_of(inputs: Sequence[EncoderSpec]) -> tuple[View, ...]:
     """Return what the views read, audio first."""
     return tuple(view for view in VIEWS if any(view in each.card.modalities for each in inputs))
 

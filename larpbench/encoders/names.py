@@ -39,12 +39,12 @@ _OTHER_FAMILIES = (
     "centred.py",
     "checkpoint.py",
     "controls.py",
+    "demo_views.py",
     "factors/specs.py",
     "larp/specs.py",
     "precomputed/__init__.py",
-    "shuffled.py",
     "provided.py",
-    "views.py",
+    "shuffled.py",
 )
 _HEADER = re.compile(r"^NAMES = (\(.*?\))", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"\s*([^:/+@,=]*[^:/+@,=\s])\s*=(.*)", re.DOTALL)
@@ -175,7 +175,7 @@ def get_encoder(name: str) -> EncoderSpec:
 
     Such as ``tfidf``, ``precomputed:vectors.npz``, ``larp-ttc:audio`` (one view of an encoder that is trained on the
     data set that is tested), ``larp-ttc@demo`` (trained on the data set ``demo``, whatever is tested),
-    ``bert+handcrafted`` (several side by side), ``centred:bert`` (less the mean of the train tracks), or
+    ``bert+handcrafted`` (several side by side), ``centred:bert`` (minus the mean of the train tracks), or
     ``mine=precomputed:vectors.npz`` (with a label for results).
 
     Raises:

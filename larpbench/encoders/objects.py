@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from larpbench.datasets.schema import Split
 from larpbench.encoders.card import EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.names import (
@@ -29,7 +30,7 @@ from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import EmbeddingError, UsageError, clipped
 from larpbench.fingerprint import digest
 from larpbench.registry import Origin
-from larpbench.vectors import on_host
+from larpbench.vectors import on_host, within_float32
 
 Reads = Literal["batch", "captions", "audio"]
 EncoderLike = Any
@@ -270,6 +271,7 @@ class ObjectEncoder:
 
     def __init__(self, value: object, encode: Callable[..., Any], reads: Reads) -> None:
         self._value, self._encode, self._reads = value, encode, reads
+        self._where = f"{type(value).__module__}.{type(value).__qualname__}"
 
     def encode(self, batch: TrackBatch) -> np.ndarray:
         """Return (n, dim) float32."""
@@ -284,17 +286,20 @@ class ObjectEncoder:
         except (TypeError, ValueError) as error:
             raise EmbeddingError(
                 f"an object gave no array of numbers but a {type(found).__name__}: {error}",
-                where=f"{type(self._value).__module__}.{type(self._value).__qualname__}",
+                where=self._where,
                 allowed=f"an array of shape ({len(batch)}, dim)",
             ) from error
-        with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
-            return array.astype(np.float32, copy=False)
+        try:
+            with within_float32(np.atleast_1d(array), batch.track_ids):
+                return array.astype(np.float32, copy=False)
+        except ValueError as error:
+            raise EmbeddingError(str(error), where=self._where, next_step="scale the vectors") from error
 
 
 class FittedObjectEncoder(ObjectEncoder):
     """An object that learns from the train split, as its card declares."""
 
-    def fit(self, train: Any) -> None:  # noqa: ANN401 - a Split
+    def fit(self, train: Split) -> None:
         """Learn.
 
         Raises:

@@ -12,7 +12,7 @@ from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.precomputed import build_precomputed, check_precomputed, precomputed_digest
 from larpbench.encoders.precomputed.opening import size_and_dim
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import MissingPartError, UsageError, named
+from larpbench.errors import MissingPartError, UsageError, named, shell_word
 
 _NAME = "provided"
 
@@ -39,9 +39,9 @@ def refuse_leaks(specs: Iterable[EncoderSpec], dataset: Dataset) -> None:
                 raise UsageError(
                     f"the vectors {found.name!r} are no content: {found.card.leak}",
                     where=f"encoder {spec.identity}, {found.path}",
-                    allowed="vectors of content, or --allow-leaky (allow_leaky=True) for a yardstick that has seen the "
+                    allowed="vectors of content, or --allow-leaky (allow_leaky=True) for a reference that has seen the "
                     "answers",
-                    next_step=f"larpbench list encoders --dataset {of.name}",
+                    next_step=f"larpbench list encoders --dataset {shell_word(of.name)}",
                 )
 
 

@@ -70,7 +70,7 @@ def clips(n: int, seconds: float, sample_rate: int) -> np.ndarray:
     rows = []
     for row in range(n):
         chord = sum(np.sin(2 * np.pi * hz * (row + 1) * time) for hz in (110.0, 277.18, 1_318.5))
-        noise = np.random.RandomState(row).uniform(-1, 1, len(time))  # its numbers are the same for ever
+        noise = np.random.RandomState(row).uniform(-1, 1, len(time))  # its stream never changes
         rows.append((0.2 * chord * np.exp(-time / (row + 2)) + 0.02 * noise).astype(np.float32))
     return np.stack(rows)
 

@@ -1,4 +1,4 @@
-"""The encoder ``shuffled:ENCODER``: another's vectors, handed to the wrong tracks. A control: all they say is noise.
+"""The encoder ``shuffled:ENCODER``: another's vectors, given to the wrong tracks. A control.
 
 Within each split the vectors are permuted, by another permutation for each seed. Nothing is encoded a second time: the
 store permutes what it keeps of the other encoder, which runs with seed 0.

@@ -18,7 +18,7 @@ from larpbench.encoders.card import VIEWS, EncoderCard, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.reference import Reference
 from larpbench.encoders.weights.finder import Weights
-from larpbench.errors import DataError, MissingPartError, UsageError
+from larpbench.errors import DataError, MissingPartError, UsageError, shell_word
 from larpbench.fingerprint import digest
 from larpbench.paths import without_folders
 from larpbench.registry import Origin, resolve
@@ -48,7 +48,7 @@ class Training:
         inputs: Encoders whose vectors of the train and valid tracks it learns from.
         reads_captions: Whether it reads the tracks' captions itself.
         weights_digest: Returns the digest of the files of initial weights; None if there are none.
-        seconds: Rough time on one core, for the plan's estimate.
+        seconds: Given the number of train tracks, returns a rough time on one core, for the plan's estimate.
         one_thread: Whether it computes with one thread, as small models do: the weights are then the same to the bit on
             any number of cores, and seeds are trained side by side.
         several_processes: Whether several processes can train it together, on a device each.
@@ -64,7 +64,7 @@ class Training:
     inputs: tuple[EncoderSpec, ...] = ()
     reads_captions: bool = False
     weights_digest: Callable[[], str | None] = lambda: None
-    seconds: float = 0.0
+    seconds: Callable[[int], float] = lambda tracks: 0.0
     one_thread: bool = False
     several_processes: bool = False
     sides: bool = True
@@ -281,7 +281,7 @@ class EncoderSpec:
             return Status("incompatible", alone, "; ".join(reasons))
         if self.weights and not self.weights.found():
             facts = f"{self.weights.name}, {self.weights.size_text}, {self.weights.licence}"
-            return Status("missing-weights", f"larpbench fetch {self.name}", facts)
+            return Status("missing-weights", f"larpbench fetch {shell_word(self.name)}", facts)
         needed = [*self.inputs, *(self.training.inputs if self.training else ())]
         unready = (each.status() for each in needed)
         return next((status for status in unready if status.state != "ready"), Status("ready"))
@@ -375,7 +375,7 @@ class EncoderSpec:
             faults = "; ".join(f"{name}: {message}" for name, message in broken.items())
             raise MissingPartError(
                 f"encoder {self.identity!r} cannot be made, since a package in its way is broken: {faults}",
-                next_step=packages.how_to_mend(tuple(broken)),
+                next_step=packages.how_to_repair(tuple(broken)),
             ) from error
 
 

@@ -140,6 +140,31 @@ def _require_cluster(address: str) -> None:
         raise refused
 
 
+def put(value: Any, what: str) -> Any:  # noqa: ANN401 - a ray.ObjectRef
+    """Put something into Ray's object store, for workers.
+
+    Args:
+        value: What they get.
+        what: What it is, for messages.
+
+    Raises:
+        EngineError: If it cannot be sent to another process, or there is no room for it.
+    """
+    try:
+        return require_ray().put(value)
+    except Exception as error:  # code of objects says how they are sent, and may raise anything
+        raise unsent(what, error) from error
+
+
+def unsent(what: str, error: Exception) -> EngineError:
+    """Return an error that says why something cannot be sent to workers; see `put`."""
+    reason = clipped(printable(" ".join(str(error.__cause__ or error).split())))
+    return EngineError(
+        f"{what} cannot be sent to workers: {reason}",
+        next_step="make it an object that pickle can copy, or leave --engine out",
+    )
+
+
 def room(threads: int, workers: int | None, gpus: float | None) -> Room:
     """Return how many workers the cluster has room for.
 

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, cast
 
 from larpbench import progress
 from larpbench.engine.base import Engine, Outcome, Shared
-from larpbench.engine.ray_cluster import connect, is_running, require_ray, room, room_here
+from larpbench.engine.ray_cluster import connect, is_running, put, require_ray, room, room_here, unsent
 from larpbench.engine.ray_pool import RETRIES, Actors, reason_of
 from larpbench.engine.worker import Answer, Surroundings, answered, surroundings, threads
 from larpbench.errors import EngineError, StorageError
@@ -101,8 +101,12 @@ class RayEngine(Engine):
         return room_here(max(threads()), self._wanted, self._gpus).workers
 
     def share(self, value: T) -> Shared[T]:
-        """Put data into Ray's object store, and return a stand-in."""
-        return _InObjectStore(require_ray().put(value))
+        """Put data into Ray's object store, and return a stand-in.
+
+        Raises:
+            EngineError: If it cannot be sent to another process, or there is no room for it.
+        """
+        return _InObjectStore(put(value, f"data of type {type(value).__name__}"))
 
     def outcomes(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[Outcome[R]]:
         """Yield outcomes in order, see `Engine.outcomes`: items are Ray tasks, and Ray places them."""
@@ -159,7 +163,7 @@ class _Tasks:
         self._ray, self._engine = require_ray(), engine
         # Lost workers are counted here: Ray itself begins what ran out of memory again without end.
         self._remote = self._ray.remote(_task).options(**engine._resources, max_retries=0)
-        self._function = self._ray.put(function)
+        self._function = put(function, "a piece of work")
         self._around = engine._surroundings
 
     def outcomes(self, items: Iterator[Any], ahead: int) -> Iterator[Outcome[Any]]:
@@ -168,7 +172,11 @@ class _Tasks:
         return self._ended(begun, items)
 
     def _begin(self, item: Any) -> Any:  # noqa: ANN401
-        return self._remote.remote(self._around, [self._function], item)
+        """Return a reference to what will come of an item, or why it cannot be sent."""
+        try:
+            return self._remote.remote(self._around, [self._function], item)
+        except Exception as error:  # code of objects says how they are sent, and may raise anything
+            return unsent("a piece of work", error)
 
     def _ended(self, begun: deque[tuple[Any, Any]], items: Iterator[Any]) -> Iterator[Outcome[Any]]:
         try:
@@ -182,10 +190,13 @@ class _Tasks:
                 yield outcome
         finally:
             for _, task in begun if self._ray.is_initialized() else ():  # else Ray would start anew
-                self._ray.cancel(task, force=True)
+                if not isinstance(task, EngineError):
+                    self._ray.cancel(task, force=True)
 
     def _outcome(self, number: int, item: Any, task: Any) -> Outcome[Any]:  # noqa: ANN401
         for attempt in range(1, RETRIES + 2):
+            if isinstance(task, EngineError):
+                return Outcome(number, error=task, attempts=attempt)
             try:
                 answer = self._ray.get(task)
             except self._ray.exceptions.RayTaskError as error:  # what it got or gave cannot be sent

@@ -15,7 +15,7 @@ from typing import Any
 
 from larpbench import progress
 from larpbench.engine.base import Outcome
-from larpbench.engine.ray_cluster import require_ray
+from larpbench.engine.ray_cluster import require_ray, unsent
 from larpbench.engine.worker import Answer, Surroundings, answered
 from larpbench.errors import EngineError, StorageError, clipped, printable
 
@@ -28,6 +28,7 @@ _LOW_ON_MEMORY = "running low on memory"
 
 def reason_of(error: BaseException) -> str:
     """Return why Ray lost a worker, or could not send something, in a line."""
+    error = getattr(error, "cause", None) or error  # of what a worker raised, Ray prints the whole way there
     exceptions, text = require_ray().exceptions, " ".join(str(error).split())
     if isinstance(error, exceptions.OutOfMemoryError) or _LOW_ON_MEMORY in text:
         return "its machine ran low on memory"
@@ -63,7 +64,7 @@ class Actors:
         around: What they must have.
         resources: CPUs and GPUs of each.
         most: How many at most.
-        seconds: How long an item may take; None: as long as it likes.
+        seconds: How long an item may take; None: there is no limit.
     """
 
     def __init__(self, around: Surroundings, resources: dict[str, float], most: int, seconds: float | None) -> None:
@@ -84,8 +85,15 @@ class Actors:
             EngineError: If no worker starts, or worker after worker is lost at its start.
             StorageError: If a worker cannot write.
         """
-        kinds = [self._ray.put(start) for start in starts]
         self._queue.extend(_Work(number, kind, item) for number, (kind, item) in enumerate(items))
+        kinds = []
+        for kind, start in enumerate(starts):
+            reference, error = self._sent(start)
+            kinds.append(reference)
+            first = next((work.number for work in self._queue if work.kind == kind), None)
+            if error and first is not None:
+                self._drop(kind)
+                yield Outcome(first, error=error)
         seen = time.monotonic()  # a worker, or the beginning
         while self._queue or any(actor.work for actor in self._actors):
             self._hire()
@@ -108,6 +116,13 @@ class Actors:
         for actor in self._actors if self._ray.is_initialized() else ():  # else Ray would start anew
             self._kill(actor)
         self._actors = []
+
+    def _sent(self, start: Callable[[], Any]) -> tuple[Any, EngineError | None]:
+        """Return a reference to what makes a worker ready, or why there is none."""
+        try:
+            return self._ray.put(start), None
+        except Exception as error:  # code of objects says how they are sent, and may raise anything
+            return None, unsent("what a worker needs", error)
 
     def _hire(self) -> None:
         """Start actors for what waits."""

@@ -125,9 +125,10 @@ def rank(
                     pruner = None  # it does not pay for these vectors
             else:
                 best = problem.best(problem.shares(rows, threads), pool)
-            if best.not_finite.any():
+            unusable = best.not_finite | problem.lacks_scores(rows, best)
+            if unusable.any():
                 raise ProtocolError(
-                    f"the scores of query {start + int(best.not_finite.argmax())} are not finite: the vectors are too "
+                    f"the scores of query {start + int(unusable.argmax())} are not finite: the vectors are too "
                     "large, or too small, for float32 products",
                     next_step="scale the embeddings to lengths near 1",
                 )
@@ -191,6 +192,11 @@ class _Problem:
             for name, values in vars(redone).items():
                 getattr(best, name)[again] = values
         return best, len(rows) - len(again)
+
+    def lacks_scores(self, rows: np.ndarray, best: _Lists) -> np.ndarray:
+        """Return for each query whether its list is short of candidates: some have a score of minus infinity."""
+        masked = self._offsets[rows + 1] - self._offsets[rows]
+        return (best.items >= 0).sum(axis=1) < np.minimum(len(self._all) - masked, self._width)
 
     def _left_in(self, rows: np.ndarray, pruner: Pruner) -> tuple[np.ndarray, np.ndarray]:
         query_of, masked = self._masks(rows)

@@ -261,9 +261,11 @@ class ResumableRecommender(LearnedRecommender):
 
     Attributes:
         epochs: How many a whole fit has at most.
+        usual_epochs: How many valid usually lets it have, for the plan's estimate.
     """
 
     epochs: ClassVar[int] = 20
+    usual_epochs: ClassVar[float] = 7.0
 
     @abstractmethod
     def advance(self, train: TrainData, valid: ValidData, epochs: int) -> None:

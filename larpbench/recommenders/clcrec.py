@@ -129,7 +129,7 @@ class CLCRec(GradientRecommender):
         "temperature": (2.0, 0.5, 0.2),
     }
     fits_in_threads = True
-    seconds_per_entry = 2.5e-4
+    usual_epochs = 8.0
     _net: ContentNet | None = None
     _learned: tuple[nn.Embedding, nn.Embedding] | None = None
     _generator: np.random.Generator
@@ -146,7 +146,7 @@ class CLCRec(GradientRecommender):
         rate = self.params["learning_rate"]
         self._generator = np.random.default_rng(self.seed)
         return self._kept(train, net, z_p), [
-            torch.optim.Adam(net.parameters(), lr=rate, foreach=True),
+            torch.optim.Adam(net.parameters(), lr=rate, fused=True),
             torch.optim.SparseAdam([z_p.weight, z_s.weight], lr=rate),
         ]
 

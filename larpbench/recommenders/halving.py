@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from larpbench.recommenders.base import LearnedRecommender, ResumableRecommender, TrainData, ValidData
 from larpbench.recommenders.fits import Job, RunFits, do
@@ -16,9 +17,7 @@ FIRST, SECOND = 3, 9
 """Epochs that all trials have, and that the best of them have."""
 BEST = 3
 """Trials that go on after the first rung."""
-
-
-_USUAL_EPOCHS, _MORE_EPOCHS = 7.0, 1.5  # of a whole fit; of each trial that goes on beside the last one: measured
+_MORE_EPOCHS = 1.5  # of each trial that goes on beside the last one: measured
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Rung:
     failure: str | None = None
 
 
-def resumes(kind: LearnedRecommender) -> bool:
+def resumes(kind: LearnedRecommender) -> TypeGuard[ResumableRecommender]:
     """Whether fits of a recommender can be continued; a subclass with a `fit` of its own says that they cannot."""
     return isinstance(kind, ResumableRecommender) and type(kind).fit is ResumableRecommender.fit
 
@@ -53,7 +52,7 @@ def work_of(kind: LearnedRecommender, trials: int) -> float:
     if not resumes(kind):
         return float(trials)
     others = min(BEST, trials) - 1
-    return (_USUAL_EPOCHS + FIRST * (trials - 1) + _MORE_EPOCHS * others) / _USUAL_EPOCHS
+    return (kind.usual_epochs + FIRST * (trials - 1) + _MORE_EPOCHS * others) / kind.usual_epochs
 
 
 def halve(

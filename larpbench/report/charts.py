@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larpbench.report.labels import HEIGHT, Label, place_labels, text_width
 from larpbench.results.rows import Score, Table
 
 BINS = 20
-_LABEL_HEIGHT = 13.0
-_LABEL_WIDTH = 6.5
+_LONGEST_LABEL = 28
 _MANY_POINTS = 25
 
 
@@ -102,7 +102,7 @@ class Point:
         y: Value on the vertical axis.
         low: Lower end of the interval of y.
         high: Upper end.
-        control: Whether it is a yardstick, which may lie beyond the axis.
+        control: Whether it is a control, which may lie beyond the axis.
     """
 
     name: str
@@ -115,19 +115,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Dot:
-    """A `Point` in the plot; `label` is empty where points are too many to name all.
-
-    A label that had to move away from its point has a line that leads there from `leader`.
-    """
+    """A `Point` in the plot; it has no `label` where points are too many to name all."""
 
     x: float
     y: float
     low: float
     high: float
-    label: str
-    label_x: float
-    label_y: float
-    leader: tuple[float, float] | None
+    text: str
+    label: Label | None
     name: str
 
 
@@ -152,7 +147,7 @@ class Scatter:
     lines: tuple[tuple[float, str], ...]
 
 
-def scatter(points: Sequence[Point], chance: float | None, width: float = 640, height: float = 360) -> Scatter:
+def scatter(points: Sequence[Point], chance: float | None, width: float = 720, height: float = 400) -> Scatter:
     """Lay out points; of many, only those are named that no other point beats in both cost and quality.
 
     The vertical axis is as long as the contenders need. A control above it lies on its upper end, with an arrow.
@@ -169,35 +164,30 @@ def scatter(points: Sequence[Point], chance: float | None, width: float = 640, h
         return round(height * max(0.0, 1 - value / top), 1)
 
     named = set(range(len(points))) if len(points) <= _MANY_POINTS else _unbeaten(points)
-    places: list[tuple[float, float, float]] = []
-    dots: dict[int, Dot] = {}
-    for number in sorted(range(len(points)), key=lambda n: -points[n].y):
-        point = points[number]
-        x, y = at_x(point.x), at_y(point.y)
-        label = point.name if number in named else ""
-        label = label if len(label) <= 28 else f"{label[:27]}…"
-        label += f" ↑ {point.y:.3f}" if label and point.y > top else ""
-        span = len(label) * _LABEL_WIDTH
-        left = x + 8 if x + 8 + span <= width else x - 8 - span
-        place = y + 4
-        while label and any(
-            abs(place - other) < _LABEL_HEIGHT and left < end and start < left + span for start, end, other in places
-        ):
-            place += _LABEL_HEIGHT
-        if label:
-            places.append((left, left + span, place))
-        near = left if left > x else left + span
-        leader = (round(near, 1), round(place - 4, 1)) if label and place > y + 4 else None
-        spot = (round(left, 1), round(place, 1))
-        dots[number] = Dot(x, y, at_y(point.low), at_y(point.high), label, *spot, leader, point.name)
+    texts = [_label(point, top) if number in named else "" for number, point in enumerate(points)]
+    spots = np.array([(at_x(point.x), at_y(point.y)) for point in points])
+    ranges = np.array([(at_y(point.high), at_y(point.low)) for point in points])
+    lines = () if chance is None else ((at_y(chance), "chance"),)
+    others = [(width - text_width(name), y - 4 - HEIGHT, width, y) for y, name in lines]
+    labels = place_labels(spots, ranges, texts, np.array(others).reshape(-1, 4), width, height)
     return Scatter(
         width,
         height,
-        tuple(dots[number] for number in range(len(points))),
+        tuple(
+            Dot(x, y, low, high, text, label, point.name)
+            for (x, y), (high, low), text, label, point in zip(
+                spots.tolist(), ranges.tolist(), texts, labels, points, strict=True
+            )
+        ),
         tuple((at_x(10.0**power), _power(power)) for power in range(low_x, high_x + 1)),
         tuple((at_y(top * part / 4), f"{top * part / 4:.3f}") for part in range(5)),
-        () if chance is None else ((at_y(chance), "chance"),),
+        lines,
     )
+
+
+def _label(point: Point, top: float) -> str:
+    name = point.name if len(point.name) <= _LONGEST_LABEL else f"{point.name[: _LONGEST_LABEL - 1]}…"
+    return f"{name} ↑ {point.y:.3f}" if point.y > top else name
 
 
 def _unbeaten(points: Sequence[Point]) -> set[int]:

@@ -53,8 +53,8 @@ class Query:
     Attributes:
         id: Its id.
         page: Name of its page.
-        seed_tracks: Visible ids; empty if the data set is not at hand.
-        heldout: Hidden ids; empty if the data set is not at hand.
+        seed_tracks: Visible ids; empty if the data set is not available.
+        heldout: Hidden ids; empty if the data set is not available.
         answers: One list a row.
     """
 
@@ -144,7 +144,7 @@ def _read(record: Path, *columns: pl.Expr, queries: Sequence[str] | None = None)
 
 
 def _dataset(section: Section, loaded: Sequence[Dataset]) -> tuple[Dataset | None, str]:
-    """Return the data set that was tested, by fingerprint, or why it is not at hand."""
+    """Return the data set that was tested, by fingerprint, or why it is not available."""
     part = next(record for record in section.table.records if record.status == "ok").dataset
     for dataset in loaded:
         if dataset.manifest.fingerprint == part.fingerprint:
@@ -152,7 +152,7 @@ def _dataset(section: Section, loaded: Sequence[Dataset]) -> tuple[Dataset | Non
     try:
         dataset = load_dataset(part.name)
     except Exception:  # a name from a record may be no name at all, and a plug-in may raise anything
-        return None, "the data set is not at hand here (give its folder with --dataset)"
+        return None, "the data set is not available here (give its folder with --dataset)"
     if dataset.manifest.fingerprint != part.fingerprint:
         return None, "the data set of that name here is another version than the one that was tested"
     return dataset, ""

@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-from larpbench.errors import UsageError
+from larpbench.errors import UsageError, shell_word
 from larpbench.results.sheet import Sheet
 from larpbench.results.writers import read_json
 from larpbench.storage import storage_errors
@@ -42,7 +42,7 @@ def read_reproduced(folder: Path) -> list[PaperTable]:
             if earlier
             else "there are no reproduced tables or figures",
             where=str(folder),
-            next_step=f"larpbench reproduce all --output {folder}"
+            next_step=f"larpbench reproduce all --output {shell_word(folder)}"
             + (" (results that are kept stay)" if earlier else ""),
         )
     return [PaperTable(sheet, _figure(path.with_suffix(".svg"))) for path in paths for sheet in read_json(path)]

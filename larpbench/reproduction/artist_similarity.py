@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from larpbench.benchmark import run as runner
 from larpbench.benchmark.plan import plan
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import MissingPartError, UnknownNameError
+from larpbench.errors import MissingPartError, UnknownNameError, shell_word
 from larpbench.reproduction.request import Request
 from larpbench.reproduction.selection import NOT_ASKED_FOR, report_not_run, select
 from larpbench.results.published import PublishedBar, published_bars
@@ -124,7 +124,7 @@ def measured_bars(request: Request) -> Bars:
     if all(name in absent for name in features.names):
         raise MissingPartError(
             f"none of the features can be had on {request.dataset.name!r}: {', '.join(absent.values())}",
-            next_step=f"larpbench reproduce {NAME} --dataset {request.dataset.name} --encoders NAME,..",
+            next_step=f"larpbench reproduce {NAME} --dataset {shell_word(request.dataset.name)} --encoders NAME,..",
         )
     runner.run(chosen, report=request.report)
     (table,) = build_tables([(each.path, read_record(each.path)) for each in chosen.cells], everything=True)

@@ -77,7 +77,7 @@ class Evaluation:
     Attributes:
         table: Their table.
         identities: Name -> identity, of the encoders that could be run.
-        absent: Name of an encoder or recommender -> why it could not be run, and what mends it.
+        absent: Name of an encoder or recommender -> why it could not be run, and what to do.
     """
 
     table: Table

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from larpbench.datasets.listeners.table import LISTENERS
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import UnknownNameError, UsageError
+from larpbench.errors import UnknownNameError, UsageError, shell_word
 from larpbench.registry import resolve
 from larpbench.reproduction.request import Request
 from larpbench.tasks.continuation.task import CONTINUATION
@@ -153,7 +153,7 @@ def _require_kind(target: str, dataset: Dataset) -> None:
         return
     ways = []
     if fitting := [name for name, each in _TARGETS.items() if each.kind == found]:
-        ways.append(f"larpbench reproduce {fitting[0]} --dataset {dataset.name}")
+        ways.append(f"larpbench reproduce {fitting[0]} --dataset {shell_word(dataset.name)}")
     if wanted in _EXAMPLES:
         example, build = _EXAMPLES[wanted]
         ways.append(f"larpbench reproduce {target} --dataset {example}; or {build}")

@@ -14,7 +14,7 @@ from larpbench.evaluation.beyond.lists import gini
 from larpbench.evaluation.beyond.measures import RANGES, SHARES, SIMILARITY, ListMeasurer, Measures
 from larpbench.evaluation.statistics import bootstrap_interval, normal_interval
 from larpbench.results.record import CellRecord, Metric
-from larpbench.tasks.base import TaskResult
+from larpbench.tasks.result import TaskResult
 
 _TOLERANCE = 1e-9
 

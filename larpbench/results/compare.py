@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from larpbench.errors import UsageError
+from larpbench.errors import UsageError, nearest, shell_word
 from larpbench.evaluation.significance import ALPHA, Comparison, compare, holm
 from larpbench.paths import shown_encoder
 from larpbench.results.rows import Table
@@ -84,12 +84,21 @@ def compare_encoders(tables: Sequence[Table], first: str, second: str, where: st
         where: Where the results lie, for messages.
 
     Raises:
-        UsageError: If one has no results, or they were never tested alike.
+        UsageError: If one has no results, they are the same, or they were never tested alike.
         DataError: If a file is damaged.
     """
     lines: list[ComparisonLine] = []
     names = sorted({row.encoder for table in tables for row in (*table.rows, *table.omissions.failed)})
     one, other = _identity(first, names), _identity(second, names)
+    if one == other:
+        others = [name for name in names if name != one]
+        raise UsageError(
+            f"{one!r} is compared with itself",
+            where=where,
+            allowed=f"another encoder: {', '.join(others)}"
+            if others
+            else "two encoders: the results hold only this one",
+        )
     for table in tables:
         rows = {}
         for row in (*table.rows, *table.omissions.failed):
@@ -117,7 +126,7 @@ def compare_encoders(tables: Sequence[Table], first: str, second: str, where: st
         raise UsageError(
             f"{one!r} and {other!r} have no results on one data set under one recommender",
             where=where,
-            next_step=f"larpbench run --encoders {one},{other} --output {where}",
+            next_step=f"larpbench run --encoders {shell_word(f'{one},{other}')} --output {shell_word(where)}",
         )
     adjusted = holm(np.array([line.comparison.p for line in lines]))
     corrected = (
@@ -183,6 +192,8 @@ def _identity(name: str, known: Sequence[str]) -> str:
     if len(meant) == 1:
         return meant[0]
     raise UsageError(
-        f"encoder {name!r} has no results here" if not meant else f"encoder {name!r} was trained on several data sets",
+        f"encoder {name!r} was trained on several data sets"
+        if meant
+        else f"encoder {name!r} has no results here{nearest(name, known)}",
         allowed=", ".join(meant or known),
     )

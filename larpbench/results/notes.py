@@ -15,7 +15,7 @@ from larpbench.results.removal import as_sentence
 from larpbench.results.rows import FEW_HITS, Omissions, Row, task_of
 from larpbench.results.verification import is_checked
 
-_SEEN_BY = "larpbench table --all shows them"
+_SEEN_BY = "larpbench table FOLDER --all shows them"
 _SMOKE_RUN = (
     "Smoke run (--limit {0}): only {0} playlists of each split were read, or all if there are fewer, and only their "
     "tracks. Fewer candidates make scores higher: they must not be compared with those of whole runs."
@@ -103,9 +103,7 @@ def footnotes(
     found = []
     if any(score and score.few_hits for row in rows for score in map(row.scores.get, columns)):
         found.append(f"† rests on fewer than {FEW_HITS} hits: the interval is not to be trusted.")
-    metrics = [metric for each in records for metric in each.measured]
-    if any(not metric.applicable for metric in metrics if metric.name in columns):
-        found.append("n/a: K reaches the number of candidates, so every ranking would score the same.")
+    found.extend(_too_few_candidates(records, columns))
     found.extend(_lacking(records, columns))
     found.extend(similarity_notes(records, columns))
     if names := sorted({row.encoder for row in rows if _random_weights(row)}):
@@ -153,6 +151,19 @@ def _left_out(omissions: Omissions, nothing_else: bool) -> list[str]:
 def _random_weights(row: Row) -> bool:
     """Whether the weights, or those of a part of a combination, were never trained."""
     return any(part.startswith("random") or ": random" in part for part in row.weights.split("; "))
+
+
+def _too_few_candidates(records: Sequence[CellRecord], columns: Sequence[str]) -> list[str]:
+    """Say why metrics are n/a for which there are too few candidates, and what helps if that is all of them."""
+    applicable = [metric.applicable for each in records for metric in each.measured if metric.name in columns]
+    if all(applicable):
+        return []
+    limit = next((each.limit for each in records if each.limit), None)
+    why = "n/a: K reaches the number of candidates, so every ranking would score the same."
+    remedy = f"raise --limit (now {limit}), or leave it out" if limit else "the test split has too few tracks"
+    if not any(applicable):
+        return [f"{why} This holds for all metrics of the table: {remedy}."]
+    return [f"{why} For more candidates: {remedy}." if limit else why]
 
 
 def _lacking(records: Sequence[CellRecord], columns: Sequence[str]) -> list[str]:

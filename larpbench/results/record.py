@@ -328,6 +328,13 @@ class CellRecord(_Model):
         datetime.datetime.fromisoformat(created)
         return created
 
+    @field_validator("playlists_file")
+    @classmethod
+    def _lies_beside(cls, name: str | None) -> str | None:
+        if name is not None and (name in ("", ".", "..") or "/" in name or "\\" in name):
+            raise ValueError("it lies beside the record: a name without a folder")
+        return name
+
 
 def schema_text() -> str:
     """Return the JSON Schema of a record as indented text."""

@@ -46,9 +46,10 @@ from larpbench.results.record import (
 from larpbench.results.removal import removal_part
 from larpbench.runtime import Cost, machine, torch_device, versions
 from larpbench.tasks import TASKS
-from larpbench.tasks.base import Task, TaskResult
+from larpbench.tasks.base import Task
 from larpbench.tasks.cells import BoundCell
 from larpbench.tasks.overlap import Removal
+from larpbench.tasks.result import TaskResult
 
 _RECORDED_ELSEWHERE = {
     *("encoder", "method", "settings", "seed", "start", "train_tracks"),

@@ -92,7 +92,7 @@ class Row:
         recommender: Name.
         random_seeds: Over how many seeds the scores are averaged.
         weights: ``weights`` of the encoder's card.
-        control: Whether the encoder is a yardstick.
+        control: Whether the encoder is a control.
         scores: Column -> score; None prints n/a.
         failure: Why there are no scores.
         group: Letters: rows that share one cannot be told apart by the sorting metric. Empty if no letters apply.

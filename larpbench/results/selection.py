@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larpbench import storage
-from larpbench.errors import DataError, StorageError, UnknownNameError
+from larpbench.errors import DataError, StorageError, UnknownNameError, shell_word
 from larpbench.results.record import CellRecord
 from larpbench.results.store import cell_lock, playlists_path, read_record, record_paths
 from larpbench.results.table import superseded_paths
@@ -104,7 +104,7 @@ def select(output: Path, selection: Selection) -> list[StoredResult]:
         known = {each.names()[kind] for each in results if each.record}
         for pattern in patterns:
             if not any(_matches(each.names()[kind], [pattern], each.record is None) for each in results):
-                raise UnknownNameError(kind, pattern, known, next_step=f"larpbench results list {output}")
+                raise UnknownNameError(kind, pattern, known, next_step=f"larpbench results list {shell_word(output)}")
     return [each for each in results if selection.holds(each)]
 
 

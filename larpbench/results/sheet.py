@@ -58,7 +58,7 @@ class SheetRow:
 
     Attributes:
         cells: One a column.
-        kind: ``control`` for a yardstick, ``bound`` for chance and ceiling, empty otherwise.
+        kind: ``control`` for an encoder that is a control, ``bound`` for chance and ceiling, empty otherwise.
         failure: The message of a row that has no scores.
     """
 

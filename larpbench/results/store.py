@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ import polars as pl
 from pydantic import ValidationError
 
 from larpbench import progress, storage
-from larpbench.errors import DataError, StorageError, clipped, printable, schema_fault
+from larpbench.errors import DataError, StorageError, clipped, printable, schema_fault, shell_word
 from larpbench.fingerprint import digest_file
 from larpbench.results.record import CellRecord
 from larpbench.results.verification import is_checked, list_faults, playlist_faults, record_faults
 from larpbench.table_files import TABLE_ERRORS, parquet_schema, read_parquet
-from larpbench.tasks.base import TaskResult
 from larpbench.tasks.cells import Cell
+from larpbench.tasks.result import TaskResult
 
+logger = logging.getLogger(__name__)
 _LOCKS = ".locks"
 _SET_ASIDE = ".set-aside"
 _FAULTS_SHOWN = 3
@@ -100,10 +102,20 @@ def usable_record(path: Path) -> CellRecord | Unusable:
         record = read_record(path)
     except (DataError, StorageError) as error:
         return Unusable(path, error.what)
-    faults = record_faults(record) or playlist_faults(record, playlists_path(path))
-    if not faults and record.key != path.stem:
-        faults = (f"it has another key than its name says: {clipped(printable(record.key), 80)}",)
+    faults = record_faults(record) or playlist_faults(record, playlists_path(path)) or _place_faults(record, path)
     return Unusable(path, "; ".join(faults[:_FAULTS_SHOWN])) if faults else record
+
+
+def _place_faults(record: CellRecord, path: Path) -> tuple[str, ...]:
+    """Return where a record and the folders, the name and the neighbour that it has contradict each other."""
+    if record.key != path.stem:
+        return (f"it has another key than its name says: {clipped(printable(record.key), 80)}",)
+    place = record_path(path.parents[4], Cell(**record.cell.model_dump()), record.key)
+    if path != place:
+        return (f"it is the result of another cell: its place is {clipped(printable(str(place)))}",)
+    if record.playlists_file not in (None, playlists_path(path).name):
+        return (f"its lists are in {playlists_path(path).name}, and it names another file",)
+    return ()
 
 
 def find_records(output: Path) -> tuple[list[tuple[Path, CellRecord]], list[Unusable]]:
@@ -129,21 +141,40 @@ def read_records(output: Path) -> list[tuple[Path, CellRecord]]:
             f"{len(unusable)} of {len(good) + len(unusable)} results cannot be used",
             where="\n         ".join(map(str, unusable[:_SHOWN]))
             + (f"\n         and {len(unusable) - _SHOWN} more" if len(unusable) > _SHOWN else ""),
-            next_step=f"larpbench results check {output} names them all; delete them and run their cells anew",
+            next_step=f"larpbench results check {shell_word(output)} names them all; delete them and run their cells "
+            "anew",
         )
     return good
 
 
 def record_paths(output: Path) -> list[Path]:
-    """Return where all records under a results folder lie, sorted.
+    """Return where all records under a results folder lie, sorted; those a folder too high or too deep are warned of.
 
     Raises:
         DataError: If there is none.
     """
     paths = [path for path in sorted(output.glob("*/*/*/*/*.json")) if not path.name.startswith(".")]
+    stray = sorted(
+        path
+        for pattern in ("*/*/*/*.json", "*/*/*/*/*/*.json")
+        for path in output.glob(pattern)
+        if playlists_path(path).is_file()
+    )
     if not paths:
-        raise DataError(f"there are no results in {output}", next_step=f"larpbench run --output {output}")
+        raise DataError(
+            f"there are no results in {output}{_what_it_is(output)}",
+            where=f"{printable(str(stray[0]))} lies at another depth" if stray else None,
+            allowed=f"{output}/TASK/DATA SET/ENCODER/RECOMMENDER/KEY.json" if stray else None,
+            next_step=f"larpbench run --output {shell_word(output)}",
+        )
+    for path in stray:
+        logger.warning("not read: %s: results lie in TASK/DATA SET/ENCODER/RECOMMENDER", printable(str(path)))
     return paths
+
+
+def _what_it_is(output: Path) -> str:
+    """Return why a folder without results has none, if it is no folder."""
+    return "" if output.is_dir() else ": it is a file" if output.exists() else ": there is no such folder"
 
 
 @dataclass(frozen=True)
@@ -175,19 +206,16 @@ def check_results(output: Path, paths: Sequence[Path] | None = None) -> list[Res
     found = []
     with progress.stage("check", len(paths), "results") as advance:
         for path in paths:
-            found.append(_check(output, path))
+            found.append(_check(path))
             advance(1)
     return found
 
 
-def _check(output: Path, path: Path) -> ResultCheck:
+def _check(path: Path) -> ResultCheck:
     record = usable_record(path)
     if isinstance(record, Unusable):
         return ResultCheck(path, checked=False, faults=(record.reason,))
-    faults = list_faults(record, playlists_path(path))
-    if path != (place := record_path(output, Cell(**record.cell.model_dump()), record.key)):
-        faults = (*faults, f"it is the result of another cell: its place is {place}")
-    return ResultCheck(path, is_checked(record), faults)
+    return ResultCheck(path, is_checked(record), list_faults(record, playlists_path(path)))
 
 
 def set_aside(record: Path) -> Path:

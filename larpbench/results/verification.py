@@ -37,6 +37,8 @@ def record_faults(record: CellRecord) -> tuple[str, ...]:
     tested = record.encoder.label or record.encoder.identity
     if (record.cell.encoder, record.cell.recommender) != (tested, record.recommender.name):
         return ("it names one encoder or recommender as its cell, and another one as what was tested",)
+    if record.cell.dataset != record.dataset.name:
+        return ("it names one data set as its cell, and another one as what was tested on",)
     if record.status == "failed":
         return () if record.failure else ("it failed, and does not say why",)
     if not record.metrics:

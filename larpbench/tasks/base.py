@@ -5,24 +5,23 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from larpbench.datasets.schema import Dataset, Interactions, SplitName
+from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.datasets.splits.limited import first_playlists
-from larpbench.encoders.layers import every_layer
-from larpbench.encoders.names import DEFAULT_ENCODERS, ENCODERS, get_encoder
+from larpbench.encoders.names import DEFAULT_ENCODERS, get_encoder
 from larpbench.encoders.provided import provided_encoders
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import MissingPartError, UsageError, schema_fault
-from larpbench.evaluation.beyond.measures import ListContext
+from larpbench.errors import MissingPartError, UsageError, schema_fault, shell_word
 from larpbench.evaluation.metrics import MetricSpec
-from larpbench.recommenders import DEFAULT_RECOMMENDERS, RECOMMENDERS
+from larpbench.recommenders import DEFAULT_RECOMMENDERS
 from larpbench.recommenders.base import Scorer, TrainData, ValidData
-from larpbench.runtime import Cost
+from larpbench.tasks.by_name import encoders_by_name, expanded_encoders, recommenders_by_name
+from larpbench.tasks.result import TaskResult
 
 M = TypeVar("M", bound=Scorer)
 _TASK_OF_KIND = {"artist-graph": "artist-similarity", "listeners": "cold-tracks", "playlists": "continuation"}
@@ -62,66 +61,6 @@ class VisibleGroup:
     label: str
     least: int
     most: int
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What learning took, where a task does it and not `LearnedRecommender.fit`.
-
-    Attributes:
-        facts: What the record should say of it, as JSON.
-        cost: Its seconds.
-    """
-
-    facts: Mapping[str, Any]
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """The scores of one cell, one row a counted query (a playlist, or an artist).
-
-    Attributes:
-        query_ids: (p,) str.
-        values: Metric column -> (p,) float64.
-        totals: Column -> value, of metrics that only all queries together have.
-        chance: Column -> (p,) float64, quality metrics only.
-        ceiling: The same of a perfect ranking.
-        n_seeds: (p,) int.
-        n_heldout: (p,) int.
-        n_candidates: (p,) int.
-        lists: (p, k) int64 rows of `item_ids` by rank, -1 for none.
-        list_scores: (p, k) float32.
-        item_ids: (n,) str.
-        hits_at: K -> number of hits in all lists cut at K.
-        tie_share: K -> share of the lists whose cut at K falls between equal scores.
-        left_out: Reason -> number of queries that are not counted.
-        diagnostics: What kind of lists these are, column -> value; None where it is not defined.
-        fit: What learning took, if the task learnt something.
-        heldout: For each query the rows of `item_ids` that are to be found, so that a record can be recomputed.
-        context: What the items are, for measures beyond accuracy; None: there are none.
-        query: What the queries are, in the singular.
-    """
-
-    query_ids: np.ndarray
-    values: Mapping[str, np.ndarray]
-    totals: Mapping[str, float]
-    chance: Mapping[str, np.ndarray]
-    ceiling: Mapping[str, np.ndarray]
-    n_seeds: np.ndarray
-    n_heldout: np.ndarray
-    n_candidates: np.ndarray
-    lists: np.ndarray
-    list_scores: np.ndarray
-    item_ids: np.ndarray
-    hits_at: Mapping[int, int]
-    tie_share: Mapping[int, float]
-    left_out: Mapping[str, int]
-    diagnostics: Mapping[str, float | None] = field(default_factory=dict)
-    fit: Fit | None = None
-    heldout: Interactions | None = None
-    context: ListContext | None = None
-    query: str = "playlist"
 
 
 class Task(ABC, Generic[M]):
@@ -279,7 +218,7 @@ class Task(ABC, Generic[M]):
     def _other_way(self, dataset: Dataset) -> str:
         """Return the command that asks the question that a data set of another kind answers, or makes one."""
         task = _TASK_OF_KIND.get(dataset.manifest.kind)
-        ask = f"larpbench run --task {task} --dataset {dataset.name}" if task else "larpbench list tasks"
+        ask = f"larpbench run --task {task} --dataset {shell_word(dataset.name)}" if task else "larpbench list tasks"
         build = _BUILDS.get(self.kind)
         return f"{ask}; or build one of kind {self.kind}: {build}" if build else f"{ask}, larpbench list datasets"
 
@@ -303,7 +242,7 @@ class Task(ABC, Generic[M]):
 
         Args:
             draws: How many draws of seeds and held-out tracks are scored.
-            removes: Whether tracks leave the test split because an encoder was trained on them.
+            removes: Whether tracks are removed from the test split because an encoder was trained on them.
 
         Raises:
             UsageError: If the task cannot do that.
@@ -332,14 +271,7 @@ class Task(ABC, Generic[M]):
         Raises:
             UnknownNameError: If there is no such encoder.
         """
-        found: dict[str, EncoderSpec | MissingPartError] = {}
-        expanded = self.expanded(names)
-        ENCODERS.probe(name.partition(":")[0] for name in expanded)
-        for name in expanded:
-            try:
-                found[name] = get_encoder(name)
-            except MissingPartError as error:  # a plug-in that breaks
-                found[name] = error
+        found = encoders_by_name(self.expanded(names))
         if {"all", "default"} & set(names):
             found |= {name: get_encoder(name) for name in provided_encoders(load()) if name not in found}
         return found
@@ -350,16 +282,7 @@ class Task(ABC, Generic[M]):
         Raises:
             UnknownNameError: If there is no such recommender.
         """
-        lists = {"all": RECOMMENDERS.names(), "default": list(self.default_recommenders)}
-        found: dict[str, Scorer | MissingPartError] = {}
-        listed = dict.fromkeys(each for given in names for each in lists.get(given, [given]))
-        RECOMMENDERS.probe(listed)
-        for name in listed:
-            try:
-                found[name] = RECOMMENDERS.get(name)
-            except MissingPartError as error:
-                found[name] = error
-        return found
+        return recommenders_by_name(names, self.default_recommenders)
 
     def own_recommenders(self) -> Mapping[str, Scorer | MissingPartError]:
         """Return the recommenders that the task brings itself, and none of the registry."""
@@ -388,22 +311,4 @@ class Task(ABC, Generic[M]):
 
     def expanded(self, names: Sequence[str]) -> list[str]:
         """Return encoder names with ``all``, ``default`` and ``@all`` spelt out, each once."""
-        lists = {"default": list(self.default_encoders)}
-        if "all" in names:  # imports the plug-ins, to see which of them need an argument
-            lists["all"] = _all_encoders()
-        listed = dict.fromkeys(each for name in names for each in lists.get(name, [name]))
-        return list(dict.fromkeys(each for name in listed for each in every_layer(name)))
-
-
-def _all_encoders() -> list[str]:
-    ENCODERS.probe(ENCODERS.names())
-    return [name for name in ENCODERS.names() if not _is_left_out(name)]
-
-
-def _is_left_out(name: str) -> bool:
-    """Whether ``all`` does not mean an encoder: it needs an argument, or runs only by name."""
-    try:
-        spec = ENCODERS.get(name)
-        return spec.only_by_name or (spec.takes is not None and not spec.takes.startswith("["))
-    except MissingPartError:
-        return False
+        return expanded_encoders(names, self.default_encoders)

@@ -14,7 +14,7 @@ from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.diagnostics import by_known_artists, hubness, same_artist_share
 from larpbench.evaluation.metrics import find_hits, per_playlist
 from larpbench.evaluation.queries import Queries
-from larpbench.tasks.base import TaskResult
+from larpbench.tasks.result import TaskResult
 
 _QUERIES_AT_ONCE = 65_536
 

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -100,7 +99,7 @@ def _require_built(it: _Subject) -> None:
 
 
 def _loads(it: _Subject) -> None:
-    dataset: Any = it.dataset
+    dataset: object = it.dataset
     if not isinstance(dataset, Dataset):
         raise Failure(f"load returned a {type(dataset).__name__}", "return a Dataset: read_dataset(folder)")
     if not (dataset.folder / MANIFEST).is_file():

@@ -11,6 +11,7 @@ import numpy as np
 from larpbench.encoders.encoder import EncodeContext, Encoder, TrackBatch
 from larpbench.encoders.reference import Reference
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.errors import shell_word
 from larpbench.streams import aside
 from larpbench.testing.checks import Check
 
@@ -51,7 +52,7 @@ def _live(name: str, spec: EncoderSpec, reference: Reference) -> Check:
         return Check(name, "skipped", "it has no weights")
     folder = spec.weights.found()
     if folder is None:
-        return Check(name, "skipped", "the weights are not here", f"larpbench fetch {spec.identity}")
+        return Check(name, "skipped", "the weights are not here", f"larpbench fetch {shell_word(spec.identity)}")
     batch = reference.batch(spec.card.sample_rate)
     batch = TrackBatch(batch.track_ids[:2], batch.captions[:2], None if batch.audio is None else batch.audio[:2])
     try:

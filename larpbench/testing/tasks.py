@@ -16,7 +16,8 @@ from larpbench.encoders.names import get_encoder
 from larpbench.errors import LarpbenchError, MissingPartError, UsageError, named
 from larpbench.evaluation.metrics import MetricSpec, find_hits
 from larpbench.recommenders.base import LearnedRecommender, Scorer, TrainData, ValidData
-from larpbench.tasks.base import Task, TaskResult
+from larpbench.tasks.base import Task
+from larpbench.tasks.result import TaskResult
 from larpbench.testing.checks import (
     Caution,
     Check,

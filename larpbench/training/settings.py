@@ -37,6 +37,10 @@ class LoopSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the towers; ``bfloat16`` is used where the device gains by it."""
 
+    def anchors_in_all(self, tracks: int) -> int:
+        """Return how many anchors a training takes on so many train tracks, if nothing ends it early."""
+        return self.updates * self.batch if self.updates else self.epochs * tracks
+
 
 Kind = TypeVar("Kind", bound=Settings)
 

@@ -68,7 +68,9 @@ class Trainer(nn.Module, ABC, Generic[Model]):
             )
         self.mixed_precision = settings.precision == "bfloat16" and gains_from_bfloat16(device)
         self.model = model.to(device)
-        self.optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
+        self.optimiser = torch.optim.Adam(
+            model.parameters(), lr=settings.learning_rate, betas=settings.betas, fused=True
+        )
         self.progress = Progress()
         self._anchors = anchors
 

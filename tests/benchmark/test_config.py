@@ -271,7 +271,7 @@ def test_the_engine_of_the_command_line_takes_the_place_of_workers_too(cli, with
         read_config(file, {"engine": "local", "workers": 2}).chosen_engine()
     done = cli("plan", "--config", file, "--engine", "local")
     assert done.code == 0, done.err
-    assert "by the clock" not in done.out
+    assert "wall-clock time" not in done.out
 
 
 def test_the_page_lists_every_key():

@@ -100,6 +100,23 @@ def test_factors_of_listeners_are_part_of_every_fit_that_needs_them():
     assert fits["dropoutnet"] == fits["dropoutnet-content"]
 
 
+@pytest.mark.parametrize("name", ["clcrec", "dropoutnet"])
+def test_training_takes_longer_with_each_size_and_an_entry_least_in_batches_of_some_hundred(name):
+    kind = RECOMMENDERS.get(name)
+
+    def training(entries: int, dim: int) -> float:
+        return kind.fit_seconds(entries, 1_000, dim) - kind.shares_factors * factor_seconds(entries, 1_000)
+
+    assert training(8_000, 64) < training(8_000, 1_024) < training(16_000, 1_024)
+    an_entry = [training(entries, 256) / entries for entries in (2_000, 8_000, 40_000)]
+    assert an_entry[0] == pytest.approx(an_entry[1])  # the smallest batch
+    assert an_entry[2] < an_entry[1]
+    assert training(400_000, 256) == pytest.approx(training(200_000, 256) * 2)  # the largest one
+    assert kind.fit_seconds(8_000, 2_000, 64) - kind.fit_seconds(8_000, 1_000, 64) == pytest.approx(
+        kind.shares_factors * (factor_seconds(8_000, 2_000) - factor_seconds(8_000, 1_000))
+    )
+
+
 def test_a_long_run_is_said_in_hours_too(small, tmp_path, cli, monkeypatch):
     monkeypatch.setattr("larpbench.benchmark.plan.Plan.estimated_seconds", lambda plan: 27_000.0)
     assert "roughly 27000 s (7.5 CPU hours) and" in cli("plan", "--dataset", small.folder, "--encoders", "random").out

@@ -135,7 +135,7 @@ def test_frames_of_pandas_if_it_is_there(data, known, by_file):
 
 
 @pytest.mark.usefixtures("with_demo")
-def test_a_callable_gets_audio_at_its_rate():
+def test_a_callable_gets_audio_at_its_rate(home):
     seen = []
 
     def loudness(audio: np.ndarray) -> np.ndarray:
@@ -145,6 +145,10 @@ def test_a_callable_gets_audio_at_its_rate():
     results = larpbench.evaluate(loudness, "demo", modality="audio", sample_rate=8_000, limit=3)
     assert scores(results, "loudness")
     assert set(seen) == {(8_000 * 5, np.dtype(np.float32))}
+    calls = len(seen)
+    larpbench.evaluate({"one": loudness, "other": loudness}, "demo", modality="audio", sample_rate=8_000, limit=3)
+    assert len(seen) == 3 * calls  # each is encoded once, and nothing of it is stored
+    assert not list((home / "embeddings").glob("*/*/*"))
 
 
 def test_an_object_is_encoded_anew_and_known_by_its_vectors(data, known, tmp_path):
@@ -211,6 +215,8 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
     ids, array = list(known), np.stack(list(known.values()))
     nan = array.copy()
     nan[3, 0] = np.nan
+    large = array.astype(np.float64)
+    large[3, 0] = 1e300
     with pytest.raises(UsageError, match="is no encoder"):
         larpbench.evaluate(object(), data)
     for wrong, kind, message in (
@@ -220,8 +226,13 @@ def test_what_is_no_encoder_is_refused_with_what_is(data, known):
         ((ids[:50], array[:50]), DataError, "70 of 120 tracks have no vector"),
         ((["x", "x"], array[:2]), DataError, "more than once"),
         ((ids, nan), EmbeddingError, "NaN"),
+        ((ids, large), DataError, f"the vector of '{ids[3]}' holds 1e\\+300, which is too large for float32"),
+        (pl.DataFrame({"id": ids, "vector": large.tolist()}), DataError, "too large for float32"),
+        (SimpleNamespace(encode=lambda texts: large[: len(texts)]), EmbeddingError, "too large for float32"),
+        (SimpleNamespace(encode=lambda texts: np.float64(1e300)), EmbeddingError, "too large for float32"),
         (pl.DataFrame({"name": ids}), DataError, "no column of ids"),
         (array, UsageError, "has no track ids"),
+        ((ids, np.ma.masked_greater(array, 1)), DataError, "a masked array, in which numbers are missing"),
         ("missing.npz", DataError, "no file missing.npz"),
         ({"mine": "folder/missing"}, DataError, "no file folder/missing"),
         ("mine=vectors.npz", UnknownNameError, "precomputed:FILE"),

@@ -16,7 +16,8 @@ SHOWN = CONTINUATION.columns
 @pytest.fixture
 def results(cli, small, tmp_path):
     done = cli(
-        "run", "--dataset", small.folder / "small", "--encoders", f"precomputed:{small.vectors},tfidf,random",
+        "run", "--dataset", small.folder / "small",
+        "--encoders", f"precomputed:{small.vectors},tfidf,twin=tfidf,random",
         "--recommenders", "itemknn,itemknn-dot", "--output", tmp_path / "results",
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -55,13 +56,20 @@ def test_the_other_way_round_is_the_same_with_the_other_sign(cli, results):
         assert one["comparison"]["p"] == pytest.approx(other["comparison"]["p"])
 
 
-def test_an_encoder_is_as_good_as_itself(cli, results):
-    done = cli("compare", results, "tfidf", "tfidf")
+def test_an_encoder_is_as_good_as_its_twin(cli, results):
+    done = cli("compare", results, "tfidf", "twin")
     assert done.code == 0
     rows = [line for line in done.out.splitlines() if "| small |" in line]
     assert len(rows) == 12
     assert all("+0.0000 [+0.0000, +0.0000] | 1.0000 | +0.00 |" in row for row in rows)
     assert "30 playlists of small" in done.out
+
+
+def test_an_encoder_is_not_compared_with_itself(cli, results):
+    done = cli("compare", results, "tfidf", "tfidf")
+    assert done.code == 2
+    assert "'tfidf' is compared with itself" in done.err
+    assert "random, twin" in done.err
 
 
 @pytest.mark.parametrize("name", ["musicnn-msd", "tfidf@small"])
@@ -72,7 +80,14 @@ def test_an_encoder_without_results_is_named_with_those_that_have_some(cli, resu
     assert "random, tfidf" in done.err
 
 
+def test_a_near_miss_is_answered(cli, results):
+    assert "encoder 'tfid' has no results here; did you mean tfidf" in cli("compare", results, "tfid", "random").err
+
+
 def test_no_results_at_all(cli, tmp_path):
+    (tmp_path / "a-file").touch()
+    for name, what in (("a-file", ": it is a file"), ("none", ": there is no such folder"), ("", "\n")):
+        assert f"there are no results in {tmp_path / name}{what}" in cli("table", tmp_path / name).err
     done = cli("compare", tmp_path, "a", "b")
     assert done.code == 2
     assert "there are no results" in done.err

@@ -42,6 +42,37 @@ def test_help_has_a_short_form_and_is_not_cut(cli, words, monkeypatch):
     assert all(len(line) <= 80 for line in listed.splitlines())
 
 
+@pytest.mark.parametrize("words", ALL[1:], ids=" ".join)
+def test_every_help_has_examples_of_its_own(cli, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    _, examples = re.split(r"\n  Examples?:\s+", cli(*words, "--help").out)
+    assert examples.startswith(" ".join(("larpbench", *words)))
+
+
+@pytest.mark.parametrize(
+    ("command", "near"),
+    [
+        (("list", "encoder"), "did you mean encoders"),
+        (("list", "dataset"), "did you mean datasets"),
+        (("describe", "encoders", "tfidf"), "did you mean encoder"),
+        (("check", "recomender", "itemknn"), "did you mean recommender"),
+        (("check", "encoders"), "which encoder?"),
+        (("dataset", "biuld"), "Did you mean 'build'"),
+        (("dataset", "fetch", "onoin"), "did you mean onion"),
+        (("train", "lapr"), "Did you mean 'larp'"),
+        (("results", "lst"), "Did you mean 'list'"),
+        (("reproduce", "tabel2"), "did you mean table2"),
+        (("describe", "task", "continuatoin"), "did you mean continuation"),
+        (("tabel",), "Did you mean 'table'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_word_that_is_nearly_right_is_answered_with_the_right_one(cli, command, near):
+    refused = cli(*command)
+    assert refused.code == 2
+    assert near in refused.err
+
+
 def test_the_main_help_names_every_command(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     listed = cli("--help").out.partition("\nCommands:\n")[2]

@@ -153,6 +153,29 @@ def test_doctor_list_and_describe(cli, home):
     assert cli("describe", "encoder", "tfidff").code == 2
 
 
+@pytest.mark.parametrize("variable", ["LARPBENCH_HOME", "LARPBENCH_EMBEDDINGS"])
+@pytest.mark.parametrize("below", ["", "/x/y"], ids=["a file", "below a file"])
+def test_a_variable_that_names_a_file_is_named(cli, monkeypatch, tmp_path, small, variable, below):
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv(variable, f"{tmp_path / 'a-file'}{below}")
+    refused = cli("encode", "--dataset", small.folder / "small", "--encoder", "tfidf")
+    assert refused.code == 2
+    assert f"{variable} is '{tmp_path / 'a-file'}{below}'" in refused.err
+    assert "is no folder" in refused.err
+    ill = cli("doctor")
+    assert ill.code == 3
+    assert (
+        f"PROBLEM  there is no {'home folder' if 'HOME' in variable else 'place for embeddings'}: {variable}" in ill.out
+    )
+
+
+def test_a_file_is_no_data_set(cli, small):
+    refused = cli("run", "--dataset", small.tracks)
+    assert refused.code == 2
+    assert "a data set is a folder, and this is a file" in refused.err
+    assert "larpbench dataset build --help" in refused.err
+
+
 def test_encode_fills_the_store(cli, small):
     command = ("encode", "--encoder", "tfidf", "--dataset", small.folder / "small")
     assert "120 vectors of 1024 numbers" in cli(*command).out

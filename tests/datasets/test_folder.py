@@ -207,7 +207,10 @@ def test_folders_that_are_missing_empty_or_unreadable(cli, tmp_path, library):
     assert nothing.code == 2
     assert "none of the 1 audio files can be used" in nothing.err
     (tmp_path / "lists").mkdir()
-    assert "name no audio file" in build(cli, tmp_path, library, playlists=tmp_path / "lists").err
+    lists = tmp_path / "lists"
+    assert f"there are no playlist files in {lists}" in build(cli, tmp_path, library, playlists=lists).err
+    (lists / "strange.m3u").write_text("gone.mp3\n")
+    assert "1 playlist files" in build(cli, tmp_path, library, playlists=lists).err
     assert not (tmp_path / "data").exists()
     locked = library / "locked"
     locked.mkdir(mode=0)

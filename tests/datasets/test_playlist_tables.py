@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larpbench.datasets.reading.column_names import parse_columns
-from larpbench.datasets.reading.playlist_tables import COLUMNS, TEXTS, read_playlist_tables
+from larpbench.datasets.reading.playlist_tables import COLUMNS, read_playlist_tables
+from larpbench.datasets.schema import TEXT_COLUMNS
 from larpbench.errors import DataError, UsageError
 
 ID = "0123456789abcdefghijAB"
@@ -63,14 +64,14 @@ def require_same(found, plain):
 )
 def test_usual_names_of_columns_are_known_and_printed(tmp_path, capsys, tracks, playlists, said):
     found = read(tmp_path, f"{tracks}\n{ID},T,L,A;B,zzz\n", f"{playlists}\np,zzz,{ID}\n")
-    assert found.tracks.select("track_id", *TEXTS).rows() == [(ID, "T", "A;B", "L")]
+    assert found.tracks.select("track_id", *TEXT_COLUMNS).rows() == [(ID, "T", "A;B", "L")]
     assert found.entries.select("playlist_id", "track_id").rows() == [("p", ID)]
     assert said in capsys.readouterr().err
 
 
 def test_our_own_name_wins_and_two_others_are_refused(tmp_path):
     found = read(tmp_path, "track_uri,track_id,name,title,artist,album\nu,1,no,One,X,L\n")
-    assert found.tracks.select("track_id", *TEXTS).rows() == [("1", "One", "X", "L")]
+    assert found.tracks.select("track_id", *TEXT_COLUMNS).rows() == [("1", "One", "X", "L")]
     with pytest.raises(DataError, match="2 columns may be track_id: 'track_uri', 'spotify_id'") as raised:
         read(tmp_path, "track_uri,spotify_id,title,artist,album\nu,1,One,X,L\n")
     assert "--columns track_id=NAME" in str(raised.value)

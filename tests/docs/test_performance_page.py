@@ -42,6 +42,22 @@ def test_a_run_replaces_what_it_measured_and_nothing_else(page, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("content", [None, "", "{", "null", "[]", '{"figures": 3}', '{"figures": [{}], "curves": []}'])
+def test_a_damaged_file_of_figures_changes_no_page(page, tmp_path, monkeypatch, content):
+    written = tmp_path / "page.md"
+    written.write_text("<!-- figures -->\nold\n<!-- /figures -->")
+    monkeypatch.setattr(page, "PAGE", written)
+    for module in (page, sys.modules["figures"]):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "kept.json")
+    if content is not None:
+        (tmp_path / "kept.json").write_text(content)
+    monkeypatch.setattr(sys.modules["figures"].kept, "__defaults__", (tmp_path / "kept.json",))
+    monkeypatch.setattr(page.filled, "__defaults__", (tmp_path / "kept.json",))
+    with pytest.raises(SystemExit, match="there is no" if content is None else "is damaged .* git checkout"):
+        page.main()
+    assert "old" in written.read_text()
+
+
 @pytest.mark.parametrize(
     ("target", "value", "met"),
     [
@@ -49,6 +65,8 @@ def test_a_run_replaces_what_it_measured_and_nothing_else(page, tmp_path):
         ("<= 1.25", 1.26, False),
         (">= 0.95", 0.94, False),
         ("< 1,500 MB", 1_400.0, True),
+        ("0.67 to 1.5", 1.5, True),
+        ("0.67 to 1.5", 0.66, False),
         ("none", 3.0, None),
         ("<= 1.2", None, None),
     ],

@@ -216,6 +216,50 @@ def test_a_damaged_claim_harms_nothing(tmp_path, quick):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_claim_of_another_user_keeps_nobody_from_the_work(tmp_path, quick, ended, monkeypatch):
+    """What is claimed there can be seen or not, and never be changed; even root, as whom tests run, must not."""
+    lapsed, unseen, alive = (tmp_path / name for name in ("lapsed", "unseen", "alive"))
+    put_claim(lapsed, ended)
+    put_claim(unseen, elsewhere())
+    living = put_claim(alive, elsewhere(2))
+
+    def refused(name, real, theirs):
+        def call(path, *rest):
+            if theirs & {path, path.parent, *rest}:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real(path, *rest)
+
+        monkeypatch.setattr(*name, call)
+
+    mine = {claim_of(path) for path in (lapsed, unseen, alive)}
+    real = os.utime
+    refused((os, "utime"), os.utime, mine)
+    refused((os, "listdir"), os.listdir, {claim_of(unseen)})
+    refused((Path, "rename"), Path.rename, mine)  # as in a sticky folder
+    with Claims() as claims:
+        assert claims.take(lapsed) is None
+        assert "unknown owner" in str(claims.take(unseen))
+        began = time.monotonic()
+        while claims.take(unseen) is not None:
+            assert time.monotonic() - began < 5
+            real(living)
+            assert claims.take(alive) is not None
+            time.sleep(BEAT / 2)
+        assert time.monotonic() - began > LAPSE / 2
+    assert sorted(tmp_path.iterdir()) == sorted(mine)
+
+
+@pytest.mark.parametrize("own", [0o022, 0o002])
+def test_a_claim_can_be_taken_over_by_whoever_may_write_the_folder(tmp_path, own):
+    before = os.umask(own)
+    try:
+        with Claims() as claims:
+            claims.take(tmp_path / "shard-1")
+            assert claim_of(tmp_path / "shard-1").stat().st_mode & 0o777 == 0o777 & ~own
+    finally:
+        os.umask(before)
+
+
 @pytest.mark.parametrize(
     ("number", "says"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose a folder"), (errno.EACCES, "choose")]
 )

@@ -61,6 +61,9 @@ def broken(ids, embeddings, how):
             values[3, 2] = np.nan
         case "inf":
             values[3, 2] = np.inf
+        case "large":
+            values = values.astype(np.float64)
+            values[3, 2], values[5, 1] = -1e300, 1e39
         case "zero":
             values[3] = 0
         case "shape":
@@ -91,6 +94,13 @@ def test_vectors_that_are_no_numbers_fail_the_cell_and_name_the_ids(cli, small, 
     assert "failed" in run.out
     records = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("*/*/*/*/*.json")]
     assert sorted(record["status"] for record in records) == ["failed", "ok"]
+
+
+def test_a_number_beyond_float32_fails_the_cell_and_is_named(cli, small, tmp_path):
+    run = run_with(cli, small, tmp_path, "large")
+    assert run.code == 1
+    assert "the vector of 't00003' holds -1e+300, which is too large for float32" in run.err
+    assert f"where: {tmp_path / 'bad.npz'}" in run.err
 
 
 def test_vectors_of_zeros_fail_the_cell_and_name_the_ids(cli, small, tmp_path):

@@ -90,6 +90,7 @@ def test_only_what_is_missing_is_encoded_and_what_is_only_here_is_sent(
     monkeypatch.setenv("LARPBENCH_EMBEDDINGS", URL)
     vectors(data)
     assert len(remote_shards(bucket)) == 8  # a kill may have come before the PUT
+    assert {"ids.json", "card.json"} <= {path.rpartition("/")[2] for path in bucket.find("/bucket")}
     for path in remote_shards(bucket)[2:5]:
         bucket.rm_file(path)
     encoded.clear()

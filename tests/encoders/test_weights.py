@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from support.weights_server import COMMIT, empty_hub_cache, hub_serving, put_in_hub_cache
 
+from larpbench.downloads import RemoteFile, download
 from larpbench.encoders.card import EncoderCard
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import ENCODERS
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.encoders.weights.fetch import fetch, fetch_file
+from larpbench.encoders.weights.fetch import fetch
 from larpbench.encoders.weights.finder import WeightFile, Weights
 from larpbench.errors import DataError, MissingPartError, StorageError, UnknownNameError
 from larpbench.offline import go_offline, go_online
@@ -207,10 +208,10 @@ class TestOneFile:
         server.files["/f"] = BIG
         server.breaks_after = [100_000, 0]
         with pytest.raises(MissingPartError):
-            fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path)
+            download(RemoteFile("f", f"{server.url}/f"), tmp_path)
         server.files["/f"] = BIG[::-1]
         steps = []
-        fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path, steps.append)
+        download(RemoteFile("f", f"{server.url}/f"), tmp_path, steps.append)
         assert (tmp_path / "f").read_bytes() == BIG[::-1]
         assert sum(steps) == len(BIG)
         assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["f"]
@@ -218,18 +219,18 @@ class TestOneFile:
     def test_all_of_it_was_there(self, server, tmp_path):
         server.files["/f"] = BIG
         (tmp_path / "f.part").write_bytes(BIG)
-        fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path)
+        download(RemoteFile("f", f"{server.url}/f"), tmp_path)
         assert (tmp_path / "f").read_bytes() == BIG
 
     def test_more_than_all_of_it_was_there(self, server, tmp_path):
         server.files["/f"] = BIG
         (tmp_path / "f.part").write_bytes(BIG + b"more")
-        fetch_file(WeightFile("f", f"{server.url}/f"), tmp_path)
+        download(RemoteFile("f", f"{server.url}/f"), tmp_path)
         assert (tmp_path / "f").read_bytes() == BIG
 
     def test_only_the_web(self, tmp_path):
         with pytest.raises(DataError, match="no address of the web"):
-            fetch_file(WeightFile("f", "file:///etc/passwd"), tmp_path)
+            download(RemoteFile("f", "file:///etc/passwd"), tmp_path)
 
 
 class TestFinding:

@@ -92,7 +92,7 @@ def test_what_a_plan_says_of_workers(cli, with_demo):
     for workers in (2, 8):
         done = cli(*arguments, "--workers", workers)
         assert done.code == 0, done.err
-        line = next(line for line in done.out.splitlines() if "by the clock" in line)
+        line = next(line for line in done.out.splitlines() if "wall-clock time" in line)
         assert line.startswith(f"with {workers} workers")
         wall[workers] = int(line.split("roughly ")[1].split(" s")[0])
     assert wall[8] < wall[2]

@@ -131,6 +131,15 @@ def test_scores_that_overflow_are_refused():
         ranked(huge[:2] * np.array([1, -1, 1, -1], dtype=np.float32), huge, [[], []], [f"t{i}" for i in range(60)])
 
 
+@pytest.mark.parametrize("usable", [0, 1, 30])
+def test_a_list_that_lacks_candidates_whose_scores_are_minus_infinity_is_refused(usable):
+    items = np.full((60, 1), -1e30, dtype=np.float32)
+    items[:usable] = 1.0
+    ids = [f"t{i}" for i in range(60)]
+    with pytest.raises(ProtocolError, match="query 1 are not finite"):
+        ranked(np.array([[1.0], [1e30]], dtype=np.float32), items, [[], range(usable // 2)], ids)
+
+
 def test_without_items_the_lists_are_empty():
     queries, nothing = np.ones((3, 2), dtype=np.float32), np.empty((0, 2), dtype=np.float32)
     items, scores, tied = ranked(queries, nothing, [[]] * 3, [], k=4)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from support.sounds import write_tone
 
 from larpbench.datasets.audio_files.library import AudioLibrary, find_library
-from larpbench.datasets.losses import LossCounter
+from larpbench.datasets.left_out import LeftOut
 from larpbench.datasets.sources.folder.playlist_files import Entry, read_playlist
 from larpbench.datasets.sources.folder.playlist_lookup import AMBIGUOUS, NO_AUDIO, NOWHERE, STREAM, find_track
 from larpbench.errors import DataError
@@ -39,7 +39,7 @@ def library_of(root: Path, names) -> AudioLibrary:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    return find_library(root.resolve(), LossCounter())
+    return find_library(root.resolve(), LeftOut())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from larpbench import compiled, processes
 from larpbench.encoders.encoder import EncodeContext
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.run import jobs, pipeline
-from larpbench.errors import EmbeddingError
+from larpbench.errors import EmbeddingError, UsageError
 
 FIRST_USE = """
 import sys, time
@@ -111,3 +111,10 @@ def test_endings():
     assert processes.explained(["SIGKILL", "SIGKILL"]) == "SIGKILL (probably out of memory)"
     assert processes.explained([]) == "an unknown reason"
     assert processes.ending(-250) == "exit code -250"
+
+
+def test_a_file_in_the_place_of_the_cache_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "a-file"))
+    with pytest.raises(UsageError, match=r"NUMBA_CACHE_DIR is '.*a-file', which is no folder"):
+        compiled.use_cache()

@@ -78,6 +78,14 @@ FALSE_RECORDS = {
     "unknown status": lambda record: record.update(status="splendid"),
     "a key of another": lambda record: record.update(key="0" * 32),
     "a number as text": lambda record: record["metrics"][0].update(value="high"),
+    "the place of another data set": lambda record: (
+        record["cell"].update(dataset="z"),
+        record["dataset"].update(name="z"),
+    ),
+    "the place of another task": lambda record: record["cell"].update(task="cold-tracks"),
+    "two data sets": lambda record: record["cell"].update(dataset="z"),
+    "lists outside of its folder": lambda record: record.update(playlists_file=f"../../x/{record['playlists_file']}"),
+    "lists of another name": lambda record: record.update(playlists_file="others.playlists.parquet"),
 }
 
 
@@ -120,6 +128,35 @@ def test_a_folder_in_the_place_of_a_record_is_named(cli, results):
     refused = cli("table", results)
     assert refused.code == 2
     assert "x.json" in refused.err
+
+
+def test_a_record_copied_to_the_place_of_another_cell_is_named_with_its_own(cli, results):
+    mine = record_of(results, "a")
+    there = results / "continuation" / "elsewhere" / "a" / "itemknn"
+    shutil.copytree(mine.parent, there)
+    refused = cli("table", results)
+    assert refused.code == 2
+    assert f"{there / mine.name}: it is the result of another cell: its place is {mine}" in refused.err
+
+
+@pytest.mark.parametrize("folders", [-1, 1], ids=["too high", "too deep"])
+def test_a_record_at_another_depth_is_warned_of(cli, caplog, results, folders):
+    mine = record_of(results, "a")
+    there = mine.parents[1] if folders < 0 else mine.parent / "copy"
+    there.mkdir(exist_ok=True)
+    for each in (mine, mine.with_suffix(".playlists.parquet")):
+        shutil.copyfile(each, there / each.name)
+    printed = cli("table", results)
+    assert printed.code == 0
+    assert f"not read: {there / mine.name}: results lie in TASK/DATA SET/ENCODER/RECOMMENDER" in caplog.text
+
+
+def test_the_folder_above_or_below_that_of_the_results_is_told_from_one_without_results(cli, results):
+    for folder in (results.parent, results / "continuation"):
+        refused = cli("table", folder)
+        assert refused.code == 2
+        assert "lies at another depth" in refused.err
+        assert f"allowed: {folder}/TASK/DATA SET/ENCODER/RECOMMENDER/KEY.json" in refused.err
 
 
 def test_the_playlists_of_another_cell_are_found(cli, results):

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from support.made_results import write_results
 from support.pages import read_site, table_rows
 from support.small_data import random_tables
@@ -16,6 +18,7 @@ from support.small_graphs import small_toy
 from larpbench import load_results
 from larpbench.evaluation.significance import compare, compare_all, holm
 from larpbench.report.charts import Point, bar, scale_of, scatter
+from larpbench.report.labels import text_width
 from larpbench.report.site import write_report
 from larpbench.results.compare import p_text
 from larpbench.results.rows import Row, Score, Table
@@ -144,7 +147,7 @@ def test_playlists_show_titles_and_mark_hits(cli, small, tmp_path):
     without = cli("report", tmp_path / "results", "--output", tmp_path / "without")
     assert without.code == 0, without.err
     bare = read_site(tmp_path / "without")
-    assert "not marked: the data set is not at hand" in bare["playlists.html"].text
+    assert "not marked: the data set is not available" in bare["playlists.html"].text
     done = cli(
         "report", tmp_path / "results", "--output", tmp_path / "report", "--dataset", data, "--playlists", "30"
     )  # fmt: skip
@@ -280,15 +283,29 @@ def test_another_task_has_its_own_words_and_columns(cli, tmp_path):
     assert "the data set does not say as playlists what was hidden" in site["playlists.html"].text
 
 
-def test_labels_of_a_chart_do_not_cover_each_other():
-    points = [Point(f"encoder-{n % 7}", 10.0 ** (n % 3), 0.2 + n / 1_000, 0.1, 0.3) for n in range(20)]
+def box_of(dot):
+    width = text_width(dot.text)
+    left = dot.label.x - {"start": 0, "middle": width / 2, "end": width}[dot.label.anchor]
+    return left, dot.label.base - 10, left + width, dot.label.base + 3
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0.1, 0.4), st.integers(3, 28)), min_size=1, max_size=12))
+@example([(n % 3, 0.2 + n / 1_000, 9) for n in range(20)])
+@settings(max_examples=30, deadline=None)
+def test_labels_of_a_chart_cover_neither_each_other_nor_points(places):
+    points = [Point("e" * length, 10.0**x, y, y - 0.05, y + 0.05) for x, y, length in places]
     plot = scatter(points, 0.05)
-    dots = [dot for dot in plot.dots if dot.label]
-    assert len(dots) == 20
-    for i, one in enumerate(dots):
-        for other in dots[:i]:
-            beside = abs(one.label_x - other.label_x) >= 6.5 * min(len(one.label), len(other.label))
-            assert beside or abs(one.label_y - other.label_y) >= 13
+    assert [dot.text for dot in plot.dots] == [point.name for point in points]
+    boxes = [box_of(dot) for dot in plot.dots]
+    for i, (left, top, right, bottom) in enumerate(boxes):
+        assert left >= 0
+        assert right <= plot.width + 0.1
+        covered = [*boxes[:i], *((dot.x - 4, dot.y - 4, dot.x + 4, dot.y + 4) for dot in plot.dots)]
+        assert not [each for each in covered if left + 0.1 < each[2] and each[0] + 0.1 < right
+                    and top + 0.1 < each[3] and each[1] + 0.1 < bottom]  # fmt: skip
+
+
+def test_of_many_points_those_have_labels_that_no_other_one_beats():
     many = scatter([Point(str(n), 1.0 + n, 1 / (1 + abs(n - 30)), 0, 1) for n in range(60)], None)
     assert 0 < len([dot for dot in many.dots if dot.label]) <= 31
 
@@ -312,6 +329,6 @@ def test_an_axis_is_as_long_as_the_contenders_need():
     plot = scatter(points, 0.02)
     placed = {dot.name: dot for dot in plot.dots}
     assert placed["oracle"].y == 0
-    assert placed["oracle"].label == "oracle ↑ 0.400"
-    assert placed["larp"].label == "larp"
+    assert placed["oracle"].text == "oracle ↑ 0.400"
+    assert placed["larp"].text == "larp"
     assert 0 < placed["larp"].y < placed["tfidf"].y < plot.height / 2

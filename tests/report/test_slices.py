@@ -52,7 +52,7 @@ def test_each_kind_of_slices_has_a_page_with_the_numbers_of_the_table(site, worl
 def test_without_the_data_set_the_page_says_why(world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pages = read_site(write_report(world / "results", tmp_path / "report").parent)
-    assert "There are no slices: the data set that was tested is not at hand" in pages["slices.html"].text
+    assert "There are no slices: the data set that was tested is not available" in pages["slices.html"].text
     assert not [name for name in pages if name.startswith("slices/")]
 
 

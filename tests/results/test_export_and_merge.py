@@ -9,7 +9,7 @@ import shutil
 
 import polars as pl
 import pytest
-from support.made_results import write_results
+from support.made_results import move_records, write_results
 
 from larpbench import load_results
 from larpbench.results.store import read_records
@@ -110,12 +110,9 @@ def change(folder, **values):
     """Change the first record of a folder, and move it to where its key belongs."""
     path, _ = read_records(folder)[0]
     record = json.loads(path.read_text()) | values
-    moved = path.with_name(f"{record['key']}.json")
-    if moved != path:
-        path.with_suffix(".playlists.parquet").rename(moved.with_suffix(".playlists.parquet"))
-        path.unlink()
-    moved.write_text(json.dumps(record))
-    return path, moved
+    path.write_text(json.dumps(record))
+    move_records(folder)
+    return path, path.with_name(f"{record['key']}.json")
 
 
 def test_a_cell_with_two_keys_is_refused_and_both_are_named(cli, results, tmp_path):

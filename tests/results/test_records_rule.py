@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support.made_results import write_results
+from support.made_results import move_records, write_results
 from support.pages import read_site
 
 from larpbench import load_results
@@ -146,12 +146,14 @@ def test_records_with_other_cutoffs_print_them(cli, tmp_path):
 
 def test_records_of_a_task_that_is_not_installed_print_all_they_have(cli, results, tmp_path):
     edit(results, "*", lambda record, _: record["cell"].update(task="gone"))
+    move_records(results)
     assert cli("table", results).code == 0
     assert heads(cli, results)[0] == "Recall@10 ↑"
     assert "Coverage@10" in heads(cli, results)
     failed = write_results(tmp_path / "failed", ["a"], failed=("a",))
     edit_failed = next(failed.glob("*/*/*/*/*.json"))
     edit_failed.write_text(edit_failed.read_text().replace('"task": "continuation"', '"task": "gone"'))
+    move_records(failed)
     assert "| a (control) | itemknn | failed |" in cli("table", failed, "--all").out
 
 

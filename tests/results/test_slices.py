@@ -238,7 +238,7 @@ def test_another_data_set_than_was_tested_is_refused(cli, world, tmp_path):
     other = random_tables(tmp_path / "tables", tracks=TRACKS, playlists=60, seed=6)
     built = ("dataset", "build", "csv", "--tracks", other.tracks, "--playlists", other.playlists)
     assert cli(*built, "--output", tmp_path / "data").code == 0
-    with pytest.raises(DataError, match="not at hand") as found:
+    with pytest.raises(DataError, match="not available") as found:
         slice_tables(world / "results", "seeds", tmp_path / "data")
     assert "data" in found.value.where
     assert "--dataset" in found.value.next_step
@@ -268,7 +268,7 @@ def test_a_data_set_that_was_moved_or_got_a_column_is_the_same(world, tmp_path):
 
 def test_results_without_held_out_tracks_say_so(tmp_path, world):
     made = load_results(write_results(tmp_path / "made", ["clap", "random"]))
-    with pytest.raises(DataError, match="not at hand"):
+    with pytest.raises(DataError, match="not available"):
         slice_tables(made, "seeds")
     copied = tmp_path / "results"
     shutil.copytree(world / "results", copied)

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
+from support.made_results import move_records
 
 from larpbench import load_results
 from larpbench.evaluation.significance import adjusted_p_values
@@ -156,8 +157,9 @@ def test_hostile_names_are_escaped_everywhere(cli, results):
     for path in paths:
         record = json.loads(path.read_text())
         record["cell"]["dataset"] = HOSTILE
-        record["dataset"]["notes"] = [HOSTILE]
+        record["dataset"] |= {"name": HOSTILE, "notes": [HOSTILE]}
         path.write_text(json.dumps(record))
+    move_records(results)
     page = cli("table", results, "--format", "html").out
     parser = Tags()
     parser.feed(page)

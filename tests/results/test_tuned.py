@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from support.made_results import write_results
+from support.made_results import move_records, write_results
 
 from larpbench import load_results
 from larpbench.errors import UsageError
@@ -49,7 +49,7 @@ def test_a_table_holds_the_newest_version_and_counts_the_others(cli, results):
     assert ("a", "ridge") not in rows(table)
     assert len(table.rows) == 7
     assert table.footnotes[-1].startswith("2 older results are left out: an earlier version of tuning chose")
-    assert "(protocol rule 11); larpbench table --all shows them" in cli("table", results).out
+    assert "(protocol rule 11); larpbench table FOLDER --all shows them" in cli("table", results).out
 
 
 def test_on_request_the_others_have_a_table_of_their_own(cli, results, tmp_path):
@@ -108,10 +108,8 @@ def test_two_versions_of_one_cell_are_not_merged(cli, results, tmp_path):
     for path in [*anew.glob("*/*/a/ridge/*.json")]:
         record = json.loads(path.read_text())
         key = f"{record['key'][:-1]}{'0' if record['key'][-1] != '0' else '1'}"
-        record |= {"key": key, "playlists_file": f"{key}.playlists.parquet"}
-        path.with_suffix(".playlists.parquet").rename(path.with_name(record["playlists_file"]))
-        path.with_name(f"{key}.json").write_text(json.dumps(record))
-        path.unlink()
+        path.write_text(json.dumps(record | {"key": key}))
+    move_records(anew)
     assert len(load_results(anew)[0].rows) == 8
     done = cli("results", "merge", results, anew, "--output", tmp_path / "both")
     assert done.code == 2

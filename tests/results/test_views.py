@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from support.made_results import write_results
+from support.made_results import move_records, write_results
 
 from larpbench import fingerprint, load_results
 from larpbench.errors import UsageError
@@ -139,7 +139,7 @@ def test_failed_rows_are_counted_and_stand_in_the_table_on_request(cli, tmp_path
     results = write_results(tmp_path / "r", ["a", "b", "random"], seeds=2, failed=("b",), failure="no vector\nfor x")
     printed = cli("table", results).out
     assert not any(line.startswith("| b") for line in printed.splitlines())
-    assert "Left out, since they failed: 'b with itemknn'; larpbench table --all shows them" in printed
+    assert "Left out, since they failed: 'b with itemknn'; larpbench table FOLDER --all shows them" in printed
     everything = cli("table", results, "--all").out
     assert "| b | itemknn | failed |" in everything
     assert "b with itemknn failed: no vector" in everything
@@ -210,6 +210,7 @@ def test_tables_of_other_tasks_show_what_they_hold_of_the_chosen_metrics(cli, re
         record["cell"]["task"] = "another"
         record["metrics"] = [each for each in record["metrics"] if each["name"].startswith("recall")]
         path.write_text(json.dumps(record))
+    move_records(results)
     done = cli("table", results, "--metrics", "ndcg@10,recall@20", "--sort", "ndcg@10")
     heads = [line for line in done.out.splitlines() if line.startswith("| Encoder")]
     assert sorted(head.count("@") for head in heads) == [1, 2]

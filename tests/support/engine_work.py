@@ -67,3 +67,17 @@ def surroundings(item):
 def ready(function):
     """Make ready for items that a function takes."""
     return function
+
+
+def returns_what_cannot_be_sent(item):
+    return Unsendable()
+
+
+class Unsendable:
+    """Refuses to be sent to another process."""
+
+    def __call__(self, item):
+        return item
+
+    def __reduce__(self):
+        raise TypeError("it has a lock")

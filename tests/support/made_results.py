@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +27,8 @@ from larpbench.results.record import (
     RecommenderPart,
 )
 from larpbench.results.store import record_path, write_record
-from larpbench.tasks.base import TaskResult
 from larpbench.tasks.cells import Cell
+from larpbench.tasks.result import TaskResult
 
 MODALITIES = (("audio",), ("text",), ("audio", "text"), ())
 LICENCES = ("Apache-2.0", "MIT", "CC-BY-NC-4.0")
@@ -83,6 +84,22 @@ def write_results(
                     }
                     write_record(path, record.model_copy(update=done), result)
     return folder
+
+
+def move_records(folder: Path) -> None:
+    """Move records whose cell or key was changed, and the lists beside them, to where they belong."""
+    for path in [*folder.glob("*/*/*/*/*.json")]:
+        record = json.loads(path.read_text())
+        place = record_path(folder, Cell(**record["cell"]), record["key"])
+        if place == path:
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if record["playlists_file"]:
+            lists = place.with_suffix(".playlists.parquet")
+            path.with_suffix(".playlists.parquet").rename(lists)
+            record["playlists_file"] = lists.name
+        path.unlink()
+        place.write_text(json.dumps(record))
 
 
 @functools.cache

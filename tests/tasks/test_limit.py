@@ -87,6 +87,20 @@ def test_smoke_runs_are_marked_and_never_stand_beside_whole_runs(data, cli, tmp_
     assert "limit=6" in (tmp_path / "report" / "index.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("limit", "end"),
+    [
+        (1, "This holds for all metrics of the table: raise --limit (now 1), or leave it out."),
+        (5, "For more candidates: raise --limit (now 5), or leave it out."),
+    ],
+)
+def test_where_too_few_tracks_are_read_the_table_says_what_to_raise(data, cli, tmp_path, limit, end):
+    command = ("run", "--dataset", data.folder, "--encoders", "random", "--seeds", "1", "--limit", limit)
+    done = cli(*command, "--output", tmp_path / "results")
+    (note,) = [line for line in done.out.splitlines() if line.startswith("- n/a: ")]
+    assert note.endswith(f"so every ranking would score the same. {end}")
+
+
 @pytest.mark.usefixtures("with_demo")
 def test_a_smoke_run_encodes_and_learns_from_its_own_tracks_only(tmp_path):
     data = larpbench.load_dataset("demo")

@@ -11,7 +11,8 @@ from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.metrics import MetricSpec, find_hits, list_quality
 from larpbench.evaluation.ranking import rank, tie_order
 from larpbench.recommenders.base import Recommender
-from larpbench.tasks.base import Task, TaskResult
+from larpbench.tasks.base import Task
+from larpbench.tasks.result import TaskResult
 
 K = 10
 

@@ -2,7 +2,7 @@
 
 A document that is none (an error page that was saved), or that lacks a whole group of what most documents have, is an
 error that names it: it would take its columns away from all. Single columns that some documents lack, such as the last
-places of longer lists, leave, and it is said which and why.
+places of longer lists, are dropped; a line says which, and which document lacks them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _without_groups(layouts: Mapping[tuple[str, ...], Sequence[Path]]) -> dict[P
 
 
 def _common(layouts: Mapping[tuple[str, ...], Sequence[Path]], folder: Path) -> list[str]:
-    """Return the columns that all documents have, sorted, and say which others leave."""
+    """Return the columns that all documents have, sorted, and report which others are dropped."""
     everywhere = set.intersection(*map(set, layouts)) if layouts else set()
     if not everywhere:
         least = sorted(layouts, key=len)[:3]

@@ -10,14 +10,13 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.graph import ArtistGraph, checked_edges, checked_songs, ordered_artists
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.files import read_dataset
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
-from larpbench.datasets.schema import Dataset, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import Dataset, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
 from larpbench.errors import DataError, named
-
-TEXT_COLUMNS = ("title", "artist", "album")
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ class GraphTables:
         songs: ``artist_id``, ``track_id``, in the order of each artist's songs.
         edges: ``artist_a``, ``artist_b``, undirected.
         tracks: The songs: ``track_id``, `TEXT_COLUMNS`, and maybe ``audio``, ``clip_start_s``, ``duration_s``; those
-            of nobody leave.
+            of no artist are dropped.
         features: Name -> (artists, dim) numbers, in the order of `artists`.
-        left_out: What has left, by reason.
+        left_out: What was left out, by reason.
         notes: Sentences that every table made on the data set prints.
     """
 

@@ -190,7 +190,7 @@ def checked_songs(artists: pl.DataFrame, songs: pl.DataFrame) -> pl.DataFrame:
         raise DataError(
             f"{len(without)} artists have no song: {named(without)}",
             where="artists",
-            allowed="one song or more an artist: encoders hear and read songs",
+            allowed="one song or more an artist: encoders read songs",
             next_step="list a song of theirs, or leave these artists out",
         )
     torn = (

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from larpbench.datasets.artists.acousticbrainz import artist_vectors
-from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphTables
+from larpbench.datasets.artists.files import GraphTables
 from larpbench.datasets.artists.tables import read_edges
 from larpbench.datasets.catalogue import DatasetCard, DatasetSource
 from larpbench.datasets.reading.array_files import read_array, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
+from larpbench.datasets.schema import TEXT_COLUMNS
 from larpbench.errors import DataError, named
 
 OLGA = DatasetSource(

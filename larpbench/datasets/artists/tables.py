@@ -10,13 +10,14 @@ import polars as pl
 
 from larpbench import progress
 from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.artists.files import TEXT_COLUMNS, GraphOptions, GraphTables, assemble_graph
+from larpbench.datasets.artists.files import GraphOptions, GraphTables, assemble_graph
 from larpbench.datasets.artists.graph import EDGE_COLUMNS, once_an_edge
 from larpbench.datasets.audio_files.named import NamedAudio
 from larpbench.datasets.audio_files.usable import audible_tracks
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.reading.array_files import read_arrays, read_sparse
 from larpbench.datasets.reading.text_tables import read_text_table
-from larpbench.datasets.schema import Dataset, DatasetAudio
+from larpbench.datasets.schema import TEXT_COLUMNS, Dataset
 from larpbench.errors import DataError, named
 
 
@@ -28,13 +29,13 @@ def build_graph(
     audio: NamedAudio | None = None,
     policy: AudioPolicy | None = None,
 ) -> Dataset:
-    """Write an artist graph; with audio, every song is decoded once, and songs without usable audio leave.
+    """Write an artist graph; with audio, every song is decoded once, and songs without usable audio are dropped.
 
     Args:
         tables: What it is made of.
         options: What it is called.
         output: Folder to write.
-        audio: Files of the songs. Artists without a usable song leave with their edges, counted.
+        audio: Files of the songs. Artists without a usable song are dropped with their edges, and counted.
         policy: How clips are cut.
 
     Raises:

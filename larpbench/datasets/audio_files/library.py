@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from larpbench.datasets.losses import LossCounter
+from larpbench.datasets.left_out import LeftOut
 from larpbench.errors import DataError
 
 AUDIO_SUFFIXES = frozenset(
@@ -117,7 +117,7 @@ def folder_without_links(folder: Path) -> Path:
     return resolved
 
 
-def find_library(root: Path, left_out: LossCounter) -> AudioLibrary:
+def find_library(root: Path, left_out: LeftOut) -> AudioLibrary:
     """Find the audio files of a folder, at any depth, by their names' endings; hidden files are left out.
 
     Args:
@@ -139,7 +139,7 @@ def find_library(root: Path, left_out: LossCounter) -> AudioLibrary:
     return AudioLibrary(root, found)
 
 
-def walk(root: Path, left_out: LossCounter) -> Iterable[Path]:
+def walk(root: Path, left_out: LeftOut) -> Iterable[Path]:
     """Yield everything below a folder that is no folder and not hidden, in the order of the names.
 
     Links to folders are not followed. A folder that cannot be read is counted.

@@ -1,6 +1,6 @@
 """Tracks with usable audio: every clip is decoded once before the split, so that all encoders rank the same tracks.
 
-Protocol rule 4: what is missing, corrupt, empty, silent or too short leaves here, named and counted by reason.
+Protocol rule 4: missing, corrupt, empty, silent and too-short files are dropped here, named and counted by reason.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from larpbench import progress
 from larpbench.audio.clips import examine
 from larpbench.audio.errors import UnusableAudio
 from larpbench.audio.policy import AudioPolicy
-from larpbench.datasets.losses import with_names
-from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, DatasetAudio
+from larpbench.datasets.audio_table import AUDIO_FILE_COLUMNS, DatasetAudio
+from larpbench.datasets.left_out import with_names
 from larpbench.fingerprint import digest_file
 from larpbench.runtime import cores
 

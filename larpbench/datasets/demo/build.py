@@ -12,17 +12,18 @@ from larpbench import progress
 from larpbench.audio.clips import samples_digest
 from larpbench.audio.policy import AudioPolicy
 from larpbench.datasets.assemble import BuildOptions, assemble
+from larpbench.datasets.audio_table import AUDIO_FILE_COLUMNS, DatasetAudio
 from larpbench.datasets.catalogue import DatasetCard, DatasetSource, datasets_folder
+from larpbench.datasets.demo import ORACLE_FILE
 from larpbench.datasets.demo.sound_tables import SAMPLE_RATE
 from larpbench.datasets.demo.synthesis import CLIP_SECONDS, synthesise
 from larpbench.datasets.demo.world import GENERATOR_VERSION, World, WorldSpec, draw_world
 from larpbench.datasets.files import MANIFEST, read_dataset, refuse_others
-from larpbench.datasets.schema import AUDIO_FILE_COLUMNS, Dataset, DatasetAudio
+from larpbench.datasets.schema import Dataset
 from larpbench.errors import StorageError
 from larpbench.fingerprint import digest_file
 from larpbench.storage import locked, staging_folder, sweep
 
-ORACLE_FILE = "oracle.npz"
 _AUDIO = "audio"
 NOTE = (
     "Made on an invented world of procedural sound and invented titles: it shows that the pipeline works, "

@@ -1,8 +1,8 @@
-"""Numbers on a grid: invented data is drawn and reckoned in integers, so that every CPU makes the same.
+"""Numbers on a grid: invented data is drawn and computed in integers, so that every CPU makes the same.
 
-The last bits of float functions, of sums and of matrix products depend on the CPU's instructions, and a decision made
-on them (a rounding, an order) moves whole tracks. Here a number x is the int64 ``round(x * ONE)``: sums and products of
-those are exact in any order. Functions are tables, made once by decimal arithmetic, which is the same anywhere.
+The last bits of float functions, of sums and of matrix products depend on the CPU's instructions, and a decision based
+on them (a rounding, an order) changes whole tracks. Here a number x is the int64 ``round(x * ONE)``: sums and products
+of those are exact in any order. Functions are tables, made once by decimal arithmetic, which is the same anywhere.
 """
 
 from __future__ import annotations

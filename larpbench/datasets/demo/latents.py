@@ -20,7 +20,7 @@ PRIVATE_DIM = 6
 MIXED_DIM = THEME_DIM + IDENTITY_DIM + PRIVATE_DIM
 
 WEAKENED_GAIN = ONE * 3 // 10
-"""What is left of the one theme coordinate that a view hears badly."""
+"""Gain of the one theme coordinate that is weak in a view."""
 IDENTITY_SPREAD = ONE * 3 // 10
 """Standard deviation of a track's identity around its artist's centre, whose own is 1."""
 VIEW_NOISE = ONE // 10
@@ -85,8 +85,8 @@ class Latents:
         theme: int64, (n, THEME_DIM), on the sphere of radius ONE.
         artist: int64, (n,), the artist's number within the split.
         identity: int64, (n, IDENTITY_DIM), close to the artist's centre.
-        private_audio: int64, (n, PRIVATE_DIM), heard only; zero if the world has no private noise.
-        private_text: int64, (n, PRIVATE_DIM), read only; zero if the world has no private noise.
+        private_audio: int64, (n, PRIVATE_DIM), in the audio only; zero if the world has no private noise.
+        private_text: int64, (n, PRIVATE_DIM), in the text only; zero if the world has no private noise.
     """
 
     theme: np.ndarray
@@ -146,7 +146,7 @@ def artist_sizes(n_tracks: int, n_artists: int) -> np.ndarray:
 
 
 def audio_view(seed: int, split: int, latents: Latents, dim: int) -> np.ndarray:
-    """Return what can be heard of the latents.
+    """Return the audio view of the latents.
 
     Args:
         seed: The world's seed.
@@ -162,7 +162,7 @@ def audio_view(seed: int, split: int, latents: Latents, dim: int) -> np.ndarray:
 
 
 def text_view(seed: int, split: int, latents: Latents, dim: int) -> np.ndarray:
-    """Return what can be read of the latents.
+    """Return the text view of the latents.
 
     Args:
         seed: The world's seed.

@@ -1,6 +1,6 @@
 """The demo's world: tracks with words and sound controls, playlists, and the vectors that drew them.
 
-It is reckoned in integers, on the grid of `larpbench.datasets.demo.fixed_point`, so that it is the same on every CPU.
+It is computed in integers, on the grid of `larpbench.datasets.demo.fixed_point`, so that it is the same on every CPU.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from larpbench.datasets.demo.latents import (
 from larpbench.datasets.demo.sound_tables import TOP
 from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS
 from larpbench.datasets.demo.words import Lexicon, artist_names
+from larpbench.datasets.schema import SPLITS
 
 GENERATOR_VERSION = 3
 """Goes up whenever the same spec would give another world or other sounds."""
 
-SPLITS = ("train", "valid", "test")
 TEXT_VIEW_DIM = 12
 TRACKS_AN_ALBUM = 2
 

@@ -10,7 +10,7 @@ from larpbench import progress
 from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.catalogue import DatasetCard, DatasetSource, datasets_folder
 from larpbench.datasets.demo_large.world import GENERATOR_VERSION, LargeWorldSpec, draw_large_world
-from larpbench.datasets.files import MANIFEST, read_dataset, read_manifest, refuse_others, something_else
+from larpbench.datasets.files import made_before
 from larpbench.datasets.schema import Dataset
 from larpbench.storage import locked, staging_folder, sweep
 
@@ -42,11 +42,8 @@ def build_demo_large(output: Path, spec: LargeWorldSpec | None = None) -> Datase
         f"{chosen.playlists} playlists"
     )
     with locked(output):
-        if (output / MANIFEST).is_file():
-            if read_manifest(output).source != source:
-                raise something_else(output)
-            return read_dataset(output)
-        refuse_others(output)
+        if (made := made_before(output, source)) is not None:
+            return made
         with (
             staging_folder(output.with_name(f"{output.name}.views")) as staging,
             progress.stage("make demo-large", 1, "world") as done,

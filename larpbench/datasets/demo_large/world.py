@@ -1,6 +1,6 @@
 """A world of `demo-large`: its tracks with captions, its playlists, and what the two views see of the tracks.
 
-It is reckoned in integers, as that of `larpbench.datasets.demo`, so that it is the same on every CPU.
+It is computed in integers, as that of `larpbench.datasets.demo`, so that it is the same on every CPU.
 """
 
 from __future__ import annotations

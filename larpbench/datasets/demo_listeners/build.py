@@ -14,7 +14,7 @@ from larpbench.datasets.demo_listeners.world import (
     ListenerWorldSpec,
     draw_listener_world,
 )
-from larpbench.datasets.files import MANIFEST, read_dataset, read_manifest, refuse_others, something_else
+from larpbench.datasets.files import made_before
 from larpbench.datasets.listeners.assemble import ListenerOptions, assemble_listeners
 from larpbench.datasets.listeners.split import split_by_time
 from larpbench.datasets.provided import FOLDER, VectorCard, VectorWriter
@@ -47,11 +47,8 @@ def build_demo_listeners(output: Path, spec: ListenerWorldSpec | None = None) ->
         f"artists, {chosen.listeners} listeners"
     )
     with locked(output):
-        if (output / MANIFEST).is_file():
-            if read_manifest(output).source != source:
-                raise something_else(output)
-            return read_dataset(output)
-        refuse_others(output)
+        if (made := made_before(output, source)) is not None:
+            return made
         with (
             staging_folder(output.with_name(f"{output.name}.vectors")) as staging,
             progress.stage("make demo-listeners", 1, "world") as done,

@@ -1,6 +1,6 @@
 """The world of `demo-listeners`: tracks with a day of release, and who plays what from when on, and how often.
 
-Artists, tracks, tastes and words are drawn as those of `larpbench.datasets.demo_large`. All is reckoned in integers, so
+Artists, tracks, tastes and words are drawn as those of `larpbench.datasets.demo_large`. All is computed in integers, so
 that it is the same on every CPU.
 """
 

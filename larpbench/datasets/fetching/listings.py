@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from larpbench.downloads import CONNECT_SECONDS, SECONDS, RemoteFile, hub_headers, unreachable
+from larpbench.downloads import CONNECT_SECONDS, HUB, SECONDS, RemoteFile, hub_endpoint, hub_headers, unreachable
 from larpbench.errors import DataError
 
 ZENODO = "https://zenodo.org"
-HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def hub_listing(repo: str, folder: str = "") -> Listing:
     """
     from huggingface_hub import HfApi, hf_hub_url
 
-    hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    hub = hub_endpoint()
     try:
         found = HfApi(endpoint=hub).dataset_info(repo, files_metadata=True, timeout=2 * CONNECT_SECONDS)
     except Exception as error:  # those of its HTTP client, which differs from version to version

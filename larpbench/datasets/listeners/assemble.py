@@ -9,19 +9,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.captions import DEFAULT_TEMPLATE, caption_column
 from larpbench.datasets.columns import with_kept
 from larpbench.datasets.files import read_dataset
-from larpbench.datasets.listeners.entries import ListenerEntries, add_counts, numbered_entries
+from larpbench.datasets.left_out import add_count, left_out_entries
+from larpbench.datasets.listeners.entries import ListenerEntries, numbered_entries
 from larpbench.datasets.listeners.split import NOWHERE, ColdSplit, cold_split
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS, LISTENERS
-from larpbench.datasets.losses import entry_losses
 from larpbench.datasets.pairs import Pairs
 from larpbench.datasets.raw_dataset import clean_texts, sorted_tracks
-from larpbench.datasets.schema import SPLITS, TRACK_COLUMNS, Dataset, DatasetAudio, Manifest, SplitRule
+from larpbench.datasets.schema import SPLITS, TEXT_COLUMNS, TRACK_COLUMNS, Dataset, Manifest, SplitRule
 from larpbench.datasets.writer import write_dataset
-
-_TEXTS = ("title", "artist", "album")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def write_listeners(
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
-        left_out: What has left before, by reason.
+        left_out: What was left out before, by reason.
         attachments: Name -> file or folder on the same disk that is moved into the data set folder.
         recipe: See `Manifest`.
 
@@ -93,11 +92,12 @@ def write_listeners(
         StorageError: If the folder cannot be written.
     """
     counts = dict(left_out or {})
-    tracks = tracks.with_columns(pl.lit("").alias(name) for name in _TEXTS if name not in tracks.columns)
+    tracks = tracks.with_columns(pl.lit("").alias(name) for name in TEXT_COLUMNS if name not in tracks.columns)
     tracks = clean_texts(with_kept(sorted_tracks(tracks), TRACK_COLUMNS))
     entries = numbered_entries(interactions, tracks["track_id"], counts)
     found = cold_split(options.rule, tracks, entries.table)
-    add_counts(counts, found.left_out)
+    for reason, count in found.left_out.items():
+        add_count(counts, reason, count)
     table = _track_table(tracks, found, options.caption_template)
     if audio is not None:
         files = audio.files.join(table.select("track_id"), on="track_id", how="semi", maintain_order="left")
@@ -111,7 +111,7 @@ def write_listeners(
         split=options.rule,
         counts={},
         left_out=counts,
-        left_out_entries=entry_losses(counts),
+        left_out_entries=left_out_entries(counts),
         notes=options.notes,
         digests={},
         fingerprint="",

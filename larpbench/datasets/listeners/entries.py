@@ -6,12 +6,13 @@ handed in, and only a part of the listeners at a time is sorted and written as t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from larpbench.datasets.left_out import add_count
 from larpbench.datasets.listeners.split import occurrences
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME, LISTEN_COLUMNS
 from larpbench.datasets.pairs import Pairs
@@ -109,7 +110,7 @@ def numbered_entries(
     Args:
         interactions: See `larpbench.datasets.listeners.assemble.assemble_listeners`.
         track_ids: (n,) String, sorted.
-        left_out: Reason -> count, to which is added what leaves here.
+        left_out: Reason -> count, to which is added what is left out here.
 
     Raises:
         DataError: If an id is missing or unprintable, a count or time is no whole number, or nothing is left.
@@ -125,7 +126,7 @@ def numbered_entries(
     rows = places.with_columns(known)
     if lost := rows["track"].null_count():
         rows = rows.filter(pl.col("track").is_not_null())
-        add_counts(left_out, {"entries whose track is not in the tracks table": lost})
+        add_count(left_out, "entries whose track is not in the tracks table", lost)
     if rows.is_empty():
         raise DataError(
             "no listener plays a track of the tracks table",
@@ -135,7 +136,7 @@ def numbered_entries(
     entries = ListenerEntries(listeners, track_ids, rows)
     if isinstance(interactions, Pairs) or not (repeated := entries.repeated()):
         return entries
-    add_counts(left_out, {"duplicate entries": repeated})
+    add_count(left_out, "duplicate entries", repeated)
     return entries.merged()
 
 
@@ -192,10 +193,3 @@ def _whole(interactions: pl.DataFrame, name: str) -> pl.Series:
             allowed="counts of 1 or more, null where they are not known",
         )
     return found
-
-
-def add_counts(left_out: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add counts by reason, none where nothing was counted."""
-    for reason, count in more.items():
-        if count:
-            left_out[reason] = left_out.get(reason, 0) + count

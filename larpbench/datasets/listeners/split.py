@@ -26,9 +26,9 @@ class ColdSplit:
     """The split of tracks and entries.
 
     Attributes:
-        places: (n,) int8 places in `SPLITS` of the tracks, `NOWHERE` for those that leave.
+        places: (n,) int8 places in `SPLITS` of the tracks, `NOWHERE` for those that are dropped.
         kept: (entries,) bool, the entries that stay.
-        left_out: Reason -> number of tracks and entries that leave.
+        left_out: Reason -> number of dropped tracks and entries.
     """
 
     places: np.ndarray
@@ -37,7 +37,7 @@ class ColdSplit:
 
 
 def given_split() -> SplitRule:
-    """Return the rule that takes the tracks' column ``split`` as it is; tracks without one leave."""
+    """Return the rule that takes the tracks' column ``split`` as it is; tracks without one are dropped."""
     return SplitRule(rule="given", roles="given", seed=0)
 
 
@@ -45,7 +45,7 @@ def split_by_time(valid_from: str | int, test_from: str | int) -> SplitRule:
     """Return the rule that splits tracks by the time at which anybody first played them.
 
     Tracks first played before `valid_from` are train, before `test_from` valid, from then on test. Entries of train
-    and valid tracks that begin at `test_from` or later leave: nothing is learnt from the time that is tested.
+    and valid tracks that begin at `test_from` or later are dropped: nothing is learnt from the time that is tested.
 
     Args:
         valid_from: Seconds, as in column ``first_time``, or a date such as ``2019-02-01`` (UTC).
@@ -156,7 +156,7 @@ def _by_first_time(rule: SplitRule, tracks: pl.DataFrame, entries: pl.DataFrame)
 
 
 def _held_only(places: np.ndarray, held: np.ndarray, left_out: dict[str, int]) -> tuple[np.ndarray, dict[str, int]]:
-    """Let tracks leave that nobody plays, where the split is drawn: they could be ranked, and never be found."""
+    """Drop tracks that nobody plays, where the split is drawn: they would be candidates and never held out."""
     alone = int((~held & (places != NOWHERE)).sum())
     return np.where(held, places, np.int8(NOWHERE)), left_out | ({_WITHOUT_ENTRY: alone} if alone else {})
 

@@ -75,6 +75,6 @@ class BadRows:
             raise DataError(
                 f"{self.count} of {self.rows} rows of {self.what} cannot be used: {listed}",
                 allowed=f"at most {share:.4g} of the rows" if share else "no such row",
-                next_step="mend these rows" + (", or allow more with --max-bad-rows" if share else ""),
+                next_step="correct these rows" + (", or allow more with --max-bad-rows" if share else ""),
             )
         progress.say(f"{self.count} of {self.rows} rows of {self.what} are left out: {listed}")

@@ -18,13 +18,12 @@ from larpbench.datasets.raw_dataset import clean_texts
 from larpbench.datasets.reading.bad_rows import BadRow, BadRows
 from larpbench.datasets.reading.column_names import ColumnNames, same_name
 from larpbench.datasets.reading.text_tables import PLACE, TextTable, open_text_table, own_columns_of, tell_notes
-from larpbench.datasets.schema import ROLES, SPLITS
+from larpbench.datasets.schema import ROLES, SPLITS, TEXT_COLUMNS
 from larpbench.datasets.track_ids import canonical_ids, plain_ids
 from larpbench.errors import DataError, UsageError, clipped, named
 from larpbench.storage import storage_errors
 
-TEXTS = ("title", "artist", "album")
-COLUMNS = ("playlist_id", "track_id", *TEXTS, "audio", "split", "role")
+COLUMNS = ("playlist_id", "track_id", *TEXT_COLUMNS, "audio", "split", "role")
 _LISTS = {"track_id": ("tracks", "trackids", "trackuris", "items")}
 _SPLITS = {"val": "valid", "validation": "valid", "dev": "valid", "training": "train", "testing": "test"}
 _TABLE = re.compile(r"(?i)\.(csv|tsv|parquet)(\.gz)?$")
@@ -89,11 +88,12 @@ def read_playlist_tables(
         names = ColumnNames(
             columns, advice="add it, empty if nothing is known, or give the tracks' table with --tracks"
         )
-        both = _read("the table", playlists, ("playlist_id", "track_id", *TEXTS), (*optional, "split", "role"), names)
+        required = ("playlist_id", "track_id", *TEXT_COLUMNS)
+        both = _read("the table", playlists, required, (*optional, "split", "role"), names)
         read = [both]
     else:
         names = ColumnNames(columns, others={"track_id": ("id",)})
-        listed = _read("the tracks", tracks, ("track_id", *TEXTS), (*optional, "split"), names)
+        listed = _read("the tracks", tracks, ("track_id", *TEXT_COLUMNS), (*optional, "split"), names)
         names = ColumnNames(columns, lists=_LISTS)
         entries = _read("the playlists", playlists, ("playlist_id", "track_id"), ("split", "role"), names)
         read = [listed, entries]
@@ -109,7 +109,7 @@ def read_playlist_tables(
     left_out = {f"bad rows of {table.what}": table.bad.count for table in read if table.bad.count}
     if len(read) == 1:
         frame = both.frame
-        texts = [name for name in (*TEXTS, *optional) if name in frame.columns]
+        texts = [name for name in (*TEXT_COLUMNS, *optional) if name in frame.columns]
         own, _ = constant_within(frame, "track_id", beside(frame, COLUMNS))
         found = _tracks_of_entries(frame.select("track_id", *texts)).join(own, on="track_id", maintain_order="left")
         return PlaylistTables(found, frame.drop(*texts, *own.drop("track_id").columns), left_out)

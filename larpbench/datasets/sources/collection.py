@@ -19,6 +19,7 @@ from larpbench.datasets.assemble import BuildOptions, numbered_tables
 from larpbench.datasets.build import DatasetOptions, build_dataset
 from larpbench.datasets.captions import DEFAULT_TEMPLATE
 from larpbench.datasets.files import already_built, read_manifest
+from larpbench.datasets.left_out import add_count
 from larpbench.datasets.listeners.assemble import ListenerOptions, write_listeners
 from larpbench.datasets.listeners.split import COLD_FRACTION, given_split, split_by_hash, split_by_time
 from larpbench.datasets.pairs import Pairs
@@ -48,7 +49,7 @@ class CollectionOptions:
         vectors: Names of the sets of vectors that are taken in; None: all that are there.
         seed: Seed of all draws.
         train_fraction: Share of train. Only for ``continuation``.
-        min_length: Playlists with fewer tracks of their split leave. Only for ``continuation``.
+        min_length: Playlists with fewer tracks of their split are dropped. Only for ``continuation``.
         caption_template: See `larpbench.datasets.captions`.
     """
 
@@ -147,7 +148,7 @@ class Collection:
         return found.table.height if isinstance(found, Pairs) else found.height
 
     def keep(self, track_ids: pl.Series) -> None:
-        """Let all other tracks leave, and what is played of them."""
+        """Drop all other tracks, and what is played of them."""
         stays = pl.col("track_id").is_in(track_ids.implode())
         found = self.interactions
         self.interactions = found.of_tracks(track_ids) if isinstance(found, Pairs) else found.filter(stays)
@@ -214,7 +215,7 @@ def _write_playlists(found: Collection, options: CollectionOptions, rule: SplitR
 
 
 def _require_vectors(found: Collection, staged: Path, chosen: Sequence[str]) -> None:
-    """Let tracks leave that lack a vector, before the split (rule 4); of a given split none does.
+    """Drop tracks that lack a vector, before the split (rule 4); of a given split none does.
 
     Sets that are no content count only if they were chosen by name.
     """
@@ -236,8 +237,7 @@ def _require_vectors(found: Collection, staged: Path, chosen: Sequence[str]) -> 
                 f"split loses no track: {named(lacking, 3)}"
             )
             continue
-        reason = f"tracks without a vector in {name}"
-        found.left_out[reason] = found.left_out.get(reason, 0) + len(lacking)
+        add_count(found.left_out, f"tracks without a vector in {name}", len(lacking))
         kept = kept.filter(~kept.is_in(lacking.implode()))
     if len(kept) < len(present):
         if not len(kept):

@@ -13,8 +13,8 @@ from larpbench.datasets.assemble import BuildOptions, assemble
 from larpbench.datasets.audio_files.library import PathsOnDisk
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.files import refuse_others
-from larpbench.datasets.listeners.tables import assemble_tables, hold_listeners, require_cold_options
-from larpbench.datasets.losses import in_words
+from larpbench.datasets.left_out import in_words
+from larpbench.datasets.listeners.from_tables import assemble_tables, hold_listeners, require_cold_options
 from larpbench.datasets.reading.playlist_tables import read_playlist_tables
 from larpbench.datasets.schema import Dataset
 from larpbench.errors import DataError, UsageError
@@ -41,7 +41,7 @@ def build_csv(
             Of listeners also ``count,first_time``.
         options: How to split and caption.
         output: Folder to write.
-        audio: Folder that the ``audio`` column's paths start from. Tracks whose audio cannot be used leave.
+        audio: Folder that the ``audio`` column's paths start from. Tracks whose audio cannot be used are dropped.
         policy: How clips are cut.
         columns: Our name of a column -> that in the tables; usual names are found without.
         max_bad_rows: The largest share of either table's rows that is left out because they cannot be used.

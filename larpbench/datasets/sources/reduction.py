@@ -16,8 +16,8 @@ class Reduction:
     """Which listeners and tracks stay.
 
     Attributes:
-        core: Of the part that is learnt from, listeners and tracks with fewer pairs leave, again and again; None: all
-            stay. Tracks of valid and test are not judged by what is held out: they stay.
+        core: Of the part that is learnt from, listeners and tracks with fewer pairs are dropped, again and again; None:
+            all stay. Tracks of valid and test are not judged by what is held out: they stay.
         listeners: Number of listeners that are drawn; None: all.
     """
 
@@ -48,7 +48,7 @@ class Reduction:
         Args:
             pairs: All of them.
             options: Whose seed draws.
-            left_out: Reason -> count, to which is added what leaves here.
+            left_out: Reason -> count, to which is added what is dropped here.
             boundaries: Seconds at which valid and test begin, where tracks are split by time; None: they are not, and
                 the core is that of all pairs.
 

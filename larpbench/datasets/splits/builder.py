@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from larpbench import progress
-from larpbench.datasets import losses
+from larpbench.datasets.left_out import IN_NO_SPLIT, IN_OTHER_SPLIT, IN_SHORT_PLAYLIST, add_count
 from larpbench.datasets.raw_dataset import RawPlaylists
 from larpbench.datasets.schema import SPLITS, SplitName, SplitRule
 from larpbench.datasets.splits import rules
@@ -117,7 +117,7 @@ class SplitBuilder:
                 )
         self.left_out |= left_out
         later = int(((places != NO_SPLIT) & (self.owner == NO_SPLIT)).sum())
-        self._leave("tracks whose artist has tracks of a later split", later)
+        add_count(self.left_out, "tracks whose artist has tracks of a later split", later)
 
     def take_stated(self, splits: np.ndarray, of_tracks: pl.Series) -> None:
         """Take the splits that the source states, which agree with each other (rule ``given``).
@@ -178,8 +178,8 @@ class SplitBuilder:
             split: Which.
             rows: Rows of the playlists, in the order in which they are drawn; no further one is read when there are
                 enough.
-            count: How many to take; those with too few free tracks are passed over. None takes all, and those with
-                too few leave after they have taken their tracks (protocol rule 2).
+            count: How many to take; those with too few free tracks are passed over. None takes all; those with
+                too few are dropped after they have taken their tracks (protocol rule 2).
 
         Returns:
             The rows that were taken.
@@ -206,7 +206,7 @@ class SplitBuilder:
                 short += 1
             if len(cut) >= shortest or count is None:
                 assigned.append(cut)
-        self._leave(f"{split} playlists with fewer than {shortest} tracks of their split", short)
+        add_count(self.left_out, f"{split} playlists with fewer than {shortest} tracks of their split", short)
         if count is not None and not taken:
             raise DataError(
                 f"no playlist has {shortest} tracks left for {split}",
@@ -227,7 +227,7 @@ class SplitBuilder:
 
         Args:
             wanted: (p,) bool.
-            shortest: Playlists with fewer tracks leave.
+            shortest: Playlists with fewer tracks are dropped.
         """
         short = 0
         self._tried[wanted] = _TRAIN
@@ -239,7 +239,7 @@ class SplitBuilder:
             short += int((wanted[start:stop] & ~enough).sum())
             if enough.any():
                 self._keep(start + np.flatnonzero(enough), "train", lengths[enough], tracks[enough[row_of]])
-        self._leave(f"train playlists with fewer than {shortest} tracks of their split", short)
+        add_count(self.left_out, f"train playlists with fewer than {shortest} tracks of their split", short)
 
     def result(self) -> SplitPlaylists:
         """Return all playlists that were taken, and count what is in no split.
@@ -257,7 +257,7 @@ class SplitBuilder:
                 next_step="lower --min-length" + (all_test if self.rule.train_fraction else ""),
             )
         if not self._tracks_first:
-            self._leave("tracks that no split holds", int((self.owner == NO_SPLIT).sum()))
+            add_count(self.left_out, "tracks that no split holds", int((self.owner == NO_SPLIT).sum()))
         self._count_entries()
         rows, splits, lengths, tracks = map(np.concatenate, zip(*self._kept, strict=True))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -267,12 +267,8 @@ class SplitBuilder:
         places = np.full(len(rows), SPLITS.index(split), dtype=np.int8)
         self._kept.append((rows.astype(np.int64), places, lengths.astype(np.int64), tracks))
 
-    def _leave(self, reason: str, count: int) -> None:
-        if count:
-            self.left_out[reason] = self.left_out.get(reason, 0) + count
-
     def _count_entries(self) -> None:
-        """Count the entries of the playlists that were tried and left, each track of a playlist once."""
+        """Count the dropped entries of the playlists that were tried, each track of a playlist once."""
         kept = np.zeros(len(self.playlists), dtype=np.int64)
         for rows, _, lengths, _ in self._kept:
             kept[rows] = lengths
@@ -286,9 +282,9 @@ class SplitBuilder:
             short += int(own[stayed == 0].sum())
             cut += int((own - stayed)[stayed > 0].sum())
         counted = {
-            losses.OTHER_SPLIT: elsewhere,
-            losses.NO_SPLIT: nowhere,
-            losses.TOO_SHORT: short,
+            IN_OTHER_SPLIT: elsewhere,
+            IN_NO_SPLIT: nowhere,
+            IN_SHORT_PLAYLIST: short,
             f"entries beyond {self.rule.max_length} of a valid or test playlist": cut,
         }
         self.left_out_entries = {reason: count for reason, count in counted.items() if count}

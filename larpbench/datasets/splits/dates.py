@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from larpbench.datasets.losses import with_names
+from larpbench.datasets.left_out import with_names
 from larpbench.datasets.reading.column_names import same_name
 from larpbench.datasets.schema import SPLITS
 from larpbench.errors import DataError, UsageError, clipped, named
@@ -36,7 +35,7 @@ class DateSplit:
     boundaries: tuple[str, str]
 
     def __post_init__(self) -> None:
-        first, second = _ordered(self.boundaries)
+        first, second = _as_values(self.boundaries)
         if not first < second:
             raise UsageError(
                 f"the boundaries of the split by {self.column} do not increase: {', '.join(self.boundaries)}",
@@ -146,7 +145,7 @@ def _shown(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _ordered(boundaries: tuple[str, str]) -> tuple[Any, Any]:
+def _as_values(boundaries: tuple[str, str]) -> pl.Series:
     """Return the boundaries as numbers or days.
 
     Raises:
@@ -156,4 +155,4 @@ def _ordered(boundaries: tuple[str, str]) -> tuple[Any, Any]:
     if ends.null_count():
         wrong = [text for text, end in zip(boundaries, ends, strict=True) if end is None]
         raise UsageError(f"no boundary to split at: {named(wrong)}", allowed=f"{FORM}; values are {VALUES}")
-    return ends[0], ends[1]
+    return ends

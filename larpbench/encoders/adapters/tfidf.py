@@ -82,7 +82,7 @@ TFIDF = EncoderSpec(
         learns="statistics",
         parameters=0,
         citation=("li2006projections",),
-        tracks_per_second=2_000,
+        tracks_per_second=10_000,
     ),
     factory=build_tfidf,
 )

@@ -60,7 +60,7 @@ def factors_spec(views: Sequence[str] = DEFAULT_VIEWS) -> EncoderSpec:
         method=_METHOD,
         settings=recipe.model_dump(mode="json"),
         inputs=inputs,
-        seconds=10.0,
+        seconds=_seconds,
         one_thread=True,
         read_folder=read_folder,
         sides=False,
@@ -95,6 +95,10 @@ def build_factors(views: tuple[str, ...], context: EncodeContext, argument: str 
     from larpbench.encoders.factors.encoder import FactorsEncoder
 
     return FactorsEncoder(views)
+
+
+def _seconds(tracks: int) -> float:
+    return 1.0 + tracks * 1.5e-4
 
 
 def read_folder(folder: Path, facts: Mapping[str, Any], trained_on: DatasetReference | None) -> FolderFacts:

@@ -13,11 +13,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from larpbench import storage
+from larpbench.encoders.card import View
 from larpbench.encoders.checkpoint_folder import CARD
 from larpbench.encoders.larp.model import Larp
 from larpbench.encoders.larp.settings import HeadSettings, ModelSettings
@@ -41,7 +41,6 @@ from larpbench.errors import DataError, MissingPartError, named
 from larpbench.fingerprint import digest_file
 
 Shapes = Mapping[str, Sequence[int]]
-View = Literal["audio", "text"]
 _AUDIO, _TEXT = "audio_encoder.", "text_encoder."
 _FUSION = {
     f"playlist_constructor.transformer_encoder.0.w_{name[0]}.weight": f"fusion.{name}.weight"

@@ -1,7 +1,7 @@
 """The three losses as pure functions (LARP, section 3.2 and appendix A).
 
 All rows have length 1, so an inner product is the cosine similarity sim() of the paper. Keys that are no true negatives
-(the same track again, a track that shares a playlist) are marked in a mask and leave the denominator.
+(the same track again, a track that shares a playlist) are marked in a mask and left out of the denominator.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class TrackQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, features: Features, tracks: Tensor) -> None:
-        """Add a batch; the oldest leave.
+        """Add a batch; the oldest rows are dropped.
 
         Args:
             features: (n, dim) each.

@@ -13,7 +13,7 @@ from larpbench.encoders.larp import two_towers
 from larpbench.encoders.larp.heads import specs as heads
 from larpbench.encoders.larp.heads.settings import HeadsRecipe
 from larpbench.encoders.larp.recipes import recipe
-from larpbench.encoders.larp.settings import DEFAULT_NEIGHBOURS, Fusion, Recipe, Size, Stage
+from larpbench.encoders.larp.settings import DEFAULT_NEIGHBOURS, Fusion, Recipe, Size, Stage, TrainingSettings
 from larpbench.encoders.larp.variants import Variant, adds_views, parse, takes
 from larpbench.encoders.spec import EncoderSpec, Training
 from larpbench.encoders.towers.settings import RANDOM_WEIGHTS, BertSettings, SwinSettings
@@ -23,7 +23,7 @@ from larpbench.errors import UsageError
 NAMES = ("larp-tpc", "larp-tpc-fusion", "larp-ttc", "larp-untrained", "larp-wtc")
 _PAPER = "Salganik et al. 2024, LARP: language audio relational pre-training for cold-start playlist continuation"
 _LICENCE = "Apache-2.0, that of the data set and the towers"
-_SECONDS: dict[Size, float] = {"heads": 20.0, "heads-plain": 20.0, "tiny": 240.0, "paper": 1e6}
+_SECONDS_A_TRACK: dict[Size, float] = {"heads-plain": 2e-4, "tiny": 0.016, "paper": 1.1}
 _SPEED: dict[Size, float] = {"heads": 20_000.0, "heads-plain": 20_000.0, "tiny": 100.0, "paper": 5.0}
 _CHAINS: tuple[tuple[Stage, ...], ...] = ((), ("wtc",), ("wtc", "ttc"), ("wtc", "ttc", "tpc"))
 
@@ -127,7 +127,7 @@ def _over_views(
         settings=made.model_dump(mode="json"),
         start=before,
         inputs=inputs,
-        seconds=_SECONDS["heads"] if before else 1.0,
+        seconds=partial(heads.stage_seconds, made.training),
         one_thread=True,
         sides=len(inputs) == len(VIEWS),
         read_folder=heads.read_heads,
@@ -170,12 +170,19 @@ def _over_towers(
         inputs=inputs or ((log_mel_spec(swin.mel),) if swin else ()),
         reads_captions=isinstance(made.text, BertSettings),
         weights_digest=partial(two_towers.initial_digest, made),
-        seconds=_SECONDS[size] if before else 1.0,
+        seconds=partial(_stage_seconds, made.training, size),
         one_thread=bool(inputs),
         several_processes=True,
         read_folder=two_towers.read_larp,
     )
     return EncoderSpec(card, factory=two_towers.build_larp, inputs=inputs, training=training)
+
+
+def _stage_seconds(training: TrainingSettings | None, size: Size, tracks: int) -> float:
+    if training is None:
+        return 0.5
+    an_anchor = _SECONDS_A_TRACK[size] * (1 if training.stage == "wtc" else 2)  # pairs
+    return training.anchors_in_all(tracks) * an_anchor
 
 
 def bind_larp(spec: EncoderSpec, argument: str) -> EncoderSpec:

@@ -19,7 +19,7 @@ from larpbench.encoders.precomputed.source import Source, at_once, checked, ids_
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.errors import DataError, clipped, printable
 from larpbench.registry import Origin
-from larpbench.vectors import on_host
+from larpbench.vectors import on_host, within_float32
 
 ALLOWED = "(ids, array), a dict of id to vector, or a frame with a column of ids and a column of vectors"
 _DIGEST_BYTES = 1 << 24
@@ -53,10 +53,10 @@ def vectors_encoder(value: object, name: str) -> EncoderSpec:
     where = f"the vectors of {name!r}"
     try:
         source = checked(_source(value), where)
+        key = _digest(source)
     except (ValueError, TypeError, pl.exceptions.PolarsError) as error:
         reason = clipped(printable(str(error)), 600)
         raise DataError(f"the vectors cannot be used: {reason}", where=where, allowed=ALLOWED) from error
-    key = _digest(source)
     card = EncoderCard(
         name=name,
         version=1,
@@ -99,8 +99,11 @@ def _source(value: Any) -> Source:  # noqa: ANN401 - whatever `are_vectors` take
         return tables.of_frame(value)
     ids, rows = (list(value), list(value.values())) if isinstance(value, Mapping) else value
     array = _array(rows)
-    ids = ids if is_array(ids) else list(ids)
-    return Source(ids_of_array(ids), array.shape, array.dtype.name, is_real(array.dtype), at_once(lambda: array))
+    ids = ids_of_array(ids if is_array(ids) else list(ids))
+    if array.dtype.kind == "f" and array.ndim:
+        with within_float32(array, ids):
+            array = array.astype(np.float32, copy=False)
+    return Source(ids, array.shape, array.dtype.name, is_real(array.dtype), at_once(lambda: array))
 
 
 def _of_pandas(frame: Any) -> pl.DataFrame:  # noqa: ANN401 - pandas may not be installed
@@ -119,9 +122,9 @@ def _array(rows: Any) -> np.ndarray:  # noqa: ANN401 - a list, or an array of an
     rows = on_host(rows)
     if isinstance(rows, list) and len(lengths := {np.shape(row) for row in rows}) > 1:
         raise ValueError(f"its vectors have different shapes: {sorted(lengths)[:5]}")
-    array = np.array(rows)  # a copy: what changes afterwards changes no result
-    with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
-        return array.astype(np.float32) if array.dtype.kind == "f" else array
+    if np.ma.is_masked(rows):
+        raise ValueError("it is a masked array, in which numbers are missing")
+    return np.array(rows)  # a copy: what changes afterwards changes no result
 
 
 def _dimensions(value: object) -> int:

@@ -11,6 +11,7 @@ import polars as pl
 
 from larpbench.errors import DataError, clipped, named
 from larpbench.mapped import empty_rows
+from larpbench.vectors import within_float32
 
 ID_NAMES = ("track_id", "track_ids", "id", "ids", "uri", "uris", "track_uri", "item_id", "__index_level_0__")
 """Columns and arrays that hold ids; where several are there, the first of these. The last is the index of pandas."""
@@ -51,7 +52,7 @@ class Source:
             rows: (n,) int64, in any order.
 
         Raises:
-            ValueError: If there are fewer rows than the header says.
+            ValueError: If there are fewer rows than the header says, or a number is too large for float32.
         """
         taken = empty_rows(len(rows), self.shape[1])
         order = np.argsort(rows, kind="stable")
@@ -59,8 +60,9 @@ class Source:
         done = 0
         for start, block in self.blocks(ascending):
             low, high = np.searchsorted(ascending, [start, start + len(block)])
-            with np.errstate(over="ignore"):  # infinities are refused where all encoders' vectors are looked at
-                taken[order[low:high]] = block[ascending[low:high] - start]
+            wanted = block[ascending[low:high] - start]
+            with within_float32(wanted, self.ids[ascending[low:high]]):
+                taken[order[low:high]] = wanted
             done += int(high - low)
         if done < len(rows):
             raise ValueError(f"only {done} of {len(rows)} vectors are there")

@@ -13,6 +13,7 @@ process at most can have:
 A claim has lapsed when its owner's process has ended on this machine. Elsewhere it has lapsed when its file has not
 been touched for a while. Clocks of machines differ, so the age of the file is its distance from a file that has just
 been made in the same folder, and a claim that seems old is watched for some seconds more before it is taken over.
+A lapsed claim that belongs to another user, and cannot be changed, stays, and the shard is encoded without one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from larpbench.encoders.run.keeping import CLAIM_PREFIX, Holder, KeptClaims
 from larpbench.owners import Owner
 
 _TRIES = 20
+_UNSEEN = "unseen"
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 _IMPOSSIBLE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -55,7 +57,7 @@ class Claims(KeptClaims[Path]):
     def _taken(self, claim: Path) -> Holder | None:
         own = claim.with_name(f"{storage.OWN_PREFIX}{claim.name.removeprefix('.larpbench-')}.{self._owner}")
         try:
-            own.mkdir(0o755, exist_ok=True)
+            own.mkdir(exist_ok=True)  # whoever shares the folder by his group may take it over
             now = _touched(own / self._owner)
             for _ in range(_TRIES):
                 if self._placed(own, claim):
@@ -84,7 +86,8 @@ class Claims(KeptClaims[Path]):
             if error.errno in _IMPOSSIBLE:
                 self._possible = False
                 return True
-            if error.errno not in _TAKEN:
+            theirs = isinstance(error, PermissionError) and claim.is_dir()  # another user's, in a sticky folder
+            if error.errno not in _TAKEN and not theirs:
                 raise
             return False
         return True
@@ -97,6 +100,8 @@ class Claims(KeptClaims[Path]):
             theirs.rename(claim / self._owner)
         except FileNotFoundError:
             return False
+        except PermissionError:  # it is another user's: nobody is kept from the work by it
+            return True
         return True
 
     def _judged(self, claim: Path, now: float) -> Holder | None:
@@ -108,10 +113,13 @@ class Claims(KeptClaims[Path]):
             touched = (claim / names[0]).stat().st_mtime_ns
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError:  # another user's: whose it is, and its age, cannot be seen
+            names, touched = [_UNSEEN], 0
         owner, seen = Owner.parse(names[0]), self._watched.get(claim)
         if seen is None or seen[:2] != (names[0], touched):
             seen = self._watched[claim] = (names[0], touched, time.monotonic())
-        return Holder.judged(owner, now - touched / 1e9, time.monotonic() - seen[2], self.beat_seconds)
+        age = now - touched / 1e9 if touched else 0.0
+        return Holder.judged(owner, age, time.monotonic() - seen[2], self.beat_seconds)
 
     def _touch(self, path: Path, mark: Path) -> None:
         os.utime(mark)

@@ -14,9 +14,11 @@ import numpy as np
 from larpbench import progress, streams
 from larpbench.datasets.schema import Dataset, Split
 from larpbench.encoders.encoder import EncodeContext, Encoder
+from larpbench.encoders.run.keys import Keys
 from larpbench.encoders.run.passes import require_usable
+from larpbench.encoders.run.scaling import require_tracks
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import EmbeddingError
+from larpbench.errors import DataError, EmbeddingError
 from larpbench.runtime import Cost, measured
 
 CHECKED_ROWS = 4_096
@@ -30,6 +32,44 @@ class Lookup(Encoder, Protocol):
     def lookup(self, track_ids: np.ndarray) -> np.ndarray:
         """Return the vectors of (n,) tracks, (n, dim) float32."""
         ...
+
+
+class LookedUp:
+    """Vectors out of files: read once for all cells of an encoder, and kept until another one takes its turn.
+
+    Args:
+        keys: Those of the store.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._identity = ""
+        self._found: dict[str, tuple[np.ndarray, Cost]] = {}
+
+    def keep_only(self, spec: EncoderSpec) -> None:
+        """Forget the vectors of all other encoders."""
+        if self._identity != spec.identity:
+            self._identity, self._found = spec.identity, {}
+
+    def vectors(
+        self, spec: EncoderSpec, context: EncodeContext, dataset: Dataset, split: Split
+    ) -> tuple[np.ndarray, Cost]:
+        """Return what `look_up` does, at once if it is known.
+
+        Raises:
+            DataError: If the file is another one than it was when its key was computed; and what `look_up` raises.
+        """
+        key = self._keys.embedding(spec, dataset, split, context.seed)
+        if key not in self._found:
+            require_tracks(dataset, split, len(split.track_ids))
+            found = look_up(spec, context, dataset, split)
+            if spec.weights_digest(context) != self._keys.weights(spec, dataset, context.seed):
+                raise DataError(
+                    f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
+                    next_step="run the same command again when the file is complete",
+                )
+            self._found[key] = found
+        return self._found[key]
 
 
 def look_up(spec: EncoderSpec, context: EncodeContext, dataset: Dataset, split: Split) -> tuple[np.ndarray, Cost]:

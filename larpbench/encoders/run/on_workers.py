@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +24,9 @@ from larpbench.encoders.run.together import Need, encoded_for, passes
 from larpbench.encoders.spec import EncoderSpec
 from larpbench.engine.base import Engine, Shared
 from larpbench.engine.worker import require_places
-from larpbench.errors import EngineError
+from larpbench.errors import EngineError, LarpbenchError, StorageError, error_text
 
+logger = logging.getLogger(__name__)
 _LOOKS, _SECONDS_BETWEEN_LOOKS = 5, 2.0
 """How often, and how long apart, to look for a shard: a network file system hides a new file for a while."""
 
@@ -63,28 +65,41 @@ class WorkerEncoding:
             StorageError: If the store cannot be written or read.
             EngineError: If the cluster is gone, or has no room.
         """
-        groups = [
-            members
-            for members in passes(self._store, needs)
-            if not all(self._key(each) in self._failed for each in members)
-        ]
-        if not groups:
+        passed = [self._not_failed(members) for members in passes(self._store, needs)]
+        if not (groups := [members for members in passed if members]):
             return
         storage.make_folder(self._store.root)
+        ended = self._encode(groups)
+        alone = [[each] for members in ended for each in self._not_failed(members) if self._missing([each])]
+        if alone:  # whoever ends the workers of a pass ends them alone, too, and the others of the pass do not
+            self._encode(alone)
+        for members in groups:
+            self._require_seen(members)
+
+    def _not_failed(self, members: Sequence[Need]) -> list[Need]:
+        return [each for each in members if self._key(each) not in self._failed]
+
+    def _encode(self, groups: Sequence[Sequence[Need]]) -> list[Sequence[Need]]:
+        """Encode what is missing in passes; return the members of those that have ended as a whole."""
         shared: dict[int, Shared[Dataset]] = {}
         starts = [functools.partial(_ready, self._pass(members, shared)) for members in groups]
         items = [(kind, number) for kind, members in enumerate(groups) for number in self._missing(members)]
         sizes = [_tracks(groups[kind][0], number) for kind, number in items]
         what = f"encode {', '.join(dict.fromkeys(each.spec.identity for group in groups for each in group))}"
         named = what if len(what) < 60 else f"encode in {len(groups)} passes"
+        ended: dict[int, Sequence[Need]] = {}
         with progress.stage(f"{named} on {self._engine.workers} workers", sum(sizes), "tracks") as advance:
             for outcome in self._engine.drain(starts, items):
                 kind, number = items[outcome.item]
-                if outcome.error is not None:
-                    self._fail(groups[kind], number, outcome.error)
+                members = groups[kind]
+                for place, error in (outcome.value or {}).items():
+                    self._fail(members[place], number, error)
+                if outcome.error is not None and len(members) > 1:
+                    ended[kind] = members
+                elif outcome.error is not None:
+                    self._fail(members[0], number, outcome.error)
                 advance(sizes[outcome.item])
-        for members in groups:
-            self._require_seen(members)
+        return [*ended.values()]
 
     def require(self, need: Need) -> None:
         """Raise why vectors that are needed could not be encoded, if they could not.
@@ -121,15 +136,14 @@ class WorkerEncoding:
         )
         return sorted({number for numbers in found for number in numbers})
 
-    def _fail(self, members: Sequence[Need], number: int, error: Exception) -> None:
-        """Keep an error for those encoders of a pass that lack the shard: the others have gone on."""
-        for each in members:
-            if number in self._missing([each]):
-                self._failed.setdefault(self._key(each), _named(error, each, number))
+    def _fail(self, need: Need, number: int, error: Exception) -> None:
+        """Keep why an encoder has failed, if it lacks the shard: in a pass it may be the others that have failed."""
+        if number in self._missing([need]):
+            self._failed.setdefault(self._key(need), _named(error, need, number))
 
     def _require_seen(self, members: Sequence[Need]) -> None:
         """Make sure that what workers have written is seen here."""
-        lacking = [each for each in members if self._key(each) not in self._failed]
+        lacking = self._not_failed(members)
         for _ in range(_LOOKS):
             if not (lacking := [each for each in lacking if self._missing([each])]):
                 return
@@ -160,8 +174,11 @@ def _tracks(need: Need, number: int) -> int:
     return min(size, len(need.dataset.split(need.split_name).track_ids) - number * size)
 
 
-def _ready(what: _Pass) -> Callable[[int], None]:
-    """Return what encodes a shard in this worker, with encoders that are built once."""
+def _ready(what: _Pass) -> Callable[[int], dict[int, Exception]]:
+    """Return what encodes a shard in this worker, with encoders that are built once.
+
+    It returns why encoders of a pass have failed, by their places: the others go on. One that is alone raises that.
+    """
     require_places([what.root])
     dataset = what.dataset.get()
     split = dataset.split(what.split_name)
@@ -169,11 +186,27 @@ def _ready(what: _Pass) -> Callable[[int], None]:
     store = EmbeddingStore(what.root, what.checkpoints, wait=what.wait)
     encoders = [(_built_once(spec), seed) for spec, seed in what.encoders]
 
-    def encode(number: int) -> None:
-        if len(encoders) > 1:
-            store.encode_together(encoders, dataset, split, {number})
-        for spec, seed in encoders:  # what is left, and the errors of those that have failed
-            store.encode_shards(spec, dataset, split, seed, {number})
+    failed: dict[int, Exception] = {}
+
+    def encode(number: int) -> dict[int, Exception]:
+        going = {place: each for place, each in enumerate(encoders) if place not in failed}
+        if len(going) > 1:
+            try:
+                store.encode_together([*going.values()], dataset, split, {number})
+            except StorageError:
+                raise
+            except Exception:  # each meets it by itself, and says so
+                logger.debug("a pass over %s failed", split.name, exc_info=True)
+        for place, (spec, seed) in going.items():  # what is left, and the errors of those that have failed
+            try:
+                store.encode_shards(spec, dataset, split, seed, {number})
+            except StorageError:
+                raise
+            except Exception as error:  # numerics, memory, or a plug-in: it may raise anything
+                if len(encoders) == 1:
+                    raise
+                failed[place] = error if isinstance(error, LarpbenchError) else EngineError(error_text(error))
+        return failed
 
     return encode
 

@@ -167,7 +167,7 @@ def _require_shape(job: Job, vectors: np.ndarray, rows: int) -> int:
         raise EmbeddingError(
             f"encoder {job.spec.identity!r} gave a {vectors.dtype} array of shape {vectors.shape}",
             allowed=f"float32 of shape ({rows}, {dim if vectors.ndim == 2 else 'dim'})",
-            next_step="mend the encoder's encode method",
+            next_step="correct the encoder's encode method",
         )
     return dim
 
@@ -181,5 +181,5 @@ def require_usable(name: str, vectors: np.ndarray, track_ids: np.ndarray) -> Non
             raise EmbeddingError(
                 f"encoder {name!r} gave {what} vectors for {len(ids)} of {len(vectors)} tracks: {named(ids)}",
                 allowed="finite vectors that are not all zero (protocol rule 4)",
-                next_step="mend these vectors, or build the data set without these tracks",
+                next_step="correct these vectors, or build the data set without these tracks",
             )

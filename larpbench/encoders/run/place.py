@@ -51,7 +51,4 @@ def _chosen() -> tuple[Path, str | None]:
             f"{EMBEDDINGS} is {clipped(chosen)!r}: neither a folder nor an address",
             allowed="a folder, or an address that fsspec knows, such as s3://bucket/prefix",
         )
-    try:
-        return Path(folder).expanduser(), None
-    except RuntimeError as error:
-        raise UsageError(f"{EMBEDDINGS} is {clipped(chosen)!r}: there is no such user", allowed="a folder") from error
+    return storage.folder_named_by(EMBEDDINGS, folder), None

@@ -61,11 +61,14 @@ class Remote:
             )
         return Claims()
 
-    def synchronise(self, shards: Sequence[Shard]) -> None:
+    def synchronise(self, shards: Sequence[Shard]) -> bool:
         """Copy what only one of the two stores has to the other one.
 
         Args:
             shards: Of one encoder and split, one at least.
+
+        Returns:
+            Whether the remote store has got something.
 
         Raises:
             StorageError: If a store cannot be read or written.
@@ -76,11 +79,12 @@ class Remote:
         wanted = [each for each in shards if each.path.name in names and each.path.name not in sound]
         if wanted:
             self._fetch(wanted)
-        for shard in shards:
-            if shard.path.name in sound and shard.path.name not in names:
-                self._put(shard.path)
+        lacking = [each for each in shards if each.path.name in sound and each.path.name not in names]
+        for shard in lacking:
+            self._put(shard.path)
         made = [each.path.name for each in shards if each.path.name in names and each.is_sound()]
         self._bucket.delete(self._name(folder / each) for each in claims_on(made, names))
+        return bool(lacking)
 
     def fetch(self, shard: Shard) -> bool:
         """Copy a shard from the remote store if it is there by now; return whether it is, and can be trusted."""

@@ -20,7 +20,7 @@ from larpbench import storage
 from larpbench.datasets.schema import Dataset, Split, SplitName
 from larpbench.encoders.encoder import EncodeContext, Rows
 from larpbench.encoders.run.folder import described, missing_shards, sweep
-from larpbench.encoders.run.in_place import look_up
+from larpbench.encoders.run.in_place import LookedUp
 from larpbench.encoders.run.jobs import Job
 from larpbench.encoders.run.keys import Keys, scaled_on, selection_splits
 from larpbench.encoders.run.passes import Take, encode_parts
@@ -30,7 +30,7 @@ from larpbench.encoders.run.shards import Shard, StoredRows
 from larpbench.encoders.run.sharing import Patience, ShardCounts, claims_for, encode_all, encode_free
 from larpbench.encoders.run.speed import SpeedClock, read_speed, write_speed
 from larpbench.encoders.spec import EncoderSpec
-from larpbench.errors import DataError, EmbeddingError, LarpbenchError
+from larpbench.errors import EmbeddingError, LarpbenchError
 from larpbench.fingerprint import digest_array
 from larpbench.mapped import empty_rows
 from larpbench.runtime import Cost
@@ -76,7 +76,7 @@ class EmbeddingStore:
         self.checkpoints = checkpoints or root.parent / "checkpoints"
         self.best_layers: dict[str, int] = {}  # by the key of the choice
         self.written: Counter[str] = Counter()  # shards that this object has encoded, by the key of the embeddings
-        self._in_place: tuple[str, dict[str, tuple[np.ndarray, Cost]]] = ("", {})  # of the last encoder only
+        self._looked_up = LookedUp(self.keys)
         self._in_memory: dict[str, tuple[np.ndarray, Cost]] = {}
         self._keyed: list[tuple[object, EncoderSpec]] = []
 
@@ -102,8 +102,6 @@ class EmbeddingStore:
             return sum(map(max, zip(*counts, strict=True)))  # all layers in one pass
         if spec.shuffled:
             return self.missing_tracks(spec.inputs[0], dataset, split, spec.seed_of_inputs(seed))
-        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
-            return 0
         return sum(self.missing_tracks_of(spec, data, each, seed) for data, each in needed(spec, dataset, split))
 
     def missing_tracks_of(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> int:
@@ -113,6 +111,8 @@ class EmbeddingStore:
 
     def missing_numbers(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> list[int]:
         """Return which shards of a split, from 0, are not there, or not what they should be by their headers."""
+        if self.keys.embedding(spec, dataset, split, seed) in self._in_memory:
+            return []
         shards = self._shards(spec, dataset, split, seed)
         lacking = [number for number, each in enumerate(shards) if not each.path.is_file() or each.misplaced()]
         elsewhere = self.remote.names(shards[0].path.parent) if self.remote and lacking else ()
@@ -178,8 +178,7 @@ class EmbeddingStore:
             found = self.embed(spec.inputs[0], dataset, split_name, spec.seed_of_inputs(seed))
             key = self.keys.scaled(spec, dataset, split, seed)
             return replace(found, vectors=permuted(found.vectors, key), key=key)
-        if self._in_place[0] != spec.identity:
-            self._in_place = (spec.identity, {})
+        self._looked_up.keep_only(spec)
         if spec.centred:
             spec.require_train_tracks(dataset)
         key = self.keys.scaled(spec, dataset, split, seed)
@@ -205,7 +204,7 @@ class EmbeddingStore:
         if spec.choice:
             return self._raw(self._best_of(spec, dataset, seed), dataset, split, seed)
         if spec.in_place:
-            return self._lookup(spec, dataset, split, seed)
+            return self._looked_up.vectors(spec, self.context(spec, dataset, seed), dataset, split)
         if found := self._in_memory.get(self.keys.embedding(spec, dataset, split, seed)):
             return found
         shards = self._complete(spec, dataset, split, seed)
@@ -225,21 +224,6 @@ class EmbeddingStore:
                 next_step="larpbench.tasks.layers.choose_layers",
             )
         return spec.inputs[chosen]
-
-    def _lookup(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
-        """Return vectors out of a file: read once for all cells of an encoder, and checked as all others are."""
-        in_memory, context = self._in_place[1], self.context(spec, dataset, seed)
-        key = self.keys.embedding(spec, dataset, split, seed)
-        if key not in in_memory:
-            require_tracks(dataset, split, len(split.track_ids))
-            found = look_up(spec, context, dataset, split)
-            if spec.weights_digest(context) != self.keys.weights(spec, dataset, seed):
-                raise DataError(
-                    f"the vectors of {spec.identity!r} changed while they were read, or since the run was planned",
-                    next_step="run the same command again when the file is complete",
-                )
-            in_memory[key] = found
-        return in_memory[key]
 
     def _gathered(self, spec: EncoderSpec, dataset: Dataset, split: Split, seed: int) -> tuple[np.ndarray, Cost]:
         """Return the vectors of a split, computed and checked part by part, and stored nowhere."""
@@ -360,10 +344,9 @@ class EmbeddingStore:
     def _missing(self, spec: EncoderSpec, split: Split, shards: list[Shard], chosen: list[Shard]) -> list[Shard]:
         """Return those of the chosen shards that neither store has."""
         folder = storage.make_folder(shards[0].path.parent)
-        if self.remote and chosen:
-            self.remote.synchronise(chosen)
+        sent = self.remote.synchronise(chosen) if self.remote and chosen else False
         missing = missing_shards(spec, split, shards, chosen)
-        if self.remote and missing:
+        if self.remote and (missing or sent):
             self.remote.send(*described(folder))
         return missing
 

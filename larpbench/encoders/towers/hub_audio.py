@@ -1,4 +1,4 @@
-"""Models of the hub that read the waveform, with layers: HuBERT, MERT, wav2vec 2.0 and their kin.
+"""Models of the hub that read the waveform, with layers: HuBERT, MERT, wav2vec 2.0 and similar ones.
 
 What the checkpoint says of itself decides: sampling rate and normalisation come from its feature extractor, number and
 width of the layers from its configuration. Only models that transformers brings itself: no code of a checkpoint runs.

@@ -33,7 +33,7 @@ class PairBatch:
 class PlaylistGraph:
     """The bipartite graph R of tracks and playlists (section 2), in memory proportional to its entries.
 
-    Playlists of one track pair it with nobody and leave.
+    Playlists of one track are left out: there is nothing to pair it with.
 
     Args:
         interactions: The train playlists.

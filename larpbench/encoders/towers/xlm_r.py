@@ -1,4 +1,4 @@
-"""XLM-R, the text side of several encoders: its configuration, which lies beside their weights."""
+"""XLM-R, the text side of several encoders: its configuration and tokenizer, which lie beside their weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from larpbench.encoders.weights.finder import WeightFile
 from larpbench.errors import DataError
+
+XLM_R_FOLDER = "xlm-roberta-base"
+"""Holds them, in the folder of the weights."""
+_MODEL, _REVISION = "FacebookAI/xlm-roberta-base", "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089"
+
+
+def xlm_r_files() -> tuple[WeightFile, ...]:
+    """Return the files of XLM-R that lie beside weights which hold its tensors: configuration and tokenizer."""
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json")
+    return tuple(WeightFile.of_hub(_MODEL, _REVISION, name, f"{XLM_R_FOLDER}/") for name in names)
 
 
 def read_xlm_r_config(path: Path) -> Any:  # noqa: ANN401 - an XLMRobertaConfig

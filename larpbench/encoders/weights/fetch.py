@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from larpbench.downloads import (
     Megabytes,
     RemoteFile,
     download,
+    hub_endpoint,
     hub_headers,
     require_room,
     size_of,
@@ -26,7 +25,6 @@ from larpbench.errors import DataError, MissingPartError
 from larpbench.fingerprint import digest_file
 from larpbench.offline import is_offline
 
-_HUB = "https://huggingface.co"
 _PARTIAL = ".partial-"
 
 
@@ -57,8 +55,10 @@ def fetch(weights: Weights) -> Path:
         require_room(partial, total, (path for path in partial.rglob("*") if path.is_file()))
         with progress.stage(f"fetch {weights.name}", -(-total // 1_000_000), "MB") as advance:
             megabytes = Megabytes(advance)
+            headers = hub_headers() if weights.repo else {}
             for file in files:
-                fetch_file(file, partial, megabytes, hub_headers() if weights.repo else {})
+                digest = f"sha256:{file.sha256}" if file.sha256 else None
+                download(RemoteFile(file.name, file.url, file.size, digest), partial, megabytes, headers)
         try:
             weights.require_unchanged(_describe(weights, files, commit, partial), commit, folder)
         except DataError:
@@ -69,32 +69,6 @@ def fetch(weights: Weights) -> Path:
                 shutil.rmtree(folder)
             partial.rename(folder)
     return folder
-
-
-def fetch_file(
-    file: WeightFile,
-    folder: Path,
-    advance: Callable[[int], None] = lambda size: None,
-    headers: Mapping[str, str] | None = None,
-) -> Path:
-    """Fetch a file; what an earlier try has left in ``NAME.part`` is not fetched again.
-
-    Args:
-        file: What to fetch; its digest is checked if it is known.
-        folder: Where to put it.
-        advance: Called with the number of bytes just fetched, those that were there already at once.
-        headers: To send with each request.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        MissingPartError: If it cannot be reached, or is not there; what was fetched is kept.
-        DataError: If the digest is another one; what was fetched is deleted.
-        StorageError: If it cannot be written; what was fetched is kept.
-    """
-    digest = f"sha256:{file.sha256}" if file.sha256 else None
-    return download(RemoteFile(file.name, file.url, file.size, digest), folder, advance, headers)
 
 
 def _describe(weights: Weights, files: list[WeightFile], commit: str | None, partial: Path) -> dict[str, str]:
@@ -125,7 +99,7 @@ def _listing(weights: Weights) -> tuple[list[WeightFile], str]:
     """Return the files of a model on the hub that belong to the weights, and its commit."""
     from huggingface_hub import HfApi, hf_hub_url
 
-    repo, hub = weights.repo or "", os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
+    repo, hub = weights.repo or "", hub_endpoint()
     try:
         model = HfApi(endpoint=hub).model_info(repo, revision=weights.revision, files_metadata=True, timeout=SECONDS)
     except Exception as error:  # those of its HTTP client, which differs from version to version

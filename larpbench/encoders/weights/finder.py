@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from larpbench import storage
+from larpbench.downloads import HUB
 from larpbench.encoders.weights.revisions import require_unchanged
 from larpbench.errors import MissingPartError
 from larpbench.fingerprint import digest, digest_file
@@ -60,7 +61,7 @@ class WeightFile:
         cls, repo: str, revision: str, name: str, folder: str = "", size: int | None = None, sha256: str | None = None
     ) -> Self:
         """Return a file of a repository of the Hugging Face hub at a commit, kept in a folder that ends in a slash."""
-        return cls(f"{folder}{name}", f"https://huggingface.co/{repo}/resolve/{revision}/{name}", size, sha256)
+        return cls(f"{folder}{name}", f"{HUB}/{repo}/resolve/{revision}/{name}", size, sha256)
 
 
 @dataclass(frozen=True)

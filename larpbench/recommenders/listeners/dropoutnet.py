@@ -15,7 +15,7 @@ from larpbench.recommenders.base import SearchSpace, TrainData, fitted
 from larpbench.recommenders.dropoutnet import LARGEST, DropoutNet, Side, contents
 from larpbench.recommenders.listeners.data import KnownListeners
 from larpbench.recommenders.training import seeded
-from larpbench.recommenders.wmf import Factors, factor_seconds
+from larpbench.recommenders.wmf import Factors
 from larpbench.vectors import Standardiser
 
 
@@ -23,13 +23,7 @@ class ListenerDropoutNet(DropoutNet):
     """score = tower(x_u, mean profile content) . tower(mean y, e)."""
 
     summary = "two towers: the listener's WMF factor and profile, and content with dropped track factors"
-    shares_factors = True
-    seconds_per_entry = 2.5e-4
     _listeners: KnownListeners | None = None
-
-    def fit_seconds(self, entries: int, rows: int, dim: int) -> float:
-        """Return the time of the factorisation, by entries and rows, and of the 7 epochs that are usual."""
-        return factor_seconds(entries, rows) + self.seconds_per_entry * entries
 
     def _sides_of(self, train: TrainData, factors: Factors) -> tuple[Side, Side]:
         """Return both sides as they are before training, and keep the listeners' preferences."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from larpbench.datasets.schema import Dataset
-from larpbench.errors import DataError, LarpbenchError, UsageError, clipped
+from larpbench.errors import DataError, LarpbenchError, UsageError, clipped, shell_word
 from larpbench.evaluation.bounds import ceiling, chance
 from larpbench.evaluation.metrics import list_quality
 from larpbench.evaluation.statistics import bootstrap_interval
@@ -247,7 +247,7 @@ def read_answered(table: Table) -> AnsweredTable:
             if scored
             else "the table has no scores",
             where=f"{table.task}: {table.tested}",
-            next_step=f"run them anew: larpbench run --if always --dataset {table.dataset}",
+            next_step=f"run them anew: larpbench run --if always --dataset {shell_word(table.dataset)}",
         )
     cutoffs = _cutoffs(rows)
     measures = ceiling(np.ones(1, dtype=int), np.ones(1, dtype=int), cutoffs)

@@ -42,7 +42,7 @@ class TestedDatasets:
 
         Raises:
             UsageError: If the table's task does not ask about playlists.
-            DataError: If the table has no scores, or the data set is not at hand or another one than was tested.
+            DataError: If the table has no scores, or the data set is not available or another one than was tested.
         """
         task = task_of(table.task)
         if task is not None and task.kind not in SLICED:
@@ -64,7 +64,7 @@ class TestedDatasets:
             others = ", ".join(each.name for each in self.loaded)
             where = f"named {part.name!r} in the results"
             where += f"; not the same ids, split and playlists: {others}" if others else ""
-            raise DataError("the data set that was tested is not at hand", where=where, next_step=advice) from found
+            raise DataError("the data set that was tested is not available", where=where, next_step=advice) from found
         if _digest(found) != wanted:
             raise DataError(
                 f"the data set {part.name!r} was changed since it was tested: its ids, splits or playlists are others",

@@ -14,7 +14,7 @@ from larpbench.runtime import measured
 from larpbench.tasks.artist_similarity.queries import artist_queries, directed, visible_pairs
 from larpbench.tasks.artist_similarity.scorers import ArtistScorer, ScoringInputs
 from larpbench.tasks.artist_similarity.settings import LAYER_KINDS, LayerKind, TrainingSettings
-from larpbench.tasks.base import Fit
+from larpbench.tasks.result import Fit
 
 MOST_LAYERS = 8
 _LAYER_PAPERS: dict[LayerKind, str] = {

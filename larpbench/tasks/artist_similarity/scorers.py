@@ -16,7 +16,7 @@ from larpbench.datasets.schema import SPLITS
 from larpbench.recommenders.base import Scorer
 from larpbench.tasks.artist_similarity.queries import visible_pairs
 from larpbench.tasks.artist_similarity.settings import VisibleEdges
-from larpbench.tasks.base import Fit
+from larpbench.tasks.result import Fit
 from larpbench.vectors import unit_rows
 
 

@@ -15,7 +15,7 @@ from larpbench.evaluation.arithmetic import check_scores
 from larpbench.evaluation.beyond.measures import ListContext
 from larpbench.evaluation.metrics import MetricSpec, find_hits, ideal_gain, list_quality
 from larpbench.tasks.artist_similarity.queries import ArtistQueries
-from larpbench.tasks.base import Fit, TaskResult
+from larpbench.tasks.result import Fit, TaskResult
 from larpbench.vectors import unit_rows
 
 CUTOFFS = (10, 50, 200)

@@ -24,7 +24,8 @@ from larpbench.tasks.artist_similarity.settings import (
     ArtistOptions,
     graph_layers_installed,
 )
-from larpbench.tasks.base import Task, TaskResult, VisibleGroup
+from larpbench.tasks.base import Task, VisibleGroup
+from larpbench.tasks.result import TaskResult
 
 
 class ArtistSimilarityTask(Task[ArtistScorer]):

@@ -25,9 +25,10 @@ from larpbench.recommenders import RECOMMENDERS
 from larpbench.recommenders.base import Recommender, Scorer, TrainData, ValidData
 from larpbench.recommenders.listeners.controls import ArtistControl
 from larpbench.recommenders.listeners.data import ListenerValidData
-from larpbench.tasks.base import Task, TaskResult
+from larpbench.tasks.base import Task
 from larpbench.tasks.cold_tracks.artists import NO_ENCODER, artists_known
 from larpbench.tasks.cold_tracks.recommenders import LISTENER_RECOMMENDERS
+from larpbench.tasks.result import TaskResult
 from larpbench.tasks.track_lists import score_lists
 
 CONTROLS = ("artist-mean", "popular-artist")

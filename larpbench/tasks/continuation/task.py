@@ -11,7 +11,8 @@ from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.evaluation.metrics import CUTOFFS, METRICS
 from larpbench.evaluation.queries import no_query, queries_of
 from larpbench.recommenders.base import Recommender
-from larpbench.tasks.base import Task, TaskResult
+from larpbench.tasks.base import Task
+from larpbench.tasks.result import TaskResult
 from larpbench.tasks.track_lists import score_lists
 
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larpbench.encoders.adapters.clamp3.encoder import in_parts
-from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE, TEXT_FOLDER
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE
 from larpbench.encoders.adapters.clamp3.reference import REFERENCE
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER
 from larpbench.errors import DataError, UsageError
 from larpbench.testing import check_encoder, check_reference
 
@@ -148,7 +149,7 @@ def test_missing_then_ready(tmp_path):
     spec.weights.folder().mkdir(parents=True)
     REFERENCE.write(spec.weights.folder())
     assert spec.status().state == "ready"
-    (spec.weights.folder() / TEXT_FOLDER / "tokenizer.json").unlink()
+    (spec.weights.folder() / XLM_R_FOLDER / "tokenizer.json").unlink()
     assert spec.status().state == "missing-weights"
 
 
@@ -165,7 +166,7 @@ def test_what_lies_beside_is_checked(copied):
     with pytest.raises(DataError, match=r"missing: 'encoder\.layers\.3\.layer_norm\.bias'"):
         built("clamp3:audio", copied)
     assert built("clamp3:text", copied)
-    config = copied / TEXT_FOLDER / "config.json"
+    config = copied / XLM_R_FOLDER / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "bert"}))
     with pytest.raises(DataError, match="it is of type 'bert'"):
         built("clamp3:text", copied)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from larpbench.encoders.adapters.muq.model import Network
 from larpbench.encoders.adapters.muq.model import Sizes as MuQSizes
 from larpbench.encoders.adapters.muq.mulan.encoder import windows_of
-from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, TEXT_FOLDER, WEIGHTS
+from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, WEIGHTS
 from larpbench.encoders.adapters.muq.mulan.reference import REFERENCE
 from larpbench.encoders.adapters.muq.mulan.transformer import Sizes, Transformer
 from larpbench.encoders.encoder import EncodeContext, TrackBatch
 from larpbench.encoders.names import get_encoder
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER
 from larpbench.errors import DataError, UsageError
 from larpbench.testing import check_encoder, check_reference
 
@@ -144,7 +145,7 @@ def test_missing_then_ready():
     spec.weights.folder().mkdir(parents=True)
     REFERENCE.write(spec.weights.folder())
     assert spec.status().state == "ready"
-    (spec.weights.folder() / TEXT_FOLDER / "tokenizer.json").unlink()
+    (spec.weights.folder() / XLM_R_FOLDER / "tokenizer.json").unlink()
     assert spec.status().state == "missing-weights"
 
 
@@ -177,7 +178,7 @@ def test_what_lies_beside_is_checked(copied):
     with pytest.raises(DataError, match="the spectrograms cannot be normalised"):
         built("muq-mulan:audio", copied)
     assert built("muq-mulan:text", copied)
-    (copied / TEXT_FOLDER / CONFIG).unlink()
+    (copied / XLM_R_FOLDER / CONFIG).unlink()
     with pytest.raises(DataError, match="no configuration of XLM-R"):
         built("muq-mulan:text", copied)
     (copied / CONFIG).unlink()

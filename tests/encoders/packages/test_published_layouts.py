@@ -15,13 +15,14 @@ import torch
 
 from larpbench.checkpoint_tensors import TensorFacts, facts_of, require_tensors
 from larpbench.encoders.adapters.clamp3 import encoder as clamp3
-from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, TEXT_FOLDER
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT
 from larpbench.encoders.adapters.hf_audio import tower
 from larpbench.encoders.adapters.muq import checkpoint as muq
 from larpbench.encoders.adapters.muq.mulan import encoder as mulan
 from larpbench.encoders.names import get_encoder
 from larpbench.encoders.reference import write_tokenizer
 from larpbench.encoders.towers.hub_models import Place
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER
 from larpbench.errors import DataError
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -81,7 +82,7 @@ class TestClamp3:
     @pytest.fixture(autouse=True)
     def prepared(self, tmp_path, monkeypatch, xlm_r):
         """MERT has a test of its own."""
-        xlm_r(tmp_path / TEXT_FOLDER)
+        xlm_r(tmp_path / XLM_R_FOLDER)
         monkeypatch.setattr(clamp3.Place, "of", lambda bfloat16: Place("meta", torch.float32))
         monkeypatch.setattr(clamp3, "HubModel", lambda folder, place: type("Mert", (), {"width": 768}))
 

@@ -25,7 +25,7 @@ from larpbench.datasets.audio_files.library import (
 from larpbench.datasets.audio_files.tags import Tags, read_tags
 from larpbench.datasets.audio_files.usable import audible_tracks
 from larpbench.datasets.files import refuse_others
-from larpbench.datasets.losses import LossCounter, in_words, with_names
+from larpbench.datasets.left_out import LeftOut, in_words, with_names
 from larpbench.datasets.schema import Dataset
 from larpbench.datasets.sources.folder.albums import album_groups, artist_groups
 from larpbench.datasets.sources.folder.playlist_files import PLAYLIST_READERS, read_playlist
@@ -61,7 +61,7 @@ def build_folder(
     refuse_others(output)
     root = folder_without_links(audio)
     lists = folder_without_links(playlists) if playlists else None
-    left_out = LossCounter()
+    left_out = LeftOut()
     library = find_library(root, left_out)
     if not library.files:
         raise DataError(
@@ -111,7 +111,7 @@ def _groups(tags: Mapping[str, Tags]) -> tuple[pl.DataFrame, str]:
     )
 
 
-def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], left_out: LossCounter) -> pl.DataFrame:
+def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], left_out: LeftOut) -> pl.DataFrame:
     rows: list[tuple[str, str]] = []
     by_ending: list[tuple[int, str]] = []
     ids = _playlist_ids(folder, left_out)
@@ -139,7 +139,9 @@ def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], lef
                 left_out.add("playlists without an entry that can be used", name)
     if not rows:
         raise DataError(
-            f"{len(ids)} playlist files in {folder} name no audio file below {library.root}",
+            f"{len(ids)} playlist files in {folder} name no audio file below {library.root}"
+            if ids
+            else f"there are no playlist files in {folder}",
             where=in_words(left_out.by_reason()),
             allowed="M3U, M3U8, PLS or XSPF with paths that lead into --audio",
         )
@@ -151,7 +153,7 @@ def _playlist_entries(folder: Path, library: AudioLibrary, usable: set[str], lef
     return pl.DataFrame(rows, schema={"playlist_id": pl.String, "track_id": pl.String}, orient="row")
 
 
-def _playlist_ids(folder: Path, left_out: LossCounter) -> dict[Path, str]:
+def _playlist_ids(folder: Path, left_out: LeftOut) -> dict[Path, str]:
     """Return playlist file -> id: its path without the ending, or with it where two files would have the same id."""
     whole: dict[str, Path] = {}
     for path in walk(folder, left_out):

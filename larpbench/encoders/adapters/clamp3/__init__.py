@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE, TEXT_FOLDER
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE
 from larpbench.encoders.adapters.clamp3.reference import REFERENCE
 from larpbench.encoders.card import VIEWS, EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import parse_variant
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.towers.xlm_r import xlm_r_files
 from larpbench.encoders.weights.finder import WeightFile, Weights
 
 NAMES = ("clamp3",)
 
 _REVISION = "791815a04a3a2bd9ab64cf590ba8307930c179e6"
 _MERT = "m-a-p/MERT-v1-95M", "12af15fef9d0ac838c3f475bfbbf26d2060dd4f5"
-_TEXT = "FacebookAI/xlm-roberta-base", "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089"
 _PARAMETERS = {"audio": 180_118_912, "text": 278_043_648}  # without the part for sheet music
 _OF_TEXT = "mean over tokens, projected, of length 1; more than 128 tokens in parts"
 _OF_AUDIO = (
@@ -69,7 +69,7 @@ CLAMP3 = EncoderSpec(
         "published layout, all layers of MERT, narrow, made-up weights: largest difference 4e-7 of a vector's length",
         parameters=sum(_PARAMETERS.values()),
         citation=("wu2025clamp3", "li2024mert"),
-        tracks_per_second=0.3,
+        tracks_per_second=0.4,
     ),
     factory=build_clamp3,
     reference=REFERENCE,
@@ -94,10 +94,7 @@ CLAMP3 = EncoderSpec(
                 for each in ("config.json", "preprocessor_config.json")
             ),
             WeightFile.of_hub(*_MERT, "pytorch_model.bin", f"{MERT_FOLDER}/", 377_552_987),
-            *(
-                WeightFile.of_hub(*_TEXT, each, f"{TEXT_FOLDER}/")
-                for each in ("config.json", "tokenizer.json", "tokenizer_config.json")
-            ),
+            *xlm_r_files(),
         ),
     ),
 )

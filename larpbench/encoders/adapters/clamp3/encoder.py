@@ -7,7 +7,7 @@ what is long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import mode
 from typing import Any
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from larpbench.checkpoint_tensors import TensorFacts, facts_of, require_tensors, say_casts
-from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE, TEXT_FOLDER
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_audio import HubModel
 from larpbench.encoders.towers.hub_models import Place, Tokens
 from larpbench.encoders.towers.initial_weights import read_state
-from larpbench.encoders.towers.xlm_r import read_xlm_r_config
+from larpbench.encoders.towers.sides import MeanOfSides
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER, read_xlm_r_config
 from larpbench.errors import DataError
 
 _WINDOW, _SHORTEST = 5 * SAMPLE_RATE, SAMPLE_RATE  # samples; a shorter rest of a clip is left out
@@ -99,7 +100,7 @@ class TextSide:
     def __init__(self, folder: Path, state: Mapping[str, Tensor], place: Place) -> None:
         from transformers import XLMRobertaModel
 
-        beside = folder / TEXT_FOLDER
+        beside = folder / XLM_R_FOLDER
         config = read_xlm_r_config(beside / "config.json")
         self._tokens = Tokens(beside, _WHOLE_TEXT)
         self._model, self._projection = _read(folder / CHECKPOINT, state, "text", XLMRobertaModel, config)
@@ -119,19 +120,7 @@ class TextSide:
         return in_parts(tokens.to(self._device), encode)
 
 
-class Clamp3Encoder:
-    """One side or both: then the mean of the two vectors, each of length 1, in the space that they share."""
-
-    def __init__(self, sides: Sequence[Callable[[TrackBatch], Tensor]]) -> None:
-        self._sides = sides
-
-    @torch.inference_mode()
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, dim) float32."""
-        return torch.stack([side(batch) for side in self._sides]).mean(dim=0).cpu().numpy()
-
-
-def load_clamp3(folder: Path, audio: bool, text: bool) -> Clamp3Encoder:
+def load_clamp3(folder: Path, audio: bool, text: bool) -> MeanOfSides:
     """Return the sides that are asked for, with the weights of a folder."""
     state, place = read_state(folder / CHECKPOINT), Place.of(bfloat16=False)
     kinds = [AudioSide] * audio + [TextSide] * text
@@ -140,7 +129,7 @@ def load_clamp3(folder: Path, audio: bool, text: bool) -> Clamp3Encoder:
     prefixes = ("audio_",) * audio + ("text_",) * text
     used = {name: facts for name, facts in found.items() if name.startswith(prefixes) and "_model.pooler." not in name}
     say_casts(used, folder / CHECKPOINT)
-    return Clamp3Encoder(sides)
+    return MeanOfSides(sides)
 
 
 def in_parts(rows: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The files of CLaMP 3: its own checkpoint, and beside it MERT and what XLM-R needs besides weights."""
+"""The files of CLaMP 3: its own checkpoint, and the folder of MERT beside it."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ CHECKPOINT = (
     "a_length_128_s_size_768_s_layers_12_p_size_64_p_length_512.pth"
 )
 """The one that its authors recommend for audio."""
-MERT_FOLDER, TEXT_FOLDER = "MERT-v1-95M", "xlm-roberta-base"
+MERT_FOLDER = "MERT-v1-95M"

@@ -17,9 +17,10 @@ from unittest import mock
 
 import numpy as np
 
-from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE, TEXT_FOLDER
+from larpbench.encoders.adapters.clamp3.files import CHECKPOINT, MERT_FOLDER, SAMPLE_RATE
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, seeded, write_xlm_r
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +66,7 @@ def write_checkpoint(folder: Path) -> None:
     import torch
     from transformers import BertConfig, BertModel, HubertConfig, HubertModel, XLMRobertaModel
 
-    beside, mert = folder / TEXT_FOLDER, folder / MERT_FOLDER
+    beside, mert = folder / XLM_R_FOLDER, folder / MERT_FOLDER
     for each in (beside, mert):
         each.mkdir()
     text = write_xlm_r(beside, _WIDTH, _LAYERS, _INNER)
@@ -156,7 +157,7 @@ def _extract(folder: Path, text: Path, inputs: Path, outputs: Path) -> None:
     """Run ``extract_clamp3.py --get_global`` on a folder."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    shutil.copytree(folder / TEXT_FOLDER, text)
+    shutil.copytree(folder / XLM_R_FOLDER, text)
     XLMRobertaModel(XLMRobertaConfig.from_pretrained(text)).save_pretrained(text)  # random: all is in the checkpoint
     config = importlib.import_module("config")
     sizes: dict[str, Any] = dict.fromkeys(("AUDIO_HIDDEN_SIZE", "M3_HIDDEN_SIZE"), _WIDTH) | {

@@ -119,13 +119,13 @@ def _weights(name: str, size: int, repo: str, revision: str) -> Weights:
 _UNFUSED = _weights(
     "clap-htsat-unfused", 615_000_000, "laion/clap-htsat-unfused", "8fa0f1c6d0433df6e97c127f64b2a1d6c0dcda8a"
 )
-CLAP_PT = _clap("clap-pt", "CLAP (Wu et al. 2023), general audio", _UNFUSED, _LAION_AUDIO, 5.0, _AUDIO)
+CLAP_PT = _clap("clap-pt", "CLAP (Wu et al. 2023), general audio", _UNFUSED, _LAION_AUDIO, 4.2, _AUDIO)
 CLAP_MUSIC = _clap(
     "clap-music",
     "CLAP (Wu et al. 2023), music",
     _weights("larger-clap-music", 776_000_000, "laion/larger_clap_music", "a0b4534a14f58e20944452dff00a22a06ce629d1"),
     f"music of unpublished source; {_LAION_AUDIO}",
-    1.5,
+    2.2,
 )
 CLAP_MUSIC_SPEECH = _clap(
     "clap-music-speech",
@@ -137,7 +137,7 @@ CLAP_MUSIC_SPEECH = _clap(
         "195c3a3e68faebb3e2088b9a79e79b43ddbda76b",
     ),
     f"music and speech of unpublished source; {_LAION_AUDIO}",
-    1.5,
+    2.2,
 )
 HTSAT = EncoderSpec(
     EncoderCard(

@@ -21,6 +21,7 @@ from larpbench.encoders.towers.front_end import log_mel, windows
 from larpbench.encoders.towers.hub_models import Place, Tokens, load_model
 from larpbench.encoders.towers.openvino import OpenVinoCall
 from larpbench.encoders.towers.settings import MelSettings
+from larpbench.encoders.towers.sides import MeanOfSides
 from larpbench.errors import DataError
 
 _WINDOWS_AT_ONCE = 8  # more is no faster, and needs more memory
@@ -154,11 +155,11 @@ class TextTower:
         return functional.normalize(embeds.float(), dim=1)
 
 
-class ClapEncoder:
-    """One tower or both: then the mean of the two vectors, each of length 1, in the space that they share."""
+class ClapEncoder(MeanOfSides):
+    """One tower or both."""
 
     def __init__(self, audio: AudioTower | None, text: TextTower | None) -> None:
-        self._sides = [side for side in (audio, text) if side is not None]
+        super().__init__([side for side in (audio, text) if side is not None])
         self._audio = audio
 
     @torch.inference_mode()
@@ -167,11 +168,6 @@ class ClapEncoder:
         if self._audio is None:
             return batch
         return replace(batch, features=self._audio.prepare(batch.require_audio("CLAP")))
-
-    @torch.inference_mode()
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, dim) float32."""
-        return torch.stack([side(batch) for side in self._sides]).mean(dim=0).cpu().numpy()
 
 
 def pretrained_clap(folder: Path, bfloat16: bool, audio: bool, text: bool, openvino: bool = False) -> ClapEncoder:

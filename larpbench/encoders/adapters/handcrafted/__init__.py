@@ -30,7 +30,7 @@ HANDCRAFTED = EncoderSpec(
         citation=("mcfee2015librosa",),
         standardised=True,
         process_per_core=True,
-        tracks_per_second=20,
+        tracks_per_second=25,
     ),
     factory=build_handcrafted,
 )

@@ -52,7 +52,7 @@ LAION_CLAP = EncoderSpec(
         "length",
         parameters=68_611_864,
         citation=("wu2023clap",),
-        tracks_per_second=0.3,
+        tracks_per_second=2.5,
     ),
     factory=build_laion_clap,
     reference=REFERENCE,
@@ -66,9 +66,10 @@ LAION_CLAP = EncoderSpec(
         size=2_352_471_003,
         revision=_REVISION,
         files=(
-            WeightFile(
+            WeightFile.of_hub(
+                "lukewys/laion_clap",
+                _REVISION,
                 _FILE,
-                f"https://huggingface.co/lukewys/laion_clap/resolve/{_REVISION}/{_FILE}",
                 size=2_352_471_003,
                 sha256="fae3e9c087f2909c28a09dc31c8dfcdacbc42ba44c70e972b58c1bd1caf6dedd",
             ),

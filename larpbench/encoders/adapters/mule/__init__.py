@@ -109,7 +109,7 @@ MULE = EncoderSpec(
         "length",
         parameters=62_345_742,
         citation=("mccallum2022mule",),
-        tracks_per_second=0.8,
+        tracks_per_second=1.0,
     ),
     factory=build_mule,
     reference=REFERENCE,

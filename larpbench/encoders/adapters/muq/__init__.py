@@ -118,10 +118,7 @@ def musicfm_files(data: str) -> tuple[str, str]:
 
 def _of_hub(name: str, licence: str, repo: str, commit: str, *files: tuple[str, int, str]) -> Weights:
     """Return the weights of a model of the hub at a commit; of each file name, bytes and sha256."""
-    listed = [
-        WeightFile(file, f"https://huggingface.co/{repo}/resolve/{commit}/{file}", size, sha256)
-        for file, size, sha256 in files
-    ]
+    listed = [WeightFile.of_hub(repo, commit, file, size=size, sha256=sha256) for file, size, sha256 in files]
     return Weights(name, licence, sum(size for _, size, _ in files), tuple(listed), repo, commit)
 
 
@@ -133,7 +130,7 @@ def _card(**facts: Any) -> EncoderCard:  # noqa: ANN401 - fields of a card
         sample_rate=24_000,
         window_s=30.0,
         pooling=_pooling(Readout(LAST, LAST)),
-        tracks_per_second=0.2,
+        tracks_per_second=0.27,
         **facts,
     )
 

@@ -85,7 +85,7 @@ OPENL3 = EncoderSpec(
         verification="the package called literally, true shape, random weights: no difference",
         parameters=4_700_000,  # to two digits
         citation=("cramer2019openl3",),
-        tracks_per_second=0.3,
+        tracks_per_second=0.4,
     ),
     factory=build_openl3,
     reference=REFERENCE,

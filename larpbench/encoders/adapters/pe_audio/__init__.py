@@ -86,6 +86,6 @@ def _pe_audio(name: str, size: str, parameters: int, speed: float, revision: str
     )
 
 
-PE_AUDIO = _pe_audio("pe-audio", "large", 1_456_566_210, 0.02, "d7fd29e06effc0fe5630de3b6e4ca784876a1a16")
-PE_AUDIO_BASE = _pe_audio("pe-audio-base", "base", 560_642_754, 0.03, "0a320953632f45113021e4bc8a0eda74f0024a74")
-PE_AUDIO_SMALL = _pe_audio("pe-audio-small", "small", 439_677_890, 0.04, "e5fc71c1f0be50279f52f292390b589780079e13")
+PE_AUDIO = _pe_audio("pe-audio", "large", 1_456_566_210, 0.055, "d7fd29e06effc0fe5630de3b6e4ca784876a1a16")
+PE_AUDIO_BASE = _pe_audio("pe-audio-base", "base", 560_642_754, 0.083, "0a320953632f45113021e4bc8a0eda74f0024a74")
+PE_AUDIO_SMALL = _pe_audio("pe-audio-small", "small", 439_677_890, 0.094, "e5fc71c1f0be50279f52f292390b589780079e13")

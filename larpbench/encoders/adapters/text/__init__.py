@@ -165,7 +165,7 @@ BERT = EncoderSpec(
         original=_ORIGINAL.format("BertModel"),
         verification=_VERIFICATION,
         max_tokens=LONGEST,
-        tracks_per_second=40,
+        tracks_per_second=24,
     ),
     factory=build_bert,
     requires=("transformers",),
@@ -222,7 +222,7 @@ MINILM = EncoderSpec(
         sources=("pooling: 1_Pooling/config.json", "longest caption: 256 tokens (sentence_bert_config.json)"),
         verification="sentence-transformers 6.2.0 and transformers 5.23.0, same weights and captions: largest "
         "difference 3e-7 of a vector's length",
-        tracks_per_second=60,
+        tracks_per_second=300,
     ),
     factory=build_minilm,
     requires=("transformers", _MINILM_PACKAGE),

@@ -37,6 +37,10 @@ class HeadsTraining(LoopSettings):
     """What of a playlist is contrasted with what of a track: the mean of both sides with that of the track, or one side
     with the other (equation 21)."""
 
+    def anchors_in_all(self, tracks: int) -> int:
+        """Return how many anchors a stage takes on so many train tracks, if nothing ends it early."""
+        return super().anchors_in_all(min(tracks, self.anchors))
+
 
 class HeadsRecipe(Settings):
     """One training: the views, the shape of the heads, the stage, and what validation chooses from."""

@@ -9,7 +9,7 @@ from typing import Any
 from larpbench.encoders.card import VIEWS, View
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.frozen_views import frozen_views, modalities_of
-from larpbench.encoders.larp.heads.settings import HeadsSettings
+from larpbench.encoders.larp.heads.settings import HeadsSettings, HeadsTraining
 from larpbench.encoders.names import split_ending
 from larpbench.encoders.spec import DatasetReference, EncoderSpec, FolderFacts
 from larpbench.errors import DataError, UsageError
@@ -38,6 +38,13 @@ def head_views(owner: str, names: tuple[str, ...]) -> tuple[EncoderSpec, ...]:
 def side_pooling(side: View) -> str:
     """Return what the card of a side says of its vectors."""
     return f"the {side} view, centred, of length 1; then its weighted head"
+
+
+def stage_seconds(training: HeadsTraining | None, tracks: int) -> float:
+    """Return roughly how many CPU seconds a stage takes on so many train tracks; without one, how long w takes."""
+    if training is None:
+        return 0.5
+    return training.anchors_in_all(tracks) * (4.5e-4 + 8e-8 * min(tracks, training.candidates))
 
 
 def build_heads(views: tuple[str, ...], context: EncodeContext, argument: str | None) -> Encoder:

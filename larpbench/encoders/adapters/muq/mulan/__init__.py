@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, TEXT_FILES, TEXT_FOLDER, WEIGHTS
+from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, WEIGHTS
 from larpbench.encoders.adapters.muq.mulan.reference import REFERENCE
 from larpbench.encoders.card import VIEWS, EncoderCard
 from larpbench.encoders.encoder import EncodeContext, Encoder
 from larpbench.encoders.names import parse_variant
 from larpbench.encoders.spec import EncoderSpec
+from larpbench.encoders.towers.xlm_r import xlm_r_files
 from larpbench.encoders.weights.finder import WeightFile, Weights
 
 _OWN = "OpenMuQ/MuQ-MuLan-large", "8a081dbcf84edd47ea7db3c4ecb8fd1ec1ddacfe"
 _MUQ = "OpenMuQ/MuQ-large-msd-iter", "0562a57814f6f8bbd9fdea0a25921a2fce1a841a"
-_TEXT = "FacebookAI/xlm-roberta-base", "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089"
 _PARAMETERS = {"audio": 317_524_224, "text": 328_191_744}  # what a vector depends on
 _OF_AUDIO = (
     "each window of 10 s: MuQ's last hidden state, projected, mean over time, projected, of length 1; then the mean "
@@ -69,7 +69,7 @@ MUQ_MULAN = EncoderSpec(
         "vector's length",
         parameters=sum(_PARAMETERS.values()),
         citation=("zhu2025muq",),
-        tracks_per_second=0.2,
+        tracks_per_second=0.27,
     ),
     factory=build_mulan,
     reference=REFERENCE,
@@ -96,7 +96,7 @@ MUQ_MULAN = EncoderSpec(
                 3_133,
                 "237335ee27d8fb951ce778701a12a79e06c51ae636dd786f97e45f51ce532543",
             ),
-            *(WeightFile.of_hub(*_TEXT, each, f"{TEXT_FOLDER}/") for each in TEXT_FILES),
+            *xlm_r_files(),
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from larpbench.encoders.adapters.muq.checkpoint import Checkpoint, network_of, r
 from larpbench.encoders.adapters.muq.encoder import Conformer
 from larpbench.encoders.adapters.muq.front_end import SAMPLE_RATE
 from larpbench.encoders.adapters.muq.model import LAYERS
-from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, TEXT_FOLDER, WEIGHTS
+from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, WEIGHTS
 from larpbench.encoders.adapters.muq.mulan.transformer import Sizes, Transformer
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.towers.hub_models import LONGEST, Tokens
 from larpbench.encoders.towers.initial_weights import read_state
-from larpbench.encoders.towers.xlm_r import read_xlm_r_config
+from larpbench.encoders.towers.sides import MeanOfSides
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER, read_xlm_r_config
 from larpbench.errors import DataError
 from larpbench.runtime import torch_device
 
@@ -89,7 +90,7 @@ class TextSide:
     def __init__(self, checkpoint: MuLanCheckpoint, device: str) -> None:
         from transformers import XLMRobertaModel
 
-        folder = checkpoint.path.parent / TEXT_FOLDER
+        folder = checkpoint.path.parent / XLM_R_FOLDER
         config = read_xlm_r_config(folder / CONFIG)
         self._tokens, self._device = Tokens(folder, LONGEST), device
         with torch.random.fork_rng(devices=[]):
@@ -197,20 +198,7 @@ class MuLanCheckpoint:
         return value
 
 
-class MuLanEncoder:
-    """One side or both: then the mean of the two vectors in the space that they share."""
-
-    def __init__(self, sides: Sequence[Callable[[TrackBatch], Tensor]]) -> None:
-        self._sides = sides
-
-    @torch.inference_mode()
-    def encode(self, batch: TrackBatch) -> np.ndarray:
-        """Return (n, dim) float32."""
-        with torch.autocast(torch_device(), enabled=False):
-            return torch.stack([side(batch) for side in self._sides]).mean(dim=0).cpu().numpy()
-
-
-def load_mulan(folder: Path, audio: bool, text: bool) -> MuLanEncoder:
+def load_mulan(folder: Path, audio: bool, text: bool) -> MeanOfSides:
     """Return the sides that are asked for, with the weights of a folder.
 
     Raises:
@@ -220,7 +208,7 @@ def load_mulan(folder: Path, audio: bool, text: bool) -> MuLanEncoder:
     kinds: list[type[AudioSide] | type[TextSide]] = [AudioSide] * audio + [TextSide] * text
     sides = [kind(checkpoint, device) for kind in kinds]
     checkpoint.say_casts(tuple(prefix for kind in kinds for prefix in kind.prefixes))
-    return MuLanEncoder(sides)
+    return MeanOfSides(sides)
 
 
 def windows_of(clip: np.ndarray) -> list[np.ndarray]:

@@ -1,7 +1,6 @@
-"""The files of MuQ-MuLan: its own, and beside them MuQ's statistics and what XLM-R needs besides weights."""
+"""The files of MuQ-MuLan: its own, and the folder of MuQ's statistics beside them."""
 
 from __future__ import annotations
 
 CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"
-MUQ_FOLDER, TEXT_FOLDER = "MuQ-large-msd-iter", "xlm-roberta-base"
-TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
+MUQ_FOLDER = "MuQ-large-msd-iter"

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, TEXT_FOLDER, WEIGHTS
+from larpbench.encoders.adapters.muq.mulan.files import CONFIG, MUQ_FOLDER, WEIGHTS
 from larpbench.encoders.adapters.muq.reference import write_muq
 from larpbench.encoders.encoder import TrackBatch
 from larpbench.encoders.reference import Reference, seeded, write_xlm_r
+from larpbench.encoders.towers.xlm_r import XLM_R_FOLDER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +55,7 @@ def write_checkpoint(folder: Path) -> None:
 
     from larpbench.encoders.adapters.muq.mulan.transformer import Sizes, Transformer
 
-    muq, beside = folder / MUQ_FOLDER, folder / TEXT_FOLDER
+    muq, beside = folder / MUQ_FOLDER, folder / XLM_R_FOLDER
     for each in (muq, beside):
         each.mkdir()
     write_muq(muq)
@@ -106,7 +107,7 @@ def run_mulan(folder: Path, batch: TrackBatch, argument: str | None) -> np.ndarr
         shutil.copytree(folder, copy)
         _complete(copy)
         config = json.loads((copy / CONFIG).read_text(encoding="utf-8"))
-        for part, name in (("audio_model", MUQ_FOLDER), ("text_model", TEXT_FOLDER)):
+        for part, name in (("audio_model", MUQ_FOLDER), ("text_model", XLM_R_FOLDER)):
             config[part]["name"] = str(copy / name)
         (copy / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         save_file(torch.load(copy / WEIGHTS, weights_only=True), copy / "model.safetensors", {"format": "pt"})
@@ -127,7 +128,7 @@ def _complete(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as made:
         write_muq(Path(made))
         shutil.move(Path(made) / "model.safetensors", folder / MUQ_FOLDER / "model.safetensors")
-    text = folder / TEXT_FOLDER
+    text = folder / XLM_R_FOLDER
     XLMRobertaModel(XLMRobertaConfig.from_pretrained(text)).save_pretrained(text)
 
 

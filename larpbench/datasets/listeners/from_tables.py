@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from larpbench.datasets.assemble import BuildOptions
+from larpbench.datasets.audio_table import DatasetAudio
 from larpbench.datasets.listeners.assemble import ListenerOptions, assemble_listeners
 from larpbench.datasets.listeners.split import COLD_FRACTION, given_split, split_by_hash
 from larpbench.datasets.listeners.table import COUNT, FIRST_TIME
-from larpbench.datasets.schema import Dataset, DatasetAudio, SplitRule
+from larpbench.datasets.schema import Dataset, SplitRule
 from larpbench.datasets.splits.dates import parse_split_by
 from larpbench.errors import DataError, UsageError, named
 
@@ -78,7 +79,7 @@ def assemble_tables(
         options: How.
         output: Folder to write.
         audio: The tracks' audio, if the data set has any.
-        left_out: What has left before, by reason.
+        left_out: What was left out before, by reason.
 
     Raises:
         DataError: If the tables contradict themselves, or give seeds.

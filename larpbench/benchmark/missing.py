@@ -1,0 +1,103 @@
+"""What is missing before a cell can run: trainings, and vectors of its encoder and of what this builds upon."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from larpbench.datasets.schema import Dataset, SplitName
+from larpbench.encoders.run.scaling import needed
+from larpbench.encoders.run.store import AUDIO_SHARD, TEXT_SHARD, EmbeddingStore
+from larpbench.encoders.run.training import untrained
+from larpbench.encoders.spec import EncoderSpec
+
+_LEARNT_FROM: tuple[SplitName, ...] = ("train", "valid")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Vectors of one encoder that are missing of one split. Cells that need the same ones have equal keys.
+
+    Attributes:
+        key: Of the vectors.
+        tracks: How many tracks have none.
+        tracks_per_second: Speed of the encoder: measured here, or by its card.
+        shard: Tracks of a shard.
+    """
+
+    key: str
+    tracks: int
+    tracks_per_second: float
+    shard: int
+
+    @property
+    def seconds(self) -> float:
+        """Rough CPU seconds of all of them."""
+        return self.tracks / self.tracks_per_second
+
+
+@dataclass(frozen=True)
+class MissingTraining:
+    """A training that has to be done first.
+
+    Attributes:
+        encoder: Identity of the encoder that is trained.
+        seed: Its seed.
+        checkpoint: Folder in which its weights will lie.
+        seconds: Rough CPU seconds, without its vectors.
+        encodings: Missing vectors that it learns from.
+    """
+
+    encoder: str
+    seed: int
+    checkpoint: Path
+    seconds: float
+    encodings: tuple[Encoding, ...]
+
+
+def encodings(
+    store: EmbeddingStore, spec: EncoderSpec, dataset: Dataset, splits: Iterable[SplitName], seed: int
+) -> Iterator[Encoding]:
+    """Yield what is missing of some splits: the vectors of an encoder, and of the encoders that it builds upon.
+
+    Args:
+        store: Where embeddings are kept.
+        spec: The encoder.
+        dataset: The data set.
+        splits: The splits.
+        seed: Of the encoder.
+    """
+    for split in (dataset.split(name) for name in splits):
+        missing = store.missing_tracks(spec, dataset, split, seed)
+        if not missing:
+            continue
+        if spec.choice:
+            yield _of(store, spec, store.keys.scaled(spec, dataset, split, seed), missing)
+            continue
+        for data, part in needed(spec, dataset, split):
+            for each in spec.inputs:
+                yield from encodings(store, each, data, (part.name,), spec.seed_of_inputs(seed))
+            if not (spec.combined or spec.shuffled):  # their own part, to put rows side by side, is nothing
+                tracks = store.missing_tracks_of(spec, data, part, seed)
+                yield _of(store, spec, store.keys.embedding(spec, data, part, seed), tracks)
+
+
+def missing_trainings(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> Iterator[MissingTraining]:
+    """Yield the trainings that an encoder needs first, in order."""
+    for each in untrained(store, spec, seed):
+        if each.training and (source := each.source):
+            vectors = [encodings(store, part, source, _LEARNT_FROM, seed) for part in each.training.inputs]
+            yield MissingTraining(
+                each.identity,
+                seed,
+                store.checkpoint(each, seed),
+                each.training.seconds(len(source.split("train").track_ids)),
+                tuple(itertools.chain(*vectors)),
+            )
+
+
+def _of(store: EmbeddingStore, spec: EncoderSpec, key: str, tracks: int) -> Encoding:
+    shard = AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
+    return Encoding(key, tracks, store.speed(spec) or spec.card.tracks_per_second, shard)
