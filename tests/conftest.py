@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -42,6 +43,35 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 10)
+
+
+LONGEST = (
+    *("docs/test_pages.py", "training/test_ranks.py", "reproduction/test_reproduce.py", "engine/test_ray_small.py"),
+    *("larp/test_resume.py", "cli/test_demo.py", "cli/test_interruptions.py", "encoders/test_openvino.py"),
+)
+"""Files that take 10 s or more. They come first: no process is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give whole files to test processes: what the tests of a file share is imported and made in one of them."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Leave what there is to the end of the process: pytest collects garbage twice more, which takes seconds."""
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def family_of(module: str) -> str:
     return parts[2] if parts[:2] == ["encoders", "adapters"] and len(parts) > 2 else ""
 
 
+@functools.cache
 def files() -> dict[str, ast.Module]:
     """Return the syntax tree of every file by the name of its module; a package is named after its folder."""
     paths = {path.relative_to(PACKAGE.parent).with_suffix("").parts: path for path in PACKAGE.rglob("*.py")}
@@ -86,6 +88,7 @@ class Imports(ast.NodeVisitor):
             self.names |= {inner if inner in self._modules else node.module or ""} & self._modules
 
 
+@functools.cache
 def imports() -> dict[str, set[str]]:
     """Return the modules of larpbench that each module imports, in functions too."""
     trees = files()

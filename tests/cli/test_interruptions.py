@@ -18,7 +18,7 @@ from support.killing import assert_same, killed
 from support.made_results import write_results
 from support.small_data import random_tables, split_tables
 
-KILLS = 5
+KILLS = 3
 VOLATILE = ("costs", "created")
 
 

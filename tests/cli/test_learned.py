@@ -13,6 +13,7 @@ import pytest
 from support.planted_world import planted
 
 from larpbench.recommenders.base import TUNING_VERSION
+from larpbench.recommenders.training import GradientRecommender
 from larpbench.recommenders.tuning import Learner
 
 LEARNED = ("clcrec", "dropoutnet", "dropoutnet-content", "ridge")
@@ -48,6 +49,14 @@ def run(cli, data, vectors, output, *options):
         "run", "--dataset", data, "--encoders", f"precomputed:{vectors}", "--output", output, "--budget", "2",
         "--seeds", "2", *options,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ten_epochs():
+    """As many as three rungs of trials need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GradientRecommender, "epochs", 10)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +101,7 @@ def test_all_recommenders_run_and_the_record_tells_how_they_were_tuned(cli, worl
         for trial, seconds in zip(part["trials"], costs["trial_wall_s"], strict=True):
             assert seconds > 0
             for rung in trial.get("rungs", ()):
-                assert 0 < rung["epoch"] <= 20
+                assert 0 < rung["epoch"] <= 10
                 assert rung["valid_recall"] <= trial["valid_recall"]
         assert [valid[each] is not None for each in ("start", "best_epoch", "ended")] == [steps] * 3
         assert costs["fit_wall_s"] > 0

@@ -308,21 +308,21 @@ def test_sizes_that_cannot_be_had(cli, tmp_path, archive):
 
 
 def test_audio_by_id_leaves_only_tracks_that_can_be_heard(cli, tmp_path, archive):
-    for number in range(0, 120):
+    for number in range(60):
         if number != 17:
             suffix = ("ogg", "flac", "wav")[number % 3]
-            write_tone(tmp_path / "clips" / str(number % 5) / f"{track_id(number)}.{suffix}", 200 + number, seconds=2)
+            write_tone(tmp_path / "clips" / str(number % 5) / f"{track_id(number)}.{suffix}", 200 + number, seconds=1)
     (tmp_path / "clips" / f"{track_id(17)}.mp3").write_text("no music")
     write_tone(tmp_path / "clips" / "unknown.ogg", 300)
     sizes = ("--test-playlists", 5, "--valid-playlists", 3, "--min-length", 2)
     built = build(cli, archive, tmp_path / "mpd", "--audio", tmp_path / "clips", *sizes)
     assert built.code == 0, built.err
-    assert "audio: 120 of 400 tracks have a file (30.0%)" in built.err
+    assert "audio: 60 of 400 tracks have a file (15.0%)" in built.err
     assert "1 files belong to no track" in built.err
-    assert "280 tracks without an audio file" in built.out
+    assert "340 tracks without an audio file" in built.out
     assert "1 tracks whose audio is unreadable" in built.out
     tracks = pl.read_parquet(tmp_path / "mpd" / "tracks.parquet")
-    assert set(tracks["track_id"]) <= {track_id(number) for number in range(120)} - {track_id(17)}
+    assert set(tracks["track_id"]) <= {track_id(number) for number in range(60)} - {track_id(17)}
     assert tracks["audio"].null_count() == 0
     assert cli("dataset", "check", tmp_path / "mpd").code == 0
     run = cli("run", "--dataset", tmp_path / "mpd", "--encoders", "handcrafted,tfidf", "--output", tmp_path / "r")

@@ -29,10 +29,12 @@ from larpbench.datasets.demo_listeners.world import ListenerWorldSpec
 from larpbench.encoders.adapters.hf_audio.reference import write_hubert
 from larpbench.encoders.larp import specs
 from larpbench.encoders.run import pipeline
+from larpbench.recommenders.training import GradientRecommender
 from larpbench.storage import home
 from larpbench.tasks.artist_similarity.settings import graph_layers_installed
 
 TRACKS = 22  # of each split: more than 20 candidates
+FEW = {"essentia": 5}  # where a clip takes a third of a second
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.name != "cli.md"]
 PARSED = (
     r"(dataset )?fetch ",
@@ -68,14 +70,15 @@ def small_and_quick(monkeypatch, tmp_path):
     monkeypatch.setattr("larpbench.datasets.demo_listeners.build.ListenerWorldSpec", small_world)
     shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
+    monkeypatch.setattr(GradientRecommender, "epochs", 2)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
 
-def add_own_data(folder, text, library):
+def add_own_data(folder, text, library, tracks):
     """Tables, vectors, and data sets of them with audio; the one that the page itself builds is left to it."""
-    build_heard(folder / "heard", library, TRACKS)
+    build_heard(folder / "heard", library, tracks)
     for name in ("my-data", "DIR"):
         if f"--output {name}" not in text:
             shutil.copytree(folder / "heard", folder / name)
@@ -176,7 +179,7 @@ def workplace(cli, tmp_path, library, request):
         elif page.stem == "service":
             add_catalogue(folder)
         elif commands_of(text) or python_of(text):
-            add_own_data(folder, text, library)
+            add_own_data(folder, text, library, FEW.get(page.stem, TRACKS))
         if page.stem in ("report", "results-schema", "reading-tables", "notebook"):
             add_results(cli, folder)
         if page.stem in ("runs", "service"):

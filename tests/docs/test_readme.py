@@ -12,6 +12,7 @@ from support.small_data import split_tables
 from support.sounds import write_tone
 
 from larpbench.datasets.catalogue import fetched_folder
+from larpbench.recommenders.training import GradientRecommender
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALLS = ("pip install -c constraints.txt .", "pip install -c constraints.txt '.[test]' && pytest -n auto")
@@ -34,6 +35,7 @@ def workplace(tmp_path, monkeypatch):
         (tmp_path / "playlists" / f"{name}.m3u").write_text("".join(f"../library/{n}.ogg\n" for n in range(6)))
     write_onion(fetched_folder("onion"))  # what `dataset fetch` would bring
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GradientRecommender, "epochs", 2)
     return tmp_path
 
 

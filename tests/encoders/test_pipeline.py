@@ -137,6 +137,7 @@ def test_a_file_that_breaks_behind_our_back_fails_the_cell_with_its_name(cli, da
 
 def test_processes_give_what_one_process_gives(data, tmp_path, monkeypatch):
     spec = get_encoder("handcrafted")
+    monkeypatch.setattr(pipeline, "cores", lambda: 2)
     beside = EmbeddingStore(tmp_path / "e").embed(spec, data, "test", 0)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)
     alone = EmbeddingStore(tmp_path / "f").embed(spec, data, "test", 0)

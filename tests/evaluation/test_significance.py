@@ -159,7 +159,7 @@ def test_far_apart_rows_have_letters_of_their_own():
 @pytest.mark.parametrize("playlists", [100, 1_000])
 @pytest.mark.parametrize("mean", [0.05, 0.004])
 def test_under_the_null_one_in_twenty_is_called_different(playlists, mean):
-    tables = 2_000
+    tables = 1_000
     generator = np.random.default_rng(playlists)
     differences = recalls(generator, (tables, playlists), mean) - recalls(generator, (tables, playlists), mean)
     share = (randomisation_test(differences) <= 0.05).mean()

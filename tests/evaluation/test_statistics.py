@@ -89,7 +89,7 @@ def population(name, generator, shape):
     return generator.binomial(10, generator.beta(*easy, size=shape)) / heldout
 
 
-def covered(name, playlists, tables=2_000):
+def covered(name, playlists, tables=1_000):
     """Share of tables whose interval holds the truth: ours, and the percentiles of the same resamples."""
     generator = np.random.default_rng(playlists)
     truth = population(name, generator, (4_000, 1_000)).mean()

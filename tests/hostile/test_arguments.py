@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import typer
 
 from larpbench.cli import app
+from larpbench.datasets.artists import toy
 from larpbench.reproduction import targets
 
 LONG = "x" * 300
@@ -102,6 +104,7 @@ def test_every_verb_is_tried():
 @pytest.mark.parametrize("verb", sorted(BASE))
 def test_hostile_arguments_end_in_one_message(verb, small, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(small.folder)
+    monkeypatch.setattr(toy, "ToySpec", partial(toy.ToySpec, artists=60, communities=4, degree=8.0))
     Path("a-file").write_text("x")
     Path("empty").mkdir()
     for call in hostile_calls(verb):

@@ -130,7 +130,9 @@ def test_times_that_do_not_fit_the_log_are_counted_and_said(cli, tmp_path, usual
 def test_a_log_without_order_or_mostly_unreadable_is_refused(cli, tmp_path, write, message):
     source = write_lfm(tmp_path / "LFM-2b", with_times(write))
     if message is None:
-        built(cli, "lfm", source, tmp_path / "lfm")
+        found, _ = built(cli, "lfm", source, tmp_path / "lfm")
+        assert found["left_out"]["rows of the log that cannot be read"] == 480
+        assert found["left_out"]["rows of the log whose time is before March 1973 or after 2099"] == 480
     else:
         refused(cli, "lfm", source, tmp_path / "never", message, "listening-events.tsv.bz2")
 
@@ -305,6 +307,7 @@ def test_slices_that_are_damaged_closed_or_there_twice(cli, tmp_path):
     refused(cli, "mpd", encrypted(whole), tmp_path / "never", "3 of 3 slices need a password", "whole.zip", "--source")
     unknown = write_zip(tmp_path / "method.zip", slices)
     refused(cli, "mpd", with_method(unknown, 99), tmp_path / "never", "cannot be unpacked here", "method.zip")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([name, f"{name}.gz"])  # nothing is written there
 
 
 def test_members_of_a_zip_are_read_and_never_written(cli, tmp_path):

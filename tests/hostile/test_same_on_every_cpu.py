@@ -13,45 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy._core import _multiarray_umath as numpy_core
+from support import world_digests
 
 from larpbench.datasets.demo import fixed_point, latents, sound_tables, synthesis, words, world
 
 DATASETS = Path(fixed_point.__file__).parents[1]
 
-DIGESTS = """
-import hashlib, json
-import numpy as np
-from larpbench.datasets.demo.synthesis import SOUND_PARAMETERS, synthesise
-from larpbench.datasets.demo.world import WorldSpec, draw_world
-from larpbench.datasets.artists.toy import ToySpec, draw_toy
-from larpbench.datasets.demo_large.world import LargeWorldSpec, draw_large_world
-from larpbench.datasets.demo_listeners.world import ListenerWorldSpec, draw_listener_world
-
-def digest(*parts):
-    hasher = hashlib.sha256()
-    for part in parts:
-        hasher.update(part if isinstance(part, bytes) else str(part).encode())
-    return hasher.hexdigest()[:16]
-
-world, toy = draw_world(WorldSpec()), draw_toy(ToySpec(artists=80, communities=4))
-large = draw_large_world(LargeWorldSpec(artists=1500, playlists=300))
-known = draw_listener_world(ListenerWorldSpec(artists=300, listeners=60))
-loud = np.random.default_rng(0).integers(0, 256, size=(4, len(SOUND_PARAMETERS)))
-print(json.dumps({
-    "names": digest(*world.tracks.rows()),
-    "playlists": digest(*world.playlists.rows()),
-    "oracle": digest(world.oracle.astype("<f4").tobytes()),
-    "controls": digest(world.sound.astype("<i8").tobytes()),
-    "samples": digest(*(synthesise(row, number).astype("<i2").tobytes()
-                        for number, row in enumerate([*world.sound[::300], *loud]))),
-    "toy artists": digest(*toy.artists.rows(), *toy.tracks.rows(), *toy.edges.rows()),
-    "toy features": digest(*(toy.features[name].astype("<f4").tobytes() for name in sorted(toy.features))),
-    "large tables": digest(*large.tracks.rows(), *large.playlists.rows()),
-    "large views": digest(*(large.views[name].astype("<f2").tobytes() for name in sorted(large.views))),
-    "listeners": digest(*known.tracks.rows(), *known.listens.rows()),
-    "listeners' views": digest(*(known.views[name].astype("<f2").tobytes() for name in sorted(known.views))),
-}))
-"""
 EXPECTED = {
     "names": "f58a5863e9a95f3a",
     "playlists": "ef4f8d5d8102a3d1",
@@ -73,8 +40,7 @@ _HAS_AVX2, _HAS_AVX512 = (
     any(numpy_core.__cpu_features__.get(name) for name in names)
     for names in (("AVX2", "X86_V3"), ("AVX512_SKX", "X86_V4"))
 )
-MACHINES = [
-    {},
+OTHER_MACHINES = [
     {**_PLAIN, "OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1"},
     *([{"OPENBLAS_CORETYPE": "Haswell"}] if _HAS_AVX2 else []),
     *([{**_PLAIN, "OPENBLAS_CORETYPE": "SkylakeX"}] if _HAS_AVX512 else []),
@@ -84,7 +50,7 @@ MACHINES = [
 def test_every_cpu_makes_the_same():
     def made(environment: dict[str, str]) -> dict[str, str]:
         done = subprocess.run(
-            [sys.executable, "-c", DIGESTS],
+            [sys.executable, world_digests.__file__],
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
@@ -95,7 +61,9 @@ def test_every_cpu_makes_the_same():
         return found
 
     with ThreadPoolExecutor(2) as pool:
-        for environment, found in zip(MACHINES, pool.map(made, MACHINES), strict=True):
+        others = pool.map(made, OTHER_MACHINES)
+        assert world_digests.digests() == EXPECTED
+        for environment, found in zip(OTHER_MACHINES, others, strict=True):
             assert found == EXPECTED, environment
 
 

@@ -117,8 +117,8 @@ print(sorted({{"torch", "sklearn", "scipy"}} & set(sys.modules)))
     assert (done.code, done.out) == (0, "[]\n"), done.err
 
 
-def test_it_runs(environment: Path, call_in: Callable[..., Any], tiny: Path) -> None:
-    line = call_in("work", python=environment)
+def test_it_runs(installed: Any, call_in: Callable[..., Any], tiny: Path) -> None:
+    line = installed
     done = line("run", "--dataset", tiny, "--encoders", f"{NAME},random", "--seeds", "1")
     assert done.code == 0, done.err
     assert NAME in done.out

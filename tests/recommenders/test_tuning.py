@@ -159,7 +159,7 @@ def test_an_interrupted_tuning_stops_its_fits_at_once(monkeypatch):
     main = threading.main_thread().ident
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     try:
-        threading.Timer(2.0, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+        threading.Timer(1.0, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):  # all trials would take minutes
             tune(RECOMMENDERS.get("dropoutnet"), world.train, world.valid, 12)
     finally:

@@ -20,6 +20,7 @@ from larpbench.datasets.assemble import BuildOptions
 from larpbench.datasets.sources.csv import build_csv
 from larpbench.encoders.larp import specs
 from larpbench.encoders.run import pipeline
+from larpbench.recommenders.training import GradientRecommender
 from larpbench.reproduction.targets import OF_PLAYLISTS
 from larpbench.results.plots import new_figure, save_figure
 from larpbench.results.published import published_scores
@@ -38,6 +39,7 @@ def small_and_quick(monkeypatch):
     monkeypatch.setattr(specs, "recipe", small_recipe)
     shrink_baselines(monkeypatch)
     monkeypatch.setattr(pipeline, "cores", lambda: 1)  # no processes beside this one
+    monkeypatch.setattr(GradientRecommender, "epochs", 2)
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,7 @@ def _built_once(output: Path, options: str, build: Callable[[Path], None]) -> Da
     if output.exists():
         build(output)
         return read_dataset(output)
-    made = _MADE.setdefault((output.name, options), _made_folder() / str(len(_MADE)))
+    made = _MADE.setdefault((output.name, options), made_folder() / str(len(_MADE)))
     if not (made / output.name).exists():
         build(made / output.name)
     for name in (output.name, f"{output.name}-tables"):
@@ -150,7 +150,8 @@ _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @functools.cache
-def _made_folder() -> Path:
+def made_folder() -> Path:
+    """Where data sets lie that are made once in a process."""
     _KEPT.append(tempfile.TemporaryDirectory(prefix="larpbench-tests-data-"))  # removed when the process ends
     return Path(_KEPT[0].name)
 

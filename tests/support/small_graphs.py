@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from support.small_data import made_folder
 
+from larpbench import fingerprint
 from larpbench.datasets.artists.graph import ArtistGraph, checked_edges, checked_songs, ordered_artists
 from larpbench.datasets.artists.toy import ToySpec, build_toy
 
@@ -34,6 +37,11 @@ def random_graph(seed: int, artists: int = 40, edges: int = 120) -> ArtistGraph:
 
 
 def small_toy(folder: Path, **changes: object) -> Path:
-    """Build a toy graph of 90 artists and return its folder."""
+    """Build a toy graph of 90 artists and return its folder; each is built once in a process, and copied."""
     spec = ToySpec(**{"artists": 90, "communities": 6, "degree": 10.0, "feature_dim": 24, "seed": 3, **changes})
-    return build_toy(folder, spec).folder
+    if folder.exists():
+        return build_toy(folder, spec).folder
+    made = made_folder() / f"toy-{fingerprint.digest(repr(spec))[:16]}"
+    if not made.exists():
+        build_toy(made, spec)
+    return shutil.copytree(made, folder)

@@ -21,7 +21,6 @@ from larpbench.errors import TrainingError
 from larpbench.training import trainer as trainer_module
 
 GROUPS, DIM, LISTED = 8, 16, 12
-N_TRACKS = {"train": 400, "test": 200}
 
 
 class World:
@@ -34,14 +33,15 @@ class World:
             tells which sound belongs to which words.
         noise: Strength of causes that only one view has.
         offset: Length of a vector that all texts have in common.
+        tracks: Of train; half as many in test.
     """
 
-    def __init__(self, *, agree: bool, noise: float = 0.5, offset: float = 0.0, seed: int = 0) -> None:
-        draw = np.random.default_rng(seed)
+    def __init__(self, *, agree: bool, noise: float = 0.5, offset: float = 0.0, tracks: int = 240) -> None:
+        draw = np.random.default_rng(0)
         codes = draw.normal(size=(2, GROUPS, DIM))
         common = draw.normal(size=DIM)
         self.groups, self.inputs = {}, {}
-        for split, n in N_TRACKS.items():
+        for split, n in (("train", tracks), ("test", tracks // 2)):
             sound = draw.integers(0, GROUPS, n)
             words = sound if agree else draw.integers(0, GROUPS, n)
             audio = codes[0][sound] + noise * draw.normal(size=(n, DIM))
@@ -55,7 +55,7 @@ class World:
             members.append(np.unique(np.concatenate([draw.permutation(each)[: LISTED // 2] for each in alike])))
         offsets = np.concatenate([[0], np.cumsum([len(each) for each in members])]).astype(np.int64)
         ids = np.array([f"p{n:03d}" for n in range(len(members))])
-        self.graph = PlaylistGraph(Interactions(ids, offsets, np.concatenate(members)), N_TRACKS["train"])
+        self.graph = PlaylistGraph(Interactions(ids, offsets, np.concatenate(members)), tracks)
 
     def model(self, seed: int = 0, **settings) -> Larp:
         torch.manual_seed(seed)
@@ -82,7 +82,7 @@ class World:
     def sides(self, model: Larp) -> tuple[np.ndarray, np.ndarray]:
         model.eval()
         with torch.no_grad():
-            made = features(model, self.inputs["test"], np.arange(N_TRACKS["test"]), "cpu", bfloat16=False)
+            made = features(model, self.inputs["test"], np.arange(len(self.groups["test"][0])), "cpu", bfloat16=False)
         return made.audio.numpy(), made.text.numpy()
 
 
@@ -137,7 +137,7 @@ def test_a_queue_collapses_a_model_that_runs_ahead_of_it(momentum, queue, collap
     after it, and end in one point each, where the loss is ln(number of keys). Without a queue, or with a momentum copy
     that is slow beside the queue's age, there is nothing to run after.
     """
-    world = World(agree=True, offset=10)
+    world = World(agree=True, offset=10, tracks=400)
     model = world.model()
     trainer = world.train(model, "wtc", momentum=momentum, queue=queue, learning_rate=1e-2)
     losses = [entry["loss"]["wtc"] for entry in trainer.progress.history[1:]]

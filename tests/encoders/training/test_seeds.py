@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -98,15 +98,18 @@ def test_what_is_not_small_or_alone_is_left_to_its_own_time(store, spec, data, s
 
 def test_a_process_that_dies_leaves_the_seeds_to_this_one(store, spec, side_by_side, monkeypatch, capsys):
     side_by_side()
-    monkeypatch.setattr(seeds, "_train", _die)
+    monkeypatch.setattr(seeds, "_train", Killer())
     assert train_seeds(store, spec, [0, 1], validation_recall) == {}
     assert "a process that trained larp-ttc" in (said := capsys.readouterr().err)
     assert re.search(r"died: (SIGKILL \(probably out of memory\)|an unknown reason); one seed at a time now", said)
     # the reason is known only if the pool learnt how the first of them ended before the others were gone, too
 
 
-def _die(*arguments):
-    os.kill(os.getpid(), 9)
+class Killer:
+    """Kills the process that receives it, before anything is imported there."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGKILL,)
 
 
 def test_the_card_compares_with_chance_frozen_and_start(store, spec):
