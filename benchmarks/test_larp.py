@@ -60,11 +60,11 @@ def trainer(size: str, stage: str, batch: int, **settings) -> StageTrainer:
 def bare(made: StageTrainer, rows: np.ndarray) -> None:
     """Forward and backward of both towers, and the forward pass of their momentum copies."""
     made.train()
-    made.optimiser.zero_grad(set_to_none=True)
     online = made._features(made.model, rows)
     with torch.no_grad():
         made._features(made.momentum.model, rows)
     (online.audio.sum() + online.text.sum()).backward()
+    made.optimiser.zero_grad(set_to_none=True)  # an update would add to gradients that are there
 
 
 @pytest.mark.parametrize(
