@@ -38,7 +38,7 @@ def test_a_folder_and_a_task_on_it(cli, tmp_path, monkeypatch):
     ("arguments", "code", "says"),
     [
         (("dataset",), 2, "which dataset?"),
-        (("metric", "recall"), 2, "encoder, recommender, dataset, task"),
+        (("metric", "recall"), 2, "dataset, encoder, recommender, task"),
         (("dataset", "no-such"), 2, "unknown dataset 'no-such'"),
         (("recommender", "itemkn"), 2, "did you mean itemknn"),
         (("recommender", "feature-cosine"), 2, "larpbench check task artist-similarity"),
