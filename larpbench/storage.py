@@ -23,10 +23,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
-from filelock import BaseFileLock, FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 
 from larpbench import progress
-from larpbench.errors import LarpbenchError, StorageError, UsageError, clipped, name_too_long
+from larpbench.errors import LarpbenchError, StorageError, UsageError, clipped, name_too_long, printable
 from larpbench.owners import Owner
 
 TEMPORARY_PREFIX = ".larpbench-tmp-"
@@ -35,18 +35,18 @@ LOCK_PREFIX, LOCK_SUFFIX = ".larpbench-lock-", ".lock"
 WORK_PREFIX = ".larpbench-work-"
 _SECONDS_UNTIL_ABANDONED = 3600.0
 """After which a file of a process on another machine, which may have ended, is taken for a left-over."""
+_SILENT_SECONDS = 30.0
+"""For which a process waits for another one without saying so."""
 _LONGEST_NAME = 200
 """Bytes of a file name that leave room for a prefix."""
+_PLACES = "--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS"
+_FREE = "free some space; everything finished is kept and the same command goes on from there"
 _ADVICE = {
-    errno.ENOSPC: "free some space; everything finished is kept and the same command goes on from there",
-    errno.EDQUOT: "free some space; everything finished is kept and the same command goes on from there",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FREE),
     errno.EFBIG: "raise the file size limit (ulimit -f), or choose another folder",
-    errno.EACCES: "choose a folder that you may write to (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
-    errno.EPERM: "choose a folder that you may write to (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
-    errno.EROFS: "choose a folder that you may write to (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
-    errno.ENOENT: "choose a folder that can be made (--output, $LARPBENCH_HOME or $LARPBENCH_EMBEDDINGS)",
-    errno.ENOTDIR: "choose a folder, not a file",
-    errno.EEXIST: "choose a folder, not a file",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), f"choose a folder that you may write to ({_PLACES})"),
+    errno.ENOENT: f"choose a folder that can be made ({_PLACES})",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "choose a folder, not a file"),
 }
 
 
@@ -260,7 +260,7 @@ _mine = threading.local()
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Be the one process, and the one thread in it, that makes `output`; another one waits.
+    """Be the one process, and the one thread in it, that makes `output`; another one waits, and says so.
 
     Whoever has it may take it again. A killed process does not have it any longer.
 
@@ -275,7 +275,7 @@ def locked(output: Path) -> Iterator[None]:
         yield
         return
     with storage_errors(output):
-        lock = _acquired(file)
+        lock = _acquired(file, waits_for=output)
     held.add(file)
     try:
         yield  # outside `storage_errors`: what fails in the block is no fault of this file
@@ -284,12 +284,18 @@ def locked(output: Path) -> Iterator[None]:
         _let_go(lock, file)
 
 
-def _acquired(file: Path, seconds: float = -1) -> BaseFileLock:
+def _acquired(file: Path, waits_for: Path | None = None) -> BaseFileLock:
     """Return the lock of a file that is there; who held it before has deleted the file that others waited for."""
     while True:
         file.touch()  # where no file can be made, the lock would wait for ever
-        lock = FileLock(file, timeout=seconds)
-        lock.acquire()
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=_SILENT_SECONDS if waits_for else 0)
+        except Timeout:
+            if waits_for is None:
+                raise
+            progress.say(f"waiting for another process, which is making {printable(str(waits_for))}")
+            lock.acquire()
         number = lock._context.lock_file_fd
         with suppress(FileNotFoundError):
             if number is None or os.path.samestat(os.fstat(number), file.stat()):
@@ -344,7 +350,7 @@ def sweep(folder: Path) -> None:
         if lock in getattr(_mine, "locks", ()):
             continue
         with suppress(OSError, NotImplementedError):  # somebody has it, or we may not write here
-            free = _acquired(lock, seconds=0)
+            free = _acquired(lock)
             _delete(folder / f"{TEMPORARY_PREFIX}{name}")
             _let_go(free, lock)
     for name in found:

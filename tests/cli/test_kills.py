@@ -158,6 +158,24 @@ def test_another_thread_waits_and_the_same_one_does_not(tmp_path):
     assert order == ["first", "second"]
 
 
+@pytest.mark.parametrize(("silent", "said"), [(0.05, True), (60.0, False)])
+def test_whoever_waits_for_long_says_for_what(tmp_path, monkeypatch, capsys, silent, said):
+    monkeypatch.setattr("larpbench.storage._SILENT_SECONDS", silent)
+
+    def wait():
+        with storage.locked(tmp_path / "model"):
+            pass
+
+    with storage.locked(tmp_path / "model"):
+        other = threading.Thread(target=wait)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+    other.join()
+    message = f"waiting for another process, which is making {tmp_path / 'model'}\n"
+    assert capsys.readouterr().err == (message if said else "")
+
+
 def test_a_folder_where_no_lock_can_be_made_is_named(cli, results):
     for arguments in (
         ("results", "export", results[0], "/proc/larpbench.csv"),
