@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from larpbench.benchmark.estimate import USUAL_DIM
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.run.scaling import needed
 from larpbench.encoders.run.store import AUDIO_SHARD, TEXT_SHARD, EmbeddingStore
@@ -23,19 +25,26 @@ class Encoding:
     Attributes:
         key: Of the vectors.
         tracks: How many tracks have none.
-        tracks_per_second: Speed of the encoder: measured here, or by its card.
+        tracks_per_second: Speed of the encoder: measured here, or by its card; infinite if it only joins vectors.
         shard: Tracks of a shard.
+        dim: Length of the vectors, a usual one where the card does not say it.
     """
 
     key: str
     tracks: int
     tracks_per_second: float
     shard: int
+    dim: int
 
     @property
     def seconds(self) -> float:
         """Rough CPU seconds of all of them."""
         return self.tracks / self.tracks_per_second
+
+    @property
+    def bytes(self) -> int:
+        """Rough size of all of them on disk."""
+        return self.tracks * self.dim * 4
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def encodings(
         for data, part in needed(spec, dataset, split):
             for each in spec.inputs:
                 yield from encodings(store, each, data, (part.name,), spec.seed_of_inputs(seed))
-            if not (spec.combined or spec.shuffled):  # their own part, to put rows side by side, is nothing
+            if not spec.shuffled:  # such vectors are not stored
                 tracks = store.missing_tracks_of(spec, data, part, seed)
                 yield _of(store, spec, store.keys.embedding(spec, data, part, seed), tracks)
 
@@ -99,5 +108,5 @@ def missing_trainings(store: EmbeddingStore, spec: EncoderSpec, seed: int) -> It
 
 
 def _of(store: EmbeddingStore, spec: EncoderSpec, key: str, tracks: int) -> Encoding:
-    shard = AUDIO_SHARD if spec.reads_audio else TEXT_SHARD
-    return Encoding(key, tracks, store.speed(spec) or spec.card.tracks_per_second, shard)
+    speed = math.inf if spec.combined else store.speed(spec) or spec.card.tracks_per_second
+    return Encoding(key, tracks, speed, AUDIO_SHARD if spec.reads_audio else TEXT_SHARD, spec.card.dim or USUAL_DIM)

@@ -147,12 +147,10 @@ class Plan:
 
     def estimated_bytes(self) -> int:
         """Return a rough size of all files that are left to write, with the largest temporary ones of a cell."""
-        vectors = {
-            p.embedding_key: p.tracks_to_encode * (p.spec.card.dim or estimate.USUAL_DIM) * 4 for p in self.to_run
-        }
+        vectors = sum(each.bytes for each in self.encodings)
         lists = self.queries * _LIST_BYTES_PER_PLAYLIST
         temporary = max((self._temporary_bytes(p) for p in self.to_run), default=0)
-        return sum(vectors.values()) + len(self.to_run) * (lists + 10_000) + temporary
+        return vectors + len(self.to_run) * (lists + 10_000) + temporary
 
     def _temporary_bytes(self, planned: PlannedCell) -> int:
         """Return the size of unnamed temporary files in the home folder: large arrays, and their unit rows."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from support.small_data import build_split_tables
 
@@ -44,9 +46,12 @@ def test_a_training_needs_the_vectors_of_its_views_on_train_and_valid(small, tmp
 def test_vectors_that_several_encoders_need_are_counted_once(small, tmp_path):
     test, (tfidf, artist) = sizes(small)[2], speeds("tfidf", "same-artist")
     both = plan(small, encoders=["tfidf+same-artist", "tfidf", "same-artist"], seeds=1, output=tmp_path)
-    assert tracks_of(both) == {tfidf: test, artist: test}
+    assert tracks_of(both) == {tfidf: test, artist: test, math.inf: test}  # those side by side take no time
     centred = plan(small, encoders=["tfidf", "centred:tfidf"], seeds=1, output=tmp_path)
     assert tracks_of(centred) == {tfidf: test + sizes(small)[0]}
+    assert centred.estimated_bytes() - plan(small, encoders=["tfidf"], seeds=1, output=tmp_path).estimated_bytes() > (
+        sizes(small)[0] * get_encoder("tfidf").card.dim * 4
+    )
     ridge = plan(small, encoders=["tfidf"], recommenders=["itemknn", "ridge"], seeds=1, output=tmp_path)
     assert tracks_of(ridge) == {tfidf: sum(sizes(small))}
 
