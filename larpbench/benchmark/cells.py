@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from larpbench.benchmark.learned import splits_read, tuning_key
-from larpbench.benchmark.missing import Encoding, MissingTraining, encodings, missing_trainings
+from larpbench.benchmark.missing import Encoding, Missing, MissingTraining
 from larpbench.benchmark.similarity import SecondEncoder
 from larpbench.datasets.schema import Dataset, SplitName
 from larpbench.encoders.run.store import EmbeddingStore
@@ -70,17 +71,24 @@ class Planner:
             self.dataset, list(dict.fromkeys(split for each in paired for split in splits_read(self.task, each)))
         )
         spec = self._encoded(spec, paired, seeds)
+        look = functools.cache(functools.partial(Missing.of, self.store, spec, self.dataset))
         for seed in range(max(seeds, spec.least_seeds)):
             for each in paired:
                 if seed == 0 or spec.card.stochastic or each.stochastic:
-                    yield self._cell(spec, each.seeded(seed), seed)
+                    yield self._cell(spec, each.seeded(seed), seed, look)
 
     def _encoded(self, spec: EncoderSpec, paired: Sequence[Scorer], seeds: int) -> EncoderSpec:
         """Return an encoder that can be keyed: objects are encoded now."""
         splits = dict.fromkeys(split for each in paired for split in splits_read(self.task, each))
         return self.store.encode_in_memory(spec, self.dataset, splits, range(seeds))
 
-    def _cell(self, spec: EncoderSpec, recommender: Scorer, seed: int) -> PlannedCell:
+    def _cell(
+        self,
+        spec: EncoderSpec,
+        recommender: Scorer,
+        seed: int,
+        look: Callable[[tuple[SplitName, ...], int], Missing],
+    ) -> PlannedCell:
         cell = Cell(self.task.name, self.dataset.name, spec.identity, recommender.name, seed)
         splits = splits_read(self.task, recommender)
         encoder_seed = seed if spec.card.stochastic else 0
@@ -104,6 +112,7 @@ class Planner:
         key, row_key = (digest(each)[:32] for each in ({**row, "embeddings": vectors_key, "seed": seed}, row))
         path = record_path(self.output, cell, key)
         state = cell_state(path)
+        missing = look(splits, encoder_seed)
         kept = {"missing": ("done", "stale"), "stale": ("done",)}.get(self.condition, ())
         return PlannedCell(
             cell,
@@ -114,11 +123,9 @@ class Planner:
             vectors_key,
             state,
             path,
-            tracks_to_encode=sum(
-                self.store.missing_tracks(spec, self.dataset, self.dataset.split(name), encoder_seed) for name in splits
-            ),
-            trainings=tuple(missing_trainings(self.store, spec, encoder_seed)),
-            encodings=tuple(encodings(self.store, spec, self.dataset, splits, encoder_seed)),
+            tracks_to_encode=missing.tracks,
+            trainings=missing.trainings,
+            encodings=missing.encodings,
             to_run=state not in kept,
         )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from larpbench.benchmark.estimate import USUAL_DIM
 from larpbench.datasets.schema import Dataset, SplitName
@@ -64,6 +65,30 @@ class MissingTraining:
     checkpoint: Path
     seconds: float
     encodings: tuple[Encoding, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """All that is missing before an encoder has the vectors of some splits.
+
+    Attributes:
+        tracks: How many have no vector of the encoder itself.
+        trainings: Those that have to be done first, in order.
+        encodings: Vectors, also those that the encoder builds upon.
+    """
+
+    tracks: int
+    trainings: tuple[MissingTraining, ...]
+    encodings: tuple[Encoding, ...]
+
+    @classmethod
+    def of(
+        cls, store: EmbeddingStore, spec: EncoderSpec, dataset: Dataset, splits: Sequence[SplitName], seed: int
+    ) -> Self:
+        """Look into the store."""
+        tracks = sum(store.missing_tracks(spec, dataset, dataset.split(name), seed) for name in splits)
+        trainings = tuple(missing_trainings(store, spec, seed))
+        return cls(tracks, trainings, tuple(encodings(store, spec, dataset, splits, seed)))
 
 
 def encodings(

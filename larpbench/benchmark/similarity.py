@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from larpbench.benchmark.missing import Encoding, MissingTraining, encodings, missing_trainings
+from larpbench.benchmark.missing import Encoding, Missing, MissingTraining
 from larpbench.datasets.schema import Dataset
 from larpbench.encoders.objects import EncoderLike, as_encoder
 from larpbench.encoders.run.store import EmbeddingStore
@@ -71,11 +71,6 @@ def second_encoder(encoder: EncoderLike, task: Task[Any], dataset: Dataset, stor
         )
     spec.require_possible(dataset, ["test"])
     spec = store.encode_in_memory(spec, dataset, ["test"], [SECOND_SEED])
-    split = dataset.split("test")
-    return SecondEncoder(
-        spec,
-        store.keys.scaled(spec, dataset, split, SECOND_SEED),
-        store.missing_tracks(spec, dataset, split, SECOND_SEED),
-        tuple(missing_trainings(store, spec, SECOND_SEED)),
-        tuple(encodings(store, spec, dataset, ["test"], SECOND_SEED)),
-    )
+    key = store.keys.scaled(spec, dataset, dataset.split("test"), SECOND_SEED)
+    missing = Missing.of(store, spec, dataset, ["test"], SECOND_SEED)
+    return SecondEncoder(spec, key, missing.tracks, missing.trainings, missing.encodings)
